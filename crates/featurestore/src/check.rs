@@ -1,0 +1,133 @@
+//! Declared definitions against the data: sources that open, columns that exist, queries that yield what is declared,
+//! expressions that compile. All mistakes at once, each with its place.
+
+use schema::yaml::{Mistake, Place, suggest};
+use schema::definitions::{Source, View};
+use schema::{AppliedDefinitions, Definitions, Dtype, FeatureView};
+use transform::{ComputedFeatures, cast, expr};
+
+use crate::offline::history::History;
+use crate::offline::snapshot::Columns;
+use crate::offline::source::{self, SourceFiles};
+use crate::offline::{OfflineError, OfflineStore, query};
+
+/// Every mistake that only the data shows. `definitions` have been read without mistakes.
+pub async fn check(store: &OfflineStore, definitions: &Definitions) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    // Versions do not matter here: a plan on nothing gives every declared view with its entity and source.
+    let all = AppliedDefinitions::default().after(definitions);
+    for source in definitions.sources.values() {
+        match source::open(store.project(), source) {
+            Ok(files) => {
+                check_source(source, &files, &mut mistakes);
+                let views = definitions.views.values().filter(|view| view.source == source.name);
+                for view in views {
+                    if let Some(resolved) = all.current_view(view.name.as_str()) {
+                        check_view(view, resolved, &files, &mut mistakes).await;
+                    }
+                }
+            }
+            Err(why) => mistakes.push(mistake(&source.place, &why)),
+        }
+    }
+    for view in definitions.views.values() {
+        for (computed, why) in ComputedFeatures::check(view) {
+            let names = view.features.iter().map(|f| f.name.as_str());
+            let hint = match &why {
+                transform::ExprError::Volatile { .. } => "use `request_time` for the time of the request".to_owned(),
+                transform::ExprError::Type { .. } => "change `type`, or cast in the expression".to_owned(),
+                _ => format!(
+                    "an expression sees `request_time` and the view's features {}",
+                    schema::yaml::list(&names.collect::<Vec<_>>())
+                ),
+            };
+            mistakes.push(Mistake::new(&computed.place, format!("computed feature `{}`: {why}", computed.name)).hint(hint));
+        }
+    }
+    mistakes.sort_by(|a, b| a.place.cmp(&b.place));
+    mistakes
+}
+
+fn mistake(place: &Place, why: &OfflineError) -> Mistake {
+    let mut mistake = Mistake::new(place, schema::error::chain(why));
+    mistake.hint = why.hint();
+    mistake
+}
+
+fn check_source(source: &Source, files: &SourceFiles, mistakes: &mut Vec<Mistake>) {
+    let schema = files.schema();
+    let mut check = |what: &str, column: &str, fits: &dyn Fn(Option<Dtype>) -> bool, wanted: &str| {
+        let Ok(field) = schema.field_with_name(column) else {
+            let hint = suggest(column, schema.fields().iter().map(|f| f.name().as_str()));
+            let message = format!("`{}` has no column `{column}`, the {what} of source `{}`", source.path, source.name);
+            mistakes.push(Mistake::new(&source.place, message).hint(hint));
+            return;
+        };
+        if !fits(Dtype::from_arrow(field.data_type())) {
+            let found = cast::describe(field.data_type());
+            let message = format!("column `{column}` of `{}`, the {what}, is {found}; it must be {wanted}", source.path);
+            mistakes.push(Mistake::new(&source.place, message));
+        }
+    };
+    let time = |dtype| matches!(dtype, Some(Dtype::Timestamp | Dtype::Date | Dtype::String));
+    check("event time", &source.event_time, &time, "a time");
+    if let Some(column) = &source.created_time {
+        check("created time", column, &time, "a time");
+    }
+    if let Some(column) = &source.deleted {
+        check("deletion mark", column, &|dtype| dtype == Some(Dtype::Bool), "bool");
+    }
+    let file = &files.files[0];
+    for from in source.field_mapping.keys() {
+        if file.metadata.schema().field_with_name(from).is_err() {
+            let hint = suggest(from, file.metadata.schema().fields().iter().map(|f| f.name().as_str()));
+            let message = format!("`field_mapping` renames `{from}`, which `{}` does not have", file.name);
+            mistakes.push(Mistake::new(&source.place, message).hint(hint));
+        }
+    }
+}
+
+async fn check_view(view: &View, resolved: &FeatureView, files: &SourceFiles, mistakes: &mut Vec<Mistake>) {
+    let Some(sql) = &view.sql else {
+        if let Err(why) = History::in_place(resolved, files.clone()) {
+            mistakes.push(mistake(&view.place, &why));
+        }
+        return;
+    };
+    let planned = match query::context([files]) {
+        Ok(context) => query::plan(&context, sql).await,
+        Err(why) => Err(why),
+    };
+    match planned {
+        Err(why) => {
+            let why = expr::plain(&why);
+            let place = place_in_sql(&view.sql_place, &why);
+            let mut mistake = Mistake::new(&place, format!("the query of feature view `{}`: {why}", view.name));
+            let columns: Vec<String> = files.schema().fields().iter().map(|f| f.name().clone()).collect();
+            let columns: Vec<&str> = columns.iter().map(String::as_str).chain(["_row"]).collect();
+            mistake.hint = Some(format!("it reads table `{}` with columns {}", view.source, schema::yaml::list(&columns)));
+            mistakes.push(mistake);
+        }
+        Ok(frame) => {
+            for why in Columns::resolve(resolved, frame.schema().as_arrow()).err().into_iter().flatten() {
+                let message = format!("the query of feature view `{}`: {why}", view.name);
+                mistakes.push(Mistake::new(&view.sql_place, message));
+            }
+        }
+    }
+}
+
+/// The engine says "at Line: 3, Column: 7" within the query; the query starts at `start`.
+fn place_in_sql(start: &Place, why: &str) -> Place {
+    let number = |label: &str| {
+        let (_, tail) = why.split_once(label)?;
+        let digits: String = tail.trim_start().chars().take_while(char::is_ascii_digit).collect();
+        digits.parse::<usize>().ok()
+    };
+    match (number("Line:"), number("Column:")) {
+        (Some(line), Some(column)) => {
+            Place { file: start.file.clone(), line: start.line + line.saturating_sub(1), column }
+        }
+        _ => start.clone(),
+    }
+}

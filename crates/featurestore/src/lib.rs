@@ -1,0 +1,23 @@
+//! The feature store: definitions planned and checked, history read, the point-in-time join, the online store.
+//!
+//! Read in this order: [`plan`] (declared against applied), [`offline`] (where rows come from), [`point_in_time`] (which
+//! row counts), [`training`] (a spine joined with a service), [`online`] (the current rows), [`materialize`] (history to
+//! online), [`retrieve`] (a request's features). [`assemble`] is the one path from stored rows to a service's columns:
+//! training and serving both end in it.
+
+pub mod plan;
+pub mod check;
+pub mod offline;
+pub mod point_in_time;
+pub mod training;
+pub mod online;
+pub mod codec;
+pub mod materialize;
+pub mod retrieve;
+pub mod assemble;
+pub mod compiled;
+
+pub use assemble::FeatureRows;
+pub use compiled::CompiledService;
+pub use offline::{OfflineError, OfflineStore};
+pub use online::{OnlineError, OnlineStore};

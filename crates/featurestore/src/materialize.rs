@@ -1,0 +1,246 @@
+//! From history to the online store: the current row of every key, and the rows whose time has yet to come.
+//!
+//! Two passes over the history: one over keys and times finds the rows to keep (O(keys) memory), one gathers their
+//! values. Every write merges by newest-wins, so running again, or running after a kill at any step, gives the same
+//! store. The watermark is written last, into the same store, once the data is durable.
+
+use schema::{EntityKey, FeatureView, RowOrder, Timestamp};
+use hashbrown::HashMap;
+
+use crate::codec::RowCodec;
+use crate::offline::history::{History, Unit};
+use crate::offline::OfflineError;
+use crate::online::cell::{Cell, OnlineRow};
+use crate::online::{OnlineError, OnlineStore, watermark};
+
+/// Keys written in one call.
+const KEYS_PER_WRITE: usize = 4_096;
+
+/// What went wrong while materializing.
+#[derive(Debug, thiserror::Error)]
+pub enum MaterializeError {
+    /// The history could not be read.
+    #[error("materializing `{view}`")]
+    Offline {
+        /// The view version.
+        view: String,
+        /// Why.
+        #[source]
+        source: OfflineError,
+    },
+    /// The online store could not be written.
+    #[error("materializing `{view}`")]
+    Online {
+        /// The view version.
+        view: String,
+        /// Why.
+        #[source]
+        source: OnlineError,
+    },
+}
+
+/// What a materialization did.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Materialized {
+    /// The view version.
+    pub view: String,
+    /// Digest of the state of the data.
+    pub data_version: schema::Fingerprint,
+    /// History rows read.
+    pub n_rows: u64,
+    /// Rows without a key or an event time; they never match anything.
+    pub n_rejected: u64,
+    /// Keys that have a row.
+    pub n_keys: usize,
+    /// Rows kept: one for each key, and one more for each future row.
+    pub n_kept: usize,
+    /// Keys whose stored row changed.
+    pub n_written: usize,
+    /// The instant up to which rows count as current.
+    pub horizon: Timestamp,
+}
+
+/// Progress of a materialization: rows scanned or keys written, of how many.
+#[derive(Debug, Clone, Copy)]
+pub enum Progress {
+    /// History rows read so far, of all.
+    Scanned(u64, u64),
+    /// Keys written so far, of all.
+    Written(usize, usize),
+}
+
+/// Brings the whole history of a view version online; `horizon` is now.
+///
+/// # Errors
+/// [`MaterializeError`]; what was written stays and is right, running again completes it.
+pub async fn materialize(
+    view: &FeatureView,
+    history: &History,
+    store: &dyn OnlineStore,
+    horizon: Timestamp,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Materialized, MaterializeError> {
+    let name = || view.id.to_string();
+    let offline = |source| MaterializeError::Offline { view: name(), source };
+    let online = |source| MaterializeError::Online { view: name(), source };
+
+    let kept = keep(view, history, horizon, progress).map_err(offline)?;
+    let rows = values(view, history, &kept).map_err(offline)?;
+    let n_kept = rows.len();
+    let mut cells = cells(kept.keys, rows, horizon);
+    let n_keys = cells.len();
+    // In key order: neighbours share pages of the embedded store, and two runs write alike.
+    cells.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    let mut n_written = 0;
+    for (i, chunk) in cells.chunks(KEYS_PER_WRITE).enumerate() {
+        n_written += store.put_many(&view.id, chunk, horizon).await.map_err(online)?.written;
+        progress(Progress::Written((i * KEYS_PER_WRITE + chunk.len()).min(n_keys), n_keys));
+    }
+    let done = Materialized {
+        view: name(),
+        data_version: history.data_version(),
+        n_rows: history.n_rows(),
+        n_rejected: kept.n_rejected,
+        n_keys,
+        n_kept,
+        n_written,
+        horizon,
+    };
+    let text = serde_json::json!({ "format": 1, "data_version": done.data_version, "keys": n_keys }).to_string();
+    watermark::put_watermark(store, &view.id, horizon, &text).await.map_err(online)?;
+    Ok(done)
+}
+
+/// One row that is kept for a key.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    order: RowOrder,
+    visible_from: Timestamp,
+    row: u64,
+    deleted: bool,
+}
+
+#[derive(Debug, Default)]
+struct KeptRows {
+    keys: HashMap<Vec<u8>, u32>,
+    /// By key number: the rows that can still answer, oldest first.
+    rows: Vec<Vec<Kept>>,
+    n_rejected: u64,
+}
+
+fn keep(
+    view: &FeatureView,
+    history: &History,
+    horizon: Timestamp,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<KeptRows, OfflineError> {
+    let visibility = view.visibility();
+    let mut kept = KeptRows::default();
+    let total = history.n_rows();
+    let mut scanned = 0;
+    for unit in history.units() {
+        history.scan_order(unit, |batch| {
+            let KeptRows { keys, rows, n_rejected } = &mut kept;
+            let mut tie = None;
+            EntityKey::each(&batch.keys, batch.len(), |i, key| {
+                let (Some(key), Some(order)) = (key, batch.order(i)) else {
+                    *n_rejected += 1;
+                    return;
+                };
+                let next = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+                let number = *keys.entry_ref(key).or_insert(next) as usize;
+                if number == rows.len() {
+                    rows.push(Vec::with_capacity(1));
+                }
+                let row = batch.first_row + i as u64;
+                let visible_from = visibility.visible_from(&order);
+                let offer = Kept { order, visible_from, row, deleted: batch.deleted(i) };
+                if !offer_to(&mut rows[number], offer, horizon) {
+                    tie = Some(order);
+                }
+            });
+            scanned += batch.len() as u64;
+            progress(Progress::Scanned(scanned, total));
+            match tie {
+                Some(order) if history.has_explicit_sequence() => Err(OfflineError::Tie {
+                    view: view.id.name.to_string(),
+                    event_time: order.event_time,
+                    sequence: order.sequence,
+                }),
+                _ => Ok(()),
+            }
+        })?;
+    }
+    Ok(kept)
+}
+
+/// Adds a row to a key's staircase, ascending both in order and in the time from which it is visible; false if a row of
+/// the very same order is there already.
+fn offer_to(steps: &mut Vec<Kept>, offer: Kept, horizon: Timestamp) -> bool {
+    if steps.iter().any(|step| step.order == offer.order) {
+        return false;
+    }
+    if steps.iter().any(|step| step.order > offer.order && step.visible_from <= offer.visible_from) {
+        return true;
+    }
+    steps.retain(|step| !(step.order < offer.order && step.visible_from >= offer.visible_from));
+    let at = steps.partition_point(|step| step.order < offer.order);
+    steps.insert(at, offer);
+    let current = steps.iter().rposition(|step| step.visible_from <= horizon).unwrap_or(0);
+    steps.drain(..current);
+    true
+}
+
+/// A kept row with its packed values and the number of its key.
+struct Packed {
+    key: u32,
+    row: OnlineRow,
+}
+
+fn values(view: &FeatureView, history: &History, kept: &KeptRows) -> Result<Vec<Packed>, OfflineError> {
+    let codec = RowCodec::new(view.definition.features.iter().map(|f| f.dtype));
+    let features: Vec<usize> = (0..view.definition.features.len()).collect();
+    let mut wanted: Vec<(Kept, u32)> = Vec::new();
+    for (key, steps) in (0..).zip(&kept.rows) {
+        wanted.extend(steps.iter().map(|step| (*step, key)));
+    }
+    wanted.sort_unstable_by_key(|(step, _)| step.row);
+    let mut jobs: Vec<(Unit, &[(Kept, u32)])> = Vec::new();
+    let mut rest = wanted.as_slice();
+    for unit in history.units() {
+        let here = rest.partition_point(|(step, _)| step.row < unit.first_row + unit.n_rows as u64);
+        let (now, later) = rest.split_at(here);
+        if !now.is_empty() {
+            jobs.push((unit, now));
+        }
+        rest = later;
+    }
+    let packed = crate::offline::parallel(&jobs, |(unit, steps)| {
+        let offset = |step: &Kept| u32::try_from(step.row - unit.first_row).unwrap_or(u32::MAX);
+        let rows: Vec<u32> = steps.iter().map(|(step, _)| offset(step)).collect();
+        let columns = history.gather(*unit, &features, &rows)?;
+        let pack = |(i, (step, key)): (usize, &(Kept, u32))| {
+            let payload = if step.deleted { Vec::new() } else { codec.encode(&columns, i) };
+            let (order, visible_from, deleted) = (step.order, step.visible_from, step.deleted);
+            Packed { key: *key, row: OnlineRow { order, visible_from, deleted, payload: payload.into() } }
+        };
+        Ok::<_, OfflineError>(steps.iter().enumerate().map(pack).collect::<Vec<_>>())
+    })?;
+    Ok(packed.into_iter().flatten().collect())
+}
+
+fn cells(keys: HashMap<Vec<u8>, u32>, mut rows: Vec<Packed>, horizon: Timestamp) -> Vec<(EntityKey, Cell)> {
+    rows.sort_by_key(|packed| packed.key);
+    let mut by_key: Vec<Vec<OnlineRow>> = Vec::with_capacity(keys.len());
+    for packed in rows {
+        if by_key.len() <= packed.key as usize {
+            by_key.resize_with(packed.key as usize + 1, Vec::new);
+        }
+        by_key[packed.key as usize].push(packed.row);
+    }
+    let cell = |(key, number): (Vec<u8>, u32)| {
+        let rows = by_key.get_mut(number as usize).map(std::mem::take).unwrap_or_default();
+        (EntityKey::from_bytes(&key), Cell::of(&rows, horizon))
+    };
+    keys.into_iter().map(cell).collect()
+}

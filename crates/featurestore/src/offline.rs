@@ -1,0 +1,140 @@
+//! The offline store: where the history of a view is read from.
+//!
+//! A source's Parquet files are read in place. A view with a query gets a *snapshot*: its result, run once per state of
+//! the source and kept as a Parquet file, so that training, materialize, skew and replay all read the very same rows.
+//! Nothing here joins: see [`crate::point_in_time`].
+
+pub mod history;
+pub mod query;
+pub mod snapshot;
+pub mod source;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use schema::{BoxError, ErrorKind, FeatureView};
+
+use history::History;
+
+/// What went wrong while reading or writing history.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum OfflineError {
+    #[error("{context}: there is no file `{path}`")]
+    NoFile { context: String, path: String },
+    #[error("reading `{path}`")]
+    Read { path: String, #[source] source: BoxError },
+    #[error("writing `{path}`")]
+    Write { path: String, #[source] source: BoxError },
+    #[error("`{path}` has no column `{column}`, which {needed_by} needs")]
+    NoColumn { path: String, column: String, needed_by: String, hint: String },
+    #[error("column `{column}` of `{path}`: {why}")]
+    Column { path: String, column: String, why: String },
+    #[error("files of source `{source_name}` differ: column `{column}` is {found} in `{path}` and {expected} in `{first}`")]
+    Schemas { source_name: String, column: String, path: String, found: String, first: String, expected: String },
+    #[error("the query of feature view `{view}`: {why}")]
+    Query { view: String, why: String },
+    #[error("{what}: {why}")]
+    Spine { what: String, why: String, hint: String },
+    #[error("feature view `{view}` has two rows of one key with event time {event_time} and sequence {sequence}")]
+    Tie { view: String, event_time: schema::Timestamp, sequence: u64 },
+    #[error("computing features of `{what}`")]
+    Compute { what: String, #[source] source: transform::ExprError },
+}
+
+impl OfflineError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoFile { .. } => ErrorKind::NotFound,
+            Self::Write { .. } => ErrorKind::Unavailable,
+            Self::Read { .. }
+            | Self::NoColumn { .. }
+            | Self::Column { .. }
+            | Self::Schemas { .. }
+            | Self::Query { .. }
+            | Self::Spine { .. }
+            | Self::Tie { .. }
+            | Self::Compute { .. } => ErrorKind::Invalid,
+        }
+    }
+
+    /// What to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoFile { .. } => Some("paths are relative to the project's folder".to_owned()),
+            Self::NoColumn { hint, .. } | Self::Spine { hint, .. } => Some(hint.clone()),
+            Self::Schemas { .. } => Some("rewrite the file, or give it a source of its own".to_owned()),
+            Self::Tie { .. } => {
+                Some("the view's `sequence` column must order rows of one key and time; leave it out to use row order".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The offline store of one project.
+#[derive(Debug, Clone)]
+pub struct OfflineStore {
+    project: Arc<Path>,
+    folder: Arc<Path>,
+}
+
+impl OfflineStore {
+    /// Sources are read relative to `project`; snapshots are kept under `folder`.
+    pub fn new(project: &Path, folder: &Path) -> Self {
+        Self { project: project.into(), folder: folder.into() }
+    }
+
+    /// The project's folder.
+    pub fn project(&self) -> &Path {
+        &self.project
+    }
+
+    /// The history of a view version as its source stands now. A query is run if its snapshot does not exist yet.
+    ///
+    /// # Errors
+    /// [`OfflineError`] if the source cannot be read or does not have the declared columns.
+    pub async fn history(&self, view: &FeatureView) -> Result<History, OfflineError> {
+        let files = source::open(&self.project, &view.source)?;
+        if view.definition.sql.is_none() {
+            return History::in_place(view, files);
+        }
+        let path = snapshot::ensure(&self.folder, view, &files).await?;
+        History::of_snapshot(view, path, files.version())
+    }
+}
+
+/// Runs `work` over `items` on all cores, results in order; the first error wins.
+pub(crate) fn parallel<I: Sync, T: Send, E: Send>(
+    items: &[I],
+    work: impl Fn(&I) -> Result<T, E> + Sync,
+) -> Result<Vec<T>, E> {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    if threads <= 1 {
+        return items.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let run = || {
+        let mut done = Vec::new();
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(i) else { return Ok(done) };
+            done.push((i, work(item)?));
+        }
+    };
+    let mut all = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        let mut all = Vec::with_capacity(items.len());
+        for worker in workers {
+            match worker.join() {
+                Ok(part) => all.extend(part?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(all)
+    })?;
+    all.sort_unstable_by_key(|(i, _)| *i);
+    Ok(all.into_iter().map(|(_, value)| value).collect())
+}

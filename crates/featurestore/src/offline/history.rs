@@ -1,0 +1,408 @@
+//! The history of one view version: Parquet row groups with the columns that order rows and those that hold features.
+//!
+//! A row is named by its number across the files, in arrival order. Reading is blocking and columnar; callers spread row
+//! groups over threads.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampNanosecondArray, UInt64Array};
+use arrow::datatypes::{DataType, UInt64Type};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
+use schema::{Dtype, EntityKey, FeatureView, Fingerprint, RowOrder, Timestamp};
+use transform::cast;
+
+use super::OfflineError;
+use super::snapshot;
+use super::source::{SourceFile, SourceFiles, open_file, read_error};
+
+/// Rows decoded at a time.
+const BATCH_ROWS: usize = 32_768;
+
+/// Where a view's rows are, and what its columns are called there.
+#[derive(Debug, Clone)]
+pub struct History {
+    files: Vec<SourceFile>,
+    layout: Layout,
+    data_version: Fingerprint,
+    explicit_sequence: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Layout {
+    keys: Vec<(String, Dtype)>,
+    event_time: String,
+    created_time: Option<String>,
+    sequence: Option<String>,
+    deleted: Option<String>,
+    features: Vec<(String, Dtype)>,
+    timezone: Option<String>,
+}
+
+/// One row group.
+#[derive(Debug, Clone, Copy)]
+pub struct Unit {
+    file: usize,
+    group: usize,
+    /// Number of its first row.
+    pub first_row: u64,
+    /// Rows.
+    pub n_rows: usize,
+}
+
+/// The columns that decide which row wins, for some rows in a row.
+#[derive(Debug)]
+pub struct OrderBatch {
+    /// Number of the first row.
+    pub first_row: u64,
+    /// Join keys in their declared dtypes.
+    pub keys: Vec<ArrayRef>,
+    event_time: TimestampNanosecondArray,
+    created_time: Option<TimestampNanosecondArray>,
+    sequence: Option<UInt64Array>,
+    deleted: Option<BooleanArray>,
+}
+
+impl OrderBatch {
+    /// Rows.
+    pub fn len(&self) -> usize {
+        self.event_time.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Where row `i` of the batch stands; `None` when its event time is null: such a row never matches.
+    #[inline]
+    pub fn order(&self, i: usize) -> Option<RowOrder> {
+        if self.event_time.is_null(i) {
+            return None;
+        }
+        let created = self.created_time.as_ref().filter(|c| !c.is_null(i)).map(|c| Timestamp::from_nanos(c.value(i)));
+        let sequence = self.sequence.as_ref().map_or(self.first_row + i as u64, |s| s.value(i));
+        Some(RowOrder { event_time: Timestamp::from_nanos(self.event_time.value(i)), created_time: created, sequence })
+    }
+
+    /// Whether row `i` deletes its key.
+    #[inline]
+    pub fn deleted(&self, i: usize) -> bool {
+        self.deleted.as_ref().is_some_and(|d| !d.is_null(i) && d.value(i))
+    }
+}
+
+impl History {
+    /// The rows of a source, read in place.
+    ///
+    /// # Errors
+    /// [`OfflineError::NoColumn`] or [`OfflineError::Column`] if the files do not have what the view declares.
+    pub fn in_place(view: &FeatureView, files: SourceFiles) -> Result<Self, OfflineError> {
+        let d = &view.definition;
+        let column = |name: &str| files.column_in_file(name);
+        let layout = Layout {
+            keys: view.keys().iter().map(|k| (column(k.name.as_str()), k.dtype)).collect(),
+            event_time: column(&d.event_time),
+            created_time: d.created_time.as_deref().map(column),
+            sequence: d.sequence.as_deref().map(column),
+            deleted: d.deleted.as_deref().map(column),
+            features: d.features.iter().map(|f| (column(f.name.as_str()), f.dtype)).collect(),
+            timezone: files.source.timezone.clone(),
+        };
+        let data_version = files.version();
+        let explicit_sequence = layout.sequence.is_some();
+        let history = Self { files: files.files, layout, data_version, explicit_sequence };
+        history.check(&format!("feature view `{}`", view.id.name))?;
+        Ok(history)
+    }
+
+    /// The rows of a view's snapshot.
+    ///
+    /// # Errors
+    /// [`OfflineError::Read`] if the snapshot is damaged.
+    pub fn of_snapshot(view: &FeatureView, path: PathBuf, data_version: Fingerprint) -> Result<Self, OfflineError> {
+        let d = &view.definition;
+        let layout = Layout {
+            keys: view.keys().iter().map(|k| (k.name.to_string(), k.dtype)).collect(),
+            event_time: snapshot::EVENT_TIME.to_owned(),
+            created_time: d.created_time.as_ref().map(|_| snapshot::CREATED_TIME.to_owned()),
+            sequence: Some(snapshot::SEQUENCE.to_owned()),
+            deleted: d.deleted.as_ref().map(|_| snapshot::DELETED.to_owned()),
+            features: d.features.iter().map(|f| (f.name.to_string(), f.dtype)).collect(),
+            timezone: None,
+        };
+        let file = open_file(std::path::Path::new(""), path, 0)?;
+        let explicit_sequence = d.sequence.is_some();
+        Ok(Self { files: vec![file], layout, data_version, explicit_sequence })
+    }
+
+    /// Digest of the state of the data that this is a history of.
+    pub fn data_version(&self) -> Fingerprint {
+        self.data_version
+    }
+
+    /// Rows, rejected ones included.
+    pub fn n_rows(&self) -> u64 {
+        self.files.iter().map(|f| f.n_rows).sum()
+    }
+
+    /// Whether the sequence is the user's column, so that two rows may stand at one place: an error if they matter.
+    pub fn has_explicit_sequence(&self) -> bool {
+        self.explicit_sequence
+    }
+
+    /// The row groups, in arrival order.
+    pub fn units(&self) -> Vec<Unit> {
+        let mut units = Vec::new();
+        for (file, opened) in self.files.iter().enumerate() {
+            let mut first_row = opened.first_row;
+            for (group, about) in opened.metadata.metadata().row_groups().iter().enumerate() {
+                let n_rows = usize::try_from(about.num_rows()).unwrap_or(0);
+                units.push(Unit { file, group, first_row, n_rows });
+                first_row += n_rows as u64;
+            }
+        }
+        units
+    }
+
+    /// Reads the keys and times of a row group and hands them on, batch by batch.
+    ///
+    /// # Errors
+    /// [`OfflineError`] if the file cannot be read, or `each` says so.
+    pub fn scan_order(
+        &self,
+        unit: Unit,
+        mut each: impl FnMut(OrderBatch) -> Result<(), OfflineError>,
+    ) -> Result<(), OfflineError> {
+        let l = &self.layout;
+        let wanted = l.keys.iter().map(|(name, _)| name).chain([&l.event_time]);
+        let wanted = wanted.chain(&l.created_time).chain(&l.sequence).chain(&l.deleted);
+        let mut first_row = unit.first_row;
+        self.read(unit, wanted.map(String::as_str), None, |batch| {
+            let n = batch.num_rows() as u64;
+            each(self.order_batch(unit, first_row, &batch)?)?;
+            first_row += n;
+            Ok(())
+        })
+    }
+
+    fn order_batch(&self, unit: Unit, first_row: u64, batch: &RecordBatch) -> Result<OrderBatch, OfflineError> {
+        let l = &self.layout;
+        let zone = l.timezone.as_deref();
+        let times = |name: &String| {
+            cast::times(self.column(unit, batch, name)?, zone).map_err(|why| self.column_error(unit, name, &why))
+        };
+        let keys = l.keys.iter().map(|(name, dtype)| self.conformed(unit, batch, name, *dtype));
+        let sequence = l.sequence.as_ref().map(|name| {
+            let column = self.column(unit, batch, name)?;
+            sequence_column(column).map_err(|why| self.column_error(unit, name, &why))
+        });
+        let deleted = l.deleted.as_ref().map(|name| {
+            self.conformed(unit, batch, name, Dtype::Bool).map(|column| column.as_boolean().clone())
+        });
+        Ok(OrderBatch {
+            first_row,
+            keys: keys.collect::<Result<_, _>>()?,
+            event_time: times(&l.event_time)?,
+            created_time: l.created_time.as_ref().map(times).transpose()?,
+            sequence: sequence.transpose()?,
+            deleted: deleted.transpose()?,
+        })
+    }
+
+    /// Up to `n` distinct keys, as columns in the view's key dtypes: those whose digest is smallest, so the same ones
+    /// every time and hot keys not preferred.
+    ///
+    /// # Errors
+    /// [`OfflineError`] if the files cannot be read.
+    pub fn sample_keys(&self, n: usize) -> Result<Vec<ArrayRef>, OfflineError> {
+        let mut sample: BTreeMap<Fingerprint, EntityKey> = BTreeMap::new();
+        for unit in self.units() {
+            self.scan_order(unit, |batch| {
+                EntityKey::each(&batch.keys, batch.len(), |_, bytes| {
+                    let Some(bytes) = bytes else { return };
+                    let digest = Fingerprint::of_bytes(bytes);
+                    if sample.len() < n || sample.last_key_value().is_some_and(|(last, _)| digest < *last) {
+                        sample.insert(digest, EntityKey::from_bytes(bytes));
+                        if sample.len() > n {
+                            sample.pop_last();
+                        }
+                    }
+                });
+                Ok(())
+            })?;
+        }
+        let parts: Vec<Vec<schema::Value>> = sample.values().map(EntityKey::parts).collect();
+        let column = |(i, (name, dtype)): (usize, &(String, Dtype))| {
+            let refuse = |why: String| OfflineError::Column { path: "a key".to_owned(), column: name.clone(), why };
+            let cells = parts.iter().map(|parts| parts[i].to_array(*dtype, 1)).collect::<Result<Vec<_>, _>>();
+            let cells = cells.map_err(refuse)?;
+            let cells: Vec<&dyn Array> = cells.iter().map(AsRef::as_ref).collect();
+            if cells.is_empty() {
+                return Ok(arrow::array::new_empty_array(&dtype.to_arrow()));
+            }
+            arrow::compute::concat(&cells).map_err(|why| read_error("history", why))
+        };
+        self.layout.keys.iter().enumerate().map(column).collect()
+    }
+
+    /// The values of some features at some rows of a row group; `rows` are ascending offsets within it.
+    ///
+    /// # Errors
+    /// [`OfflineError`] if the file cannot be read.
+    pub fn gather(&self, unit: Unit, features: &[usize], rows: &[u32]) -> Result<Vec<ArrayRef>, OfflineError> {
+        let wanted: Vec<&(String, Dtype)> = features.iter().map(|i| &self.layout.features[*i]).collect();
+        // Sparse rows are decoded alone; dense ones by decoding everything and picking, which is cheaper than skipping.
+        let sparse = rows.len() * 8 < unit.n_rows;
+        let selection = sparse.then(|| select(rows));
+        let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::new(); wanted.len()];
+        let (mut from, mut taken) = (0_u32, 0);
+        let names = wanted.iter().map(|(name, _)| name.as_str());
+        self.read(unit, names, selection, |batch| {
+            let n = u32::try_from(batch.num_rows()).unwrap_or(u32::MAX);
+            let until = rows[taken..].partition_point(|row| *row < from + n) + taken;
+            let offsets: Option<UInt64Array> =
+                (!sparse).then(|| rows[taken..until].iter().map(|row| u64::from(row - from)).collect());
+            (from, taken) = (from + n, if sparse { taken } else { until });
+            for ((name, dtype), part) in wanted.iter().zip(&mut parts) {
+                let column = self.conformed(unit, &batch, name, *dtype)?;
+                part.push(match &offsets {
+                    Some(offsets) => take(&column, offsets)?,
+                    None => column,
+                });
+            }
+            Ok(())
+        })?;
+        let join = |(part, (_, dtype)): (Vec<ArrayRef>, &&(String, Dtype))| match part.as_slice() {
+            [] => Ok(arrow::array::new_empty_array(&dtype.to_arrow())),
+            [one] => Ok(ArrayRef::clone(one)),
+            many => {
+                let many: Vec<&dyn Array> = many.iter().map(AsRef::as_ref).collect();
+                arrow::compute::concat(&many).map_err(|why| read_error("history", why))
+            }
+        };
+        parts.into_iter().zip(&wanted).map(join).collect()
+    }
+
+    fn read<'a>(
+        &self,
+        unit: Unit,
+        columns: impl Iterator<Item = &'a str>,
+        selection: Option<RowSelection>,
+        mut each: impl FnMut(RecordBatch) -> Result<(), OfflineError>,
+    ) -> Result<(), OfflineError> {
+        let source = &self.files[unit.file];
+        let fail = |why: schema::BoxError| read_error(&source.name, why);
+        let file = File::open(&source.path).map_err(|why| fail(why.into()))?;
+        let mask = ProjectionMask::columns(source.metadata.parquet_schema(), columns);
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, source.metadata.clone())
+            .with_projection(mask)
+            .with_row_groups(vec![unit.group])
+            .with_batch_size(BATCH_ROWS);
+        if let Some(selection) = selection {
+            builder = builder.with_row_selection(selection);
+        }
+        for batch in builder.build().map_err(|why| fail(why.into()))? {
+            each(batch.map_err(|why| fail(why.into()))?)?;
+        }
+        Ok(())
+    }
+
+    fn column<'b>(&self, unit: Unit, batch: &'b RecordBatch, name: &str) -> Result<&'b ArrayRef, OfflineError> {
+        batch.column_by_name(name).ok_or_else(|| OfflineError::NoColumn {
+            path: self.files[unit.file].name.clone(),
+            column: name.to_owned(),
+            needed_by: "the view".to_owned(),
+            hint: "the file changed while it was read; try again".to_owned(),
+        })
+    }
+
+    fn conformed(&self, unit: Unit, batch: &RecordBatch, name: &str, dtype: Dtype) -> Result<ArrayRef, OfflineError> {
+        let column = self.column(unit, batch, name)?;
+        let zone = self.layout.timezone.as_deref();
+        cast::conform(column, dtype, zone).map_err(|why| self.column_error(unit, name, &why))
+    }
+
+    fn column_error(&self, unit: Unit, name: &str, why: &cast::CastError) -> OfflineError {
+        let path = self.files[unit.file].name.clone();
+        OfflineError::Column { path, column: name.to_owned(), why: why.to_string() }
+    }
+
+    /// That every column exists and has a type that conforms.
+    fn check(&self, needed_by: &str) -> Result<(), OfflineError> {
+        let l = &self.layout;
+        let Some(file) = self.files.first() else { return Ok(()) };
+        let schema = file.metadata.schema();
+        let find = |name: &String| {
+            schema.field_with_name(name).map_err(|_| OfflineError::NoColumn {
+                path: file.name.clone(),
+                column: name.clone(),
+                needed_by: needed_by.to_owned(),
+                hint: schema::yaml::suggest(name, schema.fields().iter().map(|f| f.name().as_str())),
+            })
+        };
+        let refuse = |name: &String, why: String| OfflineError::Column {
+            path: file.name.clone(),
+            column: name.clone(),
+            why,
+        };
+        let flag = l.deleted.as_ref().map(|name| (name.clone(), Dtype::Bool));
+        for (name, dtype) in l.keys.iter().chain(&l.features).chain(&flag) {
+            let found = find(name)?.data_type();
+            if !cast::conforms(found, *dtype) {
+                return Err(refuse(name, format!("it is {}, declared {dtype}", cast::describe(found))));
+            }
+        }
+        for name in [&l.event_time].into_iter().chain(&l.created_time) {
+            let found = find(name)?.data_type();
+            let text = Dtype::from_arrow(found);
+            if !matches!(text, Some(Dtype::Timestamp | Dtype::Date | Dtype::String)) {
+                return Err(refuse(name, format!("it is {}, but a time is needed", cast::describe(found))));
+            }
+        }
+        if let Some(name) = &l.sequence {
+            let found = find(name)?.data_type();
+            if !found.is_integer() {
+                return Err(refuse(name, format!("it is {}, but a sequence is an integer", cast::describe(found))));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A sequence column as unsigned integers; null and negative values are refused.
+pub(crate) fn sequence_column(column: &ArrayRef) -> Result<UInt64Array, cast::CastError> {
+    if column.null_count() > 0 {
+        return Err(cast::CastError::Value { why: "a sequence is never null".to_owned() });
+    }
+    let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
+    let wide = arrow::compute::cast_with_options(column, &DataType::UInt64, &options);
+    let wide = wide.map_err(|why| cast::CastError::Value { why: format!("a sequence is zero or more: {why}") })?;
+    Ok(wide.as_primitive::<UInt64Type>().clone())
+}
+
+fn take(column: &ArrayRef, offsets: &UInt64Array) -> Result<ArrayRef, OfflineError> {
+    arrow::compute::take(column, offsets, None).map_err(|why| read_error("history", why))
+}
+
+fn select(rows: &[u32]) -> RowSelection {
+    let mut selectors = Vec::with_capacity(rows.len() * 2);
+    let (mut at, mut i) = (0_usize, 0);
+    while i < rows.len() {
+        let start = rows[i] as usize;
+        let mut end = start + 1;
+        i += 1;
+        while i < rows.len() && rows[i] as usize == end {
+            end += 1;
+            i += 1;
+        }
+        if start > at {
+            selectors.push(RowSelector::skip(start - at));
+        }
+        selectors.push(RowSelector::select(end - start));
+        at = end;
+    }
+    RowSelection::from(selectors)
+}

@@ -1,0 +1,159 @@
+//! SQL over sources: each source is a table, with its arrival number as `_row`.
+//!
+//! Queries run on one partition: sums of floats then always add up in the same order, so a snapshot made twice is the
+//! same snapshot.
+
+use std::fmt;
+use std::fs::File;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::catalog::TableProvider;
+use datafusion::common::DataFusionError;
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use schema::Dtype;
+use schema::definitions::ROW_COLUMN;
+use transform::cast;
+
+use super::source::{SourceFile, SourceFiles};
+
+/// A context in which every source is a table.
+///
+/// # Errors
+/// The engine's, if two sources share a name.
+pub fn context<'s>(sources: impl IntoIterator<Item = &'s SourceFiles>) -> Result<SessionContext, DataFusionError> {
+    let config = SessionConfig::new().with_target_partitions(1).with_information_schema(false);
+    let context = SessionContext::new_with_config(config);
+    for files in sources {
+        let table = SourceTable { schema: table_schema(files), files: Arc::new(files.clone()) };
+        context.register_table(files.source.name.as_str(), Arc::new(table))?;
+    }
+    Ok(context)
+}
+
+/// Plans one read-only query.
+///
+/// # Errors
+/// The engine's, for what does not parse, names what is not there, or is no query.
+pub async fn plan(context: &SessionContext, sql: &str) -> Result<DataFrame, DataFusionError> {
+    let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    context.sql_with_options(sql, read_only).await
+}
+
+fn table_schema(files: &SourceFiles) -> SchemaRef {
+    let schema = files.schema();
+    let row = Field::new(ROW_COLUMN, DataType::UInt64, false);
+    let fields: Vec<_> = schema.fields().iter().cloned().chain([Arc::new(row)]).collect();
+    Arc::new(Schema::new(fields))
+}
+
+#[derive(Debug)]
+struct SourceTable {
+    schema: SchemaRef,
+    files: Arc<SourceFiles>,
+}
+
+#[async_trait]
+impl TableProvider for SourceTable {
+    fn schema(&self) -> SchemaRef {
+        SchemaRef::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let schema = match projection {
+            Some(wanted) => Arc::new(self.schema.project(wanted)?),
+            None => SchemaRef::clone(&self.schema),
+        };
+        let rows = Arc::new(Rows { schema: SchemaRef::clone(&schema), files: Arc::clone(&self.files) });
+        Ok(Arc::new(StreamingTableExec::try_new(schema, vec![rows], None, Vec::new(), false, limit)?))
+    }
+}
+
+/// All rows of a source, in arrival order.
+struct Rows {
+    schema: SchemaRef,
+    files: Arc<SourceFiles>,
+}
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rows of source `{}`", self.files.source.name)
+    }
+}
+
+impl PartitionStream for Rows {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let (schema, files) = (SchemaRef::clone(&self.schema), Arc::clone(&self.files));
+        let each = {
+            let schema = SchemaRef::clone(&schema);
+            (0..files.files.len()).flat_map(move |file| read(&files, file, &schema))
+        };
+        Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter(each)))
+    }
+}
+
+type Batches = Box<dyn Iterator<Item = Result<RecordBatch, DataFusionError>> + Send>;
+
+fn read(files: &SourceFiles, file: usize, schema: &SchemaRef) -> Batches {
+    match open(files, &files.files[file], schema) {
+        Ok(batches) => batches,
+        Err(why) => Box::new(std::iter::once(Err(why))),
+    }
+}
+
+fn open(files: &SourceFiles, file: &SourceFile, schema: &SchemaRef) -> Result<Batches, DataFusionError> {
+    let names: Vec<String> =
+        schema.fields().iter().map(|f| files.column_in_file(f.name())).filter(|name| name != ROW_COLUMN).collect();
+    let mask = ProjectionMask::columns(file.metadata.parquet_schema(), names.iter().map(String::as_str));
+    let opened = File::open(&file.path)?;
+    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, file.metadata.clone());
+    let reader = reader.with_projection(mask).build().map_err(DataFusionError::from)?;
+    let zone = files.source.timezone.clone();
+    let (schema, files, name) = (SchemaRef::clone(schema), files.clone(), file.name.clone());
+    let mut first_row = file.first_row;
+    Ok(Box::new(reader.map(move |batch| {
+        let batch = batch?;
+        let n = batch.num_rows();
+        let column = |field: &arrow::datatypes::FieldRef| -> Result<ArrayRef, DataFusionError> {
+            if field.name() == ROW_COLUMN {
+                return Ok(Arc::new(UInt64Array::from_iter_values(first_row..first_row + n as u64)));
+            }
+            let found = batch.column_by_name(&files.column_in_file(field.name()));
+            let column = found.ok_or_else(|| DataFusionError::Execution(format!("`{name}` lost a column")))?;
+            if !matches!(field.data_type(), DataType::Timestamp(_, _)) {
+                return Ok(ArrayRef::clone(column));
+            }
+            let time = cast::conform(column, Dtype::Timestamp, zone.as_deref());
+            time.map_err(|why| DataFusionError::Execution(format!("column `{}` of `{name}`: {why}", field.name())))
+        };
+        let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
+        first_row += n as u64;
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(n));
+        Ok(RecordBatch::try_new_with_options(SchemaRef::clone(&schema), columns, &options)?)
+    })))
+}

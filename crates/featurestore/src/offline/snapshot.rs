@@ -1,0 +1,181 @@
+//! Snapshots: the result of a view's query, run once per state of its source.
+//!
+//! A snapshot is written beside and renamed into place, so it is there whole or not at all: killing the process at any
+//! moment and running again gives the same file. Its name is the digest of the source's state, so it never changes.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array};
+use arrow::compute::{and, filter_record_batch, is_not_null};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use futures::StreamExt;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+use schema::dtype::timestamp_type;
+use schema::{Dtype, FeatureView};
+use transform::{cast, expr};
+
+use super::history::sequence_column;
+use super::source::SourceFiles;
+use super::{OfflineError, query};
+
+/// Column of the event time in a snapshot; names that start with `__` are ours.
+pub const EVENT_TIME: &str = "__event_time";
+/// Column of the created time.
+pub const CREATED_TIME: &str = "__created_time";
+/// Column of the sequence.
+pub const SEQUENCE: &str = "__sequence";
+/// Column of the deletion mark.
+pub const DELETED: &str = "__deleted";
+
+/// The snapshot of a view with a query, made now if it does not exist.
+///
+/// # Errors
+/// [`OfflineError::Query`] if the query fails or yields other columns than declared.
+pub async fn ensure(folder: &Path, view: &FeatureView, files: &SourceFiles) -> Result<PathBuf, OfflineError> {
+    let folder = folder.join("views").join(view.id.name.as_str()).join(view.fingerprint.short());
+    let path = folder.join(format!("{}.parquet", files.version().short()));
+    if path.is_file() {
+        return Ok(path);
+    }
+    let fail = |why: String| OfflineError::Query { view: view.id.name.to_string(), why };
+    let engine = |why: datafusion::common::DataFusionError| fail(expr::plain(&why));
+    let context = query::context([files]).map_err(engine)?;
+    let sql = view.definition.sql.as_deref().unwrap_or_default();
+    let frame = query::plan(&context, sql).await.map_err(engine)?;
+    let columns = Columns::resolve(view, frame.schema().as_arrow()).map_err(|why| fail(why.join("; ")))?;
+    let mut batches = frame.execute_stream().await.map_err(engine)?;
+
+    let writing = |why: schema::BoxError| OfflineError::Write { path: path.display().to_string(), source: why };
+    std::fs::create_dir_all(&folder).map_err(|why| writing(why.into()))?;
+    let mut out = tempfile::NamedTempFile::new_in(&folder).map_err(|why| writing(why.into()))?;
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+    let schema = columns.schema(view);
+    let mut writer = ArrowWriter::try_new(out.as_file_mut(), SchemaRef::clone(&schema), Some(properties))
+        .map_err(|why| writing(why.into()))?;
+    let mut position = 0;
+    while let Some(batch) = batches.next().await {
+        let batch = batch.map_err(engine)?;
+        let canonical = columns.convert(&batch, position, &schema).map_err(fail)?;
+        position += batch.num_rows() as u64;
+        writer.write(&canonical).map_err(|why| writing(why.into()))?;
+    }
+    writer.close().map_err(|why| writing(why.into()))?;
+    out.as_file().sync_all().map_err(|why| writing(why.into()))?;
+    // Two processes may have made it at once: they made the same file.
+    out.persist(&path).map_err(|why| writing(why.error.into()))?;
+    sync_folder(&folder).map_err(|why| writing(why.into()))?;
+    Ok(path)
+}
+
+/// Makes a rename in `folder` durable.
+pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Where the columns of a view are in its query's result.
+#[derive(Debug)]
+pub(crate) struct Columns {
+    keys: Vec<(usize, String, Dtype)>,
+    event_time: usize,
+    created_time: Option<usize>,
+    sequence: Option<usize>,
+    deleted: Option<usize>,
+    features: Vec<(usize, String, Dtype)>,
+}
+
+impl Columns {
+    /// Finds every declared column in a result's schema; the mistakes name both sides, all at once.
+    pub(crate) fn resolve(view: &FeatureView, result: &Schema) -> Result<Self, Vec<String>> {
+        let d = &view.definition;
+        let mut wrong = Vec::new();
+        let names: Vec<&str> = result.fields().iter().map(|f| f.name().as_str()).collect();
+        let mut find = |name: &str, what: &str, fits: &dyn Fn(&DataType) -> bool, wanted: &str| {
+            let Some((at, field)) = result.column_with_name(name) else {
+                let near = schema::yaml::suggest(name, names.iter().copied());
+                wrong.push(format!("it yields no column `{name}` ({what}); {near}"));
+                return usize::MAX;
+            };
+            if !fits(field.data_type()) {
+                let found = cast::describe(field.data_type());
+                wrong.push(format!("it yields `{name}` ({what}) as {found}, declared {wanted}"));
+            }
+            at
+        };
+        let time = |t: &DataType| matches!(Dtype::from_arrow(t), Some(Dtype::Timestamp | Dtype::Date));
+        let keys = view.keys().iter().map(|key| {
+            let at = find(key.name.as_str(), "a join key", &|t| cast::conforms(t, key.dtype), key.dtype.as_str());
+            (at, key.name.to_string(), key.dtype)
+        });
+        let keys = keys.collect();
+        let event_time = find(&d.event_time, "the event time", &time, "a time");
+        let created_time = d.created_time.as_ref().map(|name| find(name, "the created time", &time, "a time"));
+        let sequence = d.sequence.as_ref().map(|n| find(n, "the sequence", &DataType::is_integer, "an integer"));
+        let flag = |t: &DataType| *t == DataType::Boolean;
+        let deleted = d.deleted.as_ref().map(|name| find(name, "the deletion mark", &flag, "bool"));
+        let features = d.features.iter().map(|feature| {
+            let fits = |t: &DataType| cast::conforms(t, feature.dtype);
+            (find(feature.name.as_str(), "a feature", &fits, feature.dtype.as_str()), feature.name.to_string(), feature.dtype)
+        });
+        let features = features.collect();
+        if wrong.is_empty() {
+            Ok(Self { keys, event_time, created_time, sequence, deleted, features })
+        } else {
+            Err(wrong)
+        }
+    }
+
+    fn schema(&self, view: &FeatureView) -> SchemaRef {
+        let typed = |(_, name, dtype): &(usize, String, Dtype)| Field::new(name, dtype.to_arrow(), true);
+        let mut fields: Vec<Field> = self.keys.iter().map(typed).collect();
+        fields.push(Field::new(EVENT_TIME, timestamp_type(), true));
+        if self.created_time.is_some() {
+            fields.push(Field::new(CREATED_TIME, timestamp_type(), true));
+        }
+        fields.push(Field::new(SEQUENCE, DataType::UInt64, false));
+        if self.deleted.is_some() {
+            fields.push(Field::new(DELETED, DataType::Boolean, true));
+        }
+        fields.extend(self.features.iter().map(typed));
+        let about = [("plumb.view".to_owned(), view.id.to_string()), ("plumb.fingerprint".to_owned(), view.fingerprint.to_string())];
+        Arc::new(Schema::new(fields).with_metadata(about.into()))
+    }
+
+    /// Rows whose event time or key is null never match anything and are left out.
+    fn convert(&self, batch: &RecordBatch, position: u64, schema: &SchemaRef) -> Result<RecordBatch, String> {
+        let n = batch.num_rows();
+        let typed = |(at, name, dtype): &(usize, String, Dtype)| {
+            cast::conform(batch.column(*at), *dtype, None).map_err(|why| format!("column `{name}`: {why}"))
+        };
+        let times = |at: usize| cast::times(batch.column(at), None).map_err(|why| format!("a time: {why}"));
+        let mut columns: Vec<ArrayRef> = self.keys.iter().map(typed).collect::<Result<_, _>>()?;
+        let event_time: ArrayRef = Arc::new(times(self.event_time)?);
+        let mut keep: BooleanArray = is_not_null(&event_time).map_err(|why| why.to_string())?;
+        for key in &columns {
+            let there = is_not_null(key).map_err(|why| why.to_string())?;
+            keep = and(&keep, &there).map_err(|why| why.to_string())?;
+        }
+        columns.push(event_time);
+        if let Some(at) = self.created_time {
+            columns.push(Arc::new(times(at)?));
+        }
+        columns.push(Arc::new(match self.sequence {
+            Some(at) => sequence_column(batch.column(at)).map_err(|why| format!("the sequence: {why}"))?,
+            None => UInt64Array::from_iter_values(position..position + n as u64),
+        }));
+        if let Some(at) = self.deleted {
+            columns.push(Arc::new(batch.column(at).as_boolean().clone()));
+        }
+        for feature in &self.features {
+            columns.push(typed(feature)?);
+        }
+        let whole = RecordBatch::try_new(SchemaRef::clone(schema), columns).map_err(|why| why.to_string())?;
+        if keep.false_count() == 0 {
+            return Ok(whole);
+        }
+        filter_record_batch(&whole, &keep).map_err(|why| why.to_string())
+    }
+}

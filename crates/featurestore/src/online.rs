@@ -1,0 +1,197 @@
+//! The online store: the current row of every key, and the rows whose time has yet to come.
+//!
+//! A store keeps one [`Cell`] per (view version, entity key) and nothing else; the rules are all in [`cell`]. Newest wins,
+//! so every write may be repeated, late or out of order, and two writers need not know of each other. The stores are
+//! [`memory`] (tests and oracles), [`embedded`] (LMDB, the default) and [`redis`] (teams); each passes [`conformance`].
+
+pub mod cell;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
+pub mod embedded;
+pub mod memory;
+pub mod redis;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod watermark;
+
+use std::fmt;
+use std::ops::AddAssign;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use schema::{BoxError, EntityKey, ErrorKind, Timestamp, ViewId};
+
+pub use cell::{At, Cell, MalformedCell, OnlineRow, Step};
+pub use embedded::EmbeddedStore;
+pub use memory::MemoryStore;
+pub use redis::RedisStore;
+
+/// The rows that can still be an answer, per view version and entity key.
+#[async_trait]
+pub trait OnlineStore: fmt::Debug + Send + Sync + 'static {
+    /// The cell of each key in each view: one round trip, however many views. An unknown key is `None`, never an error.
+    async fn get_many(&self, views: &[ViewId], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError>;
+
+    /// Merges each cell into what is there, as a writer whose present is `horizon`: newest wins, a replay or a late batch
+    /// moves nothing backwards. A key may come more than once. Callers cut large work into chunks: the embedded store
+    /// commits once per call.
+    ///
+    /// When it fails, any part may have been written; writing all of it again is safe.
+    async fn put_many(
+        &self,
+        view: &ViewId,
+        cells: &[(EntityKey, Cell)],
+        horizon: Timestamp,
+    ) -> Result<WriteReport, OnlineError>;
+}
+
+/// What [`OnlineStore::get_many`] found: a table of cells, a row per key and a column per view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnlineRows {
+    cells: Vec<Option<Cell>>,
+    n_views: usize,
+}
+
+/// What [`OnlineStore::put_many`] did, counted in the cells that were handed in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WriteReport {
+    /// Those that changed what is stored.
+    pub written: usize,
+    /// Those that brought nothing new.
+    pub unchanged: usize,
+}
+
+/// What went wrong while reading or writing current rows. Addresses are without credentials.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum OnlineError {
+    #[error("the address of the online store is not a Redis URL")]
+    Address {
+        #[source]
+        source: BoxError,
+    },
+    #[error("opening the online store at `{address}`")]
+    Open {
+        address: String,
+        #[source]
+        source: BoxError,
+    },
+    #[error("{doing} the online store at `{address}`")]
+    Read {
+        doing: Doing,
+        address: String,
+        #[source]
+        source: BoxError,
+    },
+    #[error("{doing} the online store at `{address}`")]
+    Write {
+        doing: Doing,
+        address: String,
+        #[source]
+        source: BoxError,
+    },
+    #[error("{doing} the online store at `{address}`: no answer within {limit:?}")]
+    Timeout { doing: Doing, address: String, limit: Duration },
+    // The key stays out of the message: messages are logged, keys are personal.
+    #[error("a stored row of view `{view}` in the online store at `{address}` does not parse")]
+    Corrupt {
+        view: ViewId,
+        key: EntityKey,
+        address: String,
+        #[source]
+        source: MalformedCell,
+    },
+}
+
+/// What was being done to a store when it failed; reads on as "… the online store at …".
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Doing {
+    Opening,
+    Reading { views: Vec<ViewId>, n_keys: usize },
+    Writing { view: ViewId, n_keys: usize },
+}
+
+impl OnlineRows {
+    /// `cells` holds the first key's cell in each view, then the second's.
+    pub fn new(cells: Vec<Option<Cell>>, n_views: usize) -> Self {
+        Self { cells, n_views }
+    }
+
+    /// What answers key `key` in view `view`, both as positions in the call.
+    pub fn get(&self, key: usize, view: usize) -> Option<&Cell> {
+        self.cells.get(key * self.n_views..(key + 1) * self.n_views)?.get(view)?.as_ref()
+    }
+
+    /// How many keys were asked for; zero if no view was.
+    pub fn n_keys(&self) -> usize {
+        self.cells.len().checked_div(self.n_views).unwrap_or(0)
+    }
+
+    /// How many views were asked for.
+    pub fn n_views(&self) -> usize {
+        self.n_views
+    }
+}
+
+impl WriteReport {
+    fn count(&mut self, changed: bool) {
+        *(if changed { &mut self.written } else { &mut self.unchanged }) += 1;
+    }
+}
+
+impl AddAssign for WriteReport {
+    fn add_assign(&mut self, other: Self) {
+        self.written += other.written;
+        self.unchanged += other.unchanged;
+    }
+}
+
+impl OnlineError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Address { .. } => ErrorKind::Invalid,
+            Self::Open { .. } | Self::Read { .. } | Self::Write { .. } => ErrorKind::Unavailable,
+            Self::Timeout { .. } => ErrorKind::Timeout,
+            Self::Corrupt { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// What to do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Address { .. } => Some("write redis://[user:password@]host[:port][/database]"),
+            Self::Corrupt { source: MalformedCell::Format { .. }, .. } => {
+                Some("a newer version of plumb wrote it: run that version, or empty the store and materialize again")
+            }
+            Self::Corrupt { .. } => Some("empty the online store and materialize again: history is the record"),
+            Self::Open { .. } | Self::Read { .. } | Self::Write { .. } | Self::Timeout { .. } => None,
+        }
+    }
+}
+
+impl Doing {
+    fn failed(self, address: &str, source: impl Into<BoxError>) -> OnlineError {
+        let (address, source) = (address.to_owned(), source.into());
+        match self {
+            Self::Opening => OnlineError::Open { address, source },
+            Self::Reading { .. } => OnlineError::Read { doing: self, address, source },
+            Self::Writing { .. } => OnlineError::Write { doing: self, address, source },
+        }
+    }
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = |n: usize| if n == 1 { "1 key".to_owned() } else { format!("{n} keys") };
+        match self {
+            Self::Opening => f.write_str("opening"),
+            Self::Reading { views, n_keys } => {
+                let views: Vec<String> = views.iter().map(|view| format!("`{view}`")).collect();
+                write!(f, "reading {} of {} from", keys(*n_keys), views.join(", "))
+            }
+            Self::Writing { view, n_keys } => write!(f, "writing {} of `{view}` to", keys(*n_keys)),
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The online store on this machine's disk: LMDB through `heed`. The default, with nothing to install.
+//!
+//! Several processes may have it open. A read is a walk through mapped memory and waits for nobody; writes take turns,
+//! across processes too, and are on disk when they return: after `kill -9` nothing acknowledged is lost.
+//!
+//! One table: the key is a digest of the view version, then the entity key; the value is the cell.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+
+use async_trait::async_trait;
+use heed::types::Bytes;
+use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, WithTls};
+use schema::{BoxError, EntityKey, Fingerprint, Timestamp, ViewId};
+
+use super::{Cell, Doing, OnlineError, OnlineRows, OnlineStore, WriteReport};
+
+/// The most that the file can grow to. It reserves addresses, not memory or disk, so it is generous.
+const MAP_BYTES: usize = if cfg!(target_pointer_width = "64") { 64 << 30 } else { 1 << 30 };
+/// Threads that read at once, of all processes together; one slot is 64 bytes of the lock file.
+const READERS_MAX: u32 = 2048;
+/// Bytes of the view's digest in a key.
+const VIEW_BYTES: usize = 16;
+/// Longest entity key stored as it is: LMDB keys have at most 511 bytes.
+const KEY_MAX: usize = 480;
+/// First byte of an entity key stored as its digest. No entity key starts with it: that byte is their format.
+const DIGESTED: u8 = 0xff;
+
+/// The online store in a folder. Clones, and every [`EmbeddedStore::open`] of the folder, share one handle.
+#[derive(Clone)]
+pub struct EmbeddedStore {
+    environment: Arc<Environment>,
+}
+
+struct Environment {
+    env: Env<WithTls>,
+    cells: Database<'static, Bytes, Bytes>,
+    /// Dropped after `env`: who waits to open the folder again finds it closed.
+    listed: Listed,
+}
+
+/// The folders that this process has open: LMDB must not open one twice in a process, for the lock of a file belongs to
+/// the process, and closing one handle would release the other's.
+static OPEN: Mutex<Option<HashMap<PathBuf, Weak<Environment>>>> = Mutex::new(None);
+/// Signalled when a folder leaves [`OPEN`].
+static CLOSED: Condvar = Condvar::new();
+
+/// An entry of [`OPEN`], taken out when dropped.
+struct Listed(PathBuf);
+
+impl EmbeddedStore {
+    /// Opens the store in `folder`, making both if they are not there. Blocks for some milliseconds: for start-up.
+    ///
+    /// # Errors
+    /// [`OnlineError::Open`] if the folder cannot be made, or holds something else.
+    pub fn open(folder: &Path) -> Result<Self, OnlineError> {
+        let environment =
+            Environment::open(folder).map_err(|source| Doing::Opening.failed(&folder.display().to_string(), source))?;
+        Ok(Self { environment })
+    }
+}
+
+impl Environment {
+    fn open(folder: &Path) -> Result<Arc<Self>, BoxError> {
+        std::fs::create_dir_all(folder)?;
+        let path = folder.canonicalize()?;
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(listed) = open.get_or_insert_default().get(&path) {
+            match listed.upgrade() {
+                Some(environment) => return Ok(environment),
+                // Its last user is just dropping it.
+                None => open = CLOSED.wait(open).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+        let env = map(&path)?;
+        // Slots of readers that were killed would keep their pages from being used again.
+        env.clear_stale_readers()?;
+        let cells = env
+            .open_databases_and_commit(env.read_txn()?, |opener, txn| -> heed::Result<_> {
+                Ok(CommitOrAbort::<_, ()>::Commit(opener.open_database(txn, None)?))
+            })?
+            .unwrap_commit()
+            .expect("the unnamed table is there from the start");
+        let environment = Arc::new(Self { env, cells, listed: Listed(path.clone()) });
+        open.get_or_insert_default().insert(path, Arc::downgrade(&environment));
+        Ok(environment)
+    }
+
+    fn address(&self) -> String {
+        self.listed.0.display().to_string()
+    }
+
+    fn parse(&self, view: &ViewId, key: &EntityKey, bytes: &[u8]) -> Result<Cell, OnlineError> {
+        Cell::parse(bytes.to_vec()).map_err(|source| OnlineError::Corrupt {
+            view: view.clone(),
+            key: key.clone(),
+            address: self.address(),
+            source,
+        })
+    }
+
+    fn get_many(&self, views: &[ViewId], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
+        let failed = |source: heed::Error| {
+            Doing::Reading { views: views.to_vec(), n_keys: keys.len() }.failed(&self.address(), source)
+        };
+        let prefixes: Vec<_> = views.iter().map(prefix).collect();
+        let mut cells = Vec::with_capacity(keys.len() * views.len());
+        let mut place = Vec::with_capacity(64);
+        let txn = self.env.read_txn().map_err(failed)?;
+        for key in keys {
+            for (view, prefix) in views.iter().zip(&prefixes) {
+                put_place(&mut place, prefix, key);
+                let found = self.cells.get(&txn, &place).map_err(failed)?;
+                cells.push(found.map(|bytes| self.parse(view, key, bytes)).transpose()?);
+            }
+        }
+        Ok(OnlineRows::new(cells, views.len()))
+    }
+
+    fn put_many(
+        &self,
+        view: &ViewId,
+        cells: &[(EntityKey, Cell)],
+        horizon: Timestamp,
+    ) -> Result<WriteReport, OnlineError> {
+        let failed = |source: heed::Error| {
+            Doing::Writing { view: view.clone(), n_keys: cells.len() }.failed(&self.address(), source)
+        };
+        let mut report = WriteReport::default();
+        let (prefix, mut place) = (prefix(view), Vec::with_capacity(64));
+        let mut txn = self.env.write_txn().map_err(failed)?;
+        for (key, cell) in cells {
+            put_place(&mut place, &prefix, key);
+            let found = self.cells.get(&txn, &place).map_err(failed)?;
+            let old = found.map(|bytes| self.parse(view, key, bytes)).transpose()?;
+            let after = Cell::after(old.as_ref(), cell, horizon);
+            report.count(after.is_some());
+            if let Some(after) = after {
+                self.cells.put(&mut txn, &place, after.as_bytes()).map_err(failed)?;
+            }
+        }
+        if report.written > 0 {
+            txn.commit().map_err(failed)?;
+        }
+        Ok(report)
+    }
+}
+
+#[async_trait]
+impl OnlineStore for EmbeddedStore {
+    /// On the caller's thread: a handful of lookups in mapped memory take less than a hop to another thread.
+    async fn get_many(&self, views: &[ViewId], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
+        if views.is_empty() || keys.is_empty() {
+            return Ok(OnlineRows::new(Vec::new(), views.len()));
+        }
+        self.environment.get_many(views, keys)
+    }
+
+    async fn put_many(
+        &self,
+        view: &ViewId,
+        cells: &[(EntityKey, Cell)],
+        horizon: Timestamp,
+    ) -> Result<WriteReport, OnlineError> {
+        if cells.is_empty() {
+            return Ok(WriteReport::default());
+        }
+        let (environment, view, cells) = (Arc::clone(&self.environment), view.clone(), cells.to_vec());
+        on_a_file_thread(move || environment.put_many(&view, &cells, horizon)).await
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a commit waits for the disk, and for the writer of another process")]
+async fn on_a_file_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+    }
+}
+
+#[expect(unsafe_code, reason = "LMDB maps a file, which another program could damage")]
+fn map(path: &Path) -> heed::Result<Env<WithTls>> {
+    let mut options = EnvOpenOptions::new();
+    options.map_size(MAP_BYTES).max_readers(READERS_MAX);
+    // SAFETY: the folder is ours, its files are touched only by LMDB, whose locks stay on (no unsafe flag is set), and
+    // `OPEN` opens it once per process. Transactions live within one synchronous call.
+    unsafe { options.open(path) }
+}
+
+/// What the keys of a view version start with.
+fn prefix(view: &ViewId) -> [u8; VIEW_BYTES] {
+    let mut prefix = [0; VIEW_BYTES];
+    prefix.copy_from_slice(&Fingerprint::of_bytes(view.to_string().as_bytes()).as_bytes()[..VIEW_BYTES]);
+    prefix
+}
+
+/// Makes `place` the key of an entity. A key that LMDB cannot hold is replaced by its SHA-256: nobody can make two keys
+/// that share one, and no short key looks like one, for what starts with [`DIGESTED`] is digested too.
+fn put_place(place: &mut Vec<u8>, prefix: &[u8], key: &EntityKey) {
+    let key = key.as_bytes();
+    place.clear();
+    place.extend(prefix);
+    if key.len() > KEY_MAX || key.first() == Some(&DIGESTED) {
+        place.push(DIGESTED);
+        place.extend(Fingerprint::of_bytes(key).as_bytes());
+    } else {
+        place.extend(key);
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get_or_insert_default().remove(&self.0);
+        CLOSED.notify_all();
+    }
+}
+
+impl fmt::Debug for EmbeddedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EmbeddedStore(`{}`)", self.environment.address())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::online::OnlineRow;
+    use crate::online::conformance::{concurrent_writers_converge, online_store_conformance};
+
+    fn view() -> ViewId {
+        ViewId { name: "user_features".parse().unwrap(), version: 1 }
+    }
+
+    fn key(bytes: &[u8]) -> EntityKey {
+        EntityKey::from_bytes(bytes)
+    }
+
+    fn row(nanos: i64) -> OnlineRow {
+        let at = Timestamp::from_nanos(nanos);
+        let order = schema::RowOrder { event_time: at, created_time: None, sequence: 0 };
+        OnlineRow { order, visible_from: at, deleted: false, payload: [7].into() }
+    }
+
+    #[tokio::test]
+    async fn conforms() {
+        let folder = tempfile::tempdir().unwrap();
+        online_store_conformance(Arc::new(EmbeddedStore::open(folder.path()).unwrap())).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn two_handles_are_one_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || EmbeddedStore::open(folder.path()).unwrap();
+        concurrent_writers_converge(&[Arc::new(open()), Arc::new(open())]).await;
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_there_when_it_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let cell = Cell::of([&row(1)], Timestamp::from_nanos(2));
+        for expected in [1, 0] {
+            let store = EmbeddedStore::open(folder.path()).unwrap();
+            let report = store.put_many(&view(), &[(key(b"\x01a"), cell.clone())], Timestamp::from_nanos(2)).await;
+            assert_eq!(report.unwrap().written, expected);
+        }
+        let store = EmbeddedStore::open(folder.path()).unwrap();
+        assert_eq!(store.get_many(&[view()], &[key(b"\x01a")]).await.unwrap().get(0, 0), Some(&cell));
+    }
+
+    #[test]
+    fn opening_while_the_last_user_leaves_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| (0..50).for_each(|_| drop(EmbeddedStore::open(folder.path()).unwrap())));
+            }
+        });
+    }
+
+    #[tokio::test]
+    async fn a_damaged_cell_is_an_error_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(folder.path()).unwrap();
+        let environment = &store.environment;
+        let mut place = Vec::new();
+        put_place(&mut place, &prefix(&view()), &key(b"\x01a"));
+        let mut txn = environment.env.write_txn().unwrap();
+        environment.cells.put(&mut txn, &place, &[9, 0]).unwrap();
+        txn.commit().unwrap();
+        let read = store.get_many(&[view()], &[key(b"\x01b"), key(b"\x01a")]).await.unwrap_err();
+        let cell = Cell::of([&row(1)], Timestamp::from_nanos(2));
+        let written = store.put_many(&view(), &[(key(b"\x01a"), cell)], Timestamp::from_nanos(2)).await.unwrap_err();
+        for error in [read, written] {
+            assert_eq!(error.kind(), schema::ErrorKind::Internal);
+            assert!(schema::error::chain(&error).contains("`user_features@v1`"), "{error}");
+            assert!(schema::error::chain(&error).ends_with("its format is 9, and this version reads 1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn long_keys_never_meet_short_ones() {
+        let place = |bytes: &[u8]| {
+            let mut place = Vec::new();
+            put_place(&mut place, &prefix(&view()), &key(bytes));
+            place
+        };
+        let long = place(&[1; KEY_MAX + 1]);
+        assert_ne!(long, place(&long[VIEW_BYTES..]));
+        assert_eq!(place(&[1; KEY_MAX]).len(), VIEW_BYTES + KEY_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_a_file_says_so() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = EmbeddedStore::open(file.path()).unwrap_err();
+        assert_eq!(error.kind(), schema::ErrorKind::Unavailable);
+        assert!(error.to_string().contains(&file.path().display().to_string()), "{error}");
+    }
+}

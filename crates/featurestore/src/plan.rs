@@ -1,0 +1,252 @@
+//! Declare, diff, do: what `apply` would change, as a pure value that prints.
+
+use std::fmt;
+
+use schema::{AppliedDefinitions, Definitions, FeatureService, FeatureView};
+use serde::Serialize;
+
+/// What happens to one definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// Nobody declared it before.
+    New,
+    /// Its meaning is another: it gets a new version, and the old one stays.
+    Meaning,
+    /// It means what an earlier version meant, which becomes current again.
+    Restored,
+    /// Only its words are others: description, owner, tags, layout.
+    Words,
+    /// Nobody declares it any more: its versions stay, none is current.
+    Gone,
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// What happens.
+    pub change: ChangeKind,
+    /// `entity`, `source`, `feature view` or `feature service`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// The version after the change, where it has one.
+    pub version: Option<u32>,
+    /// What differs.
+    pub details: Vec<String>,
+}
+
+/// What `apply` would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// The changes, views before the services that pin them.
+    pub changes: Vec<Change>,
+    /// What has to be computed again, or for the first time.
+    pub recompute: Vec<String>,
+    /// What is applied afterwards.
+    #[serde(skip)]
+    pub after: AppliedDefinitions,
+}
+
+/// Compares what is declared with what is applied.
+pub fn plan(applied: &AppliedDefinitions, declared: &Definitions) -> Plan {
+    let after = applied.after(declared);
+    let mut changes = Vec::new();
+    plain(&mut changes, "entity", &applied.entities, &after.entities);
+    plain(&mut changes, "source", &applied.sources, &after.sources);
+    let mut recompute = Vec::new();
+    for (name, versions) in &after.views {
+        let before = applied.views.get(name.as_str());
+        let was = before.and_then(|v| v.current());
+        let known = before.is_some_and(|b| versions.current.is_some_and(|n| n as usize <= b.all.len()));
+        let change = compare(was, versions.current(), known, |v| v.fingerprint, |v| v.id.version, view_details);
+        if let Some((change, version, details)) = change {
+            if matches!(change, ChangeKind::New | ChangeKind::Meaning | ChangeKind::Restored)
+                && let Some(now) = versions.current()
+            {
+                recompute.push(format!("`{}` is to be materialized: plumb materialize {}", now.id, now.id.name));
+            }
+            changes.push(Change { change, kind: "feature view", name: name.to_string(), version, details });
+        }
+    }
+    for (name, versions) in &after.services {
+        let before = applied.services.get(name.as_str());
+        let was = before.and_then(|v| v.current());
+        let known = before.is_some_and(|b| versions.current.is_some_and(|n| n as usize <= b.all.len()));
+        let change = compare(was, versions.current(), known, |s| s.fingerprint, |s| s.version, service_details);
+        if let Some((change, version, details)) = change {
+            if change == ChangeKind::Meaning {
+                recompute.push(format!("models on `{name}` keep its version before; new ones are to be trained on the new one"));
+            }
+            changes.push(Change { change, kind: "feature service", name: name.to_string(), version, details });
+        }
+    }
+    Plan { changes, recompute, after }
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// One line a change, for the log of what was applied.
+    pub fn summary(&self) -> Vec<String> {
+        self.changes.iter().map(ToString::to_string).collect()
+    }
+}
+
+type Compared = (ChangeKind, Option<u32>, Vec<String>);
+
+fn compare<T: PartialEq>(
+    was: Option<&T>,
+    now: Option<&T>,
+    known: bool,
+    fingerprint: impl Fn(&T) -> schema::Fingerprint,
+    version: impl Fn(&T) -> u32,
+    details: impl Fn(&T, &T) -> Vec<String>,
+) -> Option<Compared> {
+    match (was, now) {
+        (None, None) => None,
+        (None, Some(now)) if known => Some((ChangeKind::Restored, Some(version(now)), Vec::new())),
+        (None, Some(now)) => Some((ChangeKind::New, Some(version(now)), Vec::new())),
+        (Some(_), None) => Some((ChangeKind::Gone, None, vec!["its versions stay until they are removed".to_owned()])),
+        (Some(was), Some(now)) if was == now => None,
+        (Some(was), Some(now)) if fingerprint(was) == fingerprint(now) => {
+            Some((ChangeKind::Words, Some(version(now)), Vec::new()))
+        }
+        (Some(was), Some(now)) => {
+            let change = if known { ChangeKind::Restored } else { ChangeKind::Meaning };
+            Some((change, Some(version(now)), details(was, now)))
+        }
+    }
+}
+
+/// Entities and sources have no versions of their own: the views that use them do.
+fn plain<N: Ord + fmt::Display, T: PartialEq>(
+    changes: &mut Vec<Change>,
+    kind: &'static str,
+    was: &std::collections::BTreeMap<N, T>,
+    now: &std::collections::BTreeMap<N, T>,
+) {
+    let mut push = |change, name: &N| {
+        changes.push(Change { change, kind, name: name.to_string(), version: None, details: Vec::new() });
+    };
+    for (name, definition) in now {
+        match was.get(name) {
+            None => push(ChangeKind::New, name),
+            Some(before) if before != definition => push(ChangeKind::Words, name),
+            Some(_) => {}
+        }
+    }
+    for name in was.keys().filter(|name| !now.contains_key(*name)) {
+        push(ChangeKind::Gone, name);
+    }
+}
+
+fn view_details(was: &FeatureView, now: &FeatureView) -> Vec<String> {
+    let (a, b) = (&was.definition, &now.definition);
+    let mut details = Vec::new();
+    let mut say = |what: &str, a: String, b: String| {
+        if a != b {
+            details.push(format!("{what}: {a} -> {b}"));
+        }
+    };
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+    say("ttl", a.ttl.map_or("none".to_owned(), |t| t.to_string()), b.ttl.map_or("none".to_owned(), |t| t.to_string()));
+    say("event time", a.event_time.clone(), b.event_time.clone());
+    say("created time", or_none(&a.created_time), or_none(&b.created_time));
+    say("sequence", or_none(&a.sequence), or_none(&b.sequence));
+    say("deletion mark", or_none(&a.deleted), or_none(&b.deleted));
+    say("known", format!("{:?}", a.known), format!("{:?}", b.known));
+    say("strictly before", a.strict_before.to_string(), b.strict_before.to_string());
+    say("source", was.source.path.clone(), now.source.path.clone());
+    say("join keys", format!("{:?}", names(was)), format!("{:?}", names(now)));
+    let sql = |text: &Option<String>| text.as_deref().map(schema::fingerprint::normal_sql);
+    if sql(&a.sql) != sql(&b.sql) {
+        details.push("the query is another".to_owned());
+    }
+    let stored = |v: &FeatureView| {
+        let of = |f: &schema::definitions::Feature| (f.name.to_string(), f.dtype.to_string());
+        v.definition.features.iter().map(of).collect()
+    };
+    let computed = |v: &FeatureView| {
+        let of = |c: &schema::definitions::Computed| (c.name.to_string(), format!("{} = {}", c.dtype, c.expr));
+        v.definition.computed.iter().map(of).collect()
+    };
+    columns(&mut details, stored(was), stored(now));
+    columns(&mut details, computed(was), computed(now));
+    details
+}
+
+fn names(view: &FeatureView) -> Vec<String> {
+    view.keys().iter().map(|k| format!("{} {}", k.name, k.dtype)).collect()
+}
+
+fn service_details(was: &FeatureService, now: &FeatureService) -> Vec<String> {
+    let columns_of = |s: &FeatureService| {
+        let of = |c: &schema::ServiceColumn| {
+            let fill = c.fill.as_ref().map(|v| format!(", fill {v}")).unwrap_or_default();
+            (c.name.to_string(), format!("{}:{} {}{fill}", c.view, c.feature, c.dtype))
+        };
+        s.columns.iter().map(of).collect::<Vec<_>>()
+    };
+    let mut details = Vec::new();
+    let (a, b) = (columns_of(was), columns_of(now));
+    if a.len() == b.len() && a != b && a.iter().all(|column| b.contains(column)) {
+        details.push("the features stand in another order".to_owned());
+    }
+    columns(&mut details, a, b);
+    details
+}
+
+fn columns(details: &mut Vec<String>, was: Vec<(String, String)>, now: Vec<(String, String)>) {
+    for (name, about) in &now {
+        match was.iter().find(|(other, _)| other == name) {
+            None => details.push(format!("+ {name}: {about}")),
+            Some((_, before)) if before != about => details.push(format!("~ {name}: {before} -> {about}")),
+            Some(_) => {}
+        }
+    }
+    for (name, about) in was.iter().filter(|(name, _)| !now.iter().any(|(other, _)| other == name)) {
+        details.push(format!("- {name}: {about}"));
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sign, word) = match self.change {
+            ChangeKind::New => ('+', "new"),
+            ChangeKind::Meaning => ('~', "changed in meaning"),
+            ChangeKind::Restored => ('~', "as it was before"),
+            ChangeKind::Words => ('.', "changed in words only"),
+            ChangeKind::Gone => ('-', "gone"),
+        };
+        write!(f, "{sign} {} {}", self.kind, self.name)?;
+        if let Some(version) = self.version {
+            write!(f, " v{version}")?;
+        }
+        write!(f, ": {word}")
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("nothing to do: what is declared is applied\n");
+        }
+        for change in &self.changes {
+            writeln!(f, "{change}")?;
+            for detail in &change.details {
+                writeln!(f, "    {detail}")?;
+            }
+        }
+        for line in &self.recompute {
+            writeln!(f, "> {line}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! The point-in-time join, written once, above all backends (DESIGN section 7).
+//!
+//! Labels are few, features are many: the spine is indexed, the features are streamed. Each feature row finds by binary
+//! search the first spine time that may see it and offers itself there; a running maximum along each key's times then
+//! gives every spine row its winner. Rows may come in any order and on any thread, for offers merge by maximum. Memory is
+//! O(spine), not O(features).
+
+mod offers;
+mod spine_index;
+
+use arrow::array::{ArrayRef, UInt32Array, new_null_array};
+use schema::{FeatureView, Status, Timestamp};
+
+use crate::assemble::{ViewRows, status_at};
+use crate::offline::history::{History, OrderBatch};
+use crate::offline::{OfflineError, parallel};
+use offers::Offers;
+pub use spine_index::SpineIndex;
+
+/// For each spine row, the row that won.
+#[derive(Debug)]
+pub struct Winners {
+    /// Row numbers in the history; meaningless where the status is `NotFound`.
+    rows: Vec<u64>,
+    statuses: Vec<Status>,
+    event_times: Vec<Option<Timestamp>>,
+    /// History rows that were read.
+    pub n_scanned: u64,
+}
+
+/// Finds the winner of every spine row.
+///
+/// `times[i]` is the instant of spine row `i`, `None` where it is null. A history row counts for instant `t` iff it is
+/// visible at `t` ([`schema::order::Visibility`]); the greatest under the one ordering wins; a tombstone that wins makes
+/// the row `NotFound`; one older than `t - ttl` makes it `OutsideMaxAge`. Both TTL bounds are inclusive.
+///
+/// # Errors
+/// [`OfflineError`] if the history cannot be read, or [`OfflineError::Tie`] if a user's sequence does not decide.
+pub fn find(view: &FeatureView, history: &History, index: &SpineIndex) -> Result<Winners, OfflineError> {
+    let visibility = view.visibility();
+    let parts = parallel(&split(&history.units()), |units| {
+        let mut offers = Offers::new(index.n_slots());
+        let mut groups = Vec::new();
+        let mut n_scanned = 0;
+        for unit in units {
+            history.scan_order(*unit, |batch: OrderBatch| {
+                n_scanned += batch.len() as u64;
+                index.groups_of(&batch.keys, batch.len(), &mut groups);
+                for (i, group) in groups.iter().enumerate() {
+                    let Some(group) = *group else { continue };
+                    let Some(order) = batch.order(i) else { continue };
+                    if let Some(slot) = index.first_at_or_after(group, visibility.visible_from(&order)) {
+                        offers.offer(slot, order, batch.first_row + i as u64, batch.deleted(i));
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok((offers, n_scanned))
+    })?;
+    let n_scanned = parts.iter().map(|(_, n)| n).sum();
+    let mut merged = Offers::new(index.n_slots());
+    for (part, _) in parts {
+        merged.merge(part);
+    }
+    index.each_group(|slots| merged.run_maximum(slots));
+
+    let n = index.n_rows();
+    let mut winners = Winners {
+        rows: vec![0; n],
+        statuses: vec![Status::NotFound; n],
+        event_times: vec![None; n],
+        n_scanned,
+    };
+    for slot in 0..index.n_slots() {
+        let Some(best) = merged.best(slot) else { continue };
+        if best.tied && history.has_explicit_sequence() {
+            let (event_time, sequence) = (best.order.event_time, best.order.sequence);
+            return Err(OfflineError::Tie { view: view.id.name.to_string(), event_time, sequence });
+        }
+        if best.deleted {
+            continue;
+        }
+        let (row, at) = index.spine_row(slot);
+        winners.rows[row] = best.row;
+        winners.statuses[row] = status_at(best.order.event_time, view.definition.ttl, at);
+        winners.event_times[row] = Some(best.order.event_time);
+    }
+    Ok(winners)
+}
+
+/// Row groups dealt to a few workers: each worker holds its own offers, so there are no more parts than cores.
+fn split<T: Copy>(units: &[T]) -> Vec<Vec<T>> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(units.len()).max(1);
+    (0..workers).map(|w| units.iter().copied().skip(w).step_by(workers).collect()).collect()
+}
+
+impl Winners {
+    /// Reads the winners' values of a view's stored features: only the row groups that hold one are opened.
+    ///
+    /// # Errors
+    /// [`OfflineError`] if the history cannot be read.
+    pub fn gather(self, view: &FeatureView, history: &History) -> Result<ViewRows, OfflineError> {
+        let features: Vec<usize> = (0..view.definition.features.len()).collect();
+        let present = |i: &usize| self.statuses[*i] == Status::Present;
+        let mut wanted: Vec<(u64, u32)> = (0..self.rows.len())
+            .filter(present)
+            .map(|i| (self.rows[i], u32::try_from(i).unwrap_or(u32::MAX)))
+            .collect();
+        wanted.sort_unstable();
+        // `picked[i]`: where spine row i's values stand among the distinct rows that are read.
+        let mut picked: Vec<Option<u32>> = vec![None; self.rows.len()];
+        let mut distinct: Vec<u64> = Vec::with_capacity(wanted.len());
+        for (row, i) in wanted {
+            if distinct.last() != Some(&row) {
+                distinct.push(row);
+            }
+            picked[i as usize] = u32::try_from(distinct.len() - 1).ok();
+        }
+        let mut jobs = Vec::new();
+        let mut from = 0;
+        for unit in history.units() {
+            let end = unit.first_row + unit.n_rows as u64;
+            let until = from + distinct[from..].partition_point(|row| *row < end);
+            if until > from {
+                let offset = |row: &u64| u32::try_from(row - unit.first_row).unwrap_or(u32::MAX);
+                jobs.push((unit, distinct[from..until].iter().map(offset).collect::<Vec<_>>()));
+            }
+            from = until;
+        }
+        let read = parallel(&jobs, |(unit, rows)| history.gather(*unit, &features, rows))?;
+        let indices = UInt32Array::from(picked);
+        let column = |i: usize| -> Result<ArrayRef, OfflineError> {
+            let fail = |why: arrow::error::ArrowError| crate::offline::source::read_error("history", why);
+            let dtype = view.definition.features[i].dtype;
+            if read.is_empty() {
+                return Ok(new_null_array(&dtype.to_arrow(), self.rows.len()));
+            }
+            let parts: Vec<&dyn arrow::array::Array> = read.iter().map(|columns| columns[i].as_ref()).collect();
+            let whole = arrow::compute::concat(&parts).map_err(fail)?;
+            arrow::compute::take(&whole, &indices, None).map_err(fail)
+        };
+        let stored = parallel(&features, |i| column(*i))?;
+        Ok(ViewRows { stored, statuses: self.statuses, event_times: self.event_times })
+    }
+}
+
+#[cfg(test)]
+mod tests;

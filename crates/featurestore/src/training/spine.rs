@@ -1,0 +1,225 @@
+//! The spine: the rows to be joined, with keys, a time and whatever else, from Parquet, CSV or SQL over the sources.
+
+use std::fs::File;
+use std::path::Path;
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::compute::concat_batches;
+use datafusion::prelude::CsvReadOptions;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use schema::yaml::suggest;
+use schema::{AppliedDefinitions, FeatureView, Timestamp};
+use transform::{cast, expr};
+
+use crate::offline::source::{self, read_error};
+use crate::offline::{OfflineError, OfflineStore, query};
+
+/// Names that are taken for the event time when none is given.
+const TIME_COLUMNS: [&str; 2] = ["event_time", "event_timestamp"];
+
+/// A spine in memory.
+#[derive(Debug)]
+pub struct Spine {
+    name: String,
+    rows: RecordBatch,
+    times: Vec<Option<Timestamp>>,
+    naive: bool,
+}
+
+impl Spine {
+    /// Reads `path`: a `.parquet` or `.csv` file, or a `.sql` file with a query over the applied sources.
+    ///
+    /// `time_column` names the column of the instants; `event_time` or `event_timestamp` unless given.
+    ///
+    /// # Errors
+    /// [`OfflineError`] naming the file and what is wrong with it.
+    pub async fn read(
+        path: &Path,
+        time_column: Option<&str>,
+        store: &OfflineStore,
+        definitions: &AppliedDefinitions,
+    ) -> Result<Self, OfflineError> {
+        let name = path.display().to_string();
+        if !path.is_file() {
+            return Err(OfflineError::NoFile { context: "the spine".to_owned(), path: name });
+        }
+        let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default().to_ascii_lowercase();
+        let rows = match end.as_str() {
+            "parquet" => read_parquet(path, &name)?,
+            "csv" => read_csv(&name).await?,
+            "sql" => {
+                let sql = std::fs::read_to_string(path).map_err(|why| read_error(&name, why))?;
+                read_sql(&sql, &name, store, definitions).await?
+            }
+            _ => {
+                return Err(OfflineError::Spine {
+                    what: format!("spine `{name}`"),
+                    why: "its name ends in neither .parquet, .csv nor .sql".to_owned(),
+                    hint: "write the spine as Parquet, or as a query over the sources".to_owned(),
+                });
+            }
+        };
+        Self::new(&name, rows, time_column)
+    }
+
+    /// Takes rows as they are.
+    ///
+    /// # Errors
+    /// [`OfflineError::Spine`] without a usable time column.
+    pub fn new(name: &str, rows: RecordBatch, time_column: Option<&str>) -> Result<Self, OfflineError> {
+        let what = format!("spine `{name}`");
+        let schema = rows.schema();
+        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        let wanted = time_column.map_or_else(|| TIME_COLUMNS.to_vec(), |column| vec![column]);
+        let Some(column) = wanted.iter().find(|wanted| names.contains(wanted)) else {
+            return Err(OfflineError::Spine {
+                what,
+                why: format!("it has no column {}", schema::yaml::list(&wanted)),
+                hint: format!("name its time with --event-time; {}", suggest(wanted[0], names.iter().copied())),
+            });
+        };
+        let at = schema.index_of(column).unwrap_or_default();
+        let times = cast::times(rows.column(at), None).map_err(|why| OfflineError::Spine {
+            what,
+            why: format!("column `{column}`: {why}"),
+            hint: "use timestamps, or texts in RFC 3339".to_owned(),
+        })?;
+        let times = times.iter().map(|t| t.map(Timestamp::from_nanos)).collect();
+        let naive = matches!(rows.column(at).data_type(), arrow::datatypes::DataType::Timestamp(_, None));
+        Ok(Self { name: name.to_owned(), rows, times, naive })
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its rows, unchanged.
+    pub fn rows(&self) -> &RecordBatch {
+        &self.rows
+    }
+
+    /// The instant of each row.
+    pub fn times(&self) -> &[Option<Timestamp>] {
+        &self.times
+    }
+
+    /// The key columns of a view, in its dtypes.
+    ///
+    /// # Errors
+    /// [`OfflineError::Spine`] naming the column and both types.
+    pub fn keys(&self, view: &FeatureView) -> Result<Vec<ArrayRef>, OfflineError> {
+        let schema = self.rows.schema();
+        let key = |key: &schema::definitions::JoinKey| {
+            let names = schema.fields().iter().map(|f| f.name().as_str());
+            let column = self.rows.column_by_name(key.name.as_str()).ok_or_else(|| OfflineError::Spine {
+                what: format!("spine `{}`", self.name),
+                why: format!("it has no column `{}`, the join key of feature view `{}`", key.name, view.id.name),
+                hint: suggest(key.name.as_str(), names),
+            })?;
+            cast::conform(column, key.dtype, None).map_err(|_| OfflineError::Spine {
+                what: format!("spine `{}`", self.name),
+                why: format!(
+                    "column `{}` is {}, but the join key of entity `{}` is {}",
+                    key.name,
+                    cast::describe(column.data_type()),
+                    view.entity.name,
+                    key.dtype
+                ),
+                hint: "write the column in the key's type".to_owned(),
+            })
+        };
+        view.keys().iter().map(key).collect()
+    }
+
+    /// What the user should know of it.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.naive {
+            warnings.push(format!("times of `{}` carry no zone and were read as UTC", self.name));
+        }
+        let null = self.times.iter().filter(|t| t.is_none()).count();
+        if null > 0 {
+            warnings.push(format!("{null} rows of `{}` have no time: their features are null", self.name));
+        }
+        warnings
+    }
+}
+
+fn one_batch(name: &str, schema: &arrow::datatypes::SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, OfflineError> {
+    let whole = concat_batches(schema, batches).map_err(|why| read_error(name, why))?;
+    if u32::try_from(whole.num_rows()).is_err() {
+        return Err(OfflineError::Spine {
+            what: format!("spine `{name}`"),
+            why: format!("it has {} rows; at most {} are joined at once", whole.num_rows(), u32::MAX),
+            hint: "split it".to_owned(),
+        });
+    }
+    Ok(whole)
+}
+
+fn read_parquet(path: &Path, name: &str) -> Result<RecordBatch, OfflineError> {
+    let opened = source::open_file(Path::new(""), path.to_path_buf(), 0)?;
+    let file = File::open(path).map_err(|why| read_error(name, why))?;
+    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, opened.metadata.clone())
+        .with_batch_size(65_536)
+        .build()
+        .map_err(|why| read_error(name, why))?;
+    let schema = reader_schema(&reader);
+    let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|why| read_error(name, why))?;
+    one_batch(name, &schema, &batches)
+}
+
+fn reader_schema(reader: &impl arrow::array::RecordBatchReader) -> arrow::datatypes::SchemaRef {
+    reader.schema()
+}
+
+async fn read_csv(name: &str) -> Result<RecordBatch, OfflineError> {
+    let fail = |why: datafusion::common::DataFusionError| read_error(name, expr::plain(&why));
+    let context = query::context([]).map_err(fail)?;
+    let frame = context.read_csv(name, CsvReadOptions::new()).await.map_err(fail)?;
+    collect(name, frame).await
+}
+
+async fn read_sql(
+    sql: &str,
+    name: &str,
+    store: &OfflineStore,
+    definitions: &AppliedDefinitions,
+) -> Result<RecordBatch, OfflineError> {
+    let fail = |why: datafusion::common::DataFusionError| OfflineError::Spine {
+        what: format!("spine `{name}`"),
+        why: expr::plain(&why),
+        hint: "a spine query reads the applied sources by name; `_row` is a row's arrival number".to_owned(),
+    };
+    let sources = definitions.sources.values().map(|s| source::open(store.project(), s));
+    let sources = sources.collect::<Result<Vec<_>, _>>()?;
+    let context = query::context(&sources).map_err(fail)?;
+    let frame = query::plan(&context, sql).await.map_err(fail)?;
+    collect(name, frame).await
+}
+
+async fn collect(name: &str, frame: datafusion::dataframe::DataFrame) -> Result<RecordBatch, OfflineError> {
+    let fail = |why: datafusion::common::DataFusionError| read_error(name, expr::plain(&why));
+    let schema = std::sync::Arc::new(frame.schema().as_arrow().clone());
+    let batches = frame.collect().await.map_err(fail)?;
+    let schema = batches.first().map_or(schema, RecordBatch::schema);
+    let whole = one_batch(name, &schema, &batches)?;
+    // String views are the engine's own form; files and readers expect plain strings.
+    let plain = |column: &ArrayRef| match column.data_type() {
+        arrow::datatypes::DataType::Utf8View => arrow::compute::cast(column, &arrow::datatypes::DataType::Utf8),
+        _ => Ok(ArrayRef::clone(column)),
+    };
+    let columns = whole.columns().iter().map(plain).collect::<Result<Vec<_>, _>>();
+    let columns = columns.map_err(|why| read_error(name, why))?;
+    let fields: Vec<_> = whole
+        .schema()
+        .fields()
+        .iter()
+        .zip(&columns)
+        .map(|(field, column)| field.as_ref().clone().with_data_type(column.data_type().clone()))
+        .collect();
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(whole.num_rows()));
+    RecordBatch::try_new_with_options(std::sync::Arc::new(arrow::datatypes::Schema::new(fields)), columns, &options)
+        .map_err(|why| read_error(name, why))
+}

@@ -1,0 +1,232 @@
+//! The command line: what there is to call, and what each word means.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Features defined once, trained and served from one definition.
+#[derive(Debug, Parser)]
+#[command(name = "plumb", version, about, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// The project's folder.
+    #[arg(long, global = true, default_value = ".", value_name = "DIR")]
+    pub project: PathBuf,
+    /// Tables for people, JSON for programs.
+    #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a small project that works, to change into your own.
+    ///
+    /// Example: plumb init shop && cd shop && plumb apply --yes
+    Init(InitArgs),
+    /// Show what `apply` would change: new, changed in meaning, changed in words, gone.
+    ///
+    /// Example: plumb plan --detailed-exitcode
+    Plan(PlanArgs),
+    /// Make the declared definitions the applied ones.
+    Apply(ApplyArgs),
+    /// Bring the current rows of feature views online. Safe to repeat, and after a kill.
+    ///
+    /// Example: plumb materialize user_features
+    Materialize(MaterializeArgs),
+    /// Ask for features by entity keys.
+    #[command(subcommand)]
+    Features(FeaturesCommand),
+    /// Join a spine with a feature service.
+    #[command(subcommand)]
+    TrainingSet(TrainingSetCommand),
+    /// Register, promote and roll back model versions.
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Serve features and predictions over HTTP.
+    ///
+    /// Example: plumb serve --project shop --http 127.0.0.1:8080
+    Serve(ServeArgs),
+    /// Compare every logged prediction with history. Exit status 1 when anything differs.
+    Skew,
+    /// Run the whole line on real data, every answer checked.
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct InitArgs {
+    /// Where; it must not hold a project yet.
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct PlanArgs {
+    /// Exit with status 8 when there are changes.
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct ApplyArgs {
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct MaterializeArgs {
+    /// Feature views; every view version in use unless given.
+    pub views: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub enum FeaturesCommand {
+    /// The features of some entities, online.
+    ///
+    /// Example: plumb features get --service churn_v1 --entity user_id=1,2,3
+    Get(FeaturesGetArgs),
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct FeaturesGetArgs {
+    /// Features as view:feature.
+    #[arg(value_name = "VIEW:FEATURE", required_unless_present = "service", conflicts_with = "service")]
+    pub features: Vec<String>,
+    /// A feature service in place of single features.
+    #[arg(long)]
+    pub service: Option<String>,
+    /// Join key and values: user_id=1,2,3. Repeat for more keys.
+    #[arg(long = "entity", value_name = "KEY=VALUES", required = true)]
+    pub entities: Vec<String>,
+    /// The instant; now unless given.
+    #[arg(long, value_name = "TIME")]
+    pub as_of: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub enum TrainingSetCommand {
+    /// Build a training set: exactly one row per spine row, in spine order.
+    ///
+    /// Example: plumb training-set build --service churn_v1 --spine spine.parquet --out train.parquet
+    Build(TrainingSetArgs),
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct TrainingSetArgs {
+    /// The feature service.
+    #[arg(long)]
+    pub service: String,
+    /// Rows to join: a .parquet or .csv file with keys and a time, or a .sql query over the sources.
+    #[arg(long, value_name = "FILE")]
+    pub spine: PathBuf,
+    /// The Parquet file to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Column of the spine's times; event_time or event_timestamp unless given.
+    #[arg(long, value_name = "COLUMN")]
+    pub event_time: Option<String>,
+    /// Replace nulls as the service's `fill` says: what the model will see.
+    #[arg(long)]
+    pub filled: bool,
+}
+
+#[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub enum ModelCommand {
+    /// Register an ONNX file as the next version of a model.
+    ///
+    /// Example: plumb model register churn churn.onnx --service churn_v1
+    Register(RegisterArgs),
+    /// The models, or one model's versions.
+    List(ModelListArgs),
+    /// Check a version and make it the stage's.
+    ///
+    /// Example: plumb model promote churn 2 --to production
+    Promote(PromoteArgs),
+    /// Undo the last transition into a stage.
+    Rollback(RollbackArgs),
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct RegisterArgs {
+    pub name: String,
+    /// The ONNX file.
+    pub file: PathBuf,
+    /// The feature service it eats; taken from the file's metadata unless given.
+    #[arg(long)]
+    pub service: Option<String>,
+    /// For people.
+    #[arg(long)]
+    pub description: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct ModelListArgs {
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct PromoteArgs {
+    pub name: String,
+    pub version: u32,
+    /// staging, production or archived.
+    #[arg(long, default_value = "production")]
+    pub to: String,
+    /// Print the evidence and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct RollbackArgs {
+    pub name: String,
+    #[arg(long, default_value = "production")]
+    pub stage: String,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct ServeArgs {
+    /// Address to listen on; port 0 takes a free one and prints it.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub http: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct DemoArgs {
+    /// Stop when every step is done and checked.
+    #[arg(long)]
+    pub once: bool,
+    /// Where the demo project goes.
+    #[arg(long, default_value = "plumb-demo")]
+    pub dir: PathBuf,
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub http: SocketAddr,
+}

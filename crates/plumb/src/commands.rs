@@ -1,0 +1,54 @@
+//! What each command does. A command opens the project, makes one plan or one call, and prints the answer.
+
+pub mod apply;
+pub mod demo;
+pub mod features;
+pub mod init;
+pub mod materialize;
+pub mod model;
+pub mod serve;
+pub mod skew;
+pub mod training_set;
+
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command, FeaturesCommand, ModelCommand, TrainingSetCommand};
+use crate::failure::Failure;
+use crate::project::Project;
+
+/// Runs the command.
+///
+/// # Errors
+/// Why it could not be done; the exit code is the failure's.
+pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|why| Failure::new(schema::ErrorKind::Unavailable, format!("starting the runtime: {why}")))?;
+    let output = cli.output;
+    let folder = cli.project;
+    let done = runtime.block_on(async move {
+        let open = || Project::open(&folder);
+        match cli.command {
+            Command::Init(args) => init::init(&args.dir, output),
+            Command::Plan(args) => apply::plan(&open().await?, output, args.detailed_exitcode).await,
+            Command::Apply(args) => apply::apply(&open().await?, output, args.yes).await,
+            Command::Materialize(args) => materialize::materialize(&open().await?, output, &args.views).await,
+            Command::Features(FeaturesCommand::Get(args)) => features::get(&open().await?, output, &args).await,
+            Command::TrainingSet(TrainingSetCommand::Build(args)) => {
+                training_set::build(&open().await?, output, &args).await
+            }
+            Command::Model(ModelCommand::Register(args)) => model::register(&open().await?, output, &args).await,
+            Command::Model(ModelCommand::List(args)) => model::list(&open().await?, output, args.name.as_deref()),
+            Command::Model(ModelCommand::Promote(args)) => model::promote(&open().await?, output, &args).await,
+            Command::Model(ModelCommand::Rollback(args)) => model::rollback(&open().await?, output, &args).await,
+            Command::Serve(args) => serve::serve(&open().await?, output, args.http).await,
+            Command::Skew => skew::skew(&open().await?, output).await,
+            Command::Demo(args) => Box::pin(demo::demo(&args)).await,
+        }
+    });
+    // A reader of stdin or a slow disk must not hold up the exit.
+    runtime.shutdown_background();
+    done
+}
+

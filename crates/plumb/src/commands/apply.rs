@@ -1,0 +1,79 @@
+//! `plumb plan` and `plumb apply`: declared against applied.
+
+use std::io::{BufRead, IsTerminal};
+use std::process::ExitCode;
+
+use featurestore::plan::Plan;
+use registry::{Command, Seq};
+use schema::Clock;
+
+use crate::cli::Format;
+use crate::config::actor;
+use crate::failure::Failure;
+use crate::output;
+use crate::project::Project;
+
+/// Exit status of `plan --detailed-exitcode` when there are changes.
+const CHANGES_PENDING: u8 = 8;
+
+async fn make_plan(project: &Project) -> Result<(Plan, Seq), Failure> {
+    let declared = project.declared().await?;
+    let catalog = project.registry.catalog();
+    Ok((featurestore::plan::plan(catalog.definitions(), &declared), catalog.definitions_seq()))
+}
+
+/// Prints the plan.
+///
+/// # Errors
+/// Every mistake of the definitions.
+pub async fn plan(project: &Project, format: Format, detailed_exitcode: bool) -> Result<ExitCode, Failure> {
+    let (plan, _) = make_plan(project).await?;
+    output::answer(format, &to_json(&plan), || plan.to_string());
+    let pending = detailed_exitcode && !plan.is_empty();
+    Ok(if pending { ExitCode::from(CHANGES_PENDING) } else { ExitCode::SUCCESS })
+}
+
+/// Applies the plan, all or nothing; of two appliers one wins and the other is told.
+///
+/// # Errors
+/// Every mistake of the definitions; a conflict if somebody applied meanwhile.
+pub async fn apply(project: &Project, format: Format, yes: bool) -> Result<ExitCode, Failure> {
+    let (plan, based_on) = make_plan(project).await?;
+    if !plan.is_empty() && !yes {
+        if !std::io::stdin().is_terminal() {
+            return Err(Failure::invalid("`apply` asks before it changes anything, and there is no terminal to ask on")
+                .hint("look with `plumb plan`, then run `plumb apply --yes`"));
+        }
+        output::note(&plan.to_string());
+        output::note("apply these changes? [y/N]");
+        let mut line = String::new();
+        let read = std::io::stdin().lock().read_line(&mut line);
+        if read.is_err() || !matches!(line.trim(), "y" | "Y" | "yes") {
+            output::note("nothing was changed");
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+    apply_plan(project, &plan, based_on).await?;
+    output::answer(format, &to_json(&plan), || {
+        let text = plan.to_string();
+        if plan.is_empty() { text } else { format!("{text}applied\n") }
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn apply_declared(project: &Project) -> Result<Plan, Failure> {
+    let (plan, based_on) = make_plan(project).await?;
+    apply_plan(project, &plan, based_on).await?;
+    Ok(plan)
+}
+
+async fn apply_plan(project: &Project, plan: &Plan, based_on: Seq) -> Result<(), Failure> {
+    let command =
+        Command::ApplyDefinitions { based_on, definitions: plan.after.clone(), summary: plan.summary() };
+    project.registry.execute(command, Clock::wall(), &actor()).await?;
+    Ok(())
+}
+
+fn to_json(plan: &Plan) -> serde_json::Value {
+    serde_json::json!({ "changes": plan.changes, "recompute": plan.recompute, "pending": plan.changes.len() })
+}

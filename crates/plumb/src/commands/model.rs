@@ -1,0 +1,255 @@
+//! `plumb model ...`: register, list, promote, roll back.
+
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use registry::{Catalog, Command, ModelVersion, Stage};
+use schema::yaml::suggest;
+use schema::{Clock, ErrorKind, FeatureService, Fingerprint, ModelName};
+use serde_json::json;
+use serving::Fleet;
+use serving::onnx::inspect::{ModelFile, inspect};
+use serving::onnx::tensors::InputPlan;
+use serving::promotion::{Evidence, check};
+
+use crate::cli::{Format, PromoteArgs, RegisterArgs, RollbackArgs};
+use crate::config::{actor, onnxruntime_library};
+use crate::failure::Failure;
+use crate::output;
+use crate::project::Project;
+
+/// Registers a file as the next version of a model.
+///
+/// # Errors
+/// A file that is no ONNX model or does not fit its feature service.
+pub async fn register(project: &Project, format: Format, args: &RegisterArgs) -> Result<ExitCode, Failure> {
+    let version = register_file(project, args).await?;
+    output::answer(format, &serde_json::to_value(&version).unwrap_or_default(), || {
+        format!(
+            "model `{}` version {} on service `{}` v{}\n  {}\n  sha256 {}\n",
+            version.name, version.version, version.service, version.service_version, version.signature, version.digest
+        )
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Result<ModelVersion, Failure> {
+    let name = ModelName::new(args.name.clone()).map_err(|why| Failure::invalid(why.to_string()))?;
+    let shown = args.file.display();
+    let bytes = std::fs::read(&args.file).map_err(|why| Failure::invalid(format!("reading `{shown}`: {why}")))?;
+    let fleet = fleet(project)?;
+    let file = inspect(&fleet.runtime()?, &bytes).map_err(|why| {
+        let failure = Failure::from(why);
+        Failure { message: format!("`{shown}`: {}", failure.message), ..failure }
+    })?;
+    let catalog = project.registry.refresh().await?;
+    let service = service_of(&catalog, args, &file)?;
+    InputPlan::fit(&file.signature, &service.columns).map_err(|why| {
+        Failure::invalid(format!("`{shown}` does not fit feature service `{}`: {why}", service.name)).code("misfit")
+    })?;
+    let digest = project.artifacts()?.put(&bytes)?;
+    let command = Command::RegisterModel {
+        name: name.clone(),
+        digest,
+        size_bytes: bytes.len() as u64,
+        signature: file.signature,
+        service: service.name.clone(),
+        service_version: service.version,
+        service_fingerprint: service.fingerprint,
+        description: args.description.clone(),
+        metadata: file.metadata,
+    };
+    let fingerprint = service.fingerprint;
+    let (_, catalog) = project.registry.execute(command, Clock::wall(), &actor()).await?;
+    let versions = catalog.model(name.as_str()).map(registry::Model::versions).unwrap_or_default();
+    let found = versions.iter().rev().map(|state| &state.version);
+    let mut found = found.filter(|v| v.digest == digest && v.service_fingerprint == fingerprint);
+    found.next().cloned().ok_or_else(|| Failure::new(ErrorKind::Internal, "the registered version is not in the catalog"))
+}
+
+/// The service that a file is for: the one named, else the one that the file was trained on. Both must agree.
+fn service_of<'c>(catalog: &'c Catalog, args: &RegisterArgs, file: &ModelFile) -> Result<&'c FeatureService, Failure> {
+    let definitions = catalog.definitions();
+    let inside = file.metadata.get("plumb.service_fingerprint");
+    let inside = inside.map(|text| Fingerprint::from_str(text)).transpose().map_err(|why| {
+        Failure::invalid(format!("the file's metadata `plumb.service_fingerprint`: {why}"))
+    })?;
+    let named = args.service.as_deref().or(file.metadata.get("plumb.service").map(String::as_str));
+    let Some(named) = named else {
+        return Err(Failure::invalid("the file does not say which feature service it was trained on")
+            .hint("name it: --service NAME"));
+    };
+    let known = definitions.services.keys().map(|n| n.as_str());
+    let unknown = || {
+        Failure::new(ErrorKind::NotFound, format!("feature service `{named}` is not applied")).hint(suggest(named, known.clone()))
+    };
+    let current = definitions.current_service(named);
+    let Some(inside) = inside else { return current.ok_or_else(unknown) };
+    if let Some(service) = definitions.service_by_fingerprint(named, &inside)
+        && (args.service.is_none() || service.name.as_str() == named)
+    {
+        return Ok(service);
+    }
+    let current = current.ok_or_else(unknown)?;
+    let message = format!(
+        "the file was trained on fingerprint {} of service `{named}`, whose applied version {} has {}",
+        inside.short(),
+        current.version,
+        current.fingerprint.short()
+    );
+    Err(Failure::new(ErrorKind::Conflict, message)
+        .code("other_service")
+        .hint("apply the definitions it was trained on, or train it again on a training set of this service"))
+}
+
+pub(super) fn fleet(project: &Project) -> Result<Fleet, Failure> {
+    Ok(Fleet::new(onnxruntime_library(), project.artifacts()?, 1))
+}
+
+/// Lists models, or one model's versions.
+///
+/// # Errors
+/// An unknown model.
+pub fn list(project: &Project, format: Format, name: Option<&str>) -> Result<ExitCode, Failure> {
+    let catalog = project.registry.catalog();
+    let mut rows = Vec::new();
+    let mut found = false;
+    for (model_name, model) in catalog.models().filter(|(n, _)| name.is_none_or(|name| n.as_str() == name)) {
+        found = true;
+        for state in model.versions().iter().rev() {
+            rows.push((model_name.clone(), state.clone()));
+        }
+    }
+    if let Some(name) = name.filter(|_| !found) {
+        let known = catalog.models().map(|(n, _)| n.as_str());
+        return Err(Failure::new(ErrorKind::NotFound, format!("there is no model `{name}`")).hint(suggest(name, known)));
+    }
+    let json = rows.iter().map(|(_, state)| {
+        let mut json = serde_json::to_value(&state.version).unwrap_or_default();
+        json["stage"] = state.stage.as_str().into();
+        json
+    });
+    output::answer(format, &json!({ "versions": json.collect::<Vec<_>>() }), || {
+        let row = |(name, state): &(ModelName, registry::VersionState)| {
+            let v = &state.version;
+            let service = format!("{} v{}", v.service, v.service_version);
+            [name.to_string(), v.version.to_string(), state.stage.to_string(), service, v.registered_at.to_string(), v.digest.short()]
+        };
+        output::table(["MODEL", "VERSION", "STAGE", "SERVICE", "REGISTERED", "SHA256"], rows.iter().map(row))
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the squares and, if they hold, makes the version the stage's.
+///
+/// # Errors
+/// The promotion is refused: exit status 1, with the evidence.
+pub async fn promote(project: &Project, format: Format, args: &PromoteArgs) -> Result<ExitCode, Failure> {
+    let to = Stage::from_str(&args.to).map_err(|why| Failure::invalid(why.to_string()))?;
+    let promoted = promote_version(project, &args.name, args.version, to, args.dry_run).await?;
+    let passed = promoted.evidence.as_ref().is_none_or(|evidence| evidence.passed);
+    let verdict = match (passed, args.dry_run, promoted.changed) {
+        (false, _, _) => "REFUSED",
+        (true, true, _) => "would be promoted",
+        (true, false, true) => "promoted",
+        (true, false, false) => "holds the stage already",
+    };
+    let json = json!({
+        "model": args.name, "version": args.version, "to": to.as_str(), "passed": passed, "changed": promoted.changed,
+        "dry_run": args.dry_run, "archived": promoted.archived, "evidence": promoted.evidence,
+    });
+    output::answer(format, &json, || {
+        let evidence = promoted.evidence.map(|e| e.to_string()).unwrap_or_default();
+        let archived = if promoted.archived.is_empty() { String::new() } else { format!("archived: version {:?}\n", promoted.archived) };
+        format!("{} version {} -> {to}: {verdict}\n{evidence}{archived}", args.name, args.version)
+    });
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a promotion did.
+#[derive(Debug)]
+pub(super) struct Promoted {
+    pub(super) evidence: Option<Evidence>,
+    pub(super) changed: bool,
+    pub(super) archived: Vec<u32>,
+}
+
+pub(super) async fn promote_version(
+    project: &Project,
+    name: &str,
+    number: u32,
+    to: Stage,
+    dry_run: bool,
+) -> Result<Promoted, Failure> {
+    let catalog = project.registry.refresh().await?;
+    let version = find(&catalog, name, number)?;
+    let model = version.name.clone();
+    // Only a stage that serves is guarded: nothing is asked of a version on its way to the archive.
+    let evidence = if to.has_one_holder() {
+        let loaded = fleet(project)?.load(version, &catalog)?;
+        let online = project.online().await?;
+        Some(check(&loaded, &project.offline, &online, project.clock().now()).await?)
+    } else {
+        None
+    };
+    let record = serde_json::to_value(&evidence).unwrap_or_default();
+    let passed = evidence.as_ref().is_none_or(|evidence| evidence.passed);
+    if dry_run {
+        return Ok(Promoted { evidence, changed: false, archived: Vec::new() });
+    }
+    let command = if passed {
+        Command::Transition { model, version: number, to, evidence: record }
+    } else {
+        Command::Refuse { model, version: number, to, evidence: record }
+    };
+    let (event, _) = project.registry.execute(command, Clock::wall(), &actor()).await?;
+    let (changed, archived) = match event.map(|event| event.body) {
+        Some(registry::EventBody::Transitioned(transition)) => (true, transition.archived),
+        _ => (false, Vec::new()),
+    };
+    Ok(Promoted { evidence, changed, archived })
+}
+
+fn find<'c>(catalog: &'c Catalog, name: &str, number: u32) -> Result<&'c ModelVersion, Failure> {
+    let not_found = |message: String| Failure::new(ErrorKind::NotFound, message);
+    let model = catalog.model(name).ok_or_else(|| {
+        let known = catalog.models().map(|(n, _)| n.as_str());
+        not_found(format!("there is no model `{name}`")).hint(suggest(name, known))
+    })?;
+    let state = model.version(number).ok_or_else(|| {
+        not_found(format!("model `{name}` has no version {number}")).hint(format!("it has versions 1 to {}", model.versions().len()))
+    })?;
+    Ok(&state.version)
+}
+
+/// Undoes the last transition into a stage.
+///
+/// # Errors
+/// There is nothing to go back to.
+pub async fn rollback(project: &Project, format: Format, args: &RollbackArgs) -> Result<ExitCode, Failure> {
+    let (event, holder) = roll_back(project, args).await?;
+    let undone = match event.map(|event| event.body) {
+        Some(registry::EventBody::Transitioned(transition)) => transition.undoes,
+        _ => None,
+    };
+    let stage = &args.stage;
+    let json = json!({ "model": args.name, "stage": stage, "version": holder, "undoes": undone });
+    output::answer(format, &json, || match holder {
+        Some(version) => format!("{} {stage}: back to version {version}\n", args.name),
+        None => format!("{} {stage}: no version any more\n", args.name),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What happened, and the version that holds the stage now.
+pub(super) async fn roll_back(
+    project: &Project,
+    args: &RollbackArgs,
+) -> Result<(Option<registry::Event>, Option<u32>), Failure> {
+    let model = ModelName::new(args.name.clone()).map_err(|why| Failure::invalid(why.to_string()))?;
+    let stage = Stage::from_str(&args.stage).map_err(|why| Failure::invalid(why.to_string()))?;
+    let command = Command::Rollback { model, stage };
+    let (event, catalog) = project.registry.execute(command, Clock::wall(), &actor()).await?;
+    let holder = catalog.model(&args.name).and_then(|m| m.holder(stage)).map(|state| state.version.version);
+    Ok((event, holder))
+}

@@ -1,0 +1,156 @@
+//! `plumb serve`: features and predictions over HTTP.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use registry::Registry;
+use schema::ErrorKind;
+use schema::error::chain;
+use serving::prediction_log::LogConfig;
+use serving::{Fleet, PredictionLog, Scorer};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use crate::cli::Format;
+use crate::config::onnxruntime_library;
+use crate::failure::Failure;
+use crate::http::health::Readiness;
+use crate::http::{self, Parts};
+use crate::output;
+use crate::project::Project;
+
+/// How often the registry is read for what other processes did; a promotion is served within this and its loading.
+const POLL: Duration = Duration::from_millis(200);
+
+/// A server that is listening.
+#[derive(Debug)]
+pub struct Server {
+    /// Where.
+    pub address: SocketAddr,
+    /// From the call to ready.
+    pub ready_after: Duration,
+    scorer: Arc<Scorer>,
+    tasks: JoinSet<()>,
+}
+
+/// Serves until interrupted.
+///
+/// # Errors
+/// The address is taken, or a store cannot be opened.
+pub async fn serve(project: &Project, format: Format, address: SocketAddr) -> Result<ExitCode, Failure> {
+    let server = start(project, address).await?;
+    let json = serde_json::json!({
+        "address": format!("http://{}", server.address),
+        "ready_ms": u64::try_from(server.ready_after.as_millis()).unwrap_or(u64::MAX),
+    });
+    output::answer(format, &json, || {
+        format!("serving `{}` on http://{} (ready in {} ms)\n", project.config.project, server.address, server.ready_after.as_millis())
+    });
+    interrupted().await;
+    server.stop()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for Ctrl-C or a request to terminate.
+pub(super) async fn interrupted() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+}
+
+/// Starts serving a project.
+///
+/// # Errors
+/// The address is taken, or a store cannot be opened.
+pub async fn start(project: &Project, address: SocketAddr) -> Result<Server, Failure> {
+    let started = Instant::now();
+    let listener = TcpListener::bind(address).await.map_err(|why| {
+        Failure::new(ErrorKind::Unavailable, format!("listening on {address}: {why}"))
+            .code("environment")
+            .hint("another server may run there; choose one with --http 127.0.0.1:PORT")
+    })?;
+    let address = listener.local_addr().unwrap_or(address);
+    let metrics = http::metrics::install()
+        .map_err(|why| Failure::new(ErrorKind::Internal, format!("installing metrics: {why}")))?;
+    let online = project.online().await?;
+    let sessions = std::thread::available_parallelism().map_or(1, usize::from);
+    let fleet = Arc::new(Fleet::new(onnxruntime_library(), project.artifacts()?, sessions));
+    let log = PredictionLog::start(&project.config.predictions, LogConfig::default()).map_err(|why| {
+        let path = project.config.predictions.display();
+        Failure::new(ErrorKind::Unavailable, format!("opening the prediction log `{path}`: {why}")).code("environment")
+    })?;
+    let scorer = Arc::new(Scorer::new(Arc::clone(&fleet), Arc::clone(&online), project.clock(), log));
+    let readiness = Arc::new(Readiness::default());
+    sync(&fleet, &project.registry, &readiness);
+
+    let parts = Parts {
+        scorer: Arc::clone(&scorer),
+        registry: Arc::clone(&project.registry),
+        online,
+        clock: project.clock(),
+        readiness: Arc::clone(&readiness),
+    };
+    let router = http::router(parts, metrics);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        if let Err(why) = axum::serve(listener, router).await {
+            tracing::error!("the server ended: {why}");
+        }
+    });
+    tasks.spawn(follow(fleet, Arc::clone(&project.registry), readiness));
+    let ready_after = started.elapsed();
+    info!(took_ms = ready_after.as_millis(), "serving on http://{address}");
+    Ok(Server { address, ready_after, scorer, tasks })
+}
+
+/// Follows the registry, so that what another process promotes is served here.
+async fn follow(fleet: Arc<Fleet>, registry: Arc<Registry>, readiness: Arc<Readiness>) {
+    let mut timer = tokio::time::interval(POLL);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        timer.tick().await;
+        let before = registry.catalog().seq();
+        match registry.refresh().await {
+            // Loading a model takes a while, and this worker has other requests to run.
+            Ok(after) if after.seq() != before => tokio::task::block_in_place(|| sync(&fleet, &registry, &readiness)),
+            Ok(_) => {}
+            // What is loaded keeps answering: the registry is not on the request's path.
+            Err(why) => warn!("reading the registry: {}", chain(&why)),
+        }
+    }
+}
+
+fn sync(fleet: &Fleet, registry: &Registry, readiness: &Readiness) {
+    let failed = fleet.sync(&registry.catalog());
+    readiness.set(failed.iter().map(|(_, why)| chain(why)).collect());
+}
+
+impl Server {
+    /// Waits until everything answered so far is in the prediction log.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub fn flush(&self) -> Result<(), Failure> {
+        self.scorer.log().flush().map_err(|why| Failure::new(ErrorKind::Unavailable, why))
+    }
+
+    /// Stops listening and writes the prediction log.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub fn stop(mut self) -> Result<(), Failure> {
+        self.flush()?;
+        self.tasks.abort_all();
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! `plumb skew`: what was served against history.
+
+use std::process::ExitCode;
+
+use serving::skew::SkewReport;
+
+use crate::cli::Format;
+use crate::failure::Failure;
+use crate::output;
+use crate::project::Project;
+
+/// Prints the report; exit status 1 when anything differs.
+///
+/// # Errors
+/// The log or history cannot be read.
+pub async fn skew(project: &Project, format: Format) -> Result<ExitCode, Failure> {
+    let report = run(project).await?;
+    let json = serde_json::to_value(&report).map_err(|why| Failure::invalid(why.to_string()))?;
+    output::answer(format, &json, || table(&report));
+    Ok(if report.in_plumb { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub(super) async fn run(project: &Project) -> Result<SkewReport, Failure> {
+    let catalog = project.registry.catalog();
+    Ok(serving::skew::skew(&project.config.predictions, &project.offline, catalog.definitions()).await?)
+}
+
+pub(super) fn table(report: &SkewReport) -> String {
+    let mut rows = Vec::new();
+    let mut examples = String::new();
+    for service in &report.services {
+        for f in &service.features {
+            rows.push([
+                format!("{} v{}", service.service, service.version),
+                f.feature.clone(),
+                f.compared.to_string(),
+                f.equal.to_string(),
+                f.mismatched.to_string(),
+                f.missing.to_string(),
+                f.extra.to_string(),
+            ]);
+            for e in &f.examples {
+                let (row, offline, online) = (&e.row, &e.offline, &e.online);
+                examples.push_str(&format!("  {} of prediction {row}: offline {offline}, served {online}\n", f.feature));
+            }
+        }
+    }
+    let table = output::table(["SERVICE", "FEATURE", "COMPARED", "EQUAL", "MISMATCHED", "MISSING", "EXTRA"], rows);
+    let verdict = match (report.predictions, report.in_plumb) {
+        (0, _) => "no predictions are logged yet\n".to_owned(),
+        (n, true) => format!("in plumb: {n} predictions were served what history says\n"),
+        (n, false) => format!("out of plumb: of {n} predictions, these were served something else:\n{examples}"),
+    };
+    if report.predictions == 0 { verdict } else { format!("{table}{verdict}") }
+}

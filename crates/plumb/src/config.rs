@@ -1,0 +1,226 @@
+//! `plumb.yaml`: which stores a project uses, and its clock. The only place that reads the environment.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use schema::yaml::{Mistake, Place, documents, suggest};
+use schema::{Clock, Timestamp};
+
+use crate::failure::Failure;
+
+/// The name of a project's main file.
+pub const MAIN_FILE: &str = "plumb.yaml";
+
+/// A project's configuration; paths are absolute or relative to the project's folder.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The project's name; it separates projects that share a Redis.
+    pub project: String,
+    /// Where "now" comes from.
+    pub clock: Clock,
+    /// Folder of snapshots.
+    pub offline: PathBuf,
+    /// The online store.
+    pub online: OnlineConfig,
+    /// The registry's SQLite file.
+    pub registry: PathBuf,
+    /// Folder of model files.
+    pub artifacts: PathBuf,
+    /// Folder of the prediction log.
+    pub predictions: PathBuf,
+}
+
+/// Which online store.
+#[derive(Debug, Clone)]
+pub enum OnlineConfig {
+    /// LMDB in a folder: nothing to install, several processes at once.
+    Embedded {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Redis.
+    Redis {
+        /// `redis://[user:password@]host[:port][/db]`.
+        url: String,
+        /// Longest wait for one call.
+        timeout: Duration,
+    },
+}
+
+impl Config {
+    /// Reads a project's main file.
+    ///
+    /// # Errors
+    /// All mistakes of the file, with their places.
+    pub fn read(folder: &Path) -> Result<Self, Failure> {
+        let path = folder.join(MAIN_FILE);
+        let text = std::fs::read_to_string(&path).map_err(|why| {
+            let message = format!("there is no project in `{}`: reading `{MAIN_FILE}`: {why}", folder.display());
+            Failure::new(schema::ErrorKind::NotFound, message)
+                .code("no_project")
+                .hint("name the project's folder with --project DIR, or make one: plumb init DIR")
+        })?;
+        let mut mistakes = Vec::new();
+        let text = with_environment(&text, environment, &mut mistakes);
+        let config = parse(&text, folder, &mut mistakes);
+        match config {
+            Some(config) if mistakes.is_empty() => Ok(config),
+            _ => Err(mistakes.into()),
+        }
+    }
+}
+
+/// Where the user says ONNX Runtime's library is.
+pub fn onnxruntime_library() -> Option<PathBuf> {
+    environment("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// Who is acting, for the audit trail.
+pub fn actor() -> String {
+    let named = ["PLUMB_ACTOR", "USER", "LOGNAME"].into_iter().find_map(environment);
+    named.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Replaces `${NAME}`; comments stay as they are.
+fn with_environment(text: &str, get: impl Fn(&str) -> Option<String>, mistakes: &mut Vec<Mistake>) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (number, line) in (1..).zip(text.lines()) {
+        let mut rest = line;
+        let code_ends = line.find(" #").unwrap_or(if line.starts_with('#') { 0 } else { line.len() });
+        while let Some(start) = rest.find("${") {
+            let at = line.len() - rest.len() + start;
+            let Some(length) = rest[start..].find('}').filter(|_| at < code_ends) else { break };
+            let name = &rest[start + 2..start + length];
+            out.push_str(&rest[..start]);
+            match get(name) {
+                Some(value) => out.push_str(&value),
+                None => {
+                    let place = Place { file: MAIN_FILE.to_owned(), line: number, column: at + 1 };
+                    let message = format!("the environment has no variable `{name}`");
+                    mistakes.push(Mistake::new(&place, message).hint(format!("export {name}=... first")));
+                }
+            }
+            rest = &rest[start + length + 1..];
+        }
+        out.push_str(rest);
+        out.push('\n');
+    }
+    out
+}
+
+fn parse(text: &str, folder: &Path, mistakes: &mut Vec<Mistake>) -> Option<Config> {
+    let parsed = documents(MAIN_FILE, text).map_err(|mistake| mistakes.push(mistake)).ok()?;
+    let Some(document) = parsed.first() else {
+        let place = Place { file: MAIN_FILE.to_owned(), line: 0, column: 0 };
+        mistakes.push(Mistake::new(&place, "the file is empty").hint("it needs at least `project: <name>`"));
+        return None;
+    };
+    let mut fields = schema::yaml::Node::new(MAIN_FILE, document).fields("a project", mistakes);
+    let project = fields.required("project", mistakes).and_then(|node| {
+        node.parse(mistakes, |text| schema::ServiceName::new(text).map(|name| name.to_string()))
+    });
+    let clock = match fields.optional("clock") {
+        None => Clock::System,
+        Some(node) => {
+            let mut clock = node.fields("the clock", mistakes);
+            let now = clock.required("now", mistakes).and_then(|n| n.parse(mistakes, Timestamp::parse));
+            clock.finish(mistakes);
+            now.map_or(Clock::System, Clock::Fixed)
+        }
+    };
+    let mut path = |name: &'static str, default: &str, fields: &mut schema::yaml::Fields<'_>| {
+        let mut found = None;
+        if let Some(node) = fields.optional(name) {
+            let mut inner = node.fields("a store", mistakes);
+            if name == "registry"
+                && let Some(kind) = inner.optional("kind")
+                && let Some(text) = kind.text(mistakes)
+                && text != "sqlite"
+            {
+                let message = format!("`{text}` is not a kind of registry");
+                mistakes.push(Mistake::new(&kind.place(), message).hint(suggest(&text, ["sqlite"])));
+            }
+            found = inner.text("path", mistakes);
+            inner.finish(mistakes);
+        }
+        folder.join(found.unwrap_or_else(|| default.to_owned()))
+    };
+    let offline = path("offline", ".plumb/offline", &mut fields);
+    let registry = path("registry", ".plumb/registry.db", &mut fields);
+    let artifacts = path("artifacts", ".plumb/artifacts", &mut fields);
+    let predictions = path("predictions", ".plumb/predictions", &mut fields);
+    let online = online(&mut fields, folder, mistakes);
+    fields.finish(mistakes);
+    Some(Config { project: project?, clock, offline, online: online?, registry, artifacts, predictions })
+}
+
+fn online(
+    fields: &mut schema::yaml::Fields<'_>,
+    folder: &Path,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<OnlineConfig> {
+    let default = OnlineConfig::Embedded { path: folder.join(".plumb/online") };
+    let Some(node) = fields.optional("online") else { return Some(default) };
+    let mut inner = node.fields("the online store", mistakes);
+    let kind = inner.required("kind", mistakes)?;
+    let config = match kind.text(mistakes)?.as_str() {
+        "embedded" => {
+            let path = inner.text("path", mistakes).unwrap_or_else(|| ".plumb/online".to_owned());
+            Some(OnlineConfig::Embedded { path: folder.join(path) })
+        }
+        "redis" => {
+            let url = inner.required("url", mistakes).and_then(|n| n.text(mistakes));
+            let timeout = inner.optional("timeout").and_then(|n| n.parse(mistakes, schema::Ttl::parse));
+            let nanos = timeout.map_or(1_000_000_000, schema::Ttl::as_nanos).unsigned_abs();
+            url.map(|url| OnlineConfig::Redis { url, timeout: Duration::from_nanos(nanos) })
+        }
+        other => {
+            let message = format!("`{other}` is not a kind of online store");
+            mistakes.push(Mistake::new(&kind.place(), message).hint(suggest(other, ["embedded", "redis"])));
+            None
+        }
+    };
+    inner.finish(mistakes);
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Option<Config>, Vec<String>) {
+        let mut mistakes = Vec::new();
+        let get = |name: &str| (name == "REDIS_URL").then(|| "redis://localhost".to_owned());
+        let text = with_environment(text, get, &mut mistakes);
+        let config = parse(&text, Path::new("/p"), &mut mistakes);
+        (config, mistakes.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_name_is_enough() {
+        let (config, mistakes) = read("project: shop\n");
+        assert_eq!(mistakes, Vec::<String>::new());
+        assert!(matches!(config.unwrap().online, OnlineConfig::Embedded { path } if path == Path::new("/p/.plumb/online")));
+    }
+
+    #[test]
+    fn values_come_from_the_environment_but_not_in_comments() {
+        let (config, mistakes) = read("project: shop # not ${THIS}\nonline: {kind: redis, url: \"${REDIS_URL}\"}\n");
+        assert_eq!(mistakes, Vec::<String>::new());
+        assert!(matches!(config.unwrap().online, OnlineConfig::Redis { url, .. } if url == "redis://localhost"));
+        let (_, mistakes) = read("project: shop\nonline: {kind: redis, url: \"${NOPE}\"}\n");
+        assert!(mistakes[0].starts_with("plumb.yaml:2:30: the environment has no variable `NOPE`"), "{mistakes:?}");
+    }
+
+    #[test]
+    fn every_mistake_has_its_place() {
+        let (_, mistakes) = read("projekt: shop\nclock: {now: noon}\nonline: {kind: rediss}\n");
+        assert_eq!(mistakes.len(), 4, "{mistakes:#?}");
+        assert!(mistakes.iter().any(|m| m.contains("plumb.yaml:3:16")), "{mistakes:#?}");
+    }
+}

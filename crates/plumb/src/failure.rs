@@ -1,0 +1,208 @@
+//! Failures as people and programs meet them: a stable code, a message with its causes, a hint. The only place that
+//! knows exit codes and HTTP status codes.
+
+use std::fmt;
+
+use axum::http::StatusCode;
+use schema::ErrorKind;
+use schema::error::chain;
+use schema::yaml::Mistake;
+
+/// Anything that ends a command or a request.
+#[derive(Debug)]
+pub struct Failure {
+    /// What a caller can do about it.
+    pub kind: ErrorKind,
+    /// Stable, lower snake case.
+    pub code: &'static str,
+    /// What was being done, to what, and why it failed.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+    /// All mistakes of a folder, where that is what failed.
+    pub mistakes: Vec<Mistake>,
+}
+
+impl Failure {
+    /// A failure with its kind's own code.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, code: code_of(kind), message: message.into(), hint: None, mistakes: Vec::new() }
+    }
+
+    /// The user's mistake.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, message)
+    }
+
+    /// With advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// With a code of its own.
+    #[must_use]
+    pub fn code(mut self, code: &'static str) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// The process's exit status: 0 done, 1 a check failed, 2 invalid input, 3 environment, 4 conflict, 6 unavailable,
+    /// 7 not found. Schedulers branch on them: never renumber.
+    pub fn exit_code(&self) -> u8 {
+        match self.kind {
+            ErrorKind::CheckFailed => 1,
+            ErrorKind::Invalid => 2,
+            ErrorKind::Unavailable if self.code == "environment" => 3,
+            ErrorKind::Internal => 3,
+            ErrorKind::Conflict => 4,
+            ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Unavailable => 6,
+            ErrorKind::NotFound => 7,
+        }
+    }
+
+    /// The HTTP status. A user's mistake is never a 5xx: clients retry those.
+    pub fn status(&self) -> StatusCode {
+        match self.kind {
+            ErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            ErrorKind::Conflict | ErrorKind::CheckFailed => StatusCode::CONFLICT,
+            ErrorKind::Overloaded => StatusCode::TOO_MANY_REQUESTS,
+            ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// As JSON, the same for the command line and HTTP.
+    pub fn to_json(&self) -> serde_json::Value {
+        let retryable =
+            matches!(self.kind, ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Unavailable);
+        let mut error = serde_json::json!({
+            "code": self.code, "message": self.message, "hint": self.hint, "retryable": retryable,
+        });
+        if !self.mistakes.is_empty() {
+            let one = |m: &Mistake| {
+                serde_json::json!({
+                    "file": m.place.file, "line": m.place.line, "column": m.place.column,
+                    "message": m.message, "hint": m.hint,
+                })
+            };
+            error["mistakes"] = self.mistakes.iter().map(one).collect();
+        }
+        serde_json::json!({ "error": error })
+    }
+}
+
+fn code_of(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Invalid => "invalid_input",
+        ErrorKind::NotFound => "not_found",
+        ErrorKind::Conflict => "conflict",
+        ErrorKind::CheckFailed => "check_failed",
+        ErrorKind::Overloaded => "overloaded",
+        ErrorKind::Timeout => "timeout",
+        ErrorKind::Unavailable => "unavailable",
+        ErrorKind::Internal => "internal",
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error[{}]: {}", self.code, self.message)?;
+        for mistake in &self.mistakes {
+            write!(f, "\n{mistake}")?;
+        }
+        match &self.hint {
+            Some(hint) => write!(f, "\n  hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<Vec<Mistake>> for Failure {
+    fn from(mistakes: Vec<Mistake>) -> Self {
+        let message = match mistakes.len() {
+            1 => "the definitions hold a mistake".to_owned(),
+            n => format!("the definitions hold {n} mistakes"),
+        };
+        Self { mistakes, ..Self::invalid(message).code("invalid_definitions") }
+    }
+}
+
+macro_rules! from_errors {
+    ($($error:ty { $hint:expr }),* $(,)?) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                let hint: fn(&$error) -> Option<String> = $hint;
+                let failure = Self::new(error.kind(), chain(&error));
+                match hint(&error) {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
+        }
+    )*};
+}
+
+from_errors! {
+    featurestore::OfflineError { featurestore::OfflineError::hint },
+    featurestore::OnlineError { |_| None },
+    featurestore::retrieve::RetrieveError { featurestore::retrieve::RetrieveError::hint },
+    registry::RegistryError { registry::RegistryError::hint },
+    serving::ScoreError { serving::ScoreError::hint },
+    serving::promotion::PromotionError { |_| None },
+    serving::skew::SkewError { |_| None },
+}
+
+impl From<featurestore::materialize::MaterializeError> for Failure {
+    fn from(error: featurestore::materialize::MaterializeError) -> Self {
+        use featurestore::materialize::MaterializeError::{Offline, Online};
+        let (kind, hint) = match &error {
+            Offline { source, .. } => (source.kind(), source.hint()),
+            Online { source, .. } => (source.kind(), None),
+        };
+        Self { hint, ..Self::new(kind, chain(&error)) }
+    }
+}
+
+impl From<serving::fleet::LoadError> for Failure {
+    fn from(error: serving::fleet::LoadError) -> Self {
+        let hint = match &error {
+            serving::fleet::LoadError::Onnx { source, .. } => source.hint(),
+            _ => None,
+        };
+        Self { hint, ..Self::new(error.kind(), chain(&error)) }
+    }
+}
+
+impl From<serving::onnx::OnnxError> for Failure {
+    fn from(error: serving::onnx::OnnxError) -> Self {
+        let failure = Self::new(error.kind(), chain(&error));
+        let failure = match error.kind() {
+            // The runtime library is part of the environment, not a service that may come back.
+            ErrorKind::Unavailable => failure.code("environment"),
+            _ => failure,
+        };
+        Self { hint: error.hint(), ..failure }
+    }
+}
+
+impl From<registry::ArtifactError> for Failure {
+    fn from(error: registry::ArtifactError) -> Self {
+        Self::new(ErrorKind::Unavailable, chain(&error))
+    }
+}
+
+impl From<featurestore::compiled::CompileError> for Failure {
+    fn from(error: featurestore::compiled::CompileError) -> Self {
+        Self::invalid(chain(&error))
+    }
+}
+
+impl From<registry::StoreError> for Failure {
+    fn from(error: registry::StoreError) -> Self {
+        Self::new(ErrorKind::Unavailable, chain(&error))
+    }
+}

@@ -1,0 +1,47 @@
+//! What the server speaks: one folder per protocol, one router each with the one state it needs, merged here.
+
+pub mod body;
+pub mod error;
+pub mod health;
+pub mod metrics;
+pub mod native;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use featurestore::OnlineStore;
+use metrics_exporter_prometheus::PrometheusHandle;
+use registry::Registry;
+use schema::Clock;
+use serving::Scorer;
+
+/// What the routers are made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The models.
+    pub scorer: Arc<Scorer>,
+    /// The definitions.
+    pub registry: Arc<Registry>,
+    /// The features.
+    pub online: Arc<dyn OnlineStore>,
+    /// The time.
+    pub clock: Clock,
+    /// Whether all wanted models are loaded.
+    pub readiness: Arc<health::Readiness>,
+}
+
+/// All routes.
+pub fn router(parts: Parts, metrics: PrometheusHandle) -> Router {
+    let Parts { scorer, registry, online, clock, readiness } = parts;
+    let features = native::features::FeatureReader { registry, online, clock };
+    Router::new()
+        .merge(native::predict::router(Arc::clone(&scorer)))
+        .merge(native::models::router(scorer))
+        .merge(native::features::router(Arc::new(features)))
+        .merge(health::router(readiness))
+        .route("/metrics", get(move || std::future::ready(metrics.render())))
+        .fallback(error::no_route)
+        .method_not_allowed_fallback(error::no_method)
+        .layer(axum::middleware::from_fn(metrics::count))
+}

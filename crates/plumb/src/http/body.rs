@@ -1,0 +1,34 @@
+//! JSON bodies: read whole, refused in our own words.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request};
+use serde::de::DeserializeOwned;
+
+use crate::failure::Failure;
+
+/// A body that is JSON of `T`, whatever its content type says.
+#[derive(Debug)]
+pub struct ApiJson<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let bytes = Bytes::from_request(request, state).await.map_err(|why: BytesRejection| {
+            Failure::invalid(format!("reading the body: {}", why.body_text())).code("body_not_read")
+        })?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// Reads JSON, and says where it is wrong.
+///
+/// # Errors
+/// `not_json` for what is no JSON, `wrong_json` for JSON of another shape.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(|why| match why.classify() {
+        serde_json::error::Category::Data => Failure::invalid(format!("the body has another shape: {why}")).code("wrong_json"),
+        _ => Failure::invalid(format!("the body is not JSON: {why}")).code("not_json").hint("send Content-Type: application/json"),
+    })
+}

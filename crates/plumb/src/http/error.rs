@@ -1,0 +1,35 @@
+//! Failures as HTTP answers.
+
+use axum::Json;
+use axum::http::{HeaderValue, Method, Uri, header};
+use axum::response::{IntoResponse, Response};
+use schema::ErrorKind;
+
+use crate::failure::Failure;
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        if self.status().is_server_error() {
+            tracing::error!("{self}");
+        }
+        let mut response = (self.status(), Json(self.to_json())).into_response();
+        if matches!(self.kind, ErrorKind::Overloaded | ErrorKind::Unavailable) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// No such route.
+pub async fn no_route(method: Method, uri: Uri) -> Failure {
+    let routes = "POST /v1/models/{model}/predict, POST /v1/features, GET /v1/models, /livez, /readyz, /metrics";
+    Failure::new(ErrorKind::NotFound, format!("there is no route {method} {}", uri.path())).hint(format!("there is {routes}"))
+}
+
+/// The route takes another method.
+pub async fn no_method(method: Method, uri: Uri) -> Response {
+    let failure = Failure::invalid(format!("{} does not take {method}", uri.path())).code("method_not_allowed");
+    let mut response = failure.into_response();
+    *response.status_mut() = axum::http::StatusCode::METHOD_NOT_ALLOWED;
+    response
+}

@@ -1,0 +1,40 @@
+//! `/livez` (the process answers), `/readyz` (every wanted model is loaded), `/health`.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+
+/// What keeps the server from being ready.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    failing: RwLock<Vec<String>>,
+}
+
+impl Readiness {
+    /// Replaces the reasons; none means ready.
+    pub fn set(&self, failing: Vec<String>) {
+        *self.failing.write().unwrap_or_else(PoisonError::into_inner) = failing;
+    }
+
+    fn failing(&self) -> Vec<String> {
+        self.failing.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The routes.
+pub fn router(readiness: Arc<Readiness>) -> Router {
+    Router::new()
+        .route("/livez", get(|| std::future::ready("OK")))
+        .route("/health", get(|| std::future::ready("OK")))
+        .route("/readyz", get(readyz))
+        .with_state(readiness)
+}
+
+async fn readyz(State(readiness): State<Arc<Readiness>>) -> (StatusCode, Json<serde_json::Value>) {
+    let failing = readiness.failing();
+    let status = if failing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(serde_json::json!({ "ready": failing.is_empty(), "reasons": failing })))
+}

@@ -1,0 +1,6 @@
+//! plumb's own protocol, `/v1/...`: predictions and features by entity keys.
+
+pub mod entities;
+pub mod features;
+pub mod models;
+pub mod predict;

@@ -1,0 +1,213 @@
+//! `POST /v1/features`: the features of some entities, by service or by name.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::post;
+use axum::{Json, Router};
+use featurestore::retrieve::{EntityRows, retrieve};
+use featurestore::{CompiledService, FeatureRows, OnlineStore};
+use registry::Registry;
+use schema::definitions::{Service, ServiceFeature};
+use schema::yaml::{Place, suggest};
+use schema::{AppliedDefinitions, Clock, ErrorKind, FeatureService, Fingerprint, ServiceColumn, Timestamp, Value};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::entities::{self, Texts, instant};
+use crate::failure::Failure;
+use crate::http::body::ApiJson;
+
+/// Answers for features.
+#[derive(Debug)]
+pub struct FeatureReader {
+    /// The definitions.
+    pub registry: Arc<Registry>,
+    /// The features.
+    pub online: Arc<dyn OnlineStore>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// The route.
+pub fn router(reader: Arc<FeatureReader>) -> Router {
+    Router::new().route("/v1/features", post(features)).with_state(reader)
+}
+
+async fn features(
+    State(reader): State<Arc<FeatureReader>>,
+    ApiJson(body): ApiJson<FeaturesBody>,
+) -> Result<Json<serde_json::Value>, Failure> {
+    let request = resolve(reader.registry.catalog().definitions(), body, Texts::AreTexts)?;
+    let answer = request.read(reader.online.as_ref(), reader.clock).await?;
+    Ok(Json(answer.to_json()))
+}
+
+/// What is asked: a service or features, entities by join key, an instant.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeaturesBody {
+    /// A feature service.
+    #[serde(default)]
+    pub service: Option<String>,
+    /// Or features as `view:feature`.
+    #[serde(default)]
+    pub features: Option<Vec<String>>,
+    /// Lists of values by join key.
+    pub entities: serde_json::Map<String, serde_json::Value>,
+    /// The instant; now unless given.
+    #[serde(default)]
+    pub as_of: Option<String>,
+}
+
+/// A request whose names are known and whose values have their types.
+#[derive(Debug)]
+pub struct FeaturesRequest {
+    compiled: CompiledService,
+    entities: EntityRows,
+    as_of: Option<Timestamp>,
+}
+
+/// From wire to domain; every mistake of the caller ends here.
+///
+/// # Errors
+/// Unknown names, values of another type, no rows.
+pub fn resolve(definitions: &AppliedDefinitions, body: FeaturesBody, texts: Texts) -> Result<FeaturesRequest, Failure> {
+    let compiled = match (&body.service, &body.features) {
+        (Some(name), None) => {
+            let service = definitions.current_service(name).ok_or_else(|| {
+                let known = definitions.services.keys().map(|n| n.as_str());
+                let message = format!("feature service `{name}` is not applied");
+                Failure::new(ErrorKind::NotFound, message).code("unknown_service").hint(suggest(name, known))
+            })?;
+            CompiledService::new(service, definitions)?
+        }
+        (None, Some(references)) if !references.is_empty() => {
+            CompiledService::new(&ad_hoc(definitions, references)?, definitions)?
+        }
+        _ => {
+            return Err(Failure::invalid("the request names neither one `service` nor any `features`")
+                .code("no_features")
+                .hint("send \"service\": \"name\" or \"features\": [\"view:feature\"]"));
+        }
+    };
+    let entities = entities::read(&body.entities, &compiled, texts)?;
+    Ok(FeaturesRequest { compiled, entities, as_of: instant(body.as_of.as_deref())? })
+}
+
+/// A service of the features that somebody names, over the current views.
+fn ad_hoc(definitions: &AppliedDefinitions, references: &[String]) -> Result<FeatureService, Failure> {
+    let mut columns: Vec<ServiceColumn> = Vec::new();
+    for reference in references {
+        let Some((view_name, feature)) = reference.split_once(':') else {
+            return Err(Failure::invalid(format!("`{reference}` does not name a feature"))
+                .code("wrong_reference")
+                .hint("write view:feature, such as user_features:total_orders"));
+        };
+        let not_found = |message: String, code: &'static str| Failure::new(ErrorKind::NotFound, message).code(code);
+        let view = definitions.current_view(view_name).ok_or_else(|| {
+            let known = definitions.views.keys().map(|n| n.as_str());
+            not_found(format!("feature view `{view_name}` is not applied"), "unknown_view").hint(suggest(view_name, known))
+        })?;
+        let name = view.definition.feature_names().find(|name| name.as_str() == feature);
+        let known = || view.definition.feature_names().map(|n| n.as_str());
+        let (Some(name), Some(dtype)) = (name, view.definition.dtype_of(feature)) else {
+            let message = format!("feature view `{view_name}` has no feature `{feature}`");
+            return Err(not_found(message, "unknown_feature").hint(suggest(feature, known())));
+        };
+        if columns.iter().any(|column| column.name == *name) {
+            let message = format!("two features are called `{name}`");
+            return Err(Failure::invalid(message).code("name_collision").hint("ask for a feature service that renames one"));
+        }
+        columns.push(ServiceColumn { name: name.clone(), view: view.id.clone(), feature: name.clone(), dtype, fill: None });
+    }
+    let name: schema::ServiceName =
+        "features".parse().map_err(|why: schema::name::NameError| Failure::invalid(why.to_string()))?;
+    let definition = Service {
+        name: name.clone(),
+        features: Vec::<ServiceFeature>::new(),
+        fill: std::collections::BTreeMap::new(),
+        migrate_from: std::collections::BTreeMap::new(),
+        description: None,
+        owner: None,
+        tags: std::collections::BTreeMap::new(),
+        place: Place::default(),
+    };
+    Ok(FeatureService { name, version: 0, fingerprint: Fingerprint::of_bytes(b""), definition, columns })
+}
+
+/// The features that were found.
+#[derive(Debug)]
+pub struct Answer {
+    /// What was asked for.
+    pub compiled: CompiledService,
+    /// For whom.
+    pub entities: EntityRows,
+    /// What was found.
+    pub rows: FeatureRows,
+    /// As of when.
+    pub as_of: Timestamp,
+    /// Whether the project fixed its clock.
+    pub clock_fixed: bool,
+}
+
+impl FeaturesRequest {
+    /// Reads the features.
+    ///
+    /// # Errors
+    /// The store cannot be read, or does not reach back to the instant.
+    pub async fn read(self, online: &dyn OnlineStore, clock: Clock) -> Result<Answer, Failure> {
+        let as_of = self.as_of.unwrap_or_else(|| clock.now());
+        let rows = retrieve(online, &self.compiled, &self.entities, as_of).await?;
+        Ok(Answer { compiled: self.compiled, entities: self.entities, rows, as_of, clock_fixed: clock.is_fixed() })
+    }
+}
+
+impl Answer {
+    /// Keys of a row, for people.
+    pub fn entity_name(&self, row: usize) -> String {
+        let mut names: Vec<&String> = self.entities.columns.keys().collect();
+        names.sort();
+        let one = |name: &&String| format!("{name}={}", Value::at(&self.entities.columns[*name], row));
+        names.iter().map(one).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The body of the answer.
+    pub fn to_json(&self) -> serde_json::Value {
+        let features = features_json(&self.compiled, &self.rows);
+        let mut body = json!({
+            "features": features,
+            "effective_time": self.as_of.to_string(),
+            "views": views_json(&self.compiled),
+        });
+        if self.clock_fixed {
+            body["clock"] = "fixed by the project".into();
+        }
+        body
+    }
+}
+
+/// Values, statuses and event times by feature.
+pub fn features_json(compiled: &CompiledService, rows: &FeatureRows) -> serde_json::Value {
+    let mut features = serde_json::Map::new();
+    for (i, column) in compiled.service.columns.iter().enumerate() {
+        let n = rows.statuses[i].len();
+        let values = (0..n).map(|row| entities::to_json(&Value::at(&rows.columns[i], row), column.dtype));
+        let (view, _) = compiled.sources[i];
+        let times = rows.event_times[view].iter().map(|time| time.map(|t| t.to_string()));
+        features.insert(
+            column.name.to_string(),
+            json!({
+                "values": values.collect::<Vec<_>>(),
+                "statuses": rows.statuses[i].iter().map(|s| s.as_str()).collect::<Vec<_>>(),
+                "event_times": times.collect::<Vec<_>>(),
+            }),
+        );
+    }
+    features.into()
+}
+
+/// The view versions that answered.
+pub fn views_json(compiled: &CompiledService) -> serde_json::Value {
+    compiled.views.iter().map(|v| (v.view.id.name.to_string(), v.view.id.version.into())).collect::<serde_json::Map<_, _>>().into()
+}

@@ -1,0 +1,13 @@
+//! The top floor: command line, configuration, wiring, and every wire protocol.
+//!
+//! [`cli`] says what there is to call, [`commands`] what each command does, [`project`] how a folder becomes stores,
+//! [`http`] what the server speaks. Only this crate knows HTTP and JSON bodies; only [`config`] reads the environment; only
+//! [`failure`] knows exit codes and status codes.
+
+pub mod cli;
+pub mod commands;
+pub mod project;
+pub mod config;
+pub mod failure;
+pub mod output;
+pub mod http;

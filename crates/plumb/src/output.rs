@@ -1,0 +1,80 @@
+//! What a command prints: tables for people on a terminal, JSON for programs, progress and messages on stderr.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the command line prints")]
+
+use std::io::IsTerminal;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::{Cli, Format};
+use crate::failure::Failure;
+
+/// Prints a JSON document, or what `table` says of it.
+pub fn answer(format: Format, json: &serde_json::Value, table: impl FnOnce() -> String) {
+    match format {
+        Format::Json => println!("{json:#}"),
+        Format::Table => {
+            let text = table();
+            print!("{}{}", text, if text.is_empty() || text.ends_with('\n') { "" } else { "\n" });
+        }
+    }
+}
+
+/// A line on stderr.
+pub fn note(text: &str) {
+    eprintln!("{text}");
+}
+
+/// A line on stdout, for commands that tell their steps.
+pub fn say(text: &str) {
+    println!("{text}");
+}
+
+/// Prints a failure: text on stderr, or JSON on stdout where JSON was asked for.
+pub fn failure(format: Format, failure: &Failure) {
+    match format {
+        Format::Json => println!("{:#}", failure.to_json()),
+        Format::Table => eprintln!("{}", printable(&failure.to_string())),
+    }
+}
+
+/// Without control characters, which names and data may carry.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+/// A table with a header.
+pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+    for row in rows {
+        table.add_row(row.map(|cell| printable(&cell)));
+    }
+    let text = table.to_string();
+    text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// A progress bar on stderr; nothing where stderr is no terminal.
+pub fn progress(total: u64, what: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(total);
+    let style = ProgressStyle::with_template("{msg:24} {bar:32} {pos}/{len} ({per_sec}, {eta} left)");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(what.to_owned());
+    bar
+}
+
+/// Logs go to stderr: warnings unless `PLUMB_LOG` or the command says otherwise.
+pub fn logging(cli: &Cli) {
+    use tracing_subscriber::EnvFilter;
+    let default = if matches!(cli.command, crate::cli::Command::Serve(_)) { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_env("PLUMB_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    // A second call finds a logger set already, as in tests: that one stays.
+    drop(builder.try_init());
+}

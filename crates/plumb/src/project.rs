@@ -1,0 +1,106 @@
+//! A project's folder made ready: configuration read, stores opened. Holds the only `match` on kinds of stores.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use featurestore::online::{embedded::EmbeddedStore, redis::RedisStore};
+use featurestore::{OfflineStore, OnlineStore};
+use registry::{Artifacts, Registry, SqliteLog};
+use schema::definitions::File;
+use schema::{Clock, Definitions};
+
+use crate::config::{Config, MAIN_FILE, OnlineConfig};
+use crate::failure::Failure;
+
+/// An open project.
+#[derive(Debug)]
+pub struct Project {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its configuration.
+    pub config: Config,
+    /// What is applied and registered.
+    pub registry: Arc<Registry>,
+    /// History.
+    pub offline: OfflineStore,
+}
+
+impl Project {
+    /// Opens the project in `folder`.
+    ///
+    /// # Errors
+    /// What is wrong with its configuration or its registry.
+    pub async fn open(folder: &Path) -> Result<Self, Failure> {
+        let config = Config::read(folder)?;
+        let log = SqliteLog::open(&config.registry)?;
+        let registry = Arc::new(Registry::open(Arc::new(log)).await?);
+        let offline = OfflineStore::new(folder, &config.offline);
+        Ok(Self { folder: folder.to_path_buf(), config, registry, offline })
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> Clock {
+        self.config.clock
+    }
+
+    /// The online store.
+    ///
+    /// # Errors
+    /// It cannot be opened or reached.
+    pub async fn online(&self) -> Result<Arc<dyn OnlineStore>, Failure> {
+        Ok(match &self.config.online {
+            OnlineConfig::Embedded { path } => Arc::new(EmbeddedStore::open(path)?),
+            OnlineConfig::Redis { url, timeout } => {
+                Arc::new(RedisStore::connect(url, &self.config.project, *timeout).await?)
+            }
+        })
+    }
+
+    /// The model files.
+    ///
+    /// # Errors
+    /// Their folder cannot be made.
+    pub fn artifacts(&self) -> Result<Artifacts, Failure> {
+        Ok(Artifacts::open(&self.config.artifacts)?)
+    }
+
+    /// The declared definitions, checked against each other and the data.
+    ///
+    /// # Errors
+    /// Every mistake of the folder.
+    pub async fn declared(&self) -> Result<Definitions, Failure> {
+        let definitions = Definitions::read(&files(&self.folder)?)?;
+        let mistakes = featurestore::check::check(&self.offline, &definitions).await;
+        if mistakes.is_empty() { Ok(definitions) } else { Err(mistakes.into()) }
+    }
+}
+
+/// The YAML and SQL files of a project, in order of their paths. Folders whose names start with a dot are not looked at.
+fn files(folder: &Path) -> Result<Vec<File>, Failure> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(next) = folders.pop() {
+        let unreadable = |why: std::io::Error| Failure::invalid(format!("reading `{}`: {why}", next.display()));
+        for entry in std::fs::read_dir(&next).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+            if hidden {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
+            let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+            if !matches!(end, "yaml" | "yml" | "sql") || name == MAIN_FILE {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path)
+                .map_err(|why| Failure::invalid(format!("reading `{name}`: {why}")).hint("it must be UTF-8 text"))?;
+            files.push(File { path: name, text });
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}

@@ -1,0 +1,125 @@
+//! What goes wrong when the registry is asked for something.
+
+use schema::{BoxError, ErrorKind, Fingerprint, ModelName, ServiceName};
+
+use crate::log::LogError;
+use crate::seq::Seq;
+use crate::stage::Stage;
+use crate::store::StoreError;
+
+/// Why a command was not executed, or the log not read.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log is not to be trusted.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The definitions have no JSON form.
+    #[error("writing the definitions as JSON")]
+    Definitions {
+        /// What the writer says.
+        #[source]
+        source: BoxError,
+    },
+    /// No such model.
+    #[error("there is no model `{model}`")]
+    UnknownModel {
+        /// The name asked for.
+        model: ModelName,
+        /// The names there are.
+        hint: String,
+    },
+    /// No such version.
+    #[error("model `{model}` has no version {version}")]
+    UnknownVersion {
+        /// The model.
+        model: ModelName,
+        /// The version asked for.
+        version: u32,
+        /// The versions there are.
+        hint: String,
+    },
+    /// The model's feature service is not what is applied.
+    #[error(
+        "feature service `{service}` version {version} with fingerprint `{}` is not applied: {found}",
+        .fingerprint.short()
+    )]
+    UnknownService {
+        /// The service asked for.
+        service: ServiceName,
+        /// Its version.
+        version: u32,
+        /// The meaning asked for.
+        fingerprint: Fingerprint,
+        /// What is there instead.
+        found: String,
+    },
+    /// Definitions were applied after the plan was made.
+    #[error("the definitions changed: the plan was made at event {based_on}, they are now those of event {now}")]
+    StaleDefinitions {
+        /// What the plan was made against.
+        based_on: Seq,
+        /// What is applied now.
+        now: Seq,
+    },
+    /// There is no earlier release.
+    #[error("model `{model}` cannot be rolled back in {stage}: {why}")]
+    NothingToRollBack {
+        /// The model.
+        model: ModelName,
+        /// The stage.
+        stage: Stage,
+        /// What the history says.
+        why: String,
+        /// The versions there are.
+        hint: String,
+    },
+    /// The stage has no holder, so nothing in it can be rolled back.
+    #[error("{stage} is not a stage to roll back: only `Staging` and `Production` have a release")]
+    NoRelease {
+        /// The stage.
+        stage: Stage,
+    },
+    /// Other writers were first, again and again.
+    #[error("another writer was first {attempts} times in a row")]
+    Contended {
+        /// How often it was tried.
+        attempts: u32,
+    },
+}
+
+impl RegistryError {
+    /// What a caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(why) => why.kind(),
+            Self::Log(why) => why.kind(),
+            Self::Definitions { .. } => ErrorKind::Internal,
+            Self::UnknownModel { .. } | Self::UnknownVersion { .. } | Self::UnknownService { .. } => {
+                ErrorKind::NotFound
+            }
+            Self::StaleDefinitions { .. } | Self::NothingToRollBack { .. } | Self::Contended { .. } => {
+                ErrorKind::Conflict
+            }
+            Self::NoRelease { .. } => ErrorKind::Invalid,
+        }
+    }
+
+    /// What a person can do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(why) => why.hint(),
+            Self::Log(why) => why.hint(),
+            Self::Definitions { .. } => None,
+            Self::UnknownModel { hint, .. }
+            | Self::UnknownVersion { hint, .. }
+            | Self::NothingToRollBack { hint, .. } => Some(hint.clone()),
+            Self::UnknownService { .. } => Some("apply the definitions that the model was trained on first".to_owned()),
+            Self::StaleDefinitions { .. } => Some("plan again and look at the difference".to_owned()),
+            Self::NoRelease { .. } => None,
+            Self::Contended { .. } => Some("try again".to_owned()),
+        }
+    }
+}

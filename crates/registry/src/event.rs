@@ -1,0 +1,157 @@
+//! One event of the log: its stored text, its hash, and the fields read from it.
+//!
+//! The text is the truth. The hash covers the text itself (canonical JSON: compact, keys sorted, without the hash), not
+//! the fields read from it, so an event stays valid when later versions of the program read more fields or fewer.
+
+use std::fmt;
+
+use schema::{AppliedDefinitions, BoxError, Fingerprint, ModelName, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::log::LogError;
+use crate::seq::Seq;
+use crate::stage::Stage;
+use crate::transition::Transition;
+use crate::version::ModelVersion;
+
+/// The format that this program writes, and the only one there has been so far.
+pub const FORMAT: u32 = 1;
+
+/// One entry of the log. It is made by [`Self::new`] or [`Self::from_json`], so its hash is always that of its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its place.
+    pub seq: Seq,
+    /// When it was decided, by the writer's clock.
+    pub at: Timestamp,
+    /// Who asked for it.
+    pub actor: String,
+    /// The hash of the event before; for the first one the fingerprint of nothing.
+    pub previous: Fingerprint,
+    /// SHA-256 of all of the above and the body.
+    pub hash: Fingerprint,
+    /// What happened.
+    pub body: EventBody,
+    /// As stored, byte for byte.
+    json: Box<str>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum EventBody {
+    /// A project's definitions were applied.
+    DefinitionsApplied {
+        /// Everything that is applied from here on.
+        definitions: AppliedDefinitions,
+        /// What changed, a line each, for people.
+        summary: Vec<String>,
+    },
+    /// A model got a new version.
+    ModelVersionRegistered(ModelVersion),
+    /// A version changed its stage.
+    Transitioned(Transition),
+    /// A version did not change its stage, for a check failed.
+    PromotionRefused {
+        /// The model.
+        model: ModelName,
+        /// The version that stays where it is.
+        version: u32,
+        /// The stage it was to have.
+        to: Stage,
+        /// The check that failed, with its counterexample.
+        evidence: Value,
+    },
+}
+
+/// The stored fields, but for the hash.
+#[derive(Serialize, Deserialize)]
+struct Content {
+    format: u32,
+    seq: Seq,
+    at: Timestamp,
+    actor: String,
+    previous: Fingerprint,
+    body: EventBody,
+}
+
+impl Event {
+    /// The event as every reader will see it: it is written and read back before anybody stores it.
+    ///
+    /// # Errors
+    /// [`LogError::Unwritable`] if it cannot be read back, such as evidence nested too deeply.
+    pub fn new(seq: Seq, at: Timestamp, actor: &str, previous: Fingerprint, body: EventBody) -> Result<Self, LogError> {
+        let unwritable = |source: BoxError| LogError::Unwritable { seq, source };
+        let content = Content { format: FORMAT, seq, at, actor: actor.to_owned(), previous, body };
+        let mut stored = serde_json::to_value(content).map_err(|why| unwritable(why.into()))?;
+        let hash = Fingerprint::of_bytes(canonical(&mut stored).as_bytes());
+        stored["hash"] = Value::String(hash.to_string());
+        Self::from_json(seq, &canonical(&mut stored)).map_err(|why| unwritable(why.into()))
+    }
+
+    /// Reads the stored text of event `seq`.
+    ///
+    /// # Errors
+    /// Any change of the text is found, down to one byte, and told as [`LogError`].
+    pub fn from_json(seq: Seq, text: &str) -> Result<Self, LogError> {
+        let unreadable = |source: BoxError| LogError::Unreadable { seq, source };
+        let mut stored: Value = serde_json::from_str(text).map_err(|why| unreadable(why.into()))?;
+        let fields = stored.as_object_mut().ok_or_else(|| unreadable("it is not an object".into()))?;
+        // The format is looked at first: another format may hash otherwise.
+        match fields.get("format") {
+            Some(format) if *format == FORMAT => {}
+            other => {
+                let found = other.map_or_else(|| "none".to_owned(), ToString::to_string);
+                return Err(LogError::Format { seq, found });
+            }
+        }
+        let stated = fields.remove("hash").ok_or_else(|| unreadable("it has no hash".into()))?;
+        let hash: Fingerprint = serde_json::from_value(stated).map_err(|why| unreadable(why.into()))?;
+        let computed = Fingerprint::of_bytes(canonical(&mut stored).as_bytes());
+        if hash != computed {
+            return Err(LogError::Edited { seq, stated: hash, computed });
+        }
+        stored["hash"] = Value::String(hash.to_string());
+        if canonical(&mut stored) != text {
+            return Err(LogError::Respelled { seq });
+        }
+        let Content { seq: says, at, actor, previous, body, .. } =
+            serde_json::from_value(stored).map_err(|why| unreadable(why.into()))?;
+        if says != seq {
+            return Err(LogError::Misplaced { seq, says });
+        }
+        Ok(Self { seq, at, actor, previous, hash, body, json: text.into() })
+    }
+
+    /// The text to store: what [`Self::from_json`] reads.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+}
+
+/// Compact JSON with sorted keys.
+fn canonical(value: &mut Value) -> String {
+    value.sort_all_objects();
+    value.to_string()
+}
+
+impl fmt::Display for EventBody {
+    /// One line for a person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DefinitionsApplied { summary, .. } if summary.is_empty() => f.write_str("applied definitions"),
+            Self::DefinitionsApplied { summary, .. } => write!(f, "applied definitions: {}", summary.join("; ")),
+            Self::ModelVersionRegistered(version) => {
+                write!(f, "registered `{}` version {}", version.name, version.version)
+            }
+            Self::Transitioned(transition) => write!(f, "moved {transition}"),
+            Self::PromotionRefused { model, version, to, .. } => {
+                write!(f, "refused to move `{model}` version {version} to {to}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

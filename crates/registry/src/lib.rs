@@ -1,0 +1,46 @@
+//! The register of definitions and model versions: an append-only log of events, and the catalog folded from it.
+//!
+//! Nothing in the log is ever edited; each event carries the hash of the one before it, so the log is the audit trail.
+//! Every rule is in [`Catalog::decide`], which is pure: [`Registry::execute`] reads what is new, decides, appends, and
+//! decides again when another writer was first. Several processes may do so at once over one [`SqliteLog`].
+//!
+//! Read [`event`] for what is stored, [`catalog`] for what it means, [`decide`] for what is allowed. The bytes of the
+//! models themselves are in [`Artifacts`].
+
+pub mod event;
+pub mod log;
+pub mod seq;
+pub mod stage;
+pub mod transition;
+pub mod version;
+
+pub mod catalog;
+pub mod command;
+pub mod decide;
+pub mod error;
+pub mod model;
+
+pub mod registry;
+pub mod store;
+
+pub mod artifacts;
+mod durable;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
+#[cfg(test)]
+mod story;
+
+pub use artifacts::{ArtifactError, Artifacts};
+pub use catalog::Catalog;
+pub use command::Command;
+pub use error::RegistryError;
+pub use event::{Event, EventBody};
+pub use log::LogError;
+pub use model::{HistoryEntry, Model, Refusal, VersionState};
+pub use registry::Registry;
+pub use seq::Seq;
+pub use stage::Stage;
+pub use store::{AppendError, MemoryLog, RegistryStore, SqliteLog, StoreError};
+pub use transition::Transition;
+pub use version::ModelVersion;

@@ -1,0 +1,110 @@
+//! The registry of a process: the catalog in memory, and the loop that turns a command into an event.
+//!
+//! Reading takes no query: [`Registry::catalog`] is what was last read. Writing is read, decide, append, and again from
+//! the start when another writer was first; every rule is in [`Catalog::decide`].
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use schema::Timestamp;
+
+use crate::catalog::Catalog;
+use crate::command::Command;
+use crate::error::RegistryError;
+use crate::event::Event;
+use crate::store::{AppendError, RegistryStore};
+
+/// How often a command is decided before it gives way. Writers of one process take turns, so this many other processes
+/// would have to be first in a row.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// A log and the catalog folded from it.
+#[derive(Debug)]
+pub struct Registry {
+    store: Arc<dyn RegistryStore>,
+    /// Held for the time of a pointer copy.
+    current: RwLock<Arc<Catalog>>,
+    /// The writers of this process, one at a time: they would only take each other's places.
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl Registry {
+    /// Reads and checks the whole log.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if it cannot be read, or is not what was written.
+    pub async fn open(store: Arc<dyn RegistryStore>) -> Result<Self, RegistryError> {
+        let registry = Self { store, current: RwLock::default(), writing: tokio::sync::Mutex::default() };
+        registry.refresh().await?;
+        Ok(registry)
+    }
+
+    /// What was true when the log was last read. Memory only.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads what other processes wrote.
+    ///
+    /// # Errors
+    /// [`RegistryError`]; the catalog then stays as it was.
+    pub async fn refresh(&self) -> Result<Arc<Catalog>, RegistryError> {
+        let known = self.catalog();
+        let news = self.store.read_after(known.seq()).await?;
+        if news.is_empty() {
+            return Ok(known);
+        }
+        let mut next = Catalog::clone(&known);
+        for event in &news {
+            next.apply(event)?;
+        }
+        tracing::debug!(seq = next.seq().0, "read {} events of the registry", news.len());
+        Ok(self.publish(next))
+    }
+
+    /// Does what `command` asks, on fresh facts: the event it made, if there was anything to do, and the catalog after.
+    ///
+    /// Of two writers at once one is first; the other decides anew on what the first one did.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if a rule stands against it or the store fails; then nothing was written.
+    pub async fn execute(
+        &self,
+        command: Command,
+        at: Timestamp,
+        actor: &str,
+    ) -> Result<(Option<Event>, Arc<Catalog>), RegistryError> {
+        let _turn = self.writing.lock().await;
+        for _ in 0..ATTEMPTS_MAX {
+            let catalog = self.refresh().await?;
+            let Some(body) = catalog.decide(&command, at, actor)? else {
+                return Ok((None, catalog));
+            };
+            let event = Event::new(catalog.seq().next(), at, actor, catalog.head(), body)?;
+            // Folded before it is written: what no reader could fold must not reach the log.
+            let mut next = Catalog::clone(&catalog);
+            next.apply(&event)?;
+            match self.store.append(&event).await {
+                Ok(()) => {
+                    tracing::info!(seq = event.seq.0, actor, "{}", event.body);
+                    return Ok((Some(event), self.publish(next)));
+                }
+                Err(AppendError::Taken { seq }) => tracing::debug!(seq = seq.0, "another writer was first"),
+                Err(AppendError::Store(why)) => return Err(why.into()),
+            }
+        }
+        Err(RegistryError::Contended { attempts: ATTEMPTS_MAX })
+    }
+
+    /// Makes `next` the current catalog unless a newer one is there already, and returns the newest. There is one log,
+    /// so the newer of two catalogs has all that the older one has.
+    fn publish(&self, next: Catalog) -> Arc<Catalog> {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if next.seq() > current.seq() {
+            *current = Arc::new(next);
+        }
+        Arc::clone(&current)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! The log of a process that keeps nothing: tests, and trying things out.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use schema::Fingerprint;
+
+use super::{AppendError, RegistryStore, StoreError, check_next};
+use crate::event::Event;
+use crate::seq::Seq;
+
+/// A log in memory; gone when it is dropped.
+#[derive(Debug, Default)]
+pub struct MemoryLog {
+    /// The event at place n is at index n - 1.
+    events: Mutex<Vec<Event>>,
+}
+
+impl MemoryLog {
+    /// An empty log.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Event>> {
+        // A vector that was being pushed to when a thread died holds whole events all the same.
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl RegistryStore for MemoryLog {
+    async fn read_after(&self, seq: Seq) -> Result<Vec<Event>, StoreError> {
+        let after = usize::try_from(seq.0).unwrap_or(usize::MAX);
+        Ok(self.lock().get(after..).map(<[Event]>::to_vec).unwrap_or_default())
+    }
+
+    async fn append(&self, event: &Event) -> Result<(), AppendError> {
+        let mut events = self.lock();
+        let (last, head) = events.last().map_or((Seq::START, Fingerprint::of_bytes(b"")), |e| (e.seq, e.hash));
+        check_next(event, last, head)?;
+        events.push(event.clone());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::conformance;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn it_conforms() {
+        let log = Arc::new(MemoryLog::new());
+        conformance::registry_store(|| Arc::clone(&log) as Arc<dyn RegistryStore>).await;
+    }
+}

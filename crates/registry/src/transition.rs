@@ -1,0 +1,43 @@
+//! The record that a model version moved from one stage to another, with the evidence for it.
+
+use std::fmt;
+
+use schema::ModelName;
+use serde::{Deserialize, Serialize};
+
+use crate::seq::Seq;
+use crate::stage::Stage;
+
+/// A move of one version, and of those that had to make room for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// The model.
+    pub model: ModelName,
+    /// The version that moved.
+    pub version: u32,
+    /// Its stage before.
+    pub from: Stage,
+    /// Its stage after.
+    pub to: Stage,
+    /// The versions that held `to` and are `Archived` from here on, in order.
+    pub archived: Vec<u32>,
+    /// What was checked. A rollback carries the evidence by which the restored version once came in.
+    pub evidence: serde_json::Value,
+    /// The transition that this one takes back; a rollback has one.
+    pub undoes: Option<Seq>,
+}
+
+impl fmt::Display for Transition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { model, version, from, to, archived, undoes, .. } = self;
+        write!(f, "`{model}` version {version} from {from} to {to}")?;
+        if !archived.is_empty() {
+            let list: Vec<String> = archived.iter().map(ToString::to_string).collect();
+            write!(f, ", archiving {}", list.join(", "))?;
+        }
+        match undoes {
+            Some(seq) => write!(f, ", undoing event {seq}"),
+            None => Ok(()),
+        }
+    }
+}

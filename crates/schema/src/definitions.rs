@@ -1,0 +1,234 @@
+//! What a project declares: entities, sources, feature views and feature services, as read from its YAML files.
+//!
+//! Declared things have no version yet; [`crate::applied`] gives them one. Every mistake of a folder is reported at
+//! once, each with its place ([`crate::yaml::Mistake`]).
+
+mod check;
+mod read;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dtype::Dtype;
+use crate::migration::MigrationStep;
+use crate::name::{EntityName, FeatureName, ServiceName, SourceName, ViewName};
+use crate::order::Known;
+use crate::time::Ttl;
+use crate::value::Value;
+use crate::yaml::{Mistake, Place};
+
+/// The column that SQL over a source sees besides the source's own: the row's arrival number, `uint64`.
+pub const ROW_COLUMN: &str = "_row";
+/// The name by which a computed feature refers to the instant it is asked for.
+pub const REQUEST_TIME: &str = "request_time";
+
+/// Everything that a project declares, cross-references checked.
+#[derive(Debug, Clone, Default)]
+pub struct Definitions {
+    /// Entities by name.
+    pub entities: BTreeMap<EntityName, Entity>,
+    /// Sources by name.
+    pub sources: BTreeMap<SourceName, Source>,
+    /// Feature views by name.
+    pub views: BTreeMap<ViewName, View>,
+    /// Feature services by name.
+    pub services: BTreeMap<ServiceName, Service>,
+}
+
+/// One file of a project, as handed in by whoever does the IO.
+#[derive(Debug, Clone)]
+pub struct File {
+    /// Path relative to the project, for messages.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// A kind of thing that features describe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entity {
+    /// Its name.
+    pub name: EntityName,
+    /// What identifies one, in order.
+    pub keys: Vec<JoinKey>,
+    /// For people; no part of the meaning.
+    pub description: Option<String>,
+    /// Where it is declared.
+    #[serde(skip)]
+    pub place: Place,
+}
+
+/// One join key of an entity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinKey {
+    /// Column name in views and requests.
+    pub name: FeatureName,
+    /// Its type; spine columns of narrower integers are widened to it.
+    pub dtype: Dtype,
+}
+
+/// Where rows come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Its name, which is the table's name in SQL.
+    pub name: SourceName,
+    /// A Parquet file, or a folder of them, relative to the project. Files are ordered by name: that is arrival order.
+    pub path: String,
+    /// Column of the event time.
+    pub event_time: String,
+    /// Column of the time at which the row became known.
+    pub created_time: Option<String>,
+    /// Boolean column that marks a row as a deletion of its key.
+    pub deleted: Option<String>,
+    /// Time zone of timestamp columns that carry none, an IANA name; UTC unless given.
+    pub timezone: Option<String>,
+    /// Renames: column in the file to column in the product.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub field_mapping: BTreeMap<String, String>,
+    /// For people.
+    pub description: Option<String>,
+    /// Where it is declared.
+    #[serde(skip)]
+    pub place: Place,
+}
+
+/// A feature view: the history of some features of one entity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// Its name.
+    pub name: ViewName,
+    /// Whose features.
+    pub entity: EntityName,
+    /// The source that it reads.
+    pub source: SourceName,
+    /// A query over the source; without one the source's columns are the features.
+    pub sql: Option<String>,
+    /// Column of the event time in the query's result (or the source).
+    pub event_time: String,
+    /// Column of the created time.
+    pub created_time: Option<String>,
+    /// Integer column that orders rows of one event and created time; the row's position unless given.
+    pub sequence: Option<String>,
+    /// Boolean column that marks deletions.
+    pub deleted: Option<String>,
+    /// How long a row stays good; for ever unless given.
+    pub ttl: Option<Ttl>,
+    /// Which rows an instant may use.
+    pub known: Known,
+    /// Use only rows strictly before the instant.
+    pub strict_before: bool,
+    /// Stored features, in order.
+    pub features: Vec<Feature>,
+    /// Features computed when asked for, in order.
+    pub computed: Vec<Computed>,
+    /// For people.
+    pub description: Option<String>,
+    /// For people.
+    pub owner: Option<String>,
+    /// For people.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// Where it is declared.
+    #[serde(skip)]
+    pub place: Place,
+    /// Where its query stands.
+    #[serde(skip)]
+    pub sql_place: Place,
+}
+
+/// A stored feature of a view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feature {
+    /// Its name, which is its column's.
+    pub name: FeatureName,
+    /// Its type.
+    pub dtype: Dtype,
+    /// For people.
+    pub description: Option<String>,
+    /// Where it is declared.
+    #[serde(skip)]
+    pub place: Place,
+}
+
+/// A feature that is an expression over its view's stored features and the request's time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Computed {
+    /// Its name.
+    pub name: FeatureName,
+    /// The type of its values.
+    pub dtype: Dtype,
+    /// A SQL expression; deterministic functions only.
+    pub expr: String,
+    /// For people.
+    pub description: Option<String>,
+    /// Where it is declared.
+    #[serde(skip)]
+    pub place: Place,
+}
+
+/// A feature service: the ordered features that one model eats.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name.
+    pub name: ServiceName,
+    /// The features, in the model's order.
+    pub features: Vec<ServiceFeature>,
+    /// What the model sees in place of null, by the feature's name in the service.
+    pub fill: BTreeMap<FeatureName, Value>,
+    /// How rows of an older service become rows of this one.
+    pub migrate_from: BTreeMap<ServiceName, Vec<MigrationStep>>,
+    /// For people.
+    pub description: Option<String>,
+    /// For people.
+    pub owner: Option<String>,
+    /// For people.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// Where it is declared.
+    #[serde(skip)]
+    pub place: Place,
+}
+
+/// One feature of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceFeature {
+    /// The view it comes from.
+    pub view: ViewName,
+    /// Its name there.
+    pub feature: FeatureName,
+    /// Its name in the service.
+    pub name: FeatureName,
+    /// Where it is declared.
+    #[serde(skip)]
+    pub place: Place,
+}
+
+impl Definitions {
+    /// Reads and checks all files of a project.
+    ///
+    /// `.yaml` files hold definitions, several documents a file; other files are texts that they name (`sql: x.sql`).
+    ///
+    /// # Errors
+    /// Every mistake of every file, in file order.
+    pub fn read(files: &[File]) -> Result<Self, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let definitions = read::read(files, &mut mistakes);
+        check::check(&definitions, &mut mistakes);
+        mistakes.sort_by(|a, b| a.place.cmp(&b.place));
+        if mistakes.is_empty() { Ok(definitions) } else { Err(mistakes) }
+    }
+}
+
+impl View {
+    /// The dtype of a stored or computed feature.
+    pub fn dtype_of(&self, feature: &str) -> Option<Dtype> {
+        let stored = self.features.iter().find(|f| f.name.as_str() == feature).map(|f| f.dtype);
+        stored.or_else(|| self.computed.iter().find(|c| c.name.as_str() == feature).map(|c| c.dtype))
+    }
+
+    /// All feature names: stored, then computed.
+    pub fn feature_names(&self) -> impl Iterator<Item = &FeatureName> {
+        self.features.iter().map(|f| &f.name).chain(self.computed.iter().map(|c| &c.name))
+    }
+}

@@ -1,0 +1,136 @@
+//! What needs two definitions: references, names that clash, constants of the right type, migrations that arrive.
+
+use std::collections::BTreeSet;
+
+use super::{Definitions, REQUEST_TIME, Service, View};
+use crate::dtype::Dtype;
+use crate::order::Known;
+use crate::migration::{FeatureSchema, Field, Migration};
+use crate::yaml::{Mistake, suggest};
+
+type Mistakes = Vec<Mistake>;
+
+pub(super) fn check(all: &Definitions, mistakes: &mut Mistakes) {
+    for entity in all.entities.values() {
+        let mut seen = BTreeSet::new();
+        for key in entity.keys.iter().filter(|key| !seen.insert(&key.name)) {
+            mistakes.push(Mistake::new(&entity.place, format!("join key `{}` is named twice", key.name)));
+        }
+    }
+    for view in all.views.values() {
+        check_view(all, view, mistakes);
+    }
+    for service in all.services.values() {
+        check_service(all, service, mistakes);
+    }
+}
+
+fn check_view(all: &Definitions, view: &View, mistakes: &mut Mistakes) {
+    if !all.entities.contains_key(view.entity.as_str()) {
+        let hint = suggest(view.entity.as_str(), all.entities.keys().map(|n| n.as_str()));
+        let message = format!("feature view `{}` is about entity `{}`, which nobody declares", view.name, view.entity);
+        mistakes.push(Mistake::new(&view.place, message).hint(hint));
+    }
+    if !all.sources.contains_key(view.source.as_str()) {
+        let hint = suggest(view.source.as_str(), all.sources.keys().map(|n| n.as_str()));
+        let message = format!("feature view `{}` reads source `{}`, which nobody declares", view.name, view.source);
+        mistakes.push(Mistake::new(&view.place, message).hint(hint));
+    }
+    if view.event_time.is_empty() && view.sql.is_some() {
+        let message = format!("feature view `{}` has no event time", view.name);
+        let hint = "say which column of the query's result it is: `event_time: <column>`";
+        mistakes.push(Mistake::new(&view.place, message).hint(hint));
+    }
+    let source = all.sources.get(view.source.as_str());
+    if view.sql.is_some() && view.created_time.is_none() && view.known == Known::AsOf
+        && let Some(created) = source.and_then(|source| source.created_time.as_deref())
+    {
+        let message = format!(
+            "source `{}` says when rows became known (`{created}`), but the query of feature view `{}` does not pass it on",
+            view.source, view.name
+        );
+        let hint = "select it and say `created_time: <column>`, or say `known: event` to use everything known today";
+        mistakes.push(Mistake::new(&view.place, message).hint(hint));
+    }
+    if view.features.is_empty() {
+        mistakes.push(Mistake::new(&view.place, format!("feature view `{}` has no features", view.name)));
+    }
+    let keys = all.entities.get(view.entity.as_str()).map(|e| e.keys.as_slice()).unwrap_or_default();
+    let mut taken: BTreeSet<&str> = keys.iter().map(|key| key.name.as_str()).collect();
+    taken.insert(REQUEST_TIME);
+    let places = view.features.iter().map(|f| &f.place).chain(view.computed.iter().map(|c| &c.place));
+    for (name, place) in view.feature_names().zip(places) {
+        if !taken.insert(name.as_str()) {
+            let message = if name.as_str() == REQUEST_TIME {
+                "`request_time` is the name of the request's time".to_owned()
+            } else {
+                format!("feature view `{}` uses the name `{name}` twice (join keys included)", view.name)
+            };
+            mistakes.push(Mistake::new(place, message).hint("rename the feature"));
+        }
+    }
+}
+
+fn check_service(all: &Definitions, service: &Service, mistakes: &mut Mistakes) {
+    let mut names = BTreeSet::new();
+    for feature in &service.features {
+        let Some(view) = all.views.get(feature.view.as_str()) else {
+            let hint = suggest(feature.view.as_str(), all.views.keys().map(|n| n.as_str()));
+            let message = format!("feature service `{}` names feature view `{}`, which nobody declares", service.name, feature.view);
+            mistakes.push(Mistake::new(&feature.place, message).hint(hint));
+            continue;
+        };
+        if view.dtype_of(feature.feature.as_str()).is_none() {
+            let hint = suggest(feature.feature.as_str(), view.feature_names().map(|n| n.as_str()));
+            let message = format!("feature view `{}` has no feature `{}`", view.name, feature.feature);
+            mistakes.push(Mistake::new(&feature.place, message).hint(hint));
+        }
+        if !names.insert(feature.name.as_str()) {
+            let message = format!("feature service `{}` uses the name `{}` twice", service.name, feature.name);
+            mistakes.push(Mistake::new(&feature.place, message).hint("rename one: {feature: view:feature, as: name}"));
+        }
+    }
+    for (name, value) in &service.fill {
+        let Some(dtype) = service_dtype(all, service, name.as_str()) else {
+            let hint = suggest(name.as_str(), names.iter().copied());
+            mistakes.push(Mistake::new(&service.place, format!("`fill` names `{name}`, which is no feature of the service")).hint(hint));
+            continue;
+        };
+        if let Err(why) = value.canonical(dtype) {
+            mistakes.push(Mistake::new(&service.place, format!("`fill` of `{name}`: {why}")));
+        }
+    }
+    for (from, steps) in &service.migrate_from {
+        let Some(older) = all.services.get(from.as_str()) else {
+            let hint = suggest(from.as_str(), all.services.keys().map(|n| n.as_str()));
+            let message = format!("`migrate_from` names feature service `{from}`, which nobody declares");
+            mistakes.push(Mistake::new(&service.place, message).hint(hint));
+            continue;
+        };
+        let (Some(start), Some(end)) = (schema_of(all, older), schema_of(all, service)) else { continue };
+        // The dtype of an added field is the one that the new service gives it.
+        let typed = steps.iter().map(|step| step.typed(&end)).collect::<Result<Vec<_>, _>>();
+        match typed.and_then(|typed| Migration::from_steps(&start, &typed)) {
+            Ok(migration) if migration.target() == &end => {}
+            Ok(migration) => {
+                let message = format!("the migration from `{from}` ends at {}, but the service is {end}", migration.target());
+                mistakes.push(Mistake::new(&service.place, message).hint("add, drop, rename, widen or reorder until both agree"));
+            }
+            Err(why) => mistakes.push(Mistake::new(&service.place, format!("the migration from `{from}`: {why}"))),
+        }
+    }
+}
+
+fn service_dtype(all: &Definitions, service: &Service, name: &str) -> Option<Dtype> {
+    let feature = service.features.iter().find(|f| f.name.as_str() == name)?;
+    all.views.get(feature.view.as_str())?.dtype_of(feature.feature.as_str())
+}
+
+/// The row type that a service hands to its model, if all its references hold.
+pub(crate) fn schema_of(all: &Definitions, service: &Service) -> Option<FeatureSchema> {
+    let fields = service.features.iter().map(|feature| {
+        let dtype = all.views.get(feature.view.as_str())?.dtype_of(feature.feature.as_str())?;
+        Some(Field { name: feature.name.clone(), dtype })
+    });
+    fields.collect::<Option<Vec<_>>>().and_then(|fields| FeatureSchema::new(fields).ok())
+}

@@ -1,0 +1,408 @@
+//! From YAML nodes to definitions: types and spelling of each field, nothing that needs two definitions.
+
+use std::collections::{BTreeMap, HashMap};
+
+use saphyr::Scalar;
+
+use super::{Computed, Definitions, Entity, Feature, File, JoinKey, Service, ServiceFeature, Source, View};
+use crate::dtype::Dtype;
+use crate::migration::MigrationStep;
+use crate::name::{EntityName, FeatureName, ServiceName, SourceName, ViewName};
+use crate::order::Known;
+use crate::time::Ttl;
+use crate::value::Value;
+use crate::yaml::{Fields, Mistake, Node, Place, documents, suggest};
+
+type Mistakes = Vec<Mistake>;
+
+const KINDS: [&str; 4] = ["entity", "source", "feature_view", "feature_service"];
+
+pub(super) fn read(files: &[File], mistakes: &mut Mistakes) -> Definitions {
+    let mut definitions = Definitions::default();
+    let texts: HashMap<&str, &str> = files.iter().map(|f| (f.path.as_str(), f.text.as_str())).collect();
+    for file in files.iter().filter(|f| is_yaml(&f.path)) {
+        let parsed = match documents(&file.path, &file.text) {
+            Ok(parsed) => parsed,
+            Err(mistake) => {
+                mistakes.push(mistake);
+                continue;
+            }
+        };
+        for document in &parsed {
+            let node = Node::new(&file.path, document);
+            if !node.is_null() {
+                read_document(node, &texts, &mut definitions, mistakes);
+            }
+        }
+    }
+    definitions
+}
+
+fn is_yaml(path: &str) -> bool {
+    let end = path.rsplit('.').next().unwrap_or_default();
+    end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml")
+}
+
+fn read_document(node: Node<'_>, texts: &HashMap<&str, &str>, all: &mut Definitions, mistakes: &mut Mistakes) {
+    let mut fields = node.fields("a definition", mistakes);
+    let Some(kind) = fields.required("kind", mistakes) else { return };
+    let Some(kind_text) = kind.text(mistakes) else { return };
+    match kind_text.as_str() {
+        "entity" => insert(&mut all.entities, entity(node, mistakes), |d| (&d.name, &d.place), "entity", mistakes),
+        "source" => insert(&mut all.sources, source(node, mistakes), |d| (&d.name, &d.place), "source", mistakes),
+        "feature_view" => {
+            let view = view(node, texts, mistakes);
+            insert(&mut all.views, view, |d| (&d.name, &d.place), "feature view", mistakes);
+        }
+        "feature_service" => {
+            insert(&mut all.services, service(node, mistakes), |d| (&d.name, &d.place), "feature service", mistakes);
+        }
+        other => mistakes.push(
+            Mistake::new(&kind.place(), format!("`{other}` is not a kind of definition")).hint(suggest(other, KINDS)),
+        ),
+    }
+}
+
+fn insert<N: Ord + Clone + std::fmt::Display, D>(
+    map: &mut BTreeMap<N, D>,
+    read: Option<D>,
+    of: impl Fn(&D) -> (&N, &Place),
+    what: &str,
+    mistakes: &mut Mistakes,
+) {
+    let Some(definition) = read else { return };
+    let (name, place) = of(&definition);
+    if let Some(first) = map.get(name) {
+        let message = format!("{what} `{name}` is declared twice; first in {}", of(first).1);
+        mistakes.push(Mistake::new(place, message).hint("rename or remove one of them"));
+        return;
+    }
+    map.insert(name.clone(), definition);
+}
+
+fn name<N: std::str::FromStr<Err: std::fmt::Display>>(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    mistakes: &mut Mistakes,
+) -> Option<N> {
+    fields.required(key, mistakes)?.parse(mistakes, str::parse)
+}
+
+fn dtype(fields: &mut Fields<'_>, key: &'static str, mistakes: &mut Mistakes) -> Option<Dtype> {
+    let node = fields.required(key, mistakes)?;
+    let text = node.text(mistakes)?;
+    let found = Dtype::parse(&text);
+    if found.is_none() {
+        let message = format!("`{text}` is not a type");
+        mistakes.push(Mistake::new(&node.place(), message).hint(suggest(&text, Dtype::all().map(Dtype::as_str))));
+    }
+    found
+}
+
+fn tags(fields: &mut Fields<'_>, mistakes: &mut Mistakes) -> BTreeMap<String, String> {
+    let Some(node) = fields.optional("tags") else { return BTreeMap::new() };
+    let entries = node.entries(mistakes);
+    entries.into_iter().filter_map(|(k, v)| Some((k.text(mistakes)?, v.text(mistakes)?))).collect()
+}
+
+fn entity(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Entity> {
+    let mut fields = node.fields("an entity", mistakes);
+    fields.optional("kind");
+    let entity_name: Option<EntityName> = name(&mut fields, "name", mistakes);
+    let keys = if let Some(list) = fields.optional("join_keys") {
+        let items = list.items(mistakes);
+        if items.is_empty() {
+            mistakes.push(Mistake::new(&list.place(), "`join_keys` names no key"));
+        }
+        items
+            .into_iter()
+            .map(|item| {
+                let mut fields = item.fields("a join key", mistakes);
+                let key = join_key(&mut fields, "name", mistakes);
+                fields.finish(mistakes);
+                key
+            })
+            .collect::<Option<Vec<_>>>()
+    } else {
+        join_key(&mut fields, "join_key", mistakes).map(|key| vec![key])
+    };
+    let description = fields.text("description", mistakes);
+    let place = fields.place().clone();
+    fields.finish(mistakes);
+    Some(Entity { name: entity_name?, keys: keys?, description, place })
+}
+
+fn join_key(fields: &mut Fields<'_>, key: &'static str, mistakes: &mut Mistakes) -> Option<JoinKey> {
+    let found = name(fields, key, mistakes);
+    let place = fields.optional("type").map(Node::place);
+    let dtype = dtype(fields, "type", mistakes);
+    if let (Some(dtype), Some(place)) = (dtype, place)
+        && !dtype.is_key()
+    {
+        let message = format!("a join key cannot be {dtype}: equality of floats is not identity");
+        mistakes.push(Mistake::new(&place, message).hint("use an integer or a string"));
+    }
+    Some(JoinKey { name: found?, dtype: dtype? })
+}
+
+fn source(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Source> {
+    let mut fields = node.fields("a source", mistakes);
+    fields.optional("kind");
+    let source_name: Option<SourceName> = name(&mut fields, "name", mistakes);
+    let path = fields.required("path", mistakes).and_then(|n| n.text(mistakes));
+    let event_time = fields.required("event_time", mistakes).and_then(|n| n.text(mistakes));
+    let created_time = fields.text("created_time", mistakes);
+    let deleted = fields.text("deleted", mistakes);
+    let timezone = fields.optional("timezone").and_then(|node| {
+        node.parse(mistakes, |text| match text.parse::<chrono_tz::Tz>() {
+            Ok(_) => Ok(text.to_owned()),
+            Err(_) => Err(format!("`{text}` is not a time zone; write an IANA name such as Europe/Berlin")),
+        })
+    });
+    let mut field_mapping = BTreeMap::new();
+    if let Some(map) = fields.optional("field_mapping") {
+        for (from, to) in map.entries(mistakes) {
+            if let (Some(from), Some(to)) = (from.text(mistakes), to.text(mistakes)) {
+                field_mapping.insert(from, to);
+            }
+        }
+    }
+    let description = fields.text("description", mistakes);
+    let place = fields.place().clone();
+    fields.finish(mistakes);
+    let (name, path, event_time) = (source_name?, path?, event_time?);
+    Some(Source { name, path, event_time, created_time, deleted, timezone, field_mapping, description, place })
+}
+
+fn view(node: Node<'_>, texts: &HashMap<&str, &str>, mistakes: &mut Mistakes) -> Option<View> {
+    let mut fields = node.fields("a feature view", mistakes);
+    fields.optional("kind");
+    let view_name: Option<ViewName> = name(&mut fields, "name", mistakes);
+    let entity: Option<EntityName> = name(&mut fields, "entity", mistakes);
+    let source: Option<SourceName> = name(&mut fields, "source", mistakes);
+    let sql_node = fields.optional("sql");
+    let (sql, sql_place) = match sql_node {
+        Some(node) => query(node, texts, mistakes).map_or((None, node.place()), |(sql, place)| (Some(sql), place)),
+        None => (None, fields.place().clone()),
+    };
+    let event_time = fields.text("event_time", mistakes);
+    let created_time = fields.text("created_time", mistakes);
+    let sequence = fields.text("sequence", mistakes);
+    let deleted = fields.text("deleted", mistakes);
+    let ttl = fields.optional("ttl").and_then(|n| n.parse(mistakes, Ttl::parse));
+    let known = fields.optional("known").and_then(|n| {
+        n.parse(mistakes, |text| match text {
+            "as_of" => Ok(Known::AsOf),
+            "event" => Ok(Known::Event),
+            other => Err(format!("`{other}` is not a rule of what is known; write `as_of` or `event`")),
+        })
+    });
+    let strict_before = fields.flag("strict_before", mistakes).unwrap_or(false);
+    let features = list_of(&mut fields, "features", mistakes, feature);
+    let computed = list_of(&mut fields, "computed", mistakes, computed);
+    let description = fields.text("description", mistakes);
+    let owner = fields.text("owner", mistakes);
+    let tags = tags(&mut fields, mistakes);
+    let place = fields.place().clone();
+    fields.finish(mistakes);
+    Some(View {
+        name: view_name?,
+        entity: entity?,
+        source: source?,
+        sql,
+        // Empty stands for "as the source says"; `check` resolves it or reports it.
+        event_time: event_time.unwrap_or_default(),
+        created_time,
+        sequence,
+        deleted,
+        ttl,
+        known: known.unwrap_or(Known::AsOf),
+        strict_before,
+        features,
+        computed,
+        description,
+        owner,
+        tags,
+        place,
+        sql_place,
+    })
+}
+
+/// The query itself, or the text of the `*.sql` file that is named, with the place of its first line.
+fn query(node: Node<'_>, texts: &HashMap<&str, &str>, mistakes: &mut Mistakes) -> Option<(String, Place)> {
+    let text = node.text(mistakes)?;
+    let named = text.trim();
+    if !named.to_ascii_lowercase().ends_with(".sql") || named.contains(char::is_whitespace) {
+        let mut place = node.place();
+        // A block text starts on the line after its key's.
+        place.line += usize::from(text.contains('\n'));
+        return Some((text, place));
+    }
+    let folder = node.place().file.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
+    let path = format!("{folder}{named}");
+    if let Some(sql) = texts.get(path.as_str()) {
+        return Some(((*sql).to_owned(), Place { file: path, line: 1, column: 1 }));
+    }
+    let others = texts.keys().copied().filter(|p| p.to_ascii_lowercase().ends_with(".sql"));
+    let mut mistake = Mistake::new(&node.place(), format!("there is no file `{path}`"));
+    mistake = mistake.hint(format!("the path is relative to the YAML file; {}", suggest(&path, others)));
+    mistakes.push(mistake);
+    None
+}
+
+fn list_of<T>(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    mistakes: &mut Mistakes,
+    read: impl Fn(Node<'_>, &mut Mistakes) -> Option<T>,
+) -> Vec<T> {
+    let items = fields.optional(key).map(|n| n.items(mistakes)).unwrap_or_default();
+    items.into_iter().filter_map(|item| read(item, mistakes)).collect()
+}
+
+fn feature(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Feature> {
+    let mut fields = node.fields("a feature", mistakes);
+    let feature_name = name(&mut fields, "name", mistakes);
+    let dtype = dtype(&mut fields, "type", mistakes);
+    let description = fields.text("description", mistakes);
+    let place = fields.place().clone();
+    fields.finish(mistakes);
+    Some(Feature { name: feature_name?, dtype: dtype?, description, place })
+}
+
+fn computed(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Computed> {
+    let mut fields = node.fields("a computed feature", mistakes);
+    let feature_name = name(&mut fields, "name", mistakes);
+    let dtype = dtype(&mut fields, "type", mistakes);
+    let expr_node = fields.required("expr", mistakes);
+    let expr = expr_node.and_then(|n| n.text(mistakes));
+    let description = fields.text("description", mistakes);
+    let place = expr_node.map_or_else(|| fields.place().clone(), Node::place);
+    fields.finish(mistakes);
+    Some(Computed { name: feature_name?, dtype: dtype?, expr: expr?, description, place })
+}
+
+fn service(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Service> {
+    let mut fields = node.fields("a feature service", mistakes);
+    fields.optional("kind");
+    let service_name: Option<ServiceName> = name(&mut fields, "name", mistakes);
+    let has_features = fields.required("features", mistakes).is_some();
+    let features = list_of(&mut fields, "features", mistakes, service_feature);
+    let mut fill = BTreeMap::new();
+    if let Some(map) = fields.optional("fill") {
+        for (key, value) in map.entries(mistakes) {
+            if let (Some(key), Some(value)) = (key.parse(mistakes, str::parse), constant(value, mistakes)) {
+                fill.insert(key, value);
+            }
+        }
+    }
+    let mut migrate_from = BTreeMap::new();
+    if let Some(map) = fields.optional("migrate_from") {
+        for (from, steps) in map.entries(mistakes) {
+            let from = from.parse(mistakes, str::parse::<ServiceName>);
+            let steps: Vec<_> = steps.items(mistakes).into_iter().filter_map(|s| step(s, mistakes)).collect();
+            if let Some(from) = from {
+                migrate_from.insert(from, steps);
+            }
+        }
+    }
+    let description = fields.text("description", mistakes);
+    let owner = fields.text("owner", mistakes);
+    let tags = tags(&mut fields, mistakes);
+    let place = fields.place().clone();
+    fields.finish(mistakes);
+    if has_features && features.is_empty() {
+        mistakes.push(Mistake::new(&place, "the feature service names no features"));
+    }
+    Some(Service { name: service_name?, features, fill, migrate_from, description, owner, tags, place })
+}
+
+/// `view:feature`, or `{feature: view:feature, as: name}`.
+fn service_feature(node: Node<'_>, mistakes: &mut Mistakes) -> Option<ServiceFeature> {
+    let place = node.place();
+    let (reference, name) = if matches!(node.scalar(), Some(Scalar::String(_))) {
+        (node, None)
+    } else {
+        let mut fields = node.fields("a feature of a service", mistakes);
+        let reference = fields.required("feature", mistakes);
+        let name = fields.optional("as").and_then(|n| n.parse(mistakes, str::parse::<FeatureName>));
+        fields.finish(mistakes);
+        (reference?, name)
+    };
+    let text = reference.text(mistakes)?;
+    let Some((view, feature)) = text.split_once(':') else {
+        let message = format!("`{text}` does not name a feature");
+        mistakes.push(Mistake::new(&place, message).hint("write view:feature, such as user_features:total_orders"));
+        return None;
+    };
+    let mut keep = |why: crate::name::NameError| mistakes.push(Mistake::new(&place, why.to_string()));
+    let view = view.trim().parse::<ViewName>().map_err(&mut keep).ok();
+    let feature = feature.trim().parse::<FeatureName>().map_err(&mut keep).ok();
+    let feature = feature?;
+    Some(ServiceFeature { view: view?, name: name.unwrap_or_else(|| feature.clone()), feature, place })
+}
+
+fn constant(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Value> {
+    match node.scalar() {
+        Some(Scalar::Null) => Some(Value::Null),
+        Some(Scalar::Boolean(v)) => Some(Value::Bool(*v)),
+        Some(Scalar::Integer(v)) => Some(Value::Int(*v)),
+        Some(Scalar::FloatingPoint(v)) => Some(Value::Float(v.into_inner())),
+        Some(Scalar::String(v)) => Some(Value::String(v.to_string())),
+        None => {
+            mistakes.push(node.expected("a constant"));
+            None
+        }
+    }
+}
+
+fn step(node: Node<'_>, mistakes: &mut Mistakes) -> Option<MigrationStep> {
+    let mut fields = node.fields("a migration step", mistakes);
+    let place = node.place();
+    let read = if let Some(field) = fields.optional("add") {
+        let field = field.parse(mistakes, str::parse::<FeatureName>);
+        let default = fields.required("default", mistakes).and_then(|n| constant(n, mistakes));
+        let missing = fields.optional("when_missing").and_then(|n| constant(n, mistakes)).unwrap_or(Value::Null);
+        let dtype = fields.optional("type").and_then(|n| {
+            n.parse(mistakes, |t| Dtype::parse(t).ok_or_else(|| format!("`{t}` is not a type")))
+        });
+        field.zip(default).map(|(name, default)| MigrationStep::Add { name, dtype, default, when_missing: missing })
+    } else if let Some(field) = fields.optional("drop") {
+        field.parse(mistakes, str::parse::<FeatureName>).map(|name| MigrationStep::Drop { name })
+    } else if let Some(map) = fields.optional("rename") {
+        let entries = map.entries(mistakes);
+        match entries.as_slice() {
+            [(from, to)] => {
+                let from = from.parse(mistakes, str::parse::<FeatureName>);
+                let to = to.parse(mistakes, str::parse::<FeatureName>);
+                from.zip(to).map(|(from, to)| MigrationStep::Rename { from, to })
+            }
+            _ => {
+                mistakes.push(Mistake::new(&map.place(), "`rename` takes one {old: new}"));
+                None
+            }
+        }
+    } else if let Some(map) = fields.optional("widen") {
+        let entries = map.entries(mistakes);
+        match entries.as_slice() {
+            [(field, to)] => {
+                let name = field.parse(mistakes, str::parse::<FeatureName>);
+                let to = to.parse(mistakes, |t| Dtype::parse(t).ok_or_else(|| format!("`{t}` is not a type")));
+                name.zip(to).map(|(name, to)| MigrationStep::Widen { name, to })
+            }
+            _ => {
+                mistakes.push(Mistake::new(&map.place(), "`widen` takes one {field: type}"));
+                None
+            }
+        }
+    } else if let Some(order) = fields.optional("reorder") {
+        let names = order.items(mistakes).into_iter().map(|n| n.parse(mistakes, str::parse::<FeatureName>));
+        names.collect::<Option<Vec<_>>>().map(|names| MigrationStep::Reorder { names })
+    } else {
+        let message = "a migration step is one of add, drop, rename, widen and reorder";
+        mistakes.push(Mistake::new(&place, message));
+        return None;
+    };
+    fields.finish(mistakes);
+    read
+}

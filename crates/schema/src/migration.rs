@@ -1,0 +1,302 @@
+//! Migrations between feature-service versions: pure, total functions on rows, kept in a normal form.
+//!
+//! A user writes steps; the normal form says for every field of the target where it comes from. Two scripts that mean
+//! the same have the same normal form, so equality is decidable (natural transformations, sections 1 and 4). Fields are
+//! followed along declared paths, never by name, so a dropped column cannot be resurrected (section 5).
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use arrow::array::{ArrayRef, BooleanArray};
+use arrow::compute::kernels::zip::zip;
+use serde::{Deserialize, Serialize};
+
+use crate::dtype::Dtype;
+use crate::name::FeatureName;
+use crate::value::Value;
+
+/// One field of a row type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// Its name.
+    pub name: FeatureName,
+    /// Its type; every field may be null.
+    pub dtype: Dtype,
+}
+
+/// The row type that one feature service hands to a model: an ordered list of fields with distinct names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeatureSchema {
+    fields: Vec<Field>,
+}
+
+/// One step of a migration as people write it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MigrationStep {
+    /// A new last field.
+    Add {
+        /// Its name.
+        name: FeatureName,
+        /// Its type; the new service's where the step does not say.
+        dtype: Option<Dtype>,
+        /// Its value in rows written before it existed.
+        default: Value,
+        /// Its value where the row itself is missing.
+        when_missing: Value,
+    },
+    /// Takes a field away.
+    Drop {
+        /// Which.
+        name: FeatureName,
+    },
+    /// Another name, same place and values.
+    Rename {
+        /// The old name.
+        from: FeatureName,
+        /// The new name.
+        to: FeatureName,
+    },
+    /// Another order of all fields.
+    Reorder {
+        /// All names, in the new order.
+        names: Vec<FeatureName>,
+    },
+    /// A wider type, exact for every value.
+    Widen {
+        /// Which field.
+        name: FeatureName,
+        /// The wider type.
+        to: Dtype,
+    },
+}
+
+/// Where a field of the target comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A field of the source schema, widened to the target's type.
+    Copy {
+        /// Position in the source schema.
+        from: usize,
+    },
+    /// A constant.
+    Const {
+        /// Where the row is present.
+        value: Value,
+        /// Where it is missing.
+        when_missing: Value,
+    },
+}
+
+/// A migration in normal form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Migration {
+    source: FeatureSchema,
+    target: FeatureSchema,
+    origins: Vec<Origin>,
+}
+
+/// Why steps are no migration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum MigrationError {
+    #[error("there is no field `{name}` to {verb} in {schema}")]
+    NoField { name: FeatureName, verb: &'static str, schema: FeatureSchema },
+    #[error("field `{name}` exists twice")]
+    Twice { name: FeatureName },
+    #[error("field `{name}` was dropped and may not come back under its old name with other values")]
+    Resurrected { name: FeatureName },
+    #[error("field `{name}` cannot be widened from {from} to {to}: values would change")]
+    Lossy { name: FeatureName, from: Dtype, to: Dtype },
+    #[error("field `{name}`: {why}")]
+    Constant { name: FeatureName, why: String },
+    #[error("the step that adds `{name}` needs its `type`, for the new service has no field of that name")]
+    NoType { name: FeatureName },
+    #[error("`reorder` must name each of {schema} once")]
+    Order { schema: FeatureSchema },
+    #[error("one ends at {ends}, the other starts at {starts}")]
+    Apart { ends: FeatureSchema, starts: FeatureSchema },
+}
+
+impl FeatureSchema {
+    /// A row type of these fields.
+    ///
+    /// # Errors
+    /// [`MigrationError::Twice`] if two share a name.
+    pub fn new(fields: Vec<Field>) -> Result<Self, MigrationError> {
+        let mut seen = BTreeSet::new();
+        match fields.iter().find(|f| !seen.insert(&f.name)) {
+            Some(field) => Err(MigrationError::Twice { name: field.name.clone() }),
+            None => Ok(Self { fields }),
+        }
+    }
+
+    /// The fields, in order.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    fn position(&self, name: &FeatureName, verb: &'static str) -> Result<usize, MigrationError> {
+        self.fields.iter().position(|f| &f.name == name).ok_or_else(|| MigrationError::NoField {
+            name: name.clone(),
+            verb,
+            schema: self.clone(),
+        })
+    }
+}
+
+impl fmt::Display for FeatureSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields: Vec<String> = self.fields.iter().map(|f| format!("{}: {}", f.name, f.dtype)).collect();
+        write!(f, "{{{}}}", fields.join(", "))
+    }
+}
+
+impl MigrationStep {
+    /// With the type of an added field taken from the schema that the migration ends at.
+    ///
+    /// # Errors
+    /// [`MigrationError::NoType`] if neither says it.
+    pub fn typed(&self, end: &FeatureSchema) -> Result<Self, MigrationError> {
+        let Self::Add { name, dtype: None, default, when_missing } = self else { return Ok(self.clone()) };
+        let dtype = end.fields.iter().find(|f| &f.name == name).map(|f| f.dtype);
+        let dtype = Some(dtype.ok_or_else(|| MigrationError::NoType { name: name.clone() })?);
+        Ok(Self::Add { name: name.clone(), dtype, default: default.clone(), when_missing: when_missing.clone() })
+    }
+}
+
+impl Migration {
+    /// The migration that changes nothing.
+    pub fn none(schema: &FeatureSchema) -> Self {
+        let origins = (0..schema.fields.len()).map(|from| Origin::Copy { from }).collect();
+        Self { source: schema.clone(), target: schema.clone(), origins }
+    }
+
+    /// The composition of steps, starting at `source`.
+    ///
+    /// # Errors
+    /// [`MigrationError`] names the step's field and what is wrong.
+    pub fn from_steps(source: &FeatureSchema, steps: &[MigrationStep]) -> Result<Self, MigrationError> {
+        let mut whole = Self::none(source);
+        let mut dropped = BTreeSet::new();
+        for step in steps {
+            match step {
+                MigrationStep::Drop { name } => drop(dropped.insert(name.clone())),
+                MigrationStep::Add { name, .. } | MigrationStep::Rename { to: name, .. } if dropped.contains(name) => {
+                    return Err(MigrationError::Resurrected { name: name.clone() });
+                }
+                _ => {}
+            }
+            whole = whole.then(&Self::of_step(&whole.target, step)?)?;
+        }
+        Ok(whole)
+    }
+
+    fn of_step(source: &FeatureSchema, step: &MigrationStep) -> Result<Self, MigrationError> {
+        let mut next = Self::none(source);
+        match step {
+            MigrationStep::Add { name, dtype, default, when_missing } => {
+                let dtype = dtype.ok_or_else(|| MigrationError::NoType { name: name.clone() })?;
+                let canonical = |value: &Value| {
+                    value.canonical(dtype).map_err(|why| MigrationError::Constant { name: name.clone(), why })
+                };
+                next.origins.push(Origin::Const { value: canonical(default)?, when_missing: canonical(when_missing)? });
+                next.target.fields.push(Field { name: name.clone(), dtype });
+            }
+            MigrationStep::Drop { name } => {
+                let at = source.position(name, "drop")?;
+                next.origins.remove(at);
+                next.target.fields.remove(at);
+            }
+            MigrationStep::Rename { from, to } => {
+                let at = source.position(from, "rename")?;
+                next.target.fields[at].name = to.clone();
+            }
+            MigrationStep::Widen { name, to } => {
+                let at = source.position(name, "widen")?;
+                let from = source.fields[at].dtype;
+                if !from.widens_to(*to) {
+                    return Err(MigrationError::Lossy { name: name.clone(), from, to: *to });
+                }
+                next.target.fields[at].dtype = *to;
+            }
+            MigrationStep::Reorder { names } => {
+                let wrong = || MigrationError::Order { schema: source.clone() };
+                if names.len() != source.fields.len() {
+                    return Err(wrong());
+                }
+                let order = names.iter().map(|n| source.position(n, "reorder").map_err(|_| wrong()));
+                let order = order.collect::<Result<Vec<_>, _>>()?;
+                next.target.fields = order.iter().map(|at| source.fields[*at].clone()).collect();
+                next.origins = order.into_iter().map(|from| Origin::Copy { from }).collect();
+            }
+        }
+        // Names stay distinct whatever the step was.
+        FeatureSchema::new(next.target.fields.clone())?;
+        Ok(next)
+    }
+
+    /// First this, then `next`, as one migration in normal form.
+    ///
+    /// # Errors
+    /// [`MigrationError::Apart`] unless `next` starts where this ends.
+    pub fn then(&self, next: &Self) -> Result<Self, MigrationError> {
+        if self.target != next.source {
+            return Err(MigrationError::Apart { ends: self.target.clone(), starts: next.source.clone() });
+        }
+        let substitute = |(origin, field): (&Origin, &Field)| match origin {
+            Origin::Const { .. } => Ok(origin.clone()),
+            Origin::Copy { from } => match &self.origins[*from] {
+                Origin::Copy { from } => Ok(Origin::Copy { from: *from }),
+                Origin::Const { value, when_missing } => {
+                    let widen = |value: &Value| {
+                        value.canonical(field.dtype).map_err(|why| MigrationError::Constant { name: field.name.clone(), why })
+                    };
+                    Ok(Origin::Const { value: widen(value)?, when_missing: widen(when_missing)? })
+                }
+            },
+        };
+        let origins = next.origins.iter().zip(&next.target.fields).map(substitute).collect::<Result<_, _>>()?;
+        Ok(Self { source: self.source.clone(), target: next.target.clone(), origins })
+    }
+
+    /// Where it starts.
+    pub fn source(&self) -> &FeatureSchema {
+        &self.source
+    }
+
+    /// Where it ends.
+    pub fn target(&self) -> &FeatureSchema {
+        &self.target
+    }
+
+    /// For each field of the target, where it comes from.
+    pub fn origins(&self) -> &[Origin] {
+        &self.origins
+    }
+
+    /// Applies it to the columns of `source`, in order, of `present.len()` rows; `present` says which rows exist at
+    /// all: a missing row stays missing, whatever values it is given.
+    ///
+    /// # Errors
+    /// [`MigrationError::Constant`] never for columns of the source's types.
+    pub fn apply(&self, columns: &[ArrayRef], present: &BooleanArray) -> Result<Vec<ArrayRef>, MigrationError> {
+        let column = |(origin, field): (&Origin, &Field)| {
+            let fail = |why: String| MigrationError::Constant { name: field.name.clone(), why };
+            match origin {
+                Origin::Copy { from } => arrow::compute::cast(&columns[*from], &field.dtype.to_arrow())
+                    .map_err(|why| fail(why.to_string())),
+                Origin::Const { value, when_missing } => {
+                    let n = present.len();
+                    let (value, missing) = (value.to_array(field.dtype, n), when_missing.to_array(field.dtype, n));
+                    zip(present, &value.map_err(fail)?, &missing.map_err(fail)?).map_err(|why| fail(why.to_string()))
+                }
+            }
+        };
+        self.origins.iter().zip(&self.target.fields).map(column).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

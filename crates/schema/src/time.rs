@@ -1,0 +1,267 @@
+//! Time: nanoseconds in UTC, half-open intervals, and the only clock of the product.
+
+use std::fmt;
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, TimeZone, Utc};
+use serde::{Deserialize, Serialize};
+
+/// An instant: nanoseconds since 1970-01-01T00:00:00Z. Comparisons never truncate.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Timestamp(i64);
+
+/// Why a text is not an instant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a time: {why}; write RFC 3339, such as 1998-07-01T00:00:00Z")]
+pub struct TimeError {
+    text: String,
+    why: String,
+}
+
+impl Timestamp {
+    /// The smallest instant. It stands for "no created time" in stored rows, so data may not carry it.
+    pub const MIN: Self = Self(i64::MIN);
+    /// The largest instant.
+    pub const MAX: Self = Self(i64::MAX);
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(0);
+
+    /// From nanoseconds since the epoch.
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the epoch.
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// One nanosecond later.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// The oldest event time that a row may have to be inside `ttl` at this instant.
+    #[must_use]
+    pub fn minus(self, ttl: Ttl) -> Self {
+        Self(self.0.saturating_sub(ttl.as_nanos()))
+    }
+
+    /// Big-endian with the sign flipped: compares as bytes the way instants compare.
+    pub fn to_ordered_bytes(self) -> [u8; 8] {
+        (self.0 ^ i64::MIN).to_be_bytes()
+    }
+
+    /// The inverse of [`Self::to_ordered_bytes`].
+    pub fn from_ordered_bytes(bytes: [u8; 8]) -> Self {
+        Self(i64::from_be_bytes(bytes) ^ i64::MIN)
+    }
+
+    /// Reads RFC 3339, or a naive time or date, which is taken as UTC.
+    ///
+    /// # Errors
+    /// [`TimeError`] if it is neither, or lies outside 1677 to 2262, the range of 64-bit nanoseconds.
+    pub fn parse(text: &str) -> Result<Self, TimeError> {
+        let fail = |why: &str| TimeError { text: text.escape_debug().to_string(), why: why.to_owned() };
+        let utc = if let Ok(zoned) = DateTime::parse_from_rfc3339(text) {
+            zoned.with_timezone(&Utc)
+        } else if let Some(naive) = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"]
+            .iter()
+            .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+        {
+            naive.and_utc()
+        } else if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+            date.and_time(chrono::NaiveTime::MIN).and_utc()
+        } else {
+            return Err(fail("it has another form"));
+        };
+        utc.timestamp_nanos_opt().map(Self).ok_or_else(|| fail("it lies outside the years 1677 to 2262"))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 with `Z`; a fraction only where there is one, of 3, 6 or 9 digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = Utc.timestamp_nanos(self.0).to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        f.write_str(&text)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl TryFrom<String> for Timestamp {
+    type Error = TimeError;
+    fn try_from(text: String) -> Result<Self, TimeError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Timestamp> for String {
+    fn from(time: Timestamp) -> Self {
+        time.to_string()
+    }
+}
+
+impl std::str::FromStr for Timestamp {
+    type Err = TimeError;
+    fn from_str(text: &str) -> Result<Self, TimeError> {
+        Self::parse(text)
+    }
+}
+
+/// How long a row stays good, in nanoseconds; more than zero.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Ttl(i64);
+
+const UNITS: [(&str, i64); 8] = [
+    ("w", 604_800_000_000_000),
+    ("d", 86_400_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+    ("ns", 1),
+];
+
+impl Ttl {
+    /// From nanoseconds; `None` unless positive.
+    pub fn from_nanos(nanos: i64) -> Option<Self> {
+        (nanos > 0).then_some(Self(nanos))
+    }
+
+    /// Nanoseconds.
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// Reads `365d`, `12h`, `30m`, `10s`, `250ms`, or a sum such as `1d12h`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let fail = |why: &str| format!("`{text}` is not a duration: {why}; write for example 365d, 12h, 30m or 1d12h");
+        let mut rest = text.trim();
+        let mut total: i64 = 0;
+        while !rest.is_empty() {
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, tail) = rest.split_at(digits);
+            let letters = tail.bytes().take_while(u8::is_ascii_lowercase).count();
+            let (unit, tail) = tail.split_at(letters);
+            let number: i64 = number.parse().map_err(|_| fail("it needs a number before each unit"))?;
+            let (_, size) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(|| fail("it needs a unit"))?;
+            total = number
+                .checked_mul(*size)
+                .and_then(|part| total.checked_add(part))
+                .ok_or_else(|| fail("it is longer than 292 years"))?;
+            rest = tail;
+        }
+        Self::from_nanos(total).ok_or_else(|| fail("it must be more than zero"))
+    }
+}
+
+impl fmt::Display for Ttl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0;
+        // Weeks are read but not written: nobody says 52w1d.
+        for (name, size) in &UNITS[1..] {
+            if rest >= *size {
+                write!(f, "{}{name}", rest / size)?;
+                rest %= size;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Ttl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl TryFrom<String> for Ttl {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Ttl> for String {
+    fn from(ttl: Ttl) -> Self {
+        ttl.to_string()
+    }
+}
+
+/// Where "now" comes from. Nothing else in the product reads the wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// The machine's clock.
+    System,
+    /// A fixed instant: demos and backtests own the time, and every answer says so.
+    Fixed(Timestamp),
+}
+
+impl Clock {
+    /// The present instant.
+    pub fn now(self) -> Timestamp {
+        match self {
+            Self::System => Self::wall(),
+            Self::Fixed(time) => time,
+        }
+    }
+
+    /// The machine's time, also under a fixed clock: for "when was this written", never for features.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everybody else takes")]
+    pub fn wall() -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    }
+
+    /// Whether a project fixed it.
+    pub fn is_fixed(self) -> bool {
+        matches!(self, Self::Fixed(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, want: &str) {
+        assert_eq!(Timestamp::parse(text).unwrap().to_string(), want);
+    }
+
+    #[test]
+    fn naive_is_utc_and_zones_are_honoured() {
+        check("2024-01-01T12:00:00Z", "2024-01-01T12:00:00Z");
+        check("2024-01-01T07:00:00-05:00", "2024-01-01T12:00:00Z");
+        check("2024-01-01 12:00:00.5", "2024-01-01T12:00:00.500Z");
+        check("2024-01-01", "2024-01-01T00:00:00Z");
+        check("2024-01-01T12:00:00.000000001Z", "2024-01-01T12:00:00.000000001Z");
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for bad in ["", "noon", "12", "2024-13-01", "3000-01-01T00:00:00Z"] {
+            assert!(Timestamp::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_read_and_write() {
+        for (text, want) in [("365d", "365d"), ("1d12h", "1d12h"), ("2w", "14d"), ("1500ms", "1s500ms")] {
+            assert_eq!(Ttl::parse(text).unwrap().to_string(), want);
+        }
+        for bad in ["", "0d", "5", "d", "1y", "-1d", "99999999999w"] {
+            assert!(Ttl::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The batch square: an answer must not depend on the rows that it is computed with, nor on their order.
+//!
+//! `predict(select_f x) = select_f (predict x)` for any list of rows `f`, repeats allowed. Checking permutations alone is
+//! too weak: a model that subtracts the mean of its batch obeys them and still answers each row differently in different
+//! company. A single row is a selection too, so the answer of every row alone is what all others are held against.
+//!
+//! Run when a version is loaded, before it is ready. Whether answers are equal to the bit is a property of the model and
+//! its kernels: it is found out here and recorded, never assumed. Without a verdict in favour, rows run one at a time.
+
+mod probe;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::onnx::{InputPlan, ModelSession, OnnxError, OutputRow, Outputs};
+
+pub use probe::ProbeSet;
+use probe::Random;
+
+/// How far a float may be from its row's answer alone, relative above 1 and absolute below, unless told otherwise.
+pub const TOLERANCE: f64 = 1e-6;
+
+/// Sizes of the batches that all rows are cut into.
+const SIZES: [usize; 4] = [2, 3, 7, 16];
+const N_PERMUTATIONS: usize = 4;
+const N_SELECTIONS: usize = 8;
+
+/// What was found. Goes into the evidence of a version as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchCheck {
+    /// The verdict.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// Probe rows that have an answer alone.
+    pub rows: usize,
+    /// Probe rows that the model refuses, alone and in company alike.
+    pub refused: usize,
+    /// Batches run.
+    pub batches: usize,
+    /// What was allowed.
+    pub tolerance: f64,
+}
+
+/// Whether rows may share a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// Every answer was the same to the bit: a replay may use any batch size.
+    Exact,
+    /// Every answer was within the tolerance: a replay compares within it, or repeats the logged batch.
+    WithinTolerance {
+        /// The greatest `|alone - together| / max(1, |alone|)`.
+        max_difference: f64,
+    },
+    /// Some answer was another.
+    Unsafe(BatchCounterexample),
+    /// No probe row has an answer alone, so there was nothing to compare.
+    Unchecked {
+        /// What the model says to the first of them.
+        reason: String,
+    },
+}
+
+/// A row whose answer depends on its company.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchCounterexample {
+    /// Which output.
+    pub output: String,
+    /// Number of the probe row.
+    pub row: usize,
+    /// Its values, by column. Empty for a sampled row: that is somebody's data, and evidence is kept for ever.
+    pub values: Vec<(String, String)>,
+    /// Numbers of the probe rows beside it, in their order: one, where one is enough to show it.
+    pub mates: Vec<usize>,
+    /// Its answer alone.
+    pub alone: String,
+    /// Its answer with them.
+    pub together: String,
+}
+
+/// Checks with the usual tolerance. A session of the model's pool, its plan, and rows to try.
+///
+/// Some 200 to 250 runs of up to 64 rows: a few milliseconds for a small model, a thousand times the model's time for one
+/// row in any case.
+pub fn check_batches(session: &mut ModelSession, plan: &InputPlan, probe: &ProbeSet) -> BatchCheck {
+    check_batches_within(session, plan, probe, TOLERANCE)
+}
+
+/// Checks with a tolerance of the model's own.
+pub fn check_batches_within(
+    session: &mut ModelSession,
+    plan: &InputPlan,
+    probe: &ProbeSet,
+    tolerance: f64,
+) -> BatchCheck {
+    let alone: Vec<_> = (0..probe.rows()).map(|row| session.run(plan, probe.columns(), &vec![row])).collect();
+    let mut check = Check { session, plan, probe, alone, tolerance, batches: 0, exact: true, max_difference: 0.0 };
+    let good = check.good();
+    let found = check.all(&good).err();
+    let verdict = match (found, check.alone.first()) {
+        (Some(counterexample), _) => Verdict::Unsafe(check.smallest(counterexample)),
+        (None, Some(Err(error))) if good.is_empty() => Verdict::Unchecked { reason: error.to_string() },
+        (None, None) => Verdict::Unchecked { reason: "there are no rows to try".to_owned() },
+        (None, _) if check.exact => Verdict::Exact,
+        (None, _) => Verdict::WithinTolerance { max_difference: check.max_difference },
+    };
+    BatchCheck { verdict, rows: good.len(), refused: probe.rows() - good.len(), batches: check.batches, tolerance }
+}
+
+struct Check<'a> {
+    session: &'a mut ModelSession,
+    plan: &'a InputPlan,
+    probe: &'a ProbeSet,
+    /// The answer of each row alone.
+    alone: Vec<Result<Outputs, OnnxError>>,
+    tolerance: f64,
+    batches: usize,
+    exact: bool,
+    max_difference: f64,
+}
+
+/// A disagreement: place in the batch, output, answer.
+struct Disagreement {
+    batch: Vec<usize>,
+    place: usize,
+    output: String,
+    together: String,
+}
+
+impl Check<'_> {
+    /// Rows with an answer alone.
+    fn good(&self) -> Vec<usize> {
+        (0..self.alone.len()).filter(|row| self.alone[*row].is_ok()).collect()
+    }
+
+    /// Every batch there is to try. Rows that the model refuses alone come last: beside them the others have no answer.
+    fn all(&mut self, good: &[usize]) -> Result<(), Disagreement> {
+        if good.is_empty() {
+            return Ok(());
+        }
+        let mut random = Random::new();
+        self.batch(good)?;
+        for size in SIZES {
+            for batch in good.chunks(size) {
+                self.batch(batch)?;
+            }
+        }
+        for _ in 0..N_PERMUTATIONS {
+            let order = random.permutation(good);
+            self.batch(&order)?;
+            for batch in order.chunks(SIZES[2]) {
+                self.batch(batch)?;
+            }
+        }
+        for _ in 0..N_SELECTIONS {
+            let length = 1 + random.below(good.len());
+            let rows: Vec<usize> = (0..length).map(|_| good[random.below(good.len())]).collect();
+            self.batch(&rows)?;
+        }
+        let hostile: Vec<usize> = self.probe.hostile().filter(|row| self.alone[*row].is_ok()).collect();
+        for row in good {
+            let mut batch = hostile.clone();
+            batch.insert(random.below(hostile.len() + 1), *row);
+            self.batch(&batch)?;
+        }
+        let refused: Vec<usize> = (0..self.alone.len()).filter(|row| self.alone[*row].is_err()).collect();
+        for row in refused {
+            self.batch(&[good[random.below(good.len())], row])?;
+        }
+        Ok(())
+    }
+
+    /// Runs one batch and holds it against the rows alone.
+    fn batch(&mut self, rows: &[usize]) -> Result<(), Disagreement> {
+        self.batches += 1;
+        let at = |place: usize, output: &str, together: String| {
+            Err(Disagreement { batch: rows.to_vec(), place, output: output.to_owned(), together })
+        };
+        let refused = rows.iter().position(|row| self.alone[*row].is_err());
+        let together = match self.session.run(self.plan, self.probe.columns(), rows) {
+            Ok(together) => together,
+            // A batch fails as the worst of its rows does; anything else is the batch's own failure.
+            Err(error) => {
+                let expected = |row: &usize| self.alone[*row].as_ref().is_err_and(|e| e.kind() == error.kind());
+                return if rows.iter().any(expected) {
+                    Ok(())
+                } else {
+                    at(refused.unwrap_or(0), "", error.to_string())
+                };
+            }
+        };
+        if let Some(place) = refused {
+            return at(place, "", said(&together, place));
+        }
+        for (place, row) in rows.iter().enumerate() {
+            let Ok(alone) = &self.alone[*row] else { continue };
+            for (number, tensor) in together.columns.iter().enumerate() {
+                match self.distance(alone, number, &together, place) {
+                    Some((distance, exact)) if distance <= self.tolerance => {
+                        self.exact &= exact;
+                        self.max_difference = self.max_difference.max(distance);
+                    }
+                    _ => return at(place, &tensor.name, tensor.row(place).to_string()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How far output `number` of a row is from its answer alone, and whether it is the same to the bit. `None` where they
+    /// are not to be compared.
+    fn distance(&self, alone: &Outputs, number: usize, together: &Outputs, place: usize) -> Option<(f64, bool)> {
+        let (expected, got) = (alone.columns.get(number)?, together.columns.get(number)?);
+        if expected.shape.get(1..) != got.shape.get(1..) {
+            return None;
+        }
+        let (expected, got) = (expected.row(0), got.row(place));
+        if expected.same_bits(got) {
+            return Some((0.0, true));
+        }
+        let apart = expected.distance(got).or_else(|| is_label(expected).then(|| margin(alone)).flatten())?;
+        Some((apart, false))
+    }
+
+    /// The same disagreement with the fewest mates: one, if there is one that alone makes the difference.
+    fn smallest(&mut self, found: Disagreement) -> BatchCounterexample {
+        let row = found.batch[found.place];
+        let mates: Vec<usize> =
+            found.batch.iter().enumerate().filter(|(place, _)| *place != found.place).map(|(_, mate)| *mate).collect();
+        let mut smaller = None;
+        for mate in &mates {
+            for pair in [[row, *mate], [*mate, row]] {
+                let disagrees = self.batch(&pair).err().filter(|d| d.batch[d.place] == row && d.output == found.output);
+                if let Some(disagreement) = disagrees {
+                    smaller = Some((disagreement, vec![*mate]));
+                    break;
+                }
+            }
+            if smaller.is_some() {
+                break;
+            }
+        }
+        let (found, mates) = smaller.unwrap_or((found, mates));
+        let alone = match &self.alone[row] {
+            Ok(alone) => alone.get(&found.output).map_or_else(|| said(alone, 0), |tensor| tensor.row(0).to_string()),
+            Err(error) => error.to_string(),
+        };
+        let values = self.probe.values(row);
+        BatchCounterexample { output: found.output, row, values, mates, alone, together: found.together }
+    }
+}
+
+/// One value that is no measurement: a class.
+fn is_label(row: OutputRow<'_>) -> bool {
+    row.len() == 1 && row.floats().is_none()
+}
+
+/// How far apart a row's two best scores are: a label may flip between them when that is within the tolerance.
+fn margin(alone: &Outputs) -> Option<f64> {
+    let margins = alone.columns.iter().filter_map(|tensor| {
+        let mut scores: Vec<f64> = tensor.row(0).floats()?.iter().collect();
+        scores.sort_by(|a, b| b.total_cmp(a));
+        match scores.as_slice() {
+            [first, second, ..] => Some((first - second).abs() / first.abs().max(1.0)),
+            _ => None,
+        }
+    });
+    margins.reduce(f64::min)
+}
+
+/// All outputs of a row.
+fn said(outputs: &Outputs, place: usize) -> String {
+    let each = outputs.columns.iter().map(|tensor| format!("{} = {}", tensor.name, tensor.row(place)));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+// === impl BatchCheck ===
+
+impl BatchCheck {
+    /// Whether rows of different requests may share a run.
+    pub fn batching(&self) -> bool {
+        matches!(self.verdict, Verdict::Exact | Verdict::WithinTolerance { .. })
+    }
+
+    /// Whether answers are the same to the bit in any company: what the prediction log and a replay call batch-exact.
+    pub fn batch_exact(&self) -> bool {
+        matches!(self.verdict, Verdict::Exact)
+    }
+}
+
+impl fmt::Display for BatchCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rows, batches, tolerance, .. } = self;
+        match &self.verdict {
+            Verdict::Exact => {
+                write!(f, "batching is safe: {rows} rows give the same bits alone and in {batches} batches")
+            }
+            Verdict::WithinTolerance { max_difference } => write!(
+                f,
+                "batching is safe within {tolerance:e}: {rows} rows in {batches} batches are at most {max_difference:.1e} \
+                 from their answers alone"
+            ),
+            Verdict::Unsafe(found) => write!(f, "batching is off: an answer depends on the rows beside it\n  {found}"),
+            Verdict::Unchecked { reason } => {
+                write!(f, "batching is off: no probe row has an answer to compare\n  {reason}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for BatchCounterexample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 6;
+        let Self { output, row, values, mates, alone, together } = self;
+        write!(f, "row {row}")?;
+        if !values.is_empty() {
+            let mut shown: Vec<String> =
+                values.iter().take(SHOWN).map(|(name, value)| format!("{name}={value}")).collect();
+            if values.len() > SHOWN {
+                shown.push("…".to_owned());
+            }
+            write!(f, " ({})", shown.join(" "))?;
+        }
+        let name = if output.is_empty() { String::new() } else { format!("{output} = ") };
+        let mates: Vec<String> = mates.iter().map(ToString::to_string).collect();
+        let rows = if mates.len() == 1 { "row" } else { "rows" };
+        write!(f, ": {name}{alone} alone, {name}{together} beside {rows} {}", mates.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! Two ways to the same features, compared value by value: the feature square (natural transformations, section 6).
+
+use arrow::array::Array;
+use featurestore::{CompiledService, FeatureRows};
+use schema::{Status, Value};
+use serde::Serialize;
+
+/// The most examples kept of each feature.
+const EXAMPLES_MAX: usize = 3;
+
+/// One feature, offline against online.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct FeatureComparison {
+    /// Its name in the service.
+    pub feature: String,
+    /// Rows compared.
+    pub compared: usize,
+    /// Rows equal in value, bit for bit, and in status.
+    pub equal: usize,
+    /// Rows present on both sides with other values, or absent on both sides for another reason.
+    pub mismatched: usize,
+    /// Rows present offline but not online.
+    pub missing: usize,
+    /// Rows present online but not offline.
+    pub extra: usize,
+    /// Mean of `2|a-b| / (|a|+|b|)` over rows with a number on both sides, 0 where both are 0.
+    pub smape: f64,
+    /// The first rows that are not equal.
+    pub examples: Vec<Example>,
+}
+
+/// One row that is not equal.
+#[derive(Debug, Clone, Serialize)]
+pub struct Example {
+    /// Which row: the entity's key, or a prediction id.
+    pub row: String,
+    /// Offline value and status.
+    pub offline: String,
+    /// Online value and status.
+    pub online: String,
+}
+
+impl FeatureComparison {
+    /// Whether every row was equal.
+    pub fn is_equal(&self) -> bool {
+        self.equal == self.compared
+    }
+
+    fn add(&mut self, part: Self) {
+        #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^53")]
+        fn weigh(n: usize) -> f64 {
+            n as f64
+        }
+        let total = weigh(self.compared) + weigh(part.compared);
+        if total > 0.0 {
+            self.smape = (self.smape * weigh(self.compared) + part.smape * weigh(part.compared)) / total;
+        }
+        self.compared += part.compared;
+        self.equal += part.equal;
+        self.mismatched += part.mismatched;
+        self.missing += part.missing;
+        self.extra += part.extra;
+        let room = EXAMPLES_MAX.saturating_sub(self.examples.len());
+        self.examples.extend(part.examples.into_iter().take(room));
+    }
+}
+
+/// Compares a service's features from both sides; `name_row` names a row in examples.
+pub fn compare(
+    compiled: &CompiledService,
+    offline: &FeatureRows,
+    online: &FeatureRows,
+    name_row: impl Fn(usize) -> String,
+) -> Vec<FeatureComparison> {
+    let one = |(i, column): (usize, &schema::ServiceColumn)| {
+        let mut found = FeatureComparison { feature: column.name.to_string(), ..FeatureComparison::default() };
+        let (mut smape_sum, mut smape_n) = (0.0, 0.0);
+        for row in 0..offline.statuses[i].len() {
+            let a = (Value::at(&offline.columns[i], row), offline.statuses[i][row]);
+            let b = (Value::at(&online.columns[i], row), online.statuses[i][row]);
+            found.compared += 1;
+            if let (Some(a), Some(b)) = (number(&offline.columns[i], row), number(&online.columns[i], row)) {
+                smape_n += 1.0;
+                smape_sum += if a == b || a.abs() + b.abs() == 0.0 { 0.0 } else { 2.0 * (a - b).abs() / (a.abs() + b.abs()) };
+            }
+            if a == b {
+                found.equal += 1;
+                continue;
+            }
+            match (a.1, b.1) {
+                (Status::Present, Status::Present) => found.mismatched += 1,
+                (Status::Present, _) => found.missing += 1,
+                (_, Status::Present) => found.extra += 1,
+                _ => found.mismatched += 1,
+            }
+            if found.examples.len() < EXAMPLES_MAX {
+                let say = |(value, status): (Value, Status)| format!("{value} {status}");
+                found.examples.push(Example { row: name_row(row), offline: say(a), online: say(b) });
+            }
+        }
+        if smape_n > 0.0 {
+            found.smape = smape_sum / smape_n;
+        }
+        found
+    };
+    compiled.service.columns.iter().enumerate().map(one).collect()
+}
+
+/// Adds the comparison of more rows of the same service.
+pub fn accumulate(total: &mut Vec<FeatureComparison>, part: Vec<FeatureComparison>) {
+    if total.is_empty() {
+        *total = part;
+        return;
+    }
+    for (total, part) in total.iter_mut().zip(part) {
+        total.add(part);
+    }
+}
+
+fn number(column: &dyn Array, row: usize) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "a relative difference needs no more bits")]
+    match Value::at(column, row) {
+        Value::Int(v) => Some(v as f64),
+        Value::Uint(v) => Some(v as f64),
+        Value::Float(v) => Some(v),
+        Value::Timestamp(t) => Some(t.as_nanos() as f64),
+        _ => None,
+    }
+}

@@ -1,0 +1,221 @@
+//! Which model versions are loaded, and the swap between them.
+//!
+//! Declare, diff, do: [`plan`] compares the versions that the catalog wants with those that are loaded; [`Fleet::sync`]
+//! loads what is new, warm and checked, *before* it swaps one pointer, so no request meets a half-loaded model. What is in
+//! flight keeps its version alive until it is done.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+use featurestore::CompiledService;
+use registry::{Artifacts, Catalog, ModelVersion, Stage};
+use schema::{ErrorKind, ModelName};
+use tracing::{info, warn};
+
+use crate::onnx::pool::SessionPool;
+use crate::onnx::runtime::Runtime;
+use crate::onnx::tensors::InputPlan;
+use crate::batch_check::{BatchCheck, ProbeSet, check_batches};
+use crate::onnx::OnnxError;
+
+/// A model version ready to answer.
+#[derive(Debug)]
+pub struct LoadedModel {
+    /// What the registry says of it.
+    pub version: ModelVersion,
+    /// Its features.
+    pub compiled: CompiledService,
+    /// How they go into its inputs.
+    pub plan: InputPlan,
+    /// Its sessions.
+    pub pool: SessionPool,
+    /// Whether its rows may share a run.
+    pub batches: BatchCheck,
+}
+
+/// Why a version cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum LoadError {
+    #[error("loading model `{model}` version {version}: its feature service `{service}` with fingerprint {fingerprint} is not applied")]
+    NoService { model: String, version: u32, service: String, fingerprint: String },
+    #[error("loading model `{model}` version {version}")]
+    Compile { model: String, version: u32, #[source] source: featurestore::compiled::CompileError },
+    #[error("loading model `{model}` version {version}")]
+    Artifact { model: String, version: u32, #[source] source: registry::ArtifactError },
+    #[error("loading model `{model}` version {version}")]
+    Onnx { model: String, version: u32, #[source] source: OnnxError },
+    #[error("model `{model}` version {version} does not fit its feature service: {why}")]
+    Misfit { model: String, version: u32, why: String },
+}
+
+impl LoadError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoService { .. } => ErrorKind::Conflict,
+            Self::Compile { .. } | Self::Misfit { .. } => ErrorKind::Invalid,
+            Self::Artifact { .. } => ErrorKind::Unavailable,
+            Self::Onnx { source, .. } => source.kind(),
+        }
+    }
+}
+
+type Models = BTreeMap<ModelName, Arc<LoadedModel>>;
+
+/// What `sync` is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FleetPlan {
+    /// Versions to load.
+    pub load: Vec<(ModelName, u32)>,
+    /// Models to take away.
+    pub unload: Vec<ModelName>,
+}
+
+/// Compares what is wanted with what is loaded: model name to version number.
+pub fn plan(wanted: &BTreeMap<ModelName, u32>, loaded: &BTreeMap<ModelName, u32>) -> FleetPlan {
+    let load = wanted.iter().filter(|(name, version)| loaded.get(*name) != Some(*version));
+    let unload = loaded.keys().filter(|name| !wanted.contains_key(*name));
+    FleetPlan { load: load.map(|(n, v)| (n.clone(), *v)).collect(), unload: unload.cloned().collect() }
+}
+
+/// The versions in Production, loaded.
+#[derive(Debug)]
+pub struct Fleet {
+    runtime: RuntimeSlot,
+    artifacts: Artifacts,
+    sessions: usize,
+    models: RwLock<Arc<Models>>,
+}
+
+/// The runtime is opened when the first model needs it: features can be served without ONNX Runtime.
+#[derive(Debug)]
+struct RuntimeSlot {
+    explicit: Option<PathBuf>,
+}
+
+impl Fleet {
+    /// An empty fleet. `library` names ONNX Runtime's file where the user did; each version gets `sessions` sessions.
+    pub fn new(library: Option<PathBuf>, artifacts: Artifacts, sessions: usize) -> Self {
+        Self { runtime: RuntimeSlot { explicit: library }, artifacts, sessions, models: RwLock::default() }
+    }
+
+    /// The version that answers for `model` now.
+    pub fn get(&self, model: &str) -> Option<Arc<LoadedModel>> {
+        self.snapshot().get(model).cloned()
+    }
+
+    /// All loaded versions.
+    pub fn loaded(&self) -> Vec<Arc<LoadedModel>> {
+        self.snapshot().values().cloned().collect()
+    }
+
+    fn snapshot(&self) -> Arc<Models> {
+        Arc::clone(&self.models.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Loads what the catalog wants and is not loaded, then swaps. A version that cannot be loaded leaves the one before
+    /// in place; its error is returned beside its model's name.
+    pub fn sync(&self, catalog: &Catalog) -> Vec<(ModelName, LoadError)> {
+        let mut wanted = BTreeMap::new();
+        for (name, model) in catalog.models() {
+            if let Some(holder) = model.holder(Stage::Production) {
+                wanted.insert(name.clone(), holder.version.version);
+            }
+        }
+        let before = self.snapshot();
+        let loaded = before.iter().map(|(name, model)| (name.clone(), model.version.version)).collect();
+        let todo = plan(&wanted, &loaded);
+        if todo.load.is_empty() && todo.unload.is_empty() {
+            return Vec::new();
+        }
+        let mut next = Models::clone(&before);
+        let mut failed = Vec::new();
+        for (name, number) in todo.load {
+            let version = catalog.model(name.as_str()).and_then(|model| model.version(number));
+            let Some(version) = version.map(|state| &state.version) else { continue };
+            let started = Instant::now();
+            match self.load(version, catalog) {
+                Ok(model) => {
+                    let took_ms = started.elapsed().as_millis();
+                    info!(model.name = %name, model.version = number, took_ms, "loaded `{name}` version {number}");
+                    next.insert(name, Arc::new(model));
+                }
+                Err(why) => {
+                    warn!(model.name = %name, model.version = number, "{}", schema::error::chain(&why));
+                    failed.push((name, why));
+                }
+            }
+        }
+        for name in todo.unload {
+            info!(model.name = %name, "unloaded `{name}`: no version is in Production");
+            next.remove(&name);
+        }
+        *self.models.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        failed
+    }
+
+    /// Loads one version, whatever its stage; promotion checks candidates with it.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn load(&self, version: &ModelVersion, catalog: &Catalog) -> Result<LoadedModel, LoadError> {
+        let (model, number) = (version.name.to_string(), version.version);
+        let definitions = catalog.definitions();
+        let service = definitions
+            .service_by_fingerprint(version.service.as_str(), &version.service_fingerprint)
+            .ok_or_else(|| LoadError::NoService {
+                model: model.clone(),
+                version: number,
+                service: version.service.to_string(),
+                fingerprint: version.service_fingerprint.short(),
+            })?;
+        let compiled = CompiledService::new(service, definitions)
+            .map_err(|source| LoadError::Compile { model: model.clone(), version: number, source })?;
+        let plan = InputPlan::fit(&version.signature, &service.columns)
+            .map_err(|why| LoadError::Misfit { model: model.clone(), version: number, why: why.to_string() })?;
+        let bytes = self
+            .artifacts
+            .get(&version.digest)
+            .map_err(|source| LoadError::Artifact { model: model.clone(), version: number, source })?;
+        let onnx = |source| LoadError::Onnx { model: model.clone(), version: number, source };
+        let runtime = self.runtime().map_err(onnx)?;
+        let pool = SessionPool::load(&runtime, &bytes, self.sessions).map_err(onnx)?;
+        let probes = ProbeSet::new(&service.columns, &[]).map_err(onnx)?;
+        // The batch square warms a session besides; the others warm in their first microseconds of work.
+        let batches = {
+            let mut lease = pool.try_checkout().expect("nobody else has seen this pool yet");
+            check_batches(&mut lease, &plan, &probes)
+        };
+        if !batches.batching() {
+            warn!(model.name = %model, model.version = number, "served one row at a time: {batches}");
+        }
+        Ok(LoadedModel { version: version.clone(), compiled, plan, pool, batches })
+    }
+
+    /// ONNX Runtime, opened on first use.
+    ///
+    /// # Errors
+    /// [`OnnxError`] if there is none.
+    pub fn runtime(&self) -> Result<Runtime, OnnxError> {
+        Runtime::load(self.runtime.explicit.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn versions(of: &[(&str, u32)]) -> BTreeMap<ModelName, u32> {
+        of.iter().map(|(name, version)| (name.parse().unwrap(), *version)).collect()
+    }
+
+    #[test]
+    fn only_the_difference_is_loaded() {
+        let todo = plan(&versions(&[("a", 2), ("b", 1)]), &versions(&[("a", 1), ("b", 1), ("c", 4)]));
+        assert_eq!(todo.load, vec![("a".parse().unwrap(), 2)]);
+        assert_eq!(todo.unload, vec!["c".parse().unwrap()]);
+    }
+}

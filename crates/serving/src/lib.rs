@@ -1,0 +1,18 @@
+//! Models at work: sessions, the fleet of loaded versions, the scorer, the prediction log, promotion and skew.
+//!
+//! Read in this order: [`onnx`] (the runtime and its sessions), [`fleet`] (which versions are loaded), [`scorer`] (one
+//! request from entity keys to answer), [`prediction_log`] (what was answered), [`promotion`] (the squares that a version
+//! must pass), [`skew`] (the log against history).
+
+pub mod onnx;
+pub mod batch_check;
+pub mod fleet;
+pub mod scorer;
+pub mod prediction_log;
+pub mod compare;
+pub mod promotion;
+pub mod skew;
+
+pub use fleet::{Fleet, LoadedModel};
+pub use prediction_log::PredictionLog;
+pub use scorer::{Prediction, ScoreError, Scorer};

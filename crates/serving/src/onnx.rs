@@ -1,0 +1,251 @@
+//! ONNX Runtime: finding the library, reading model files, feeding sessions, taking answers out.
+//!
+//! Invariant: nothing of the runtime leaves this module. Values are copied in and out, errors are [`OnnxError`], and a
+//! session is only ever run by the one who holds its [`Lease`], because ONNX Runtime's own `Run` is not treated as
+//! thread safe. All parallelism comes from the number of sessions: each runs on its caller's thread alone.
+//!
+//! Read [`tensors`] for how a service's columns become a model's inputs, and [`crate::batch_check`] for when rows may
+//! share a run.
+
+pub mod inspect;
+pub mod outputs;
+pub mod pool;
+pub mod rows;
+pub mod runtime;
+pub mod session;
+pub mod tensors;
+#[cfg(test)]
+pub(crate) mod toy;
+
+use std::path::PathBuf;
+
+use schema::{BoxError, ErrorKind};
+
+pub use inspect::{ModelFile, inspect};
+pub use outputs::{OutputData, OutputRow, OutputTensor, Outputs};
+pub use pool::{Lease, SessionPool};
+pub use runtime::Runtime;
+pub use session::ModelSession;
+pub use tensors::{InputPlan, Inputs, Misfit, Rows};
+
+/// What went wrong with the runtime, a model file or a run.
+#[derive(Debug, thiserror::Error)]
+pub enum OnnxError {
+    /// The named library is not there.
+    #[error("there is no ONNX Runtime library at `{}`", path.display())]
+    NoSuchLibrary {
+        /// As given.
+        path: PathBuf,
+    },
+    /// No library in any of the usual places.
+    #[error("found no ONNX Runtime library, looked for {}", list(looked_at))]
+    NoLibrary {
+        /// Where, in order.
+        looked_at: Vec<PathBuf>,
+    },
+    /// A file that is not a library we can use: damaged, of another processor, too old.
+    #[error("loading ONNX Runtime from `{}`", path.display())]
+    Library {
+        /// The file.
+        path: PathBuf,
+        /// The loader's reason.
+        #[source]
+        source: BoxError,
+    },
+    /// The bytes are not a model that this runtime can load.
+    #[error("the model cannot be loaded: {reason}")]
+    Unloadable {
+        /// The runtime's reason.
+        reason: String,
+    },
+    /// Some weights are in other files.
+    #[error("the model keeps tensor `{tensor}` outside its file, in `{location}`")]
+    ExternalData {
+        /// The first such tensor.
+        tensor: String,
+        /// The file that it names.
+        location: String,
+    },
+    /// An input or output that is a sequence, a map or the like.
+    #[error("{side} `{name}` of the model is {what}, not a tensor")]
+    NotATensor {
+        /// `input` or `output`.
+        side: &'static str,
+        /// Its name in the graph.
+        name: String,
+        /// What it is: "a sequence of maps".
+        what: String,
+    },
+    /// An output of an element type that we cannot hand on.
+    #[error("output `{name}` of the model has elements of type {element}")]
+    OutputType {
+        /// Its name in the graph.
+        name: String,
+        /// The type.
+        element: String,
+    },
+    /// The model and the service do not go together.
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
+    /// A missing value where the model's type has none.
+    #[error(
+        "feature `{column}` is null in row {row}, and the model takes it as {datatype}, which has no missing value"
+    )]
+    Null {
+        /// The service's column.
+        column: String,
+        /// Row number in the columns that were handed in.
+        row: usize,
+        /// Element type of the input.
+        datatype: &'static str,
+    },
+    /// A text that C strings cannot carry.
+    #[error("feature `{column}` has a NUL character in row {row}, which ONNX Runtime would end the text at")]
+    Nul {
+        /// The service's column.
+        column: String,
+        /// Row number in the columns that were handed in.
+        row: usize,
+    },
+    /// The columns handed in are not those that the plan was made for: a bug of the caller.
+    #[error("the columns are not the service's: {reason}")]
+    Columns {
+        /// What differs.
+        reason: String,
+    },
+    /// The runtime refused the inputs or failed on them.
+    #[error("running the model on {rows} row(s): {reason}")]
+    Run {
+        /// Rows of the batch.
+        rows: usize,
+        /// The runtime's reason.
+        reason: String,
+        /// Whether it blames the values: an index out of range, say.
+        refused: bool,
+    },
+    /// The model does not answer row by row.
+    #[error("output `{output}` has shape {shape:?} for {rows} row(s): its first dimension must be the number of rows")]
+    OutputRows {
+        /// The output.
+        output: String,
+        /// What it came out as.
+        shape: Vec<i64>,
+        /// Rows of the batch.
+        rows: usize,
+    },
+}
+
+impl OnnxError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoSuchLibrary { .. } | Self::NoLibrary { .. } | Self::Library { .. } => ErrorKind::Unavailable,
+            Self::Unloadable { .. }
+            | Self::ExternalData { .. }
+            | Self::NotATensor { .. }
+            | Self::OutputType { .. }
+            | Self::Misfit(_)
+            | Self::Null { .. }
+            | Self::Nul { .. }
+            | Self::Run { refused: true, .. } => ErrorKind::Invalid,
+            Self::Columns { .. } | Self::Run { refused: false, .. } | Self::OutputRows { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// What to try next, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoSuchLibrary { .. } | Self::NoLibrary { .. } | Self::Library { .. } => {
+                "run `cargo xtask setup`, or set ORT_DYLIB_PATH to a libonnxruntime.so".to_owned()
+            }
+            Self::ExternalData { .. } => {
+                "save the model as one file: `onnx.save(model, path, save_as_external_data=False)`".to_owned()
+            }
+            Self::NotATensor { .. } => {
+                "export the model with ZipMap off, so that its scores are one tensor: in skl2onnx \
+                 `options={\"zipmap\": False}`, in onnxmltools `zipmap=False`"
+                    .to_owned()
+            }
+            Self::OutputType { .. } => "end the graph with a Cast to float, int64 or string".to_owned(),
+            Self::Misfit(misfit) => misfit.hint().to_owned(),
+            Self::Null { column, .. } => format!("declare a `fill:` for `{column}` in the feature service"),
+            Self::OutputRows { .. } => "export the model with a free first dimension in every output".to_owned(),
+            Self::Unloadable { .. } | Self::Nul { .. } | Self::Columns { .. } | Self::Run { .. } => return None,
+        })
+    }
+
+    /// A session could not be made from the bytes.
+    fn unloadable(error: &ort::Error) -> Self {
+        Self::Unloadable { reason: reason(error.message()) }
+    }
+
+    /// A run failed.
+    fn run(rows: usize, error: &ort::Error) -> Self {
+        let refused = matches!(error.code(), ort::ErrorCode::InvalidArgument);
+        Self::Run { rows, reason: reason(error.message()), refused }
+    }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ")
+}
+
+/// What ONNX Runtime means, without the node, the source file and the function that it says it in.
+fn reason(text: &str) -> String {
+    let text = text.rsplit_once("Status Message: ").map_or(text, |(_, after)| after);
+    let text = text.rsplit_once(" was false. ").map_or(text, |(_, after)| after);
+    let said: Vec<&str> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Please fix ")).collect();
+    let said = said.join(", ");
+    // "/build/core/graph/model.cc:180 why", "model.cc:180 Function why".
+    let location = said.split(' ').next().filter(|word| word.contains(".cc:") || word.contains(".h:"));
+    let said = location.map_or(said.as_str(), |word| said[word.len()..].trim_start());
+    let said = said.trim_end_matches(['.', ' ']);
+    let mut letters = said.chars();
+    match (letters.next(), letters.next()) {
+        // "Got invalid" becomes "got invalid"; an acronym stays.
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            first.to_lowercase().chain(said.chars().skip(1)).collect()
+        }
+        _ => said.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_lose_their_wrapping() {
+        for (said, meant) in [
+            (
+                "Failed to load model because protobuf parsing failed.",
+                "failed to load model because protobuf parsing failed",
+            ),
+            (
+                "Got invalid dimensions for input: x for the following indices\n index: 1 Got: 3 Expected: 7\n Please fix either the inputs/outputs or the model.",
+                "got invalid dimensions for input: x for the following indices, index: 1 Got: 3 Expected: 7",
+            ),
+            (
+                "Non-zero status code returned while running Gather node. Name:'' Status Message: indices element out of data bounds, idx=5",
+                "indices element out of data bounds, idx=5",
+            ),
+            (
+                "/build/core/framework/op_kernel.h:51 const T* f(int) const [with T = int] p != nullptr was false. Missing Input: x",
+                "missing Input: x",
+            ),
+            ("/build/core/graph/model.cc:180 Unsupported model IR version: 99", "unsupported model IR version: 99"),
+            ("ONNX is not happy", "ONNX is not happy"),
+        ] {
+            assert_eq!(reason(said), meant);
+        }
+    }
+
+    #[test]
+    fn a_missing_library_says_where_and_what_to_do() {
+        let error = OnnxError::NoLibrary { looked_at: vec!["/a".into(), "/b".into()] };
+        assert_eq!(error.to_string(), "found no ONNX Runtime library, looked for `/a`, `/b`");
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.hint().is_some_and(|hint| hint.contains("cargo xtask setup") && hint.contains("ORT_DYLIB_PATH")));
+    }
+}

@@ -1,0 +1,216 @@
+//! What a model file says of itself, and which files are refused.
+//!
+//! Invariant: a model is its bytes. What would make the runtime open other files, or hand back what is not a tensor, is
+//! refused by [`wire`] before the runtime sees the bytes; everything else the runtime itself is asked, by loading the
+//! model exactly as it will be served.
+
+pub(crate) mod wire;
+
+use std::collections::BTreeMap;
+
+use ort::session::Session;
+use ort::value::{Outlet, TensorElementType, ValueType};
+use schema::signature::{Signature, TensorSpec};
+
+use super::session::build;
+use super::{OnnxError, Runtime};
+
+/// A model file, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelFile {
+    /// Inputs and outputs, with Open Inference datatypes.
+    pub signature: Signature,
+    /// What its author wrote beside the graph (`metadata_props`).
+    pub metadata: BTreeMap<String, String>,
+    /// What made it: `skl2onnx`.
+    pub producer: Option<String>,
+    /// Name of the graph.
+    pub graph: Option<String>,
+    /// `doc_string` of the model.
+    pub description: Option<String>,
+    /// `model_version`, a number of its author's.
+    pub version: Option<i64>,
+}
+
+/// Reads a model file by loading it.
+///
+/// # Errors
+/// Of kind `Invalid`: bytes that are no model or that this runtime cannot load, weights in other files, inputs or
+/// outputs that are not tensors, outputs of a type that cannot be handed on (FP16).
+pub fn inspect(runtime: &Runtime, bytes: &[u8]) -> Result<ModelFile, OnnxError> {
+    wire::check(bytes)?;
+    let session = build(runtime, bytes, 1)?.pop().ok_or_else(|| unloadable("no session"))?;
+    read(&session).map_err(|why| OnnxError::unloadable(&why))?
+}
+
+fn read(session: &Session) -> ort::Result<Result<ModelFile, OnnxError>> {
+    let about = session.metadata()?;
+    let said = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let metadata = about.custom_keys()?.into_iter().map(|key| {
+        let value = about.custom(&key).unwrap_or_default();
+        (key, value)
+    });
+    let metadata = metadata.collect();
+    Ok(signature(session).map(|signature| ModelFile {
+        signature,
+        metadata,
+        producer: said(about.producer()),
+        graph: said(about.name()),
+        description: said(about.description()),
+        // What the runtime says where the file says nothing.
+        version: about.version().filter(|version| *version != i64::MAX),
+    }))
+}
+
+/// The session's inputs and outputs.
+pub(crate) fn signature(session: &Session) -> Result<Signature, OnnxError> {
+    let inputs = session.inputs().iter().map(|outlet| spec(outlet, "input").map(|(spec, _)| spec));
+    let outputs = session.outputs().iter().map(|outlet| {
+        let (spec, element) = spec(outlet, "output")?;
+        if readable(element) {
+            Ok(spec)
+        } else {
+            Err(OnnxError::OutputType { name: spec.name, element: spec.datatype })
+        }
+    });
+    Ok(Signature { inputs: inputs.collect::<Result<_, _>>()?, outputs: outputs.collect::<Result<_, _>>()? })
+}
+
+fn spec(outlet: &Outlet, side: &'static str) -> Result<(TensorSpec, TensorElementType), OnnxError> {
+    match outlet.dtype() {
+        ValueType::Tensor { ty, shape, .. } => {
+            let shape = shape.iter().map(|dim| (*dim).max(-1)).collect();
+            Ok((TensorSpec { name: outlet.name().to_owned(), datatype: datatype(*ty), shape }, *ty))
+        }
+        other @ (ValueType::Sequence(_) | ValueType::Map { .. } | ValueType::Optional(_)) => {
+            Err(OnnxError::NotATensor { side, name: outlet.name().to_owned(), what: format!("a {other}") })
+        }
+    }
+}
+
+/// Open Inference spelling; for types that it has no word for, ONNX's.
+fn datatype(element: TensorElementType) -> String {
+    use TensorElementType as E;
+    match element {
+        E::Bool => "BOOL",
+        E::Uint8 => "UINT8",
+        E::Uint16 => "UINT16",
+        E::Uint32 => "UINT32",
+        E::Uint64 => "UINT64",
+        E::Int8 => "INT8",
+        E::Int16 => "INT16",
+        E::Int32 => "INT32",
+        E::Int64 => "INT64",
+        E::Float16 => "FP16",
+        E::Bfloat16 => "BF16",
+        E::Float32 => "FP32",
+        E::Float64 => "FP64",
+        E::String => "BYTES",
+        other => return other.to_string().to_uppercase(),
+    }
+    .to_owned()
+}
+
+/// Whether [`super::OutputData`] holds it.
+fn readable(element: TensorElementType) -> bool {
+    use TensorElementType as E;
+    matches!(
+        element,
+        E::Bool
+            | E::Uint8
+            | E::Uint16
+            | E::Uint32
+            | E::Uint64
+            | E::Int8
+            | E::Int16
+            | E::Int32
+            | E::Int64
+            | E::Float32
+            | E::Float64
+            | E::String
+    )
+}
+
+fn unloadable(reason: &str) -> OnnxError {
+    OnnxError::Unloadable { reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::ErrorKind;
+
+    use super::*;
+    use crate::onnx::toy::{self, Graph, Node};
+
+    fn signature_of(bytes: &[u8]) -> String {
+        inspect(&toy::runtime(), bytes).unwrap().signature.to_string()
+    }
+
+    #[test]
+    fn signatures_are_in_open_inference_words() {
+        assert_eq!(signature_of(&toy::file("linear")), "(features: FP32[N, 3]) -> (score: FP32[N, 1])");
+        assert_eq!(signature_of(&toy::file("fixed_batch")), "(features: FP32[4, 3]) -> (score: FP32[4, 1])");
+        assert_eq!(signature_of(&toy::file("string_input")), "(features: BYTES[N, 3]) -> (score: BYTES[N, 3])");
+        assert_eq!(
+            signature_of(&toy::file("two_inputs")),
+            "(total_orders: INT64[N, 1], avg_order_value: FP32[N, 1]) -> (score: FP32[N, 1])"
+        );
+    }
+
+    #[test]
+    fn what_the_author_wrote_is_kept() {
+        let graph = Graph::new().input("x", toy::FLOAT, &[-1, 2]).node(Node::new("Identity", &["x"], &["y"]));
+        let file =
+            inspect(&toy::runtime(), &graph.output("y", toy::FLOAT, &[-1, 2]).metadata("plumb.service", "a").model());
+        let file = file.unwrap();
+        assert_eq!(file.metadata, BTreeMap::from([("plumb.service".to_owned(), "a".to_owned())]));
+        assert_eq!(file.producer.as_deref(), Some("toy"));
+        assert_eq!(file.version, None);
+    }
+
+    #[test]
+    fn damaged_files_are_refused_with_a_reason() {
+        for bytes in [toy::file("corrupt"), b"hello".to_vec(), vec![], vec![8, 10], toy::file("linear")[..169].to_vec()]
+        {
+            let error = inspect(&toy::runtime(), &bytes).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(error.to_string().starts_with("the model cannot be loaded: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_calls_an_unknown_operator_is_refused() {
+        let graph = Graph::new().input("x", toy::FLOAT, &[-1, 2]).node(Node::new("Plumb", &["x"], &["y"]));
+        let error = inspect(&toy::runtime(), &graph.output("y", toy::FLOAT, &[-1, 2]).model()).unwrap_err();
+        assert!(error.to_string().contains("Plumb"), "{error}");
+    }
+
+    #[test]
+    fn weights_outside_the_file_are_refused() {
+        let graph = Graph::new()
+            .input("x", toy::FLOAT, &[-1, 2])
+            .external("w", "weights.bin")
+            .node(Node::new("Add", &["x", "w"], &["y"]))
+            .output("y", toy::FLOAT, &[-1, 2]);
+        let error = inspect(&toy::runtime(), &graph.model()).unwrap_err();
+        assert_eq!(error.to_string(), "the model keeps tensor `w` outside its file, in `weights.bin`");
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.hint().is_some());
+    }
+
+    #[test]
+    fn zip_maps_are_refused_with_the_way_out() {
+        let error = inspect(&toy::runtime(), &toy::zip_map()).unwrap_err();
+        assert_eq!(error.to_string(), "output `z` of the model is a sequence, not a tensor");
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.hint().is_some_and(|hint| hint.contains("zipmap")));
+    }
+
+    #[test]
+    fn half_floats_cannot_be_answers() {
+        let cast = Node::new("Cast", &["x"], &["y"]).int("to", 10);
+        let graph = Graph::new().input("x", toy::FLOAT, &[-1, 2]).node(cast).output("y", 10, &[-1, 2]);
+        let error = inspect(&toy::runtime(), &graph.model()).unwrap_err();
+        assert_eq!(error.to_string(), "output `y` of the model has elements of type FP16");
+    }
+}

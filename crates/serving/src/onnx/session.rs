@@ -1,0 +1,89 @@
+//! One session: a model loaded, run on its owner's thread, its answers copied out.
+//!
+//! Invariant: nothing that a run gives back points into the session. Options are the same for inspection, for the checks
+//! at load and for serving, so that what was checked is what answers.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use ort::logging::LogLevel;
+use ort::session::Session;
+use ort::session::builder::AutoDevicePolicy;
+
+use super::inspect::{self, wire};
+use super::outputs::OutputTensor;
+use super::{InputPlan, Inputs, OnnxError, Outputs, Rows, Runtime};
+
+/// A loaded model. One owner at a time: a run needs it mutable.
+#[derive(Debug)]
+pub struct ModelSession {
+    ort: Session,
+    output_names: Vec<Arc<str>>,
+    /// Buffers of the last run, to be filled again.
+    inputs: Inputs,
+}
+
+impl ModelSession {
+    /// `n_sessions` sessions of one model.
+    pub(crate) fn load(runtime: &Runtime, bytes: &[u8], n_sessions: usize) -> Result<Vec<Self>, OnnxError> {
+        wire::check(bytes)?;
+        let sessions = build(runtime, bytes, n_sessions)?;
+        if let Some(session) = sessions.first() {
+            inspect::signature(session)?;
+        }
+        Ok(sessions.into_iter().map(Self::new).collect())
+    }
+
+    fn new(ort: Session) -> Self {
+        let output_names = ort.outputs().iter().map(|output| output.name().into()).collect();
+        Self { ort, output_names, inputs: Inputs::default() }
+    }
+
+    /// Answers `rows` of `columns`, which are the plan's service columns after `fill`.
+    ///
+    /// # Errors
+    /// Those of [`InputPlan::fill`]; [`OnnxError::Run`] if the runtime refuses or fails;
+    /// [`OnnxError::OutputRows`] if an output does not have one entry a row.
+    pub fn run<'r>(
+        &mut self,
+        plan: &InputPlan,
+        columns: &[ArrayRef],
+        rows: impl Into<Rows<'r>>,
+    ) -> Result<Outputs, OnnxError> {
+        plan.fill(&mut self.inputs, columns, rows.into())?;
+        let rows = self.inputs.rows();
+        let failed = |error: &ort::Error| OnnxError::run(rows, error);
+        let values = self.inputs.values().map_err(|error| failed(&error))?;
+        let answers = self.ort.run(values.as_slice()).map_err(|error| failed(&error))?;
+        let columns = self.output_names.iter().enumerate().map(|(at, name)| {
+            let tensor = OutputTensor::copy(Arc::clone(name), &answers[at]).map_err(|error| failed(&error))?;
+            if usize::try_from(tensor.shape.first().copied().unwrap_or(-1)) == Ok(rows) {
+                Ok(tensor)
+            } else {
+                Err(OnnxError::OutputRows { output: name.as_ref().to_owned(), shape: tensor.shape, rows })
+            }
+        });
+        Ok(Outputs { columns: columns.collect::<Result<_, _>>()? })
+    }
+}
+
+/// Sessions as we serve them.
+pub(crate) fn build(runtime: &Runtime, bytes: &[u8], n_sessions: usize) -> Result<Vec<Session>, OnnxError> {
+    fn sessions(runtime: &Runtime, bytes: &[u8], n_sessions: usize) -> ort::Result<Vec<Session>> {
+        let mut builder = Session::builder(&runtime.environment)?
+            // The default is a pool of all cores for each session; these collide as soon as two requests do.
+            .with_intra_threads(1)?
+            .with_inter_threads(1)?
+            .with_parallel_execution(false)?
+            // A pattern is remembered per input shape, and every batch size is one.
+            .with_memory_pattern(false)?
+            // Never a device that the runtime happens to discover: answers would change with the machine.
+            .with_auto_device(AutoDevicePolicy::PreferCPU)?
+            .with_log_level(LogLevel::Warning)?;
+        (0..n_sessions).map(|_| builder.commit_from_memory(bytes)).collect()
+    }
+    sessions(runtime, bytes, n_sessions).map_err(|error| OnnxError::unloadable(&error))
+}
+
+#[cfg(test)]
+mod tests;

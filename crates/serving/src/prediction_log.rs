@@ -1,0 +1,103 @@
+//! The prediction log: one row per prediction, to Parquet, off the request's path.
+//!
+//! A bounded queue and one writer thread. A full queue drops the newest entry and counts it: a request never waits for a
+//! disk. Files appear whole or not at all; a service's predictions share a folder, so its feature columns keep their
+//! types.
+
+pub mod read;
+mod rows;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use metrics::counter;
+
+use crate::scorer::Prediction;
+
+/// How the log is kept.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// Requests held before new ones are dropped and counted.
+    pub queue_max: usize,
+    /// Rows after which a file is written.
+    pub rows_max: usize,
+    /// Time after which a file is written, however few rows it has.
+    pub flush_every: Duration,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { queue_max: 8_192, rows_max: 65_536, flush_every: Duration::from_secs(1) }
+    }
+}
+
+enum Message {
+    Prediction(Arc<Prediction>),
+    Flush(SyncSender<Result<(), String>>),
+}
+
+/// The log's front: hand it predictions.
+#[derive(Debug)]
+pub struct PredictionLog {
+    queue: Option<SyncSender<Message>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl PredictionLog {
+    /// Starts the writer thread; files go to folders under `folder`.
+    ///
+    /// # Errors
+    /// The folder cannot be made, or no thread be started.
+    pub fn start(folder: &Path, config: LogConfig) -> std::io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let (queue, entries): (_, Receiver<Message>) = sync_channel(config.queue_max);
+        let folder = folder.to_path_buf();
+        let run = move || writer::run(&folder, &config, &entries);
+        let writer = std::thread::Builder::new().name("prediction-log".to_owned()).spawn(run)?;
+        Ok(Self { queue: Some(queue), writer: Some(writer) })
+    }
+
+    /// No log at all.
+    pub fn off() -> Self {
+        Self { queue: None, writer: None }
+    }
+
+    /// Queues a prediction; dropped and counted when the queue is full.
+    pub fn push(&self, prediction: Arc<Prediction>) {
+        let Some(queue) = &self.queue else { return };
+        match queue.try_send(Message::Prediction(prediction)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                counter!("plumb_prediction_log_dropped_total").increment(1);
+            }
+        }
+    }
+
+    /// Waits until everything queued so far is on disk.
+    ///
+    /// # Errors
+    /// Why the last file could not be written.
+    pub fn flush(&self) -> Result<(), String> {
+        let Some(queue) = &self.queue else { return Ok(()) };
+        let (done, wait) = sync_channel(1);
+        let gone = || "the prediction log's writer has ended".to_owned();
+        queue.send(Message::Flush(done)).map_err(|_| gone())?;
+        wait.recv().map_err(|_| gone())?
+    }
+}
+
+impl Drop for PredictionLog {
+    /// Writes what is queued.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the prediction log's writer panicked; its last rows are lost");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Reading the log back: for each service, the rows that were answered with it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{TimestampNanosecondType, UInt8Type};
+use featurestore::retrieve::EntityRows;
+use featurestore::{CompiledService, FeatureRows};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use schema::{BoxError, Fingerprint, Status, Timestamp};
+
+use super::rows::{EVENT_TIME, FEATURE, KEY, STATUS};
+
+/// Why the log cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogReadError {
+    /// A file or folder cannot be read.
+    #[error("reading the prediction log `{path}`")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// A file has not the columns of its service.
+    #[error("`{path}` of the prediction log has no column `{column}`")]
+    Column {
+        /// The file.
+        path: String,
+        /// The column.
+        column: String,
+    },
+}
+
+/// One file of the log.
+#[derive(Debug)]
+pub struct LogFile {
+    path: PathBuf,
+    /// The service that its rows were answered with.
+    pub service: Fingerprint,
+}
+
+/// Rows of the log, in the shapes that the comparison takes.
+#[derive(Debug)]
+pub struct LoggedRows {
+    /// Prediction ids.
+    pub ids: Vec<String>,
+    /// The keys.
+    pub entities: EntityRows,
+    /// The instants.
+    pub as_of: Vec<Option<Timestamp>>,
+    /// The features as they were served.
+    pub features: FeatureRows,
+}
+
+/// The files of a log, oldest first.
+///
+/// # Errors
+/// [`LogReadError::Read`].
+pub fn files(folder: &Path) -> Result<Vec<LogFile>, LogReadError> {
+    let fail = |path: &Path, why: BoxError| LogReadError::Read { path: path.display().to_string(), source: why };
+    let mut files = Vec::new();
+    if !folder.is_dir() {
+        return Ok(files);
+    }
+    for service in std::fs::read_dir(folder).map_err(|why| fail(folder, why.into()))? {
+        let service = service.map_err(|why| fail(folder, why.into()))?.path();
+        if !service.is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(&service).map_err(|why| fail(&service, why.into()))? {
+            let path = file.map_err(|why| fail(&service, why.into()))?.path();
+            if path.extension().is_some_and(|end| end == "parquet") {
+                let service = fingerprint(&path).map_err(|why| fail(&path, why))?;
+                files.push(LogFile { path, service });
+            }
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, BoxError> {
+    Ok(ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?)
+}
+
+fn fingerprint(path: &Path) -> Result<Fingerprint, BoxError> {
+    let opened = open(path)?;
+    let about = opened.metadata().file_metadata().key_value_metadata();
+    let found = about.into_iter().flatten().find(|entry| entry.key == "plumb.service_fingerprint");
+    let text = found.and_then(|entry| entry.value.clone()).ok_or("it does not say which feature service it is of")?;
+    Ok(Fingerprint::try_from(text)?)
+}
+
+impl LogFile {
+    /// Reads the rows, which were answered with `compiled`.
+    ///
+    /// # Errors
+    /// [`LogReadError`].
+    pub fn read(&self, compiled: &CompiledService) -> Result<Vec<LoggedRows>, LogReadError> {
+        let fail = |why: BoxError| LogReadError::Read { path: self.path.display().to_string(), source: why };
+        let reader = open(&self.path).and_then(|b| Ok(b.with_batch_size(65_536).build()?)).map_err(fail)?;
+        reader
+            .map(|batch| {
+                let batch = batch.map_err(|why| fail(why.into()))?;
+                self.rows(compiled, &batch)
+            })
+            .collect()
+    }
+
+    fn rows(&self, compiled: &CompiledService, batch: &RecordBatch) -> Result<LoggedRows, LogReadError> {
+        let column = |name: String| {
+            let found = batch.column_by_name(&name).cloned();
+            found.ok_or_else(|| LogReadError::Column { path: self.path.display().to_string(), column: name })
+        };
+        let times = |column: &ArrayRef| -> Vec<Option<Timestamp>> {
+            column.as_primitive::<TimestampNanosecondType>().iter().map(|t| t.map(Timestamp::from_nanos)).collect()
+        };
+        let n = batch.num_rows();
+        let ids = column("prediction_id".to_owned())?;
+        let ids = ids.as_string::<i32>().iter().map(|id| id.unwrap_or_default().to_owned()).collect();
+        let mut keys = HashMap::new();
+        let mut event_times = Vec::new();
+        for view in &compiled.views {
+            for key in view.view.keys() {
+                keys.insert(key.name.to_string(), column(format!("{KEY}{}", key.name))?);
+            }
+            event_times.push(times(&column(format!("{EVENT_TIME}{}", view.view.id))?));
+        }
+        let mut columns = Vec::new();
+        let mut statuses = Vec::new();
+        for feature in &compiled.service.columns {
+            columns.push(column(format!("{FEATURE}{}", feature.name))?);
+            let codes = column(format!("{STATUS}{}", feature.name))?;
+            let codes = codes.as_primitive::<UInt8Type>().values().iter();
+            statuses.push(codes.map(|code| Status::from_u8(*code).unwrap_or(Status::NotFound)).collect());
+        }
+        Ok(LoggedRows {
+            ids,
+            entities: EntityRows { n, columns: keys },
+            as_of: times(&column("as_of".to_owned())?),
+            features: FeatureRows { columns, statuses, event_times },
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! The squares that a version must pass before it serves, and the evidence they leave.
+//!
+//! Types: the file's inputs fit its feature service. Feature square: for sampled entities, what the online store answers
+//! is what history says. Batch square: an answer does not depend on the rows it is batched with (batching stays off where
+//! it does). The checks run the same code that serves.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use featurestore::offline::{OfflineError, OfflineStore};
+use featurestore::retrieve::{EntityRows, RetrieveError, retrieve};
+use featurestore::training::{features_at, fill_all};
+use featurestore::{CompiledService, OnlineStore};
+use schema::{ErrorKind, Timestamp};
+use serde::Serialize;
+
+use crate::batch_check::{BatchCheck, ProbeSet, check_batches};
+use crate::compare::{FeatureComparison, compare};
+use crate::fleet::LoadedModel;
+use crate::onnx::OnnxError;
+
+/// Entities compared in the feature square.
+pub const SAMPLE_ENTITIES: usize = 512;
+/// Sampled rows that the batch square runs, besides the generated ones.
+const BATCH_ROWS: usize = 48;
+
+/// Why the checks could not be made; a check that was made and failed is no error but evidence.
+#[derive(Debug, thiserror::Error)]
+pub enum PromotionError {
+    /// History cannot be read.
+    #[error("sampling entities of service `{service}`")]
+    Offline {
+        /// The service.
+        service: String,
+        /// Why.
+        #[source]
+        source: OfflineError,
+    },
+    /// The online store cannot be read.
+    #[error("reading online features of service `{service}`")]
+    Online {
+        /// The service.
+        service: String,
+        /// Why.
+        #[source]
+        source: RetrieveError,
+    },
+    /// The model does not run.
+    #[error("running the batch square")]
+    Run(#[source] OnnxError),
+}
+
+impl PromotionError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Offline { source, .. } => source.kind(),
+            Self::Online { source, .. } => source.kind(),
+            Self::Run(source) => source.kind(),
+        }
+    }
+}
+
+/// What the checks found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Evidence {
+    /// Whether the version may serve.
+    pub passed: bool,
+    /// Types: the signature against the service.
+    pub types: String,
+    /// The feature square.
+    pub features: FeatureSquare,
+    /// The batch square.
+    pub batches: BatchCheck,
+    /// The instant of the feature square.
+    pub as_of: Timestamp,
+}
+
+/// The feature square over sampled entities.
+#[derive(Debug, Clone, Serialize)]
+pub struct FeatureSquare {
+    /// Whether all values agree bit for bit.
+    pub passed: bool,
+    /// Entities compared.
+    pub entities: usize,
+    /// Per feature.
+    pub features: Vec<FeatureComparison>,
+    /// What to do when it fails.
+    pub hint: Option<String>,
+}
+
+/// Runs the checks on a loaded candidate as of `now`.
+///
+/// # Errors
+/// [`PromotionError`] if a check cannot be made.
+pub async fn check(
+    model: &LoadedModel,
+    offline: &OfflineStore,
+    online: &Arc<dyn OnlineStore>,
+    now: Timestamp,
+) -> Result<Evidence, PromotionError> {
+    let compiled = &model.compiled;
+    let service = || compiled.service.name.to_string();
+    let from_offline = |source| PromotionError::Offline { service: service(), source };
+    let entities = sample(compiled, offline).await.map_err(from_offline)?;
+    let times = vec![Some(now); entities.n];
+    let keys = |view: &schema::FeatureView| {
+        entities.keys_of(view).map_err(|why| OfflineError::Spine {
+            what: "the sample".to_owned(),
+            why: why.to_string(),
+            hint: "report this".to_owned(),
+        })
+    };
+    let (there, _) = features_at(offline, compiled, keys, &times).await.map_err(from_offline)?;
+    let here = retrieve(online.as_ref(), compiled, &entities, now)
+        .await
+        .map_err(|source| PromotionError::Online { service: service(), source })?;
+    let compared = compare(compiled, &there, &here, |row| name_row(&entities, row));
+    let equal = compared.iter().all(FeatureComparison::is_equal);
+    let hint = (!equal).then(|| {
+        "the online store is not what history says: run `plumb materialize`, then promote again".to_owned()
+    });
+    let features = FeatureSquare { passed: equal, entities: entities.n, features: compared, hint };
+
+    let filled = fill_all(compiled, &there.columns).map_err(from_offline)?;
+    let n = entities.n.min(BATCH_ROWS);
+    let probes: Vec<ArrayRef> = filled.iter().map(|column| column.slice(0, n)).collect();
+    let probes = ProbeSet::new(&compiled.service.columns, &probes).map_err(PromotionError::Run)?;
+    let mut lease = model.pool.checkout().await;
+    let batches = check_batches(&mut lease, &model.plan, &probes);
+    let types = format!("`{}` takes {} as {}", model.version.name, compiled.service.name, model.version.signature);
+    // A model whose answers depend on their batch is served one row at a time, not refused.
+    Ok(Evidence { passed: features.passed, types, features, batches, as_of: now })
+}
+
+fn name_row(entities: &EntityRows, row: usize) -> String {
+    let mut names: Vec<&String> = entities.columns.keys().collect();
+    names.sort();
+    let value = |name: &&String| format!("{name}={}", schema::Value::at(&entities.columns[*name], row));
+    names.iter().map(value).collect::<Vec<_>>().join(" ")
+}
+
+/// Entities by the hash of their keys: the same ones every time, hot keys not preferred. Views of other entities add
+/// their key columns beside, paired by position.
+async fn sample(compiled: &CompiledService, offline: &OfflineStore) -> Result<EntityRows, OfflineError> {
+    let mut columns: HashMap<String, ArrayRef> = HashMap::new();
+    let mut n = SAMPLE_ENTITIES;
+    let mut parts = Vec::new();
+    for view in &compiled.views {
+        if view.view.keys().iter().all(|key| columns.contains_key(key.name.as_str())) {
+            continue;
+        }
+        let history = offline.history(&view.view).await?;
+        let keys = history.sample_keys(SAMPLE_ENTITIES)?;
+        n = n.min(keys.first().map_or(0, |column| column.len()));
+        for (key, column) in view.view.keys().iter().zip(&keys) {
+            columns.insert(key.name.to_string(), ArrayRef::clone(column));
+        }
+        parts.push(keys);
+    }
+    for column in columns.values_mut() {
+        *column = column.slice(0, n);
+    }
+    Ok(EntityRows { n, columns })
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = |passed: bool| if passed { "ok" } else { "x " };
+        writeln!(f, "  ok  types           {}", self.types)?;
+        let square = &self.features;
+        let values: usize = square.features.iter().map(|c| c.compared).sum();
+        let equal: usize = square.features.iter().map(|c| c.equal).sum();
+        writeln!(
+            f,
+            "  {}  feature square  {equal} of {values} values equal online and offline ({} entities as of {})",
+            sign(square.passed),
+            square.entities,
+            self.as_of
+        )?;
+        for feature in square.features.iter().filter(|feature| !feature.is_equal()) {
+            for example in &feature.examples {
+                let (offline, online) = (&example.offline, &example.online);
+                writeln!(f, "        {} of {}: offline {offline}, online {online}", feature.feature, example.row)?;
+            }
+        }
+        if let Some(hint) = &square.hint {
+            writeln!(f, "        try: {hint}")?;
+        }
+        let safe = self.batches.batching();
+        writeln!(f, "  {}  batch square    {}", if safe { "ok" } else { "! " }, self.batches)
+    }
+}

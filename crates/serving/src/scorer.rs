@@ -1,0 +1,178 @@
+//! One request, from entity keys to answer: features, fill, model, log.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use featurestore::retrieve::{EntityRows, RetrieveError, retrieve};
+use featurestore::{FeatureRows, OnlineStore};
+use metrics::{counter, histogram};
+use schema::{Clock, ErrorKind, Timestamp};
+use uuid::Uuid;
+
+use crate::fleet::{Fleet, LoadedModel};
+use crate::onnx::{OnnxError, rows};
+use crate::onnx::outputs::Outputs;
+use crate::prediction_log::PredictionLog;
+
+/// Rows up to which a run stays on the request's own worker: below that it is shorter than a hop to another thread.
+const INLINE_ROWS: usize = 256;
+
+/// Why a request was not answered.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum ScoreError {
+    #[error("reading features for model `{model}`")]
+    Features { model: String, #[source] source: RetrieveError },
+    #[error("running model `{model}` version {version}")]
+    Run { model: String, version: u32, #[source] source: OnnxError },
+    #[error("preparing features for model `{model}`: {why}")]
+    Fill { model: String, why: String },
+}
+
+impl ScoreError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Features { source, .. } => source.kind(),
+            Self::Run { source, .. } => source.kind(),
+            Self::Fill { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// What to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Features { source, .. } => source.hint(),
+            Self::Run { source, .. } => source.hint(),
+            Self::Fill { .. } => None,
+        }
+    }
+}
+
+/// One answered request of `n` rows.
+#[derive(Debug)]
+pub struct Prediction {
+    /// The version that answered.
+    pub model: Arc<LoadedModel>,
+    /// One id per row.
+    pub ids: Vec<Uuid>,
+    /// When it was answered, by the machine's clock.
+    pub answered_at: Timestamp,
+    /// The instant that the features are of.
+    pub as_of: Timestamp,
+    /// Whether the project fixed its clock.
+    pub clock_fixed: bool,
+    /// The keys asked for.
+    pub entities: EntityRows,
+    /// The features before filling.
+    pub features: FeatureRows,
+    /// What the model said.
+    pub outputs: Outputs,
+    /// Reading features, in microseconds.
+    pub features_us: u64,
+    /// Running the model, in microseconds.
+    pub infer_us: u64,
+}
+
+/// Answers requests.
+#[derive(Debug)]
+pub struct Scorer {
+    fleet: Arc<Fleet>,
+    store: Arc<dyn OnlineStore>,
+    clock: Clock,
+    log: PredictionLog,
+}
+
+impl Scorer {
+    /// A scorer over the loaded models and the online store.
+    pub fn new(fleet: Arc<Fleet>, store: Arc<dyn OnlineStore>, clock: Clock, log: PredictionLog) -> Self {
+        Self { fleet, store, clock, log }
+    }
+
+    /// The loaded models.
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// The log of what was answered.
+    pub fn log(&self) -> &PredictionLog {
+        &self.log
+    }
+
+    /// Answers for each entity row; the features are as of `as_of`, or now.
+    ///
+    /// # Errors
+    /// [`ScoreError`]; no row is answered then.
+    pub async fn predict(
+        &self,
+        model: Arc<LoadedModel>,
+        entities: EntityRows,
+        as_of: Option<Timestamp>,
+    ) -> Result<Arc<Prediction>, ScoreError> {
+        let name = || model.version.name.to_string();
+        let as_of = as_of.unwrap_or_else(|| self.clock.now());
+        let started = Instant::now();
+        let features = retrieve(self.store.as_ref(), &model.compiled, &entities, as_of)
+            .await
+            .map_err(|source| ScoreError::Features { model: name(), source })?;
+        let features_us = micros(started);
+
+        let filled = featurestore::training::fill_all(&model.compiled, &features.columns)
+            .map_err(|why| ScoreError::Fill { model: name(), why: why.to_string() })?;
+        let running = Instant::now();
+        let outputs = run(&model, &filled, entities.n)
+            .await
+            .map_err(|source| ScoreError::Run { model: name(), version: model.version.version, source })?;
+        let infer_us = micros(running);
+
+        let labels = [("model", name()), ("version", model.version.version.to_string())];
+        counter!("plumb_predictions_total", &labels).increment(entities.n as u64);
+        histogram!("plumb_features_seconds", &labels).record(seconds(features_us));
+        histogram!("plumb_infer_seconds", &labels).record(seconds(infer_us));
+        let prediction = Arc::new(Prediction {
+            ids: (0..entities.n).map(|_| Uuid::now_v7()).collect(),
+            model,
+            answered_at: Clock::wall(),
+            as_of,
+            clock_fixed: self.clock.is_fixed(),
+            entities,
+            features,
+            outputs,
+            features_us,
+            infer_us,
+        });
+        self.log.push(Arc::clone(&prediction));
+        Ok(prediction)
+    }
+}
+
+async fn run(model: &LoadedModel, columns: &[arrow::array::ArrayRef], n: usize) -> Result<Outputs, OnnxError> {
+    let mut lease = match model.pool.try_checkout() {
+        Some(lease) => lease,
+        None => model.pool.checkout().await,
+    };
+    let mut answer = || {
+        if model.batches.batching() {
+            return lease.run(&model.plan, columns, 0..n);
+        }
+        // An answer of this model depends on its batch: every row runs alone.
+        let mut all = lease.run(&model.plan, columns, 0..1)?;
+        for row in 1..n {
+            rows::append(&mut all, lease.run(&model.plan, columns, row..row + 1)?);
+        }
+        Ok(all)
+    };
+    if n <= INLINE_ROWS {
+        return answer();
+    }
+    // A long run must not hold up the other requests of this worker.
+    tokio::task::block_in_place(answer)
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+fn seconds(micros: u64) -> f64 {
+    std::time::Duration::from_micros(micros).as_secs_f64()
+}

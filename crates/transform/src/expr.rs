@@ -1,0 +1,180 @@
+//! One SQL expression, compiled once against a row type and evaluated on record batches.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::logical_expr::{Expr, Volatility};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::prelude::SessionContext;
+use schema::Dtype;
+
+use crate::cast;
+
+/// Functions and planner; it holds no tables and reads no clock.
+static PLANNER: LazyLock<SessionContext> = LazyLock::new(SessionContext::new);
+
+/// Why an expression was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ExprError {
+    /// It does not parse, or names what is not there, or mixes types.
+    #[error("expression `{expr}`: {why}")]
+    Invalid {
+        /// The expression.
+        expr: String,
+        /// The planner's reason.
+        why: String,
+    },
+    /// It calls something whose answer changes from call to call.
+    #[error("expression `{expr}` calls `{function}`, which gives another answer each time")]
+    Volatile {
+        /// The expression.
+        expr: String,
+        /// The function.
+        function: String,
+    },
+    /// Its value has another type than declared.
+    #[error("expression `{expr}` is {found}, declared {declared}")]
+    Type {
+        /// The expression.
+        expr: String,
+        /// The type of its value.
+        found: String,
+        /// The declared type.
+        declared: Dtype,
+    },
+    /// It failed on a row.
+    #[error("evaluating expression `{expr}`: {why}")]
+    Evaluate {
+        /// The expression.
+        expr: String,
+        /// The engine's reason.
+        why: String,
+    },
+}
+
+/// A compiled expression.
+#[derive(Debug, Clone)]
+pub struct CompiledExpr {
+    text: String,
+    dtype: Dtype,
+    physical: Arc<dyn PhysicalExpr>,
+}
+
+impl CompiledExpr {
+    /// Compiles `text` over rows of `input`; its value must be exactly of `dtype` or widen to it.
+    ///
+    /// # Errors
+    /// [`ExprError`] if it does not parse, names unknown columns, calls a function that is not immutable, aggregates,
+    /// or has another type.
+    pub fn compile(text: &str, input: &SchemaRef, dtype: Dtype) -> Result<Self, ExprError> {
+        let invalid = |why: DataFusionError| ExprError::Invalid { expr: text.to_owned(), why: plain(&why) };
+        let columns = DFSchema::try_from(Schema::clone(input)).map_err(invalid)?;
+        let logical = PLANNER.parse_sql_expr(text, &columns).map_err(invalid)?;
+        only_immutable(text, &logical)?;
+        let physical = PLANNER.create_physical_expr(logical, &columns).map_err(invalid)?;
+        let found = physical.data_type(input).map_err(invalid)?;
+        if !cast::conforms(&found, dtype) {
+            return Err(ExprError::Type { expr: text.to_owned(), found: cast::describe(&found), declared: dtype });
+        }
+        Ok(Self { text: text.to_owned(), dtype, physical })
+    }
+
+    /// The value for every row of `batch`, whose schema is the one it was compiled for.
+    ///
+    /// # Errors
+    /// [`ExprError::Evaluate`], for instance on a division by zero of integers.
+    pub fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef, ExprError> {
+        let fail = |why: String| ExprError::Evaluate { expr: self.text.clone(), why };
+        let value = self.physical.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()));
+        let value = value.map_err(|why| fail(plain(&why)))?;
+        cast::conform(&value, self.dtype, None).map_err(|why| fail(why.to_string()))
+    }
+}
+
+fn only_immutable(text: &str, logical: &Expr) -> Result<(), ExprError> {
+    let mut offender = None;
+    let walked = logical.apply(|node| {
+        let function = match node {
+            Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
+                Some(call.func.name().to_owned())
+            }
+            Expr::AggregateFunction(_) | Expr::WindowFunction(_) | Expr::ScalarSubquery(_) => Some(node.to_string()),
+            _ => None,
+        };
+        if function.is_some() {
+            offender = function;
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.map_err(|why| ExprError::Invalid { expr: text.to_owned(), why: plain(&why) })?;
+    match offender {
+        Some(function) => Err(ExprError::Volatile { expr: text.to_owned(), function }),
+        None => Ok(()),
+    }
+}
+
+/// The engine's message without its prefixes and backtraces.
+pub fn plain(error: &DataFusionError) -> String {
+    let text = error.strip_backtrace();
+    let mut text = text.as_str();
+    for prefix in ["Error during planning: ", "SQL error: ", "Schema error: ", "Arrow error: "] {
+        text = text.strip_prefix(prefix).unwrap_or(text);
+    }
+    text.trim().trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{AsArray, Float64Array, Int64Array, TimestampNanosecondArray};
+    use arrow::datatypes::{DataType, Field, Float64Type};
+    use schema::dtype::timestamp_type;
+
+    use super::*;
+
+    fn input() -> SchemaRef {
+        Arc::new(Schema::new(vec![
+            Field::new("a", DataType::Int64, true),
+            Field::new("b", DataType::Float64, true),
+            Field::new("last_order_at", timestamp_type(), true),
+            Field::new("request_time", timestamp_type(), true),
+        ]))
+    }
+
+    fn batch() -> RecordBatch {
+        let time = |nanos: Option<i64>| Arc::new(TimestampNanosecondArray::from(vec![nanos]).with_timezone("UTC"));
+        let a = Arc::new(Int64Array::from(vec![4]));
+        let b = Arc::new(Float64Array::from(vec![0.5]));
+        let day = 86_400_000_000_000;
+        RecordBatch::try_new(input(), vec![a, b, time(Some(day)), time(Some(3 * day + day / 2))]).unwrap()
+    }
+
+    fn compile(text: &str) -> Result<CompiledExpr, ExprError> {
+        CompiledExpr::compile(text, &input(), Dtype::Float64)
+    }
+
+    #[test]
+    fn days_between_two_times() {
+        let text = "(date_part('epoch', request_time) - date_part('epoch', last_order_at)) / 86400.0";
+        let days = compile(text).unwrap().evaluate(&batch()).unwrap();
+        assert_eq!(days.as_primitive::<Float64Type>().value(0), 2.5);
+    }
+
+    #[test]
+    fn what_changes_from_call_to_call_is_refused() {
+        for text in ["random()", "date_part('epoch', now())"] {
+            assert!(matches!(compile(text), Err(ExprError::Volatile { .. })), "{text}");
+        }
+        assert!(compile("sum(b)").is_err());
+    }
+
+    #[test]
+    fn mistakes_say_what_they_are() {
+        assert!(compile("c + 1").unwrap_err().to_string().contains('c'));
+        assert!(matches!(compile("a >"), Err(ExprError::Invalid { .. })));
+        assert!(matches!(compile("a"), Err(ExprError::Type { declared: Dtype::Float64, .. })));
+    }
+}

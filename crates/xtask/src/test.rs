@@ -1,0 +1,50 @@
+//! `cargo xtask test`: the whole suite, on the embedded stores and on a redis-server of its own.
+
+use std::ffi::OsString;
+
+use crate::failure::Failure;
+use crate::services::Redis;
+use crate::workspace::Workspace;
+use crate::{process, setup};
+
+pub(crate) fn run(workspace: &Workspace, args: Vec<OsString>) -> Result<(), Failure> {
+    let library = setup::ready(workspace)?;
+    let redis = Redis::start()?;
+    eprintln!("redis-server of this run: {}", redis.url());
+    let mut cargo = workspace.cargo("test");
+    if !names_packages(&args) {
+        cargo.arg("--workspace");
+    }
+    cargo.arg("--no-fail-fast").args(args);
+    cargo.env("PLUMB_TEST_REDIS", redis.url()).env("ORT_DYLIB_PATH", library);
+    process::run(&mut cargo)
+}
+
+/// Whether the arguments choose packages: beside `--workspace` cargo would run them all.
+fn names_packages(args: &[OsString]) -> bool {
+    args.iter().take_while(|arg| *arg != "--").any(|arg| {
+        let arg = arg.to_string_lossy();
+        arg.starts_with("-p") || arg == "--package" || arg.starts_with("--package=")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_are_named_before_the_dashes() {
+        let check = |args: &str, expected: bool| {
+            let args: Vec<OsString> = args.split_whitespace().map(OsString::from).collect();
+            assert_eq!(names_packages(&args), expected);
+        };
+        check("", false);
+        check("point_in_time -- --nocapture", false);
+        check("-p schema", true);
+        check("-pschema", true);
+        check("--package schema", true);
+        check("--package=schema", true);
+        check("--profile release", false);
+        check("-- -p", false);
+    }
+}
