@@ -1,8 +1,9 @@
 //! The online store: the current row of every key, and the rows whose time has yet to come.
 //!
-//! A store keeps one [`Cell`] per (view version, entity key) and nothing else; the rules are all in [`cell`]. Newest wins,
-//! so every write may be repeated, late or out of order, and two writers need not know of each other. The stores are
-//! [`memory`] (tests and oracles), [`embedded`] (LMDB, the default) and [`redis`] (teams); each passes [`conformance`].
+//! A store keeps one [`Cell`] per (view version, entity key) and nothing else; the rules are all in [`cell`]. Newest
+//! wins, so every write may be repeated, late or out of order, and two writers need not know of each other. The
+//! stores are [`memory`] (tests and oracles), [`embedded`] (LMDB, the default) and [`redis`] (teams); `conformance`
+//! is the suite that each passes.
 
 pub mod cell;
 #[cfg(any(test, feature = "testing"))]
@@ -32,9 +33,9 @@ pub trait OnlineStore: fmt::Debug + Send + Sync + 'static {
     /// The cell of each key in each view: one round trip, however many views. An unknown key is `None`, never an error.
     async fn get_many(&self, views: &[ViewId], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError>;
 
-    /// Merges each cell into what is there, as a writer whose present is `horizon`: newest wins, a replay or a late batch
-    /// moves nothing backwards. A key may come more than once. Callers cut large work into chunks: the embedded store
-    /// commits once per call.
+    /// Merges each cell into what is there, as a writer whose present is `horizon`: newest wins, a replay or a late
+    /// batch moves nothing backwards. A key may come more than once. Callers cut large work into chunks: the embedded
+    /// store commits once per call.
     ///
     /// When it fails, any part may have been written; writing all of it again is safe.
     async fn put_many(
@@ -136,7 +137,11 @@ impl OnlineRows {
 
 impl WriteReport {
     fn count(&mut self, changed: bool) {
-        *(if changed { &mut self.written } else { &mut self.unchanged }) += 1;
+        if changed {
+            self.written += 1;
+        } else {
+            self.unchanged += 1;
+        }
     }
 }
 

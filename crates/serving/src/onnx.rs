@@ -197,9 +197,9 @@ fn reason(text: &str) -> String {
     let said: Vec<&str> =
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Please fix ")).collect();
     let said = said.join(", ");
-    // "/build/core/graph/model.cc:180 why", "model.cc:180 Function why".
+    // "/build/core/graph/model.cc:180 Function() why".
     let location = said.split(' ').next().filter(|word| word.contains(".cc:") || word.contains(".h:"));
-    let said = location.map_or(said.as_str(), |word| said[word.len()..].trim_start());
+    let said = location.map_or(said.as_str(), |word| without_function(said[word.len()..].trim_start()));
     let said = said.trim_end_matches(['.', ' ']);
     let mut letters = said.chars();
     match (letters.next(), letters.next()) {
@@ -209,6 +209,18 @@ fn reason(text: &str) -> String {
         }
         _ => said.to_owned(),
     }
+}
+
+/// Cuts a signature such as `void onnxruntime::Graph::Resolve(const Options &)` off the front.
+fn without_function(said: &str) -> &str {
+    let called = said.find('(').filter(|open| said[..*open].contains("::"));
+    let mut depth = 0_i32;
+    let ends = |(at, letter): (usize, char)| {
+        depth += i32::from(letter == '(') - i32::from(letter == ')');
+        (letter == ')' && depth == 0).then_some(at + 1)
+    };
+    let end = called.and_then(|_| said.char_indices().find_map(ends));
+    end.map(|end| said[end..].trim_start()).filter(|rest| !rest.is_empty()).unwrap_or(said)
 }
 
 #[cfg(test)]
@@ -235,6 +247,10 @@ mod tests {
                 "missing Input: x",
             ),
             ("/build/core/graph/model.cc:180 Unsupported model IR version: 99", "unsupported model IR version: 99"),
+            (
+                "/build/core/graph/graph.cc:9 void onnxruntime::Graph::Init(std::vector<int> (*)()) This is no model",
+                "this is no model",
+            ),
             ("ONNX is not happy", "ONNX is not happy"),
         ] {
             assert_eq!(reason(said), meant);

@@ -16,7 +16,7 @@ pub(crate) fn run(workspace: &Workspace, args: Vec<OsString>) -> Result<(), Fail
     let first = if plumb.is_file() { "" } else { " (about 10 minutes on 2 cores the first time)" };
     eprintln!("building plumb{first}");
     let started = Instant::now();
-    process::run(workspace.cargo("build").args(["--package", "plumb"]))?;
+    process::run(workspace.cargo("build").args(["--workspace", "--bin", "plumb"]))?;
     eprintln!("built in {:.1} s", started.elapsed().as_secs_f64());
 
     // Becoming it, not starting it: signals reach it and its exit status is ours. It runs where the user is, for

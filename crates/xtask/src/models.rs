@@ -11,7 +11,7 @@ use crate::{process, setup, venv};
 pub(crate) fn run(workspace: &Workspace, args: Vec<OsString>) -> Result<(), Failure> {
     let library = setup::ready(workspace)?;
     let python = venv::ready(workspace, "models", Path::new("models/requirements.txt"))?;
-    process::run(workspace.cargo("build").args(["--package", "plumb"]))?;
+    process::run(workspace.cargo("build").args(["--workspace", "--bin", "plumb"]))?;
     let mut train = Command::new(python);
     train.current_dir(workspace.root()).arg("models/train.py");
     train.arg("--plumb").arg(workspace.program(Profile::Dev, "plumb")).args(args);

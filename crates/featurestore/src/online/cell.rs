@@ -1,9 +1,9 @@
 //! What the online store keeps of one key of one view version: the rows that can still be an answer.
 //!
-//! The history of a key is a staircase. A row counts from its `visible_from` on, and at any instant the greatest visible
-//! row under the one ordering wins; a row that neither comes earlier nor ranks higher than another can never win, and
-//! what remains ascends in both. A [`Cell`] is the end of that staircase: the step that is current at the writer's
-//! *horizon* (its present), and the steps whose time has yet to come.
+//! The history of a key is a staircase. A row counts from its `visible_from` on, and at any instant the greatest
+//! visible row under the one ordering wins; a row that neither comes earlier nor ranks higher than another can never
+//! win, and what remains ascends in both. A [`Cell`] is the end of that staircase: the step that is current at the
+//! writer's *horizon* (its present), and the steps whose time has yet to come.
 //!
 //! The invariant: a cell answers an instant as the whole history would, or says [`At::TooOld`]. Merging is union, then
 //! prune; under one horizon a cell is a function of the set of rows that ever went in, so any order, repetition and
@@ -22,7 +22,8 @@ mod tests;
 const FORMAT: u8 = 1;
 /// Format and flags.
 const HEADER_BYTES: usize = 2;
-/// Flag of a cell: its first step was current at some writer's horizon, so what came before it may be gone.
+/// Flag of a cell: its first step was current at some writer's horizon, so what came before it may be gone. Set even if
+/// nothing was dropped: whether a late row was dropped or never came must not show in the bytes.
 const TRUNCATED: u8 = 1;
 /// `visible_from` as ordered bytes.
 const TIME_BYTES: usize = 8;
@@ -52,8 +53,8 @@ pub struct Cell(Vec<u8>);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Step<'a> {
     visible_from: [u8; TIME_BYTES],
-    /// Order, flags and payload: what decides between two rows. The content is part of it so that two rows of equal order
-    /// have one winner wherever they meet.
+    /// Order, flags and payload: what decides between two rows. The content is part of it so that two rows of equal
+    /// order have one winner wherever they meet.
     rank: &'a [u8],
 }
 
@@ -83,8 +84,6 @@ pub enum MalformedCell {
     Flags { at: usize },
     #[error("its rows do not ascend at byte {at}")]
     Order { at: usize },
-    #[error("it is not text")]
-    Text,
 }
 
 impl Cell {
@@ -144,8 +143,8 @@ impl Cell {
 
     /// The rows of both, as a writer whose present is `horizon` keeps them.
     ///
-    /// Associative, commutative and idempotent for one horizon. Horizons of different writers may differ, backwards too:
-    /// a cell never forgets that it was cut, so the result still answers rightly or says [`At::TooOld`].
+    /// Associative, commutative and idempotent for one horizon. Horizons of different writers may differ, backwards
+    /// too: a cell never forgets that it was cut, so the result still answers rightly or says [`At::TooOld`].
     #[must_use]
     pub fn merge(&self, other: &Self, horizon: Timestamp) -> Self {
         // Both are exact from where they were cut, so their union is exact from the later cut.
@@ -153,8 +152,8 @@ impl Cell {
         assemble(self.steps().chain(other.steps()).collect(), cut)
     }
 
-    /// What a store holds after `new` came to `old`; `None` if that changes nothing, as a cell of no rows never does. All
-    /// stores write by this rule.
+    /// What a store holds after `new` came to `old`; `None` if that changes nothing, as a cell of no rows never does.
+    /// All stores write by this rule.
     pub(super) fn after(old: Option<&Self>, new: &Self, horizon: Timestamp) -> Option<Self> {
         match old {
             _ if new.is_empty() => None,

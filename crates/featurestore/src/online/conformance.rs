@@ -311,7 +311,7 @@ fn histories() -> impl Strategy<Value = Vec<Write>> {
         vec(any::<u8>(), 0..3),
         vec(Just(0x80), 300..301),
     ];
-    let row = (time(), proptest::option::of(time()), 0..2u64, time(), prop::bool::weighted(0.2), payload).prop_map(
+    let any_row = (time(), proptest::option::of(time()), 0..2u64, time(), prop::bool::weighted(0.2), payload).prop_map(
         |(event_time, created_time, sequence, visible_from, deleted, payload)| OnlineRow {
             order: RowOrder { event_time, created_time, sequence },
             visible_from,
@@ -319,7 +319,9 @@ fn histories() -> impl Strategy<Value = Vec<Write>> {
             payload: payload.into(),
         },
     );
-    let cell = (0..N_KEYS, vec(row, 0..4));
+    // One and the same row but for when it is visible.
+    let same = (0..8i64).prop_map(|visible_from| OnlineRow { visible_from: at(visible_from), ..row(9, "same") });
+    let cell = (0..N_KEYS, vec(prop_oneof![3 => any_row, 1 => same], 0..4));
     vec((vec(cell, 1..5), -1..9i64), 1..8)
 }
 
@@ -353,7 +355,7 @@ async fn agree(store: &dyn OnlineStore, history: &[Write], version: &mut u32) ->
     let oracle = MemoryStore::default();
     for (n, (rows, now)) in history.iter().enumerate() {
         // Cells made for another present than the write's, too: a batch may wait before it is written.
-        let made = at(if n % 2 == 0 { *now } else { now - 2 });
+        let made = at(now + [0, -2, 2][n % 3]);
         let cells: Vec<_> = rows.iter().map(|(k, rows)| (keys[*k].clone(), Cell::of(rows, made))).collect();
         let report = store.put_many(&view, &cells, at(*now)).await.unwrap();
         let want = oracle.put_many(&view, &cells, at(*now)).await.unwrap();

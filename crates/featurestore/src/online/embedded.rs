@@ -5,7 +5,7 @@
 //!
 //! One table: the key is a digest of the view version, then the entity key; the value is the cell.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -14,11 +14,16 @@ use async_trait::async_trait;
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, WithTls};
 use schema::{BoxError, EntityKey, Fingerprint, Timestamp, ViewId};
+use tokio::task::JoinError;
 
 use super::{Cell, Doing, OnlineError, OnlineRows, OnlineStore, WriteReport};
 
 /// The most that the file can grow to. It reserves addresses, not memory or disk, so it is generous.
-const MAP_BYTES: usize = if cfg!(target_pointer_width = "64") { 64 << 30 } else { 1 << 30 };
+#[cfg(target_pointer_width = "64")]
+const MAP_BYTES: usize = 64 << 30;
+/// The most that the file can grow to where addresses are few.
+#[cfg(not(target_pointer_width = "64"))]
+const MAP_BYTES: usize = 1 << 30;
 /// Threads that read at once, of all processes together; one slot is 64 bytes of the lock file.
 const READERS_MAX: u32 = 2048;
 /// Bytes of the view's digest in a key.
@@ -43,7 +48,7 @@ struct Environment {
 
 /// The folders that this process has open: LMDB must not open one twice in a process, for the lock of a file belongs to
 /// the process, and closing one handle would release the other's.
-static OPEN: Mutex<Option<HashMap<PathBuf, Weak<Environment>>>> = Mutex::new(None);
+static OPEN: Mutex<BTreeMap<PathBuf, Weak<Environment>>> = Mutex::new(BTreeMap::new());
 /// Signalled when a folder leaves [`OPEN`].
 static CLOSED: Condvar = Condvar::new();
 
@@ -67,7 +72,7 @@ impl Environment {
         std::fs::create_dir_all(folder)?;
         let path = folder.canonicalize()?;
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(listed) = open.get_or_insert_default().get(&path) {
+        while let Some(listed) = open.get(&path) {
             match listed.upgrade() {
                 Some(environment) => return Ok(environment),
                 // Its last user is just dropping it.
@@ -84,7 +89,7 @@ impl Environment {
             .unwrap_commit()
             .expect("the unnamed table is there from the start");
         let environment = Arc::new(Self { env, cells, listed: Listed(path.clone()) });
-        open.get_or_insert_default().insert(path, Arc::downgrade(&environment));
+        open.insert(path, Arc::downgrade(&environment));
         Ok(environment)
     }
 
@@ -167,17 +172,19 @@ impl OnlineStore for EmbeddedStore {
         if cells.is_empty() {
             return Ok(WriteReport::default());
         }
+        // Not on the caller's thread: a commit waits for the disk, and for the writers of other processes.
         let (environment, view, cells) = (Arc::clone(&self.environment), view.clone(), cells.to_vec());
-        on_a_file_thread(move || environment.put_many(&view, &cells, horizon)).await
+        let doing = Doing::Writing { view: view.clone(), n_keys: cells.len() };
+        match on_a_file_thread(move || environment.put_many(&view, &cells, horizon)).await {
+            Ok(done) => done,
+            Err(stopped) => Err(doing.failed(&self.environment.address(), stopped)),
+        }
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a commit waits for the disk, and for the writer of another process")]
-async fn on_a_file_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
-    }
+#[expect(clippy::disallowed_methods, reason = "it waits for a file; threads of our own would only idle")]
+async fn on_a_file_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    tokio::task::spawn_blocking(work).await
 }
 
 #[expect(unsafe_code, reason = "LMDB maps a file, which another program could damage")]
@@ -213,7 +220,7 @@ fn put_place(place: &mut Vec<u8>, prefix: &[u8], key: &EntityKey) {
 impl Drop for Listed {
     fn drop(&mut self) {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        open.get_or_insert_default().remove(&self.0);
+        open.remove(&self.0);
         CLOSED.notify_all();
     }
 }

@@ -1,8 +1,8 @@
 //! The online store on a Redis server, for teams.
 //!
-//! One hash per entity, one field per view version: a request's views come in one `HMGET`, a batch in one pipeline. Writes
-//! go through `merge.lua`, which merges on the server, so that writers on many machines need no lock. Redis is never the
-//! record: losing it loses nothing that materialize does not bring back.
+//! One hash per entity, one field per view version: a request's views come in one `HMGET`, a batch in one pipeline.
+//! Writes go through `merge.lua`, which merges on the server, so that writers on many machines need no lock. Redis is
+//! never the record: losing it loses nothing that materialize does not bring back.
 
 mod link;
 #[cfg(test)]
@@ -12,7 +12,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Client, IntoConnectionInfo, Pipeline, RedisError, Script, ServerErrorKind, Value};
+use redis::{Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, Script, ServerErrorKind, Value};
 use schema::{EntityKey, Timestamp, ViewId};
 
 use super::{Cell, Doing, OnlineError, OnlineRows, OnlineStore, WriteReport};
@@ -34,8 +34,9 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Connects to `url`, such as `redis://user:password@host:6379/0`. Each round trip has `timeout`: a server that is gone
-    /// fails calls at once, one that hangs fails them after it, and calls succeed again when the server is back.
+    /// Connects to `url`, such as `redis://user:password@host:6379/0`. Each round trip has `timeout`: a server that
+    /// is gone fails calls at once, one that hangs fails them after it, and calls succeed again when the server is
+    /// back.
     ///
     /// # Errors
     /// [`OnlineError::Address`], [`OnlineError::Open`], or [`OnlineError::Timeout`].
@@ -99,15 +100,18 @@ impl RedisStore {
         let field = view.to_string();
         let mut scripts = Pipeline::with_capacity(cells.len().div_ceil(CELLS_PER_SCRIPT));
         for cells in cells.chunks(CELLS_PER_SCRIPT) {
-            scripts.cmd("EVALSHA").arg(self.merge.get_hash()).arg(cells.len());
+            let n_bytes = cells.iter().map(|(key, cell)| key.as_bytes().len() + cell.as_bytes().len() + 64);
+            let mut script = Cmd::with_capacity(5 + 2 * cells.len(), n_bytes.sum());
+            script.arg("EVALSHA").arg(self.merge.get_hash()).arg(cells.len());
             for (key, _) in cells {
-                scripts.arg(self.place(key));
+                script.arg(self.place(key));
             }
-            scripts.arg(&field).arg(&horizon.to_ordered_bytes());
+            script.arg(&field).arg(&horizon.to_ordered_bytes());
             for (_, cell) in cells {
                 // Where there is none yet, the script keeps the cell as it comes.
-                scripts.arg(cell.settled(horizon).as_bytes());
+                script.arg(cell.settled(horizon).as_bytes());
             }
+            scripts.add_command(script);
         }
         scripts
     }
@@ -141,9 +145,12 @@ impl OnlineStore for RedisStore {
         }
         let failed = |failed| self.failed(Doing::Reading { views: views.to_vec(), n_keys: keys.len() }, failed);
         let fields: Vec<String> = views.iter().map(ToString::to_string).collect();
+        let n_bytes = self.prefix.len() + fields.iter().map(String::len).sum::<usize>() + 8;
         let mut lookups = Pipeline::with_capacity(keys.len());
         for key in keys {
-            lookups.cmd("HMGET").arg(self.place(key)).arg(&fields);
+            let mut lookup = Cmd::with_capacity(2 + fields.len(), n_bytes + key.as_bytes().len());
+            lookup.arg("HMGET").arg(self.place(key)).arg(&fields);
+            lookups.add_command(lookup);
         }
         let replies = self.link.ask(&lookups).await.map_err(failed)?;
         let mut cells = Vec::with_capacity(keys.len() * views.len());

@@ -5,7 +5,7 @@
 
 use schema::{EntityKey, RowOrder, Timestamp, ViewId};
 
-use super::{At, Cell, MalformedCell, OnlineError, OnlineRow, OnlineStore};
+use super::{At, Cell, OnlineError, OnlineRow, OnlineStore};
 
 /// Keys of entities start with their format byte, which is never zero.
 const KEY: &[u8] = b"\0watermark";
@@ -13,13 +13,13 @@ const KEY: &[u8] = b"\0watermark";
 /// The newest watermark of a view version: the writer's present when it was set, and its text.
 ///
 /// # Errors
-/// What [`OnlineStore::get_many`] fails with, or [`OnlineError::Corrupt`].
+/// What the store fails with.
 pub async fn get_watermark(store: &dyn OnlineStore, view: &ViewId) -> Result<Option<(Timestamp, String)>, OnlineError> {
     Ok(newest(store, view).await?.map(|(order, text)| (order.event_time, text)))
 }
 
-/// Sets the watermark of a view version. Call it when all it vouches for is durable. The one with the greatest `at` stays;
-/// of several at one instant (a fixed clock), the last.
+/// Sets the watermark of a view version. Call it when all it vouches for is durable. The one with the greatest `at`
+/// stays; of several at one instant (a fixed clock), the last.
 ///
 /// # Errors
 /// What the store fails with.
@@ -31,7 +31,8 @@ pub async fn put_watermark(
 ) -> Result<(), OnlineError> {
     let sequence = match newest(store, view).await? {
         Some((order, found)) if order.event_time == at && found == text => return Ok(()),
-        // Two writers at one instant may take the same number; then the greater text stays. Both vouch for what is there.
+        // Two writers at one instant may take the same number; then the greater text stays. Both vouch for what is
+        // there.
         Some((order, _)) if order.event_time == at => order.sequence + 1,
         _ => 0,
     };
@@ -45,9 +46,5 @@ async fn newest(store: &dyn OnlineStore, view: &ViewId) -> Result<Option<(RowOrd
     let key = EntityKey::from_bytes(KEY);
     let found = store.get_many(std::slice::from_ref(view), std::slice::from_ref(&key)).await?;
     let Some(At::Row(step)) = found.get(0, 0).map(|cell| cell.at(Timestamp::MAX)) else { return Ok(None) };
-    let Ok(text) = std::str::from_utf8(step.payload()) else {
-        let address = format!("{store:?}");
-        return Err(OnlineError::Corrupt { view: view.clone(), key, address, source: MalformedCell::Text });
-    };
-    Ok(Some((step.order(), text.to_owned())))
+    Ok(Some((step.order(), String::from_utf8_lossy(step.payload()).into_owned())))
 }

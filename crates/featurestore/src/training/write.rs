@@ -1,7 +1,9 @@
 //! A training set as a Parquet file that says what it was made of.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
@@ -24,6 +26,10 @@ pub fn parquet(set: &TrainingSet, path: &Path) -> Result<(), OfflineError> {
         ("plumb.filled", report.filled.to_string()),
         ("plumb.report", serde_json::to_string(report).map_err(|why| fail(why.into()))?),
     ];
+    // Readers of Arrow look into the schema's metadata, others into the file's.
+    let owned = about.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    let schema = Arc::new(set.rows.schema().as_ref().clone().with_metadata(owned));
+    let rows = set.rows.clone().with_schema(SchemaRef::clone(&schema)).map_err(|why| fail(why.into()))?;
     let about = about.into_iter().map(|(key, value)| KeyValue::new(key.to_owned(), value)).collect();
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
@@ -34,9 +40,9 @@ pub fn parquet(set: &TrainingSet, path: &Path) -> Result<(), OfflineError> {
         _ => Path::new("."),
     };
     let mut out = tempfile::NamedTempFile::new_in(folder).map_err(|why| fail(why.into()))?;
-    let mut writer = ArrowWriter::try_new(out.as_file_mut(), set.rows.schema(), Some(properties))
+    let mut writer = ArrowWriter::try_new(out.as_file_mut(), schema, Some(properties))
         .map_err(|why| fail(why.into()))?;
-    writer.write(&set.rows).map_err(|why| fail(why.into()))?;
+    writer.write(&rows).map_err(|why| fail(why.into()))?;
     writer.close().map_err(|why| fail(why.into()))?;
     out.as_file().sync_all().map_err(|why| fail(why.into()))?;
     out.persist(path).map_err(|why| fail(why.error.into()))?;

@@ -8,6 +8,7 @@ use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::{concat, take};
 use schema::{Dtype, ServiceColumn, Timestamp, Value};
 
+use super::ProbeRow;
 use crate::onnx::OnnxError;
 
 /// Most rows of a set.
@@ -93,16 +94,19 @@ impl ProbeSet {
         self.hostile.clone()
     }
 
-    /// A generated row in words; nothing for a sampled one.
-    pub(super) fn values(&self, row: usize) -> Vec<(String, String)> {
-        if row < self.sampled {
-            return Vec::new();
-        }
+    /// A row in words; only the number of a sampled one.
+    pub(super) fn row(&self, number: usize) -> ProbeRow {
+        const LETTERS: usize = 40;
         let shown = |column: &ArrayRef| {
-            let text = Value::at(column, row).to_string();
-            if text.chars().count() > 40 { text.chars().take(40).chain("…".chars()).collect() } else { text }
+            let text = Value::at(column, number).to_string();
+            match text.char_indices().nth(LETTERS) {
+                Some((end, _)) => format!("{}…", &text[..end]),
+                None => text,
+            }
         };
-        self.names.iter().cloned().zip(self.columns.iter().map(shown)).collect()
+        let generated = number >= self.sampled;
+        let cells = self.names.iter().cloned().zip(self.columns.iter().map(shown));
+        ProbeRow { number, values: cells.filter(|_| generated).collect() }
     }
 }
 
@@ -239,8 +243,8 @@ mod tests {
         let probe = ProbeSet::new(&float_columns(&["a"]), &[sampled]).unwrap();
         assert_eq!(probe.rows(), ROWS_MAX);
         assert_eq!(Value::at(&probe.columns()[0], 31), Value::Float(968.0));
-        assert!(probe.values(31).is_empty());
-        assert_eq!(probe.values(32).len(), 1);
+        assert!(probe.row(31).values.is_empty());
+        assert_eq!(probe.row(32).values.len(), 1);
         let few: ArrayRef = Arc::new(Float32Array::from(vec![1.0, 2.0]));
         assert_eq!(ProbeSet::new(&float_columns(&["a"]), &[few]).unwrap().sampled, 2);
     }

@@ -31,7 +31,7 @@ fn batch_mean_model_is_caught() {
     let model = toy::file("batch_mean");
     let found = check_floats(&model);
     let Verdict::Unsafe(example) = &found.verdict else { panic!("{found}") };
-    assert_eq!((example.output.as_str(), example.mates.len(), example.values.len()), ("score", 1, 3));
+    assert_eq!((example.output.as_str(), example.mates.len(), example.row.values.len()), ("score", 1, 3));
     assert_ne!(example.alone, example.together);
     assert!(
         found.to_string().starts_with("batching is off: an answer depends on the rows beside it\n  row "),
@@ -64,6 +64,38 @@ fn a_model_that_adds_the_rows_place_is_caught() {
         .output("y", FLOAT, &[-1, 3])
         .model();
     assert!(matches!(check_floats(&model).verdict, Verdict::Unsafe(_)));
+}
+
+/// `x + weight * reduce(x)`, the reduction over the batch.
+fn company(operator: &str, weight: f32) -> Vec<u8> {
+    Graph::new()
+        .input("x", FLOAT, &[-1, 3])
+        .int64s("axis", &[1], &[0])
+        .floats("weight", &[], &[weight])
+        .node(Node::new(operator, &["x", "axis"], &["all"]).int("keepdims", 1))
+        .node(Node::new("Mul", &["all", "weight"], &["little"]))
+        .node(Node::new("Add", &["x", "little"], &["y"]))
+        .output("y", FLOAT, &[-1, 3])
+        .model()
+}
+
+#[test]
+fn a_model_that_only_hostile_company_disturbs_is_caught() {
+    // Zero times the batch's greatest value is zero until that is infinite, or missing.
+    let found = check_floats(&company("ReduceMax", 0.0));
+    let Verdict::Unsafe(example) = &found.verdict else { panic!("{found}") };
+    let odd = |value: &String| ["inf", "-inf", "NaN", "null"].contains(&value.as_str());
+    assert!(matches!(example.mates.as_slice(), [mate] if mate.values.values().any(odd)), "{found}");
+}
+
+#[test]
+fn a_model_that_company_moves_by_a_hair_is_within_the_tolerance() {
+    let columns = ["a", "b", "c"].map(|name| toy::filled(name, Dtype::Int8, Some(schema::Value::Int(0))));
+    let found = check(&company("ReduceMean", 1e-9), &columns);
+    let Verdict::WithinTolerance { max_difference } = found.verdict else { panic!("{found}") };
+    assert!(max_difference > 0.0 && max_difference <= TOLERANCE, "{found}");
+    assert!(found.batching() && !found.batch_exact());
+    assert!(!check(&company("ReduceMean", 1e-3), &columns).batching());
 }
 
 #[test]

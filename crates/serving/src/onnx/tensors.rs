@@ -226,6 +226,12 @@ impl<'a> From<&'a [usize]> for Rows<'a> {
     }
 }
 
+impl<'a, const N: usize> From<&'a [usize; N]> for Rows<'a> {
+    fn from(rows: &'a [usize; N]) -> Self {
+        Self::Take(rows)
+    }
+}
+
 impl<'a> From<&'a Vec<usize>> for Rows<'a> {
     fn from(rows: &'a Vec<usize>) -> Self {
         Self::Take(rows)

@@ -1,8 +1,8 @@
 //! One multiplexed connection, made again when it breaks, and every call under a deadline.
 //!
-//! The client's own manager keeps a connection that times out, so a server that vanished without closing (a failover, a
-//! lost route) would be asked in vain until TCP gives up. Here a connection that failed or kept silent is let go, and the
-//! next call makes a new one; calls that share it are not disturbed.
+//! The client's own manager keeps a connection that times out, so a server that vanished without closing (a failover,
+//! a lost route) would be asked in vain until TCP gives up. Here a connection that failed or kept silent is let go,
+//! and the next call makes a new one; calls that share it are not disturbed.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -56,8 +56,8 @@ impl Link {
 
     /// One round trip: the reply to each command, errors of single commands among them.
     ///
-    /// A connection that turns out to be broken is replaced and the commands sent again, once: idle connections are cut by
-    /// servers and routers, and all that is asked here may be done twice.
+    /// A connection that turns out to be broken is replaced and the commands sent again, once: idle connections are
+    /// cut by servers and routers, and all that is asked here may be done twice.
     pub(super) async fn ask(&self, commands: &Pipeline) -> Result<Vec<Value>, Failed> {
         let mut number = 0;
         let attempts = async {

@@ -42,7 +42,7 @@ fn texts_go_in_and_come_out() {
     let columns = [toy::column("word", Dtype::String)];
     let plan = InputPlan::fit(&crate::onnx::inspect(&toy::runtime(), &model).unwrap().signature, &columns).unwrap();
     let words: ArrayRef = Arc::new(StringArray::from(vec!["a", "", "ß", "😀"]));
-    let outputs = session(&model).run(&plan, &[words], &vec![3, 1, 2]).unwrap();
+    let outputs = session(&model).run(&plan, &[words], &[3, 1, 2]).unwrap();
     let OutputData::Text(texts) = &outputs.columns[0].data else { panic!("{outputs:?}") };
     assert_eq!(texts, &["😀", "", "ß"]);
 }

@@ -62,7 +62,7 @@ struct Cells<'a, T> {
 
 impl<T> Cells<'_, T> {
     fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.cells.iter_mut().skip(self.at).step_by(self.step)
+        self.cells.get_mut(self.at..).unwrap_or_default().iter_mut().step_by(self.step)
     }
 
     /// Writes what `value` gives for each row.

@@ -1,0 +1,168 @@
+//! A user's mistakes: every one is named with its place, both sides and what to do; nothing changes, nothing is lost.
+
+use serde_json::json;
+
+use crate::harness::Plumb;
+
+#[test]
+fn all_mistakes_of_a_folder_come_at_once() {
+    let plumb = Plumb::demo();
+    plumb.edit("features/user_features.yaml", "entity: user\n", "entity: usr\n");
+    plumb.edit("features/user_features.yaml", "type: float64, description: Mean", "type: float65, description: Mean");
+    plumb.edit("features/services.yaml", "user_features:total_cds", "user_features:total_cd");
+    plumb.edit("features/services.yaml", "description: Adds", "descriptoin: Adds");
+    let answer = plumb.run("plan");
+    answer.fails(2, &[
+        "4 mistakes",
+        "user_features.yaml:14:",
+        "did you mean `user`?",
+        "`float65` is not a type",
+        "did you mean `float64`?",
+        "has no field `descriptoin`",
+        "did you mean `description`?",
+    ]);
+    let json = plumb.run("plan --output json");
+    assert_eq!(json.code, 2);
+    assert_eq!(json.json()["error"]["mistakes"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn a_definition_is_checked_against_the_data() {
+    let plumb = Plumb::demo();
+    plumb.edit("features/user_features.yaml", "event_time: ordered_at", "event_time: orderd_at");
+    plumb.run("plan").fails(2, &["has no column `orderd_at`", "did you mean `ordered_at`?"]);
+
+    let plumb = Plumb::demo();
+    plumb.edit("features/user_features.sql", "count(*) OVER w                      AS total_orders", "count(*) OVER w AS orders");
+    plumb.run("plan").fails(2, &["it yields no column `total_orders` (a feature)"]);
+
+    let plumb = Plumb::demo();
+    plumb.edit("features/user_features.sql", "SELECT", "SELEC");
+    plumb.run("plan").fails(2, &["user_features.sql:3:", "the query of feature view `user_features`"]);
+
+    let plumb = Plumb::demo();
+    plumb.edit("features/user_features.sql", "sum(cds) OVER w", "sum(cd) OVER w");
+    plumb.run("plan").fails(2, &["cd", "it reads table `orders` with columns `user_id`"]);
+
+    let plumb = Plumb::demo();
+    plumb.edit("features/user_features.yaml", "{name: total_cds, type: int64", "{name: total_cds, type: int32");
+    plumb.run("plan").fails(2, &["yields `total_cds` (a feature) as int64, declared int32"]);
+
+    let plumb = Plumb::demo();
+    plumb.edit("features/user_features.yaml", "event_time: event_time\n", "");
+    plumb.run("plan").fails(2, &["has no event time", "event_time: <column>"]);
+
+    let plumb = Plumb::demo();
+    plumb.edit("features/user_features.yaml", "date_part('epoch', request_time)", "date_part('epoch', now())");
+    plumb.run("plan").fails(2, &["`now`, which gives another answer each time", "use `request_time`"]);
+
+    let plumb = Plumb::demo();
+    plumb.write("data/orders.parquet", "this is no Parquet");
+    plumb.run("plan").fails(2, &["reading `data/orders.parquet`"]);
+
+    let plumb = Plumb::demo();
+    std::fs::remove_file(plumb.path().join("data/orders.parquet")).unwrap();
+    plumb.run("plan").fails(2, &["there is no file `data/orders.parquet`"]);
+}
+
+#[test]
+fn a_migration_must_arrive() {
+    let plumb = Plumb::demo();
+    plumb.edit("features/services.yaml", "- {add: total_cds, default: 0, when_missing: null}", "- {drop: total_orders}");
+    plumb.run("plan").fails(2, &["the migration from `repeat_purchase_v1` ends at", "but the service is"]);
+}
+
+#[test]
+fn no_project_no_terminal_no_such_name() {
+    let plumb = Plumb::empty();
+    plumb.run("plan").fails(7, &["there is no project in", "plumb init"]);
+    let plumb = Plumb::demo();
+    plumb.run("apply").fails(2, &["no terminal to ask on", "plumb apply --yes"]);
+    plumb.run("materialize").fails(2, &["no feature view is applied", "plumb apply"]);
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize user_feature").fails(7, &["did you mean `user_features`?"]);
+    plumb.run("features get user_features:total_order --entity user_id=1").fails(7, &["did you mean `total_orders`?"]);
+    plumb.run("features get user_features:total_orders --entity user=1").fails(2, &["no join key", "did you mean `user_id`?"]);
+    plumb.run("features get user_features:total_orders --entity user_id=x").fails(2, &["the text \"x\", but the join key is int64"]);
+    plumb.run("model promote nobody 1").fails(7, &["there is no model `nobody`"]);
+    plumb.run("frobnicate").fails(2, &["frobnicate"]);
+}
+
+#[test]
+fn a_spine_that_does_not_fit_is_refused_before_any_work() {
+    let plumb = Plumb::demo();
+    plumb.run("apply --yes").ok();
+    plumb.write("text_keys.csv", "user_id,event_time\nabc,1997-05-01T00:00:00Z\n");
+    plumb.write("no_time.csv", "user_id,when\n1,1997-05-01T00:00:00Z\n");
+    plumb.write("taken.csv", "user_id,event_time,total_orders\n1,1997-05-01T00:00:00Z,3\n");
+    let build = |spine: &str| {
+        let out = plumb.path().join("out.parquet");
+        let spine = plumb.path().join(spine);
+        plumb.run(&format!("training-set build --service repeat_purchase_v1 --spine {} --out {}", spine.display(), out.display()))
+    };
+    build("text_keys.csv").fails(2, &["column `user_id` is string, but the join key of entity `user` is int64"]);
+    build("no_time.csv").fails(2, &["has no column `event_time` and `event_timestamp`", "--event-time"]);
+    build("taken.csv").fails(2, &["column `total_orders` has the name of a feature"]);
+    build("absent.csv").fails(7, &["there is no file"]);
+    assert!(!plumb.path().join("out.parquet").exists());
+}
+
+#[test]
+fn a_model_that_does_not_fit_is_refused() {
+    let plumb = Plumb::demo();
+    plumb.run("apply --yes").ok();
+    let register = |file: &str| {
+        let file = plumb.model(file);
+        plumb.run(&format!("model register m {} --service repeat_purchase_v1", file.display()))
+    };
+    register("test/corrupt.onnx").fails(2, &["corrupt.onnx"]);
+    register("test/wrong_width.onnx").fails(2, &["does not fit feature service `repeat_purchase_v1`", "FP32[N, 7]", "3 features"]);
+    register("test/string_input.onnx").fails(2, &["does not fit"]);
+    register("test/nothing.onnx").fails(2, &["nothing.onnx"]);
+    assert_eq!(plumb.json("model list")["versions"], json!([]));
+}
+
+#[test]
+fn http_says_what_is_wrong_and_never_5xx() {
+    let plumb = Plumb::demo_online();
+    plumb.run(&format!("model register m {} --service repeat_purchase_v1", plumb.model("test/linear.onnx").display())).ok();
+    plumb.run("model promote m 1").ok();
+    let server = plumb.serve();
+    let predict = "/v1/models/m/predict";
+    for (path, body, status, code) in [
+        (predict, "{", 422, "not_json"),
+        (predict, "[]", 422, "wrong_json"),
+        (predict, "{}", 422, "wrong_json"),
+        (predict, r#"{"entities": {}}"#, 422, "missing_join_key"),
+        (predict, r#"{"entities": {"user_id": []}}"#, 422, "empty_entities"),
+        (predict, r#"{"entities": {"user_id": 1}}"#, 422, "wrong_json"),
+        (predict, r#"{"entities": {"user_id": ["1"]}}"#, 422, "wrong_key_type"),
+        (predict, r#"{"entities": {"user_id": [1.5]}}"#, 422, "wrong_key_type"),
+        (predict, r#"{"entities": {"user_id": [9223372036854775808]}}"#, 422, "wrong_key_type"),
+        (predict, r#"{"entities": {"uid": [1]}}"#, 422, "unknown_join_key"),
+        (predict, r#"{"entities": {"user_id": [1]}, "as_of": "noon"}"#, 422, "wrong_time"),
+        (predict, r#"{"entities": {"user_id": [1]}, "as_of": "1990-01-01T00:00:00Z"}"#, 422, "invalid_input"),
+        (predict, r#"{"entities": {"user_id": [1]}, "context": {"x": 1}}"#, 422, "unknown_context"),
+        (predict, r#"{"entities": {"user_id": [1]}, "contxt": {}}"#, 422, "wrong_json"),
+        ("/v1/models/nobody/predict", r#"{"entities": {"user_id": [1]}}"#, 404, "unknown_model"),
+        ("/v1/features", r#"{"entities": {"user_id": [1]}}"#, 422, "no_features"),
+        ("/v1/features", r#"{"service": "nope", "entities": {"user_id": [1]}}"#, 404, "unknown_service"),
+        ("/v1/features", r#"{"features": ["nope:x"], "entities": {"user_id": [1]}}"#, 404, "unknown_view"),
+        ("/v1/features", r#"{"features": ["user_features:x"], "entities": {"user_id": [1]}}"#, 404, "unknown_feature"),
+        ("/v1/features", r#"{"features": ["x"], "entities": {"user_id": [1]}}"#, 422, "wrong_reference"),
+        ("/nowhere", "{}", 404, "not_found"),
+        ("/v1/models", "{}", 405, "method_not_allowed"),
+    ] {
+        let (got, answer) = server.post(path, body);
+        assert_eq!((got, answer["error"]["code"].as_str()), (status, Some(code)), "{path} {body}: {answer}");
+        assert!(answer["error"]["message"].as_str().is_some_and(|message| !message.is_empty()));
+    }
+    // A null key is no mistake: nothing is known of nobody.
+    let (status, answer) = server.post(predict, r#"{"entities": {"user_id": [null, 1]}}"#);
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["features"]["total_orders"]["statuses"][0], "NOT_FOUND");
+    let (status, metrics) = server.get("/metrics");
+    assert_eq!(status, 200);
+    assert!(metrics.contains("plumb_http_requests_total"), "{metrics}");
+    server.stop();
+}

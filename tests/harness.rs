@@ -1,0 +1,209 @@
+//! A project in a temporary folder, the `plumb` binary on it, and a server that ends with the test.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::{Value as Json, json};
+use tempfile::TempDir;
+
+/// The top of the source tree.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+pub struct Plumb {
+    folder: TempDir,
+}
+
+/// What a command answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Json {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|why| panic!("{why} in {self:?}"))
+    }
+
+    /// Asserts the exit code and that the error says all of `words`.
+    #[track_caller]
+    pub fn fails(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, code, "{self:?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "`{word}` is not in: {}", self.stderr);
+        }
+    }
+}
+
+impl From<Output> for Answer {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Plumb {
+    /// An empty folder.
+    pub fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// The demo's definitions and data, nothing applied.
+    pub fn demo() -> Self {
+        let plumb = Self::empty();
+        copy(&root().join("examples/repeat_purchase"), plumb.path());
+        plumb
+    }
+
+    /// The demo, applied and materialized.
+    pub fn demo_online() -> Self {
+        let plumb = Self::demo();
+        plumb.run("apply --yes").ok();
+        plumb.run("materialize").ok();
+        plumb
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn write(&self, file: &str, text: &str) {
+        let path = self.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    pub fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.path().join(file)).unwrap()
+    }
+
+    /// Replaces a text that must be there.
+    #[track_caller]
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
+        let text = self.read(file);
+        assert!(text.contains(from), "`{from}` is not in {file}");
+        self.write(file, &text.replacen(from, to, 1));
+    }
+
+    pub fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plumb"));
+        command.args(words(line)).args(["--project", self.path().to_str().unwrap()]).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `plumb <line> --project <folder>`.
+    pub fn run(&self, line: &str) -> Answer {
+        self.command(line).output().unwrap().into()
+    }
+
+    /// As [`Self::run`] with `--output json`; the answer as JSON.
+    #[track_caller]
+    pub fn json(&self, line: &str) -> Json {
+        self.run(&format!("{line} --output json")).ok().json()
+    }
+
+    pub fn model(&self, name: &str) -> PathBuf {
+        root().join("models").join(name)
+    }
+
+    pub fn serve(&self) -> Server {
+        Server::start(self.command("serve --http 127.0.0.1:0"))
+    }
+}
+
+/// Splits at spaces; a part in single quotes stays whole.
+fn words(line: &str) -> Vec<String> {
+    let parts = line.split('\'').enumerate();
+    let of = |(i, part): (usize, &str)| -> Vec<String> {
+        if i % 2 == 1 { vec![part.to_owned()] } else { part.split_whitespace().map(str::to_owned).collect() }
+    };
+    parts.flat_map(of).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+pub struct Server {
+    child: Child,
+    pub url: String,
+}
+
+impl Server {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let start = line.find("http://").unwrap_or_else(|| panic!("the server said: {line}"));
+        let url = line[start..].split_whitespace().next().unwrap().to_owned();
+        Self { child, url }
+    }
+
+    /// Starts the server of a printed command line `plumb serve ... &`, on a free port.
+    pub fn in_folder(folder: &Path, line: &str) -> Self {
+        let line = line.trim_end_matches('&').trim().trim_start_matches("plumb ");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plumb"));
+        command.args(words(line)).args(["--http", "127.0.0.1:0"]).current_dir(folder).stdin(Stdio::null());
+        Self::start(command)
+    }
+
+    /// Status and body of a POST.
+    pub fn post(&self, path: &str, body: &str) -> (u16, Json) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut response = agent.post(format!("{}{path}", self.url)).send(body).unwrap();
+        let status = response.status().as_u16();
+        (status, response.body_mut().read_json().unwrap())
+    }
+
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut response = agent.get(format!("{}{path}", self.url)).call().unwrap();
+        (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
+    }
+
+    pub fn predict(&self, model: &str, users: &[i64]) -> (u16, Json) {
+        let body = json!({ "entities": { "user_id": users } });
+        self.post(&format!("/v1/models/{model}/predict"), &body.to_string())
+    }
+
+    /// Ends the server as a supervisor would, so that it writes its log.
+    pub fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already ended after `stop`; else the test failed, and the server must not outlive it.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,60 @@
+//! `plumb skew` replays what was served: silent while training and serving agree, and exact about the rows where not.
+
+use crate::harness::Plumb;
+
+#[test]
+fn a_store_that_was_tampered_with_is_found_out() {
+    let plumb = Plumb::demo_online();
+    let file = plumb.model("repeat_purchase_v1.onnx");
+    plumb.run(&format!("model register repeat_purchase {}", file.display())).ok();
+    plumb.run("model promote repeat_purchase 1").ok();
+    assert!(plumb.run("skew").ok().stdout.contains("no predictions are logged yet"));
+
+    let server = plumb.serve();
+    let (status, _) = server.predict("repeat_purchase", &[4, 18, 21, 99_999_999]);
+    assert_eq!(status, 200);
+    server.stop();
+    let report = plumb.run("skew").ok();
+    assert!(report.stdout.contains("in plumb: 4 predictions"), "{report:?}");
+
+    // Somebody writes another row into the online store: newer than any order, and known to nobody else.
+    tamper(&plumb);
+    let server = plumb.serve();
+    server.predict("repeat_purchase", &[4, 18]);
+    server.stop();
+    let report = plumb.run("skew");
+    assert_eq!(report.code, 1, "{report:?}");
+    assert!(report.stdout.contains("out of plumb: of 6 predictions"), "{report:?}");
+    let json = plumb.run("skew --output json").json();
+    let features = json["services"][0]["features"].as_array().unwrap();
+    let orders = features.iter().find(|f| f["feature"] == "total_orders").unwrap();
+    assert_eq!((&orders["compared"], &orders["equal"], &orders["mismatched"]), (&6.into(), &5.into(), &1.into()));
+    assert_eq!(orders["examples"][0]["online"], "1000 PRESENT");
+}
+
+/// Gives user 4 a thousand orders.
+fn tamper(plumb: &Plumb) {
+    use arrow::array::{ArrayRef, Float64Array, Int64Array, TimestampNanosecondArray};
+    use featurestore::OnlineStore;
+    use featurestore::codec::RowCodec;
+    use featurestore::online::{Cell, EmbeddedStore, OnlineRow};
+    use schema::{Dtype, EntityKey, RowOrder, Timestamp, ViewId};
+    use std::sync::Arc;
+
+    let store = EmbeddedStore::open(&plumb.path().join(".plumb/online")).unwrap();
+    let at = Timestamp::parse("1998-06-30T12:00:00Z").unwrap();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(vec![1_000])),
+        Arc::new(Float64Array::from(vec![1.0])),
+        Arc::new(TimestampNanosecondArray::from(vec![at.as_nanos()]).with_timezone("UTC")),
+        Arc::new(Int64Array::from(vec![1])),
+    ];
+    let codec = RowCodec::new([Dtype::Int64, Dtype::Float64, Dtype::Timestamp, Dtype::Int64]);
+    let order = RowOrder { event_time: at, created_time: None, sequence: 0 };
+    let row = OnlineRow { order, visible_from: at, deleted: false, payload: codec.encode(&columns, 0).into() };
+    let user: ArrayRef = Arc::new(Int64Array::from(vec![4]));
+    let key = EntityKey::from_columns(&[user], 1).remove(0).unwrap();
+    let view = ViewId { name: "user_features".parse().unwrap(), version: 1 };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(store.put_many(&view, &[(key, Cell::of(&[row], at))], at)).unwrap();
+}
