@@ -12,15 +12,18 @@ fn all_mistakes_of_a_folder_come_at_once() {
     plumb.edit("features/services.yaml", "user_features:total_cds", "user_features:total_cd");
     plumb.edit("features/services.yaml", "description: Adds", "descriptoin: Adds");
     let answer = plumb.run("plan");
-    answer.fails(2, &[
-        "4 mistakes",
-        "user_features.yaml:14:",
-        "did you mean `user`?",
-        "`float65` is not a type",
-        "did you mean `float64`?",
-        "has no field `descriptoin`",
-        "did you mean `description`?",
-    ]);
+    answer.fails(
+        2,
+        &[
+            "4 mistakes",
+            "user_features.yaml:14:",
+            "did you mean `user`?",
+            "`float65` is not a type",
+            "did you mean `float64`?",
+            "has no field `descriptoin`",
+            "did you mean `description`?",
+        ],
+    );
     let json = plumb.run("plan --output json");
     assert_eq!(json.code, 2);
     assert_eq!(json.json()["error"]["mistakes"].as_array().unwrap().len(), 4);
@@ -33,7 +36,11 @@ fn a_definition_is_checked_against_the_data() {
     plumb.run("plan").fails(2, &["has no column `orderd_at`", "did you mean `ordered_at`?"]);
 
     let plumb = Plumb::demo();
-    plumb.edit("features/user_features.sql", "count(*) OVER w                      AS total_orders", "count(*) OVER w AS orders");
+    plumb.edit(
+        "features/user_features.sql",
+        "count(*) OVER w                      AS total_orders",
+        "count(*) OVER w AS orders",
+    );
     plumb.run("plan").fails(2, &["it yields no column `total_orders` (a feature)"]);
 
     let plumb = Plumb::demo();
@@ -68,7 +75,11 @@ fn a_definition_is_checked_against_the_data() {
 #[test]
 fn a_migration_must_arrive() {
     let plumb = Plumb::demo();
-    plumb.edit("features/services.yaml", "- {add: total_cds, default: 0, when_missing: null}", "- {drop: total_orders}");
+    plumb.edit(
+        "features/services.yaml",
+        "- {add: total_cds, default: 0, when_missing: null}",
+        "- {drop: total_orders}",
+    );
     plumb.run("plan").fails(2, &["the migration from `repeat_purchase_v1` ends at", "but the service is"]);
 }
 
@@ -82,8 +93,12 @@ fn no_project_no_terminal_no_such_name() {
     plumb.run("apply --yes").ok();
     plumb.run("materialize user_feature").fails(7, &["did you mean `user_features`?"]);
     plumb.run("features get user_features:total_order --entity user_id=1").fails(7, &["did you mean `total_orders`?"]);
-    plumb.run("features get user_features:total_orders --entity user=1").fails(2, &["no join key", "did you mean `user_id`?"]);
-    plumb.run("features get user_features:total_orders --entity user_id=x").fails(2, &["the text \"x\", but the join key is int64"]);
+    plumb
+        .run("features get user_features:total_orders --entity user=1")
+        .fails(2, &["no join key", "did you mean `user_id`?"]);
+    plumb
+        .run("features get user_features:total_orders --entity user_id=x")
+        .fails(2, &["the text \"x\", but the join key is int64"]);
     plumb.run("model promote nobody 1").fails(7, &["there is no model `nobody`"]);
     plumb.run("frobnicate").fails(2, &["frobnicate"]);
 }
@@ -98,7 +113,11 @@ fn a_spine_that_does_not_fit_is_refused_before_any_work() {
     let build = |spine: &str| {
         let out = plumb.path().join("out.parquet");
         let spine = plumb.path().join(spine);
-        plumb.run(&format!("training-set build --service repeat_purchase_v1 --spine {} --out {}", spine.display(), out.display()))
+        plumb.run(&format!(
+            "training-set build --service repeat_purchase_v1 --spine {} --out {}",
+            spine.display(),
+            out.display()
+        ))
     };
     build("text_keys.csv").fails(2, &["column `user_id` is string, but the join key of entity `user` is int64"]);
     build("no_time.csv").fails(2, &["has no column `event_time` and `event_timestamp`", "--event-time"]);
@@ -116,7 +135,8 @@ fn a_model_that_does_not_fit_is_refused() {
         plumb.run(&format!("model register m {} --service repeat_purchase_v1", file.display()))
     };
     register("test/corrupt.onnx").fails(2, &["corrupt.onnx"]);
-    register("test/wrong_width.onnx").fails(2, &["does not fit feature service `repeat_purchase_v1`", "FP32[N, 7]", "3 features"]);
+    register("test/wrong_width.onnx")
+        .fails(2, &["does not fit feature service `repeat_purchase_v1`", "FP32[N, 7]", "3 features"]);
     register("test/string_input.onnx").fails(2, &["does not fit"]);
     register("test/nothing.onnx").fails(2, &["nothing.onnx"]);
     assert_eq!(plumb.json("model list")["versions"], json!([]));
@@ -125,7 +145,9 @@ fn a_model_that_does_not_fit_is_refused() {
 #[test]
 fn http_says_what_is_wrong_and_never_5xx() {
     let plumb = Plumb::demo_online();
-    plumb.run(&format!("model register m {} --service repeat_purchase_v1", plumb.model("test/linear.onnx").display())).ok();
+    plumb
+        .run(&format!("model register m {} --service repeat_purchase_v1", plumb.model("test/linear.onnx").display()))
+        .ok();
     plumb.run("model promote m 1").ok();
     let server = plumb.serve();
     let predict = "/v1/models/m/predict";

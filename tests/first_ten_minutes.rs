@@ -37,7 +37,13 @@ fn the_tour_of_the_readme_works_as_printed() {
             continue;
         }
         let mut shell = Command::new("bash");
-        let output = shell.args(["-euc", &line]).current_dir(folder).env("PATH", &path).env("PLUMB_ROOT", root()).output().unwrap();
+        let output = shell
+            .args(["-euc", &line])
+            .current_dir(folder)
+            .env("PATH", &path)
+            .env("PLUMB_ROOT", root())
+            .output()
+            .unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{line}\n{said}");
         assert!(!said.contains("\"error\""), "{line}\n{said}");
@@ -57,10 +63,15 @@ fn init_makes_a_project_that_works() {
     run(&["apply", "--project", "shop", "--yes"]);
     assert!(run(&["plan", "--project", "shop"]).contains("nothing to do"));
     run(&["materialize", "--project", "shop"]);
-    let features = run(&["features", "get", "--project", "shop", "--service", "driver_v1", "--entity", "driver_id=1,2,9"]);
-    assert!(features.contains("driver_id=2  trips") && features.contains("144") && features.contains("NOT_FOUND"), "{features}");
+    let features =
+        run(&["features", "get", "--project", "shop", "--service", "driver_v1", "--entity", "driver_id=1,2,9"]);
+    assert!(
+        features.contains("driver_id=2  trips") && features.contains("144") && features.contains("NOT_FOUND"),
+        "{features}"
+    );
     assert!(dir.join("plumb.yaml").is_file());
-    let again = Command::new(env!("CARGO_BIN_EXE_plumb")).args(["init", "shop"]).current_dir(plumb.path()).output().unwrap();
+    let again =
+        Command::new(env!("CARGO_BIN_EXE_plumb")).args(["init", "shop"]).current_dir(plumb.path()).output().unwrap();
     assert_eq!(again.status.code(), Some(4), "what exists is not overwritten");
 }
 

@@ -8,17 +8,17 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 /// The top of the source tree.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-pub struct Plumb {
+pub(crate) struct Plumb {
     folder: TempDir,
 }
 
 /// What a command answered.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
@@ -26,19 +26,19 @@ pub struct Answer {
 
 impl Answer {
     #[track_caller]
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self
     }
 
     #[track_caller]
-    pub fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         serde_json::from_str(&self.stdout).unwrap_or_else(|why| panic!("{why} in {self:?}"))
     }
 
     /// Asserts the exit code and that the error says all of `words`.
     #[track_caller]
-    pub fn fails(&self, code: i32, words: &[&str]) {
+    pub(crate) fn fails(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, code, "{self:?}");
         for word in words {
             assert!(self.stderr.contains(word), "`{word}` is not in: {}", self.stderr);
@@ -58,69 +58,69 @@ impl From<Output> for Answer {
 
 impl Plumb {
     /// An empty folder.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
     /// The demo's definitions and data, nothing applied.
-    pub fn demo() -> Self {
+    pub(crate) fn demo() -> Self {
         let plumb = Self::empty();
         copy(&root().join("examples/repeat_purchase"), plumb.path());
         plumb
     }
 
     /// The demo, applied and materialized.
-    pub fn demo_online() -> Self {
+    pub(crate) fn demo_online() -> Self {
         let plumb = Self::demo();
         plumb.run("apply --yes").ok();
         plumb.run("materialize").ok();
         plumb
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn write(&self, file: &str, text: &str) {
+    pub(crate) fn write(&self, file: &str, text: &str) {
         let path = self.path().join(file);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 
-    pub fn read(&self, file: &str) -> String {
+    pub(crate) fn read(&self, file: &str) -> String {
         std::fs::read_to_string(self.path().join(file)).unwrap()
     }
 
     /// Replaces a text that must be there.
     #[track_caller]
-    pub fn edit(&self, file: &str, from: &str, to: &str) {
+    pub(crate) fn edit(&self, file: &str, from: &str, to: &str) {
         let text = self.read(file);
         assert!(text.contains(from), "`{from}` is not in {file}");
         self.write(file, &text.replacen(from, to, 1));
     }
 
-    pub fn command(&self, line: &str) -> Command {
+    pub(crate) fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_plumb"));
         command.args(words(line)).args(["--project", self.path().to_str().unwrap()]).stdin(Stdio::null());
         command
     }
 
     /// Runs `plumb <line> --project <folder>`.
-    pub fn run(&self, line: &str) -> Answer {
+    pub(crate) fn run(&self, line: &str) -> Answer {
         self.command(line).output().unwrap().into()
     }
 
     /// As [`Self::run`] with `--output json`; the answer as JSON.
     #[track_caller]
-    pub fn json(&self, line: &str) -> Json {
+    pub(crate) fn json(&self, line: &str) -> Json {
         self.run(&format!("{line} --output json")).ok().json()
     }
 
-    pub fn model(&self, name: &str) -> PathBuf {
+    pub(crate) fn model(&self, name: &str) -> PathBuf {
         root().join("models").join(name)
     }
 
-    pub fn serve(&self) -> Server {
+    pub(crate) fn serve(&self) -> Server {
         Server::start(self.command("serve --http 127.0.0.1:0"))
     }
 }
@@ -150,7 +150,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     pub url: String,
 }
@@ -166,7 +166,7 @@ impl Server {
     }
 
     /// Starts the server of a printed command line `plumb serve ... &`, on a free port.
-    pub fn in_folder(folder: &Path, line: &str) -> Self {
+    pub(crate) fn in_folder(folder: &Path, line: &str) -> Self {
         let line = line.trim_end_matches('&').trim().trim_start_matches("plumb ");
         let mut command = Command::new(env!("CARGO_BIN_EXE_plumb"));
         command.args(words(line)).args(["--http", "127.0.0.1:0"]).current_dir(folder).stdin(Stdio::null());
@@ -174,26 +174,26 @@ impl Server {
     }
 
     /// Status and body of a POST.
-    pub fn post(&self, path: &str, body: &str) -> (u16, Json) {
+    pub(crate) fn post(&self, path: &str, body: &str) -> (u16, Json) {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut response = agent.post(format!("{}{path}", self.url)).send(body).unwrap();
         let status = response.status().as_u16();
         (status, response.body_mut().read_json().unwrap())
     }
 
-    pub fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut response = agent.get(format!("{}{path}", self.url)).call().unwrap();
         (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
     }
 
-    pub fn predict(&self, model: &str, users: &[i64]) -> (u16, Json) {
+    pub(crate) fn predict(&self, model: &str, users: &[i64]) -> (u16, Json) {
         let body = json!({ "entities": { "user_id": users } });
         self.post(&format!("/v1/models/{model}/predict"), &body.to_string())
     }
 
     /// Ends the server as a supervisor would, so that it writes its log.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().unwrap();
         assert!(self.child.wait().unwrap().success());

@@ -37,7 +37,11 @@ pub fn status_at(event_time: Timestamp, ttl: Option<Ttl>, at: Timestamp) -> Stat
 }
 
 /// Adds the computed features of one view to its stored ones.
-fn with_computed(view: &CompiledView, rows: &ViewRows, at: &TimestampNanosecondArray) -> Result<Vec<ArrayRef>, ExprError> {
+fn with_computed(
+    view: &CompiledView,
+    rows: &ViewRows,
+    at: &TimestampNanosecondArray,
+) -> Result<Vec<ArrayRef>, ExprError> {
     let present: BooleanArray = rows.statuses.iter().map(|status| Some(*status == Status::Present)).collect();
     let mut columns = rows.stored.clone();
     columns.extend(view.computed.evaluate(&rows.stored, at, &present)?);

@@ -1,8 +1,8 @@
 //! Declared definitions against the data: sources that open, columns that exist, queries that yield what is declared,
 //! expressions that compile. All mistakes at once, each with its place.
 
-use schema::yaml::{Mistake, Place, suggest};
 use schema::definitions::{Source, View};
+use schema::yaml::{Mistake, Place, suggest};
 use schema::{AppliedDefinitions, Definitions, Dtype, FeatureView};
 use transform::{ComputedFeatures, cast, expr};
 
@@ -41,7 +41,8 @@ pub async fn check(store: &OfflineStore, definitions: &Definitions) -> Vec<Mista
                     schema::yaml::list(&names.collect::<Vec<_>>())
                 ),
             };
-            mistakes.push(Mistake::new(&computed.place, format!("computed feature `{}`: {why}", computed.name)).hint(hint));
+            mistakes
+                .push(Mistake::new(&computed.place, format!("computed feature `{}`: {why}", computed.name)).hint(hint));
         }
     }
     mistakes.sort_by(|a, b| a.place.cmp(&b.place));
@@ -65,7 +66,8 @@ fn check_source(source: &Source, files: &SourceFiles, mistakes: &mut Vec<Mistake
         };
         if !fits(Dtype::from_arrow(field.data_type())) {
             let found = cast::describe(field.data_type());
-            let message = format!("column `{column}` of `{}`, the {what}, is {found}; it must be {wanted}", source.path);
+            let message =
+                format!("column `{column}` of `{}`, the {what}, is {found}; it must be {wanted}", source.path);
             mistakes.push(Mistake::new(&source.place, message));
         }
     };
@@ -105,7 +107,8 @@ async fn check_view(view: &View, resolved: &FeatureView, files: &SourceFiles, mi
             let mut mistake = Mistake::new(&place, format!("the query of feature view `{}`: {why}", view.name));
             let columns: Vec<String> = files.schema().fields().iter().map(|f| f.name().clone()).collect();
             let columns: Vec<&str> = columns.iter().map(String::as_str).chain(["_row"]).collect();
-            mistake.hint = Some(format!("it reads table `{}` with columns {}", view.source, schema::yaml::list(&columns)));
+            mistake.hint =
+                Some(format!("it reads table `{}` with columns {}", view.source, schema::yaml::list(&columns)));
             mistakes.push(mistake);
         }
         Ok(frame) => {

@@ -4,9 +4,7 @@
 //! with its length. Fixed cells are little-endian. Floats keep their bits: NaN, -0.0 and infinities come back as they
 //! were.
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, PrimitiveBuilder, StringBuilder,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, PrimitiveBuilder, StringBuilder};
 use arrow::datatypes as at;
 use arrow::datatypes::ArrowPrimitiveType;
 use schema::Dtype;
@@ -278,7 +276,8 @@ mod tests {
     #[test]
     fn a_torn_row_is_refused() {
         let codec = RowCodec::new([Dtype::Int64, Dtype::String]);
-        let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![1])), Arc::new(StringArray::from(vec!["abc"]))];
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(Int64Array::from(vec![1])), Arc::new(StringArray::from(vec!["abc"]))];
         let whole = codec.encode(&columns, 0);
         for len in 0..whole.len() {
             assert!(codec.decoder(1).push(&whole[..len]).is_err(), "{len} bytes");

@@ -66,8 +66,8 @@ impl CompiledView {
     /// # Errors
     /// [`CompileError::Expr`]; definitions are checked before they are applied, so not in practice.
     pub fn new(view: FeatureView) -> Result<Self, CompileError> {
-        let computed = ComputedFeatures::compile(&view)
-            .map_err(|source| CompileError::Expr { view: view.id.clone(), source })?;
+        let computed =
+            ComputedFeatures::compile(&view).map_err(|source| CompileError::Expr { view: view.id.clone(), source })?;
         let codec = RowCodec::new(view.definition.features.iter().map(|f| f.dtype));
         Ok(Self { view, computed, codec })
     }
@@ -88,8 +88,7 @@ impl CompiledService {
         let source = |column: &schema::ServiceColumn| {
             let at = ids.iter().position(|id| **id == column.view).unwrap_or_default();
             let position = views[at].view.definition.feature_names().position(|name| *name == column.feature);
-            let missing =
-                || CompileError::NoFeature { view: column.view.clone(), feature: column.feature.to_string() };
+            let missing = || CompileError::NoFeature { view: column.view.clone(), feature: column.feature.to_string() };
             Ok((at, position.ok_or_else(missing)?))
         };
         let sources = service.columns.iter().map(source).collect::<Result<Vec<_>, CompileError>>()?;

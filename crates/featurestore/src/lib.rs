@@ -5,17 +5,17 @@
 //! online), [`retrieve`] (a request's features). [`assemble`] is the one path from stored rows to a service's columns:
 //! training and serving both end in it.
 
-pub mod plan;
-pub mod check;
-pub mod offline;
-pub mod point_in_time;
-pub mod training;
-pub mod online;
-pub mod codec;
-pub mod materialize;
-pub mod retrieve;
 pub mod assemble;
+pub mod check;
+pub mod codec;
 pub mod compiled;
+pub mod materialize;
+pub mod offline;
+pub mod online;
+pub mod plan;
+pub mod point_in_time;
+pub mod retrieve;
+pub mod training;
 
 pub use assemble::FeatureRows;
 pub use compiled::CompiledService;

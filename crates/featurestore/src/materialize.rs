@@ -4,12 +4,12 @@
 //! values. Every write merges by newest-wins, so running again, or running after a kill at any step, gives the same
 //! store. The watermark is written last, into the same store, once the data is durable.
 
-use schema::{EntityKey, FeatureView, RowOrder, Timestamp};
 use hashbrown::HashMap;
+use schema::{EntityKey, FeatureView, RowOrder, Timestamp};
 
 use crate::codec::RowCodec;
-use crate::offline::history::{History, Unit};
 use crate::offline::OfflineError;
+use crate::offline::history::{History, Unit};
 use crate::online::cell::{Cell, OnlineRow};
 use crate::online::{OnlineError, OnlineStore, watermark};
 

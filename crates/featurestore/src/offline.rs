@@ -23,15 +23,23 @@ pub enum OfflineError {
     #[error("{context}: there is no file `{path}`")]
     NoFile { context: String, path: String },
     #[error("reading `{path}`")]
-    Read { path: String, #[source] source: BoxError },
+    Read {
+        path: String,
+        #[source]
+        source: BoxError,
+    },
     #[error("writing `{path}`")]
-    Write { path: String, #[source] source: BoxError },
+    Write {
+        path: String,
+        #[source]
+        source: BoxError,
+    },
     #[error("`{path}` has no column `{column}`, which {needed_by} needs")]
     NoColumn { path: String, column: String, needed_by: String, hint: String },
     #[error("column `{column}` of `{path}`: {why}")]
     Column { path: String, column: String, why: String },
-    #[error("files of source `{source_name}` differ: column `{column}` is {found} in `{path}` and {expected} in `{first}`")]
-    Schemas { source_name: String, column: String, path: String, found: String, first: String, expected: String },
+    #[error("files of source `{source_name}` differ in column `{column}`: {why}")]
+    Schemas { source_name: String, column: String, why: String },
     #[error("the query of feature view `{view}`: {why}")]
     Query { view: String, why: String },
     #[error("{what}: {why}")]
@@ -39,7 +47,11 @@ pub enum OfflineError {
     #[error("feature view `{view}` has two rows of one key with event time {event_time} and sequence {sequence}")]
     Tie { view: String, event_time: schema::Timestamp, sequence: u64 },
     #[error("computing features of `{what}`")]
-    Compute { what: String, #[source] source: transform::ExprError },
+    Compute {
+        what: String,
+        #[source]
+        source: transform::ExprError,
+    },
 }
 
 impl OfflineError {
@@ -65,9 +77,10 @@ impl OfflineError {
             Self::NoFile { .. } => Some("paths are relative to the project's folder".to_owned()),
             Self::NoColumn { hint, .. } | Self::Spine { hint, .. } => Some(hint.clone()),
             Self::Schemas { .. } => Some("rewrite the file, or give it a source of its own".to_owned()),
-            Self::Tie { .. } => {
-                Some("the view's `sequence` column must order rows of one key and time; leave it out to use row order".to_owned())
-            }
+            Self::Tie { .. } => Some(
+                "the view's `sequence` column must order rows of one key and time; leave it out to use row order"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

@@ -76,7 +76,9 @@ pub fn plan(applied: &AppliedDefinitions, declared: &Definitions) -> Plan {
         let change = compare(was, versions.current(), known, |s| s.fingerprint, |s| s.version, service_details);
         if let Some((change, version, details)) = change {
             if change == ChangeKind::Meaning {
-                recompute.push(format!("models on `{name}` keep its version before; new ones are to be trained on the new one"));
+                recompute.push(format!(
+                    "models on `{name}` keep its version before; new ones are to be trained on the new one"
+                ));
             }
             changes.push(Change { change, kind: "feature service", name: name.to_string(), version, details });
         }

@@ -66,12 +66,8 @@ pub fn find(view: &FeatureView, history: &History, index: &SpineIndex) -> Result
     index.each_group(|slots| merged.run_maximum(slots));
 
     let n = index.n_rows();
-    let mut winners = Winners {
-        rows: vec![0; n],
-        statuses: vec![Status::NotFound; n],
-        event_times: vec![None; n],
-        n_scanned,
-    };
+    let mut winners =
+        Winners { rows: vec![0; n], statuses: vec![Status::NotFound; n], event_times: vec![None; n], n_scanned };
     for slot in 0..index.n_slots() {
         let Some(best) = merged.best(slot) else { continue };
         if best.tied && history.has_explicit_sequence() {

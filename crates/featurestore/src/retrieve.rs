@@ -20,11 +20,23 @@ pub enum RetrieveError {
     #[error("feature view `{view}` answers from {kept_from} on for this entity, not as of {as_of}")]
     TooOld { view: ViewId, kept_from: Timestamp, as_of: Timestamp },
     #[error("reading features of service `{service}`")]
-    Online { service: String, #[source] source: OnlineError },
+    Online {
+        service: String,
+        #[source]
+        source: OnlineError,
+    },
     #[error("feature view `{view}` holds a damaged row")]
-    Corrupt { view: ViewId, #[source] source: schema::BoxError },
+    Corrupt {
+        view: ViewId,
+        #[source]
+        source: schema::BoxError,
+    },
     #[error("computing features of service `{service}`")]
-    Compute { service: String, #[source] source: transform::ExprError },
+    Compute {
+        service: String,
+        #[source]
+        source: transform::ExprError,
+    },
 }
 
 impl RetrieveError {
@@ -44,7 +56,9 @@ impl RetrieveError {
             Self::TooOld { .. } => Some(
                 "the online store keeps the current row; ask the offline store: plumb training-set build".to_owned(),
             ),
-            Self::Corrupt { .. } => Some("run `plumb materialize` again, or check who else writes to the store".to_owned()),
+            Self::Corrupt { .. } => {
+                Some("run `plumb materialize` again, or check who else writes to the store".to_owned())
+            }
             Self::Online { .. } | Self::Compute { .. } => None,
         }
     }
@@ -66,8 +80,7 @@ impl EntityRows {
     /// [`RetrieveError::NoKey`].
     pub fn keys_of(&self, view: &schema::FeatureView) -> Result<Vec<ArrayRef>, RetrieveError> {
         let column = |key: &schema::definitions::JoinKey| {
-            let missing =
-                || RetrieveError::NoKey { key: key.name.to_string(), entity: view.entity.name.to_string() };
+            let missing = || RetrieveError::NoKey { key: key.name.to_string(), entity: view.entity.name.to_string() };
             self.columns.get(key.name.as_str()).cloned().ok_or_else(missing)
         };
         view.keys().iter().map(column).collect()
@@ -133,8 +146,7 @@ async fn read_entity(
                 next += 1;
                 found.get(next - 1, v)
             });
-            let corrupt =
-                |why: schema::BoxError| RetrieveError::Corrupt { view: id.clone(), source: why };
+            let corrupt = |why: schema::BoxError| RetrieveError::Corrupt { view: id.clone(), source: why };
             let at = cell.map(|cell| cell.at(as_of));
             let (status, event_time) = match at {
                 None | Some(At::Nothing) => (Status::NotFound, None),

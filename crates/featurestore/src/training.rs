@@ -119,9 +119,10 @@ pub async fn build(
     for column in &service.columns {
         if rows.schema().column_with_name(column.name.as_str()).is_some() {
             return Err(OfflineError::Spine {
-                what: spine.name().to_owned(),
+                what: format!("spine `{}`", spine.name()),
                 why: format!("column `{}` has the name of a feature of service `{}`", column.name, service.name),
-                hint: "rename the column, or rename the feature in the service: {feature: view:feature, as: name}".to_owned(),
+                hint: "rename the column, or rename the feature in the service: {feature: view:feature, as: name}"
+                    .to_owned(),
             });
         }
     }

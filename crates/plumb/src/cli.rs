@@ -44,7 +44,7 @@ pub enum Command {
     Apply(ApplyArgs),
     /// Bring the current rows of feature views online. Safe to repeat, and after a kill.
     ///
-    /// Example: plumb materialize user_features
+    /// Example: plumb materialize `user_features`
     Materialize(MaterializeArgs),
     /// Ask for features by entity keys.
     #[command(subcommand)]
@@ -101,7 +101,7 @@ pub struct MaterializeArgs {
 pub enum FeaturesCommand {
     /// The features of some entities, online.
     ///
-    /// Example: plumb features get --service churn_v1 --entity user_id=1,2,3
+    /// Example: plumb features get --service `churn_v1` --entity `user_id=1,2,3`
     Get(FeaturesGetArgs),
 }
 
@@ -114,7 +114,7 @@ pub struct FeaturesGetArgs {
     /// A feature service in place of single features.
     #[arg(long)]
     pub service: Option<String>,
-    /// Join key and values: user_id=1,2,3. Repeat for more keys.
+    /// Join key and values: `user_id=1,2,3`. Repeat for more keys.
     #[arg(long = "entity", value_name = "KEY=VALUES", required = true)]
     pub entities: Vec<String>,
     /// The instant; now unless given.
@@ -127,7 +127,7 @@ pub struct FeaturesGetArgs {
 pub enum TrainingSetCommand {
     /// Build a training set: exactly one row per spine row, in spine order.
     ///
-    /// Example: plumb training-set build --service churn_v1 --spine spine.parquet --out train.parquet
+    /// Example: plumb training-set build --service `churn_v1` --spine spine.parquet --out train.parquet
     Build(TrainingSetArgs),
 }
 
@@ -143,7 +143,7 @@ pub struct TrainingSetArgs {
     /// The Parquet file to write.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// Column of the spine's times; event_time or event_timestamp unless given.
+    /// Column of the spine's times; `event_time` or `event_timestamp` unless given.
     #[arg(long, value_name = "COLUMN")]
     pub event_time: Option<String>,
     /// Replace nulls as the service's `fill` says: what the model will see.
@@ -156,7 +156,7 @@ pub struct TrainingSetArgs {
 pub enum ModelCommand {
     /// Register an ONNX file as the next version of a model.
     ///
-    /// Example: plumb model register churn churn.onnx --service churn_v1
+    /// Example: plumb model register churn churn.onnx --service `churn_v1`
     Register(RegisterArgs),
     /// The models, or one model's versions.
     List(ModelListArgs),
@@ -192,6 +192,7 @@ pub struct ModelListArgs {
 #[expect(missing_docs, reason = "the help texts are the documentation")]
 pub struct PromoteArgs {
     pub name: String,
+    #[arg(id = "model_version", value_name = "VERSION")]
     pub version: u32,
     /// staging, production or archived.
     #[arg(long, default_value = "production")]

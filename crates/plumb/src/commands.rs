@@ -51,4 +51,3 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
     runtime.shutdown_background();
     done
 }
-

@@ -121,9 +121,9 @@ fn parse(text: &str, folder: &Path, mistakes: &mut Vec<Mistake>) -> Option<Confi
         return None;
     };
     let mut fields = schema::yaml::Node::new(MAIN_FILE, document).fields("a project", mistakes);
-    let project = fields.required("project", mistakes).and_then(|node| {
-        node.parse(mistakes, |text| schema::ServiceName::new(text).map(|name| name.to_string()))
-    });
+    let project = fields
+        .required("project", mistakes)
+        .and_then(|node| node.parse(mistakes, |text| schema::ServiceName::new(text).map(|name| name.to_string())));
     let clock = match fields.optional("clock") {
         None => Clock::System,
         Some(node) => {
@@ -159,11 +159,7 @@ fn parse(text: &str, folder: &Path, mistakes: &mut Vec<Mistake>) -> Option<Confi
     Some(Config { project: project?, clock, offline, online: online?, registry, artifacts, predictions })
 }
 
-fn online(
-    fields: &mut schema::yaml::Fields<'_>,
-    folder: &Path,
-    mistakes: &mut Vec<Mistake>,
-) -> Option<OnlineConfig> {
+fn online(fields: &mut schema::yaml::Fields<'_>, folder: &Path, mistakes: &mut Vec<Mistake>) -> Option<OnlineConfig> {
     let default = OnlineConfig::Embedded { path: folder.join(".plumb/online") };
     let Some(node) = fields.optional("online") else { return Some(default) };
     let mut inner = node.fields("the online store", mistakes);
@@ -205,7 +201,9 @@ mod tests {
     fn a_name_is_enough() {
         let (config, mistakes) = read("project: shop\n");
         assert_eq!(mistakes, Vec::<String>::new());
-        assert!(matches!(config.unwrap().online, OnlineConfig::Embedded { path } if path == Path::new("/p/.plumb/online")));
+        assert!(
+            matches!(config.unwrap().online, OnlineConfig::Embedded { path } if path == Path::new("/p/.plumb/online"))
+        );
     }
 
     #[test]

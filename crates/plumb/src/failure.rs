@@ -77,8 +77,7 @@ impl Failure {
 
     /// As JSON, the same for the command line and HTTP.
     pub fn to_json(&self) -> serde_json::Value {
-        let retryable =
-            matches!(self.kind, ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Unavailable);
+        let retryable = matches!(self.kind, ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Unavailable);
         let mut error = serde_json::json!({
             "code": self.code, "message": self.message, "hint": self.hint, "retryable": retryable,
         });

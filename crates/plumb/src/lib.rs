@@ -6,8 +6,8 @@
 
 pub mod cli;
 pub mod commands;
-pub mod project;
 pub mod config;
 pub mod failure;
-pub mod output;
 pub mod http;
+pub mod output;
+pub mod project;

@@ -187,7 +187,8 @@ mod tests {
 
     #[test]
     fn widening_is_transitive() {
-        for (a, b, c) in Dtype::all().flat_map(|a| Dtype::all().flat_map(move |b| Dtype::all().map(move |c| (a, b, c)))) {
+        for (a, b, c) in Dtype::all().flat_map(|a| Dtype::all().flat_map(move |b| Dtype::all().map(move |c| (a, b, c))))
+        {
             if a.widens_to(b) && b.widens_to(c) {
                 assert!(a.widens_to(c), "{a} {b} {c}");
             }

@@ -9,8 +9,9 @@ use crate::value::Value;
 /// First byte of every key: readers accept old formats, writers write this one.
 const FORMAT: u8 = 1;
 
-/// The join-key values of one row, compared part by part: each part has its length or a fixed width, so no separator
-/// can be forged. Integers of any width encode alike, so an `int32` spine meets an `int64` view.
+/// The join-key values of one row, compared part by part.
+///
+/// Each part has its length or a fixed width, so no separator can be forged. Integers of any width encode alike, so an `int32` spine meets an `int64` view.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntityKey(Box<[u8]>);
 

@@ -226,7 +226,7 @@ impl Migration {
                 if names.len() != source.fields.len() {
                     return Err(wrong());
                 }
-                let order = names.iter().map(|n| source.position(n, "reorder").map_err(|_| wrong()));
+                let order = names.iter().map(|n| source.position(n, "reorder").map_err(|_unknown| wrong()));
                 let order = order.collect::<Result<Vec<_>, _>>()?;
                 next.target.fields = order.iter().map(|at| source.fields[*at].clone()).collect();
                 next.origins = order.into_iter().map(|from| Origin::Copy { from }).collect();
@@ -251,7 +251,9 @@ impl Migration {
                 Origin::Copy { from } => Ok(Origin::Copy { from: *from }),
                 Origin::Const { value, when_missing } => {
                     let widen = |value: &Value| {
-                        value.canonical(field.dtype).map_err(|why| MigrationError::Constant { name: field.name.clone(), why })
+                        value
+                            .canonical(field.dtype)
+                            .map_err(|why| MigrationError::Constant { name: field.name.clone(), why })
                     };
                     Ok(Origin::Const { value: widen(value)?, when_missing: widen(when_missing)? })
                 }
@@ -285,8 +287,9 @@ impl Migration {
         let column = |(origin, field): (&Origin, &Field)| {
             let fail = |why: String| MigrationError::Constant { name: field.name.clone(), why };
             match origin {
-                Origin::Copy { from } => arrow::compute::cast(&columns[*from], &field.dtype.to_arrow())
-                    .map_err(|why| fail(why.to_string())),
+                Origin::Copy { from } => {
+                    arrow::compute::cast(&columns[*from], &field.dtype.to_arrow()).map_err(|why| fail(why.to_string()))
+                }
                 Origin::Const { value, when_missing } => {
                     let n = present.len();
                     let (value, missing) = (value.to_array(field.dtype, n), when_missing.to_array(field.dtype, n));

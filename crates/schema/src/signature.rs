@@ -26,7 +26,8 @@ pub struct TensorSpec {
 
 impl fmt::Display for TensorSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dims: Vec<String> = self.shape.iter().map(|d| if *d < 0 { "N".to_owned() } else { d.to_string() }).collect();
+        let dims: Vec<String> =
+            self.shape.iter().map(|d| if *d < 0 { "N".to_owned() } else { d.to_string() }).collect();
         write!(f, "{}: {}[{}]", self.name, self.datatype, dims.join(", "))
     }
 }

@@ -154,7 +154,7 @@ impl Ttl {
             let (number, tail) = rest.split_at(digits);
             let letters = tail.bytes().take_while(u8::is_ascii_lowercase).count();
             let (unit, tail) = tail.split_at(letters);
-            let number: i64 = number.parse().map_err(|_| fail("it needs a number before each unit"))?;
+            let number: i64 = number.parse().map_err(|_no_number| fail("it needs a number before each unit"))?;
             let (_, size) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(|| fail("it needs a unit"))?;
             total = number
                 .checked_mul(*size)

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int8Array, Int16Array,
-    Int32Array, Int64Array, StringArray, TimestampNanosecondArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
-    new_null_array,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int8Array,
+    Int16Array, Int32Array, Int64Array, StringArray, TimestampNanosecondArray, UInt8Array, UInt16Array, UInt32Array,
+    UInt64Array, new_null_array,
 };
 use arrow::datatypes as at;
 use serde::{Deserialize, Serialize};
@@ -143,7 +143,10 @@ impl Value {
             Dtype::Uint64 => int!(UInt64Array, u64),
             Dtype::Float32 => {
                 let v = self.as_f64().ok_or_else(wrong)?;
-                #[expect(clippy::cast_possible_truncation, reason = "a declared constant is rounded to the feature's width")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "a declared constant is rounded to the feature's width"
+                )]
                 let narrow = v as f32;
                 Arc::new(Float32Array::from(vec![narrow; n]))
             }
@@ -157,7 +160,7 @@ impl Value {
                 _ => return Err(wrong()),
             },
             Dtype::Date => match self {
-                Self::Int(v) => Arc::new(Date32Array::from(vec![i32::try_from(*v).map_err(|_| wrong())?; n])),
+                Self::Int(v) => Arc::new(Date32Array::from(vec![i32::try_from(*v).map_err(|_out_of_range| wrong())?; n])),
                 _ => return Err(wrong()),
             },
             Dtype::Timestamp => match self {

@@ -81,7 +81,8 @@ pub fn compare(
             found.compared += 1;
             if let (Some(a), Some(b)) = (number(&offline.columns[i], row), number(&online.columns[i], row)) {
                 smape_n += 1.0;
-                smape_sum += if a == b || a.abs() + b.abs() == 0.0 { 0.0 } else { 2.0 * (a - b).abs() / (a.abs() + b.abs()) };
+                let (apart, size) = ((a - b).abs(), a.abs() + b.abs());
+                smape_sum += if apart > 0.0 { 2.0 * apart / size } else { 0.0 };
             }
             if a == b {
                 found.equal += 1;

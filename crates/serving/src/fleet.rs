@@ -14,11 +14,11 @@ use registry::{Artifacts, Catalog, ModelVersion, Stage};
 use schema::{ErrorKind, ModelName};
 use tracing::{info, warn};
 
+use crate::batch_check::{BatchCheck, ProbeSet, check_batches};
+use crate::onnx::OnnxError;
 use crate::onnx::pool::SessionPool;
 use crate::onnx::runtime::Runtime;
 use crate::onnx::tensors::InputPlan;
-use crate::batch_check::{BatchCheck, ProbeSet, check_batches};
-use crate::onnx::OnnxError;
 
 /// A model version ready to answer.
 #[derive(Debug)]
@@ -39,14 +39,31 @@ pub struct LoadedModel {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum LoadError {
-    #[error("loading model `{model}` version {version}: its feature service `{service}` with fingerprint {fingerprint} is not applied")]
+    #[error(
+        "loading model `{model}` version {version}: its feature service `{service}` with fingerprint {fingerprint} is not applied"
+    )]
     NoService { model: String, version: u32, service: String, fingerprint: String },
     #[error("loading model `{model}` version {version}")]
-    Compile { model: String, version: u32, #[source] source: featurestore::compiled::CompileError },
+    Compile {
+        model: String,
+        version: u32,
+        #[source]
+        source: featurestore::compiled::CompileError,
+    },
     #[error("loading model `{model}` version {version}")]
-    Artifact { model: String, version: u32, #[source] source: registry::ArtifactError },
+    Artifact {
+        model: String,
+        version: u32,
+        #[source]
+        source: registry::ArtifactError,
+    },
     #[error("loading model `{model}` version {version}")]
-    Onnx { model: String, version: u32, #[source] source: OnnxError },
+    Onnx {
+        model: String,
+        version: u32,
+        #[source]
+        source: OnnxError,
+    },
     #[error("model `{model}` version {version} does not fit its feature service: {why}")]
     Misfit { model: String, version: u32, why: String },
 }
@@ -172,21 +189,29 @@ impl Fleet {
                 service: version.service.to_string(),
                 fingerprint: version.service_fingerprint.short(),
             })?;
-        let compiled = CompiledService::new(service, definitions)
-            .map_err(|source| LoadError::Compile { model: model.clone(), version: number, source })?;
-        let plan = InputPlan::fit(&version.signature, &service.columns)
-            .map_err(|why| LoadError::Misfit { model: model.clone(), version: number, why: why.to_string() })?;
-        let bytes = self
-            .artifacts
-            .get(&version.digest)
-            .map_err(|source| LoadError::Artifact { model: model.clone(), version: number, source })?;
+        let compiled = CompiledService::new(service, definitions).map_err(|source| LoadError::Compile {
+            model: model.clone(),
+            version: number,
+            source,
+        })?;
+        let plan = InputPlan::fit(&version.signature, &service.columns).map_err(|why| LoadError::Misfit {
+            model: model.clone(),
+            version: number,
+            why: why.to_string(),
+        })?;
+        let bytes = self.artifacts.get(&version.digest).map_err(|source| LoadError::Artifact {
+            model: model.clone(),
+            version: number,
+            source,
+        })?;
         let onnx = |source| LoadError::Onnx { model: model.clone(), version: number, source };
         let runtime = self.runtime().map_err(onnx)?;
         let pool = SessionPool::load(&runtime, &bytes, self.sessions).map_err(onnx)?;
         let probes = ProbeSet::new(&service.columns, &[]).map_err(onnx)?;
         // The batch square warms a session besides; the others warm in their first microseconds of work.
         let batches = {
-            let mut lease = pool.try_checkout().expect("nobody else has seen this pool yet");
+            // Nobody else has seen this pool yet, so this waits for nobody.
+            let Some(mut lease) = pool.try_checkout() else { unreachable!("a new pool has all its sessions") };
             check_batches(&mut lease, &plan, &probes)
         };
         if !batches.batching() {

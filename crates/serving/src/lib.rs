@@ -4,13 +4,13 @@
 //! request from entity keys to answer), [`prediction_log`] (what was answered), [`promotion`] (the squares that a version
 //! must pass), [`skew`] (the log against history).
 
-pub mod onnx;
 pub mod batch_check;
-pub mod fleet;
-pub mod scorer;
-pub mod prediction_log;
 pub mod compare;
+pub mod fleet;
+pub mod onnx;
+pub mod prediction_log;
 pub mod promotion;
+pub mod scorer;
 pub mod skew;
 
 pub use fleet::{Fleet, LoadedModel};

@@ -85,8 +85,8 @@ impl PredictionLog {
         let Some(queue) = &self.queue else { return Ok(()) };
         let (done, wait) = sync_channel(1);
         let gone = || "the prediction log's writer has ended".to_owned();
-        queue.send(Message::Flush(done)).map_err(|_| gone())?;
-        wait.recv().map_err(|_| gone())?
+        queue.send(Message::Flush(done)).map_err(|_disconnected| gone())?;
+        wait.recv().map_err(|_disconnected| gone())?
     }
 }
 

@@ -119,9 +119,8 @@ pub async fn check(
         .map_err(|source| PromotionError::Online { service: service(), source })?;
     let compared = compare(compiled, &there, &here, |row| name_row(&entities, row));
     let equal = compared.iter().all(FeatureComparison::is_equal);
-    let hint = (!equal).then(|| {
-        "the online store is not what history says: run `plumb materialize`, then promote again".to_owned()
-    });
+    let hint = (!equal)
+        .then(|| "the online store is not what history says: run `plumb materialize`, then promote again".to_owned());
     let features = FeatureSquare { passed: equal, entities: entities.n, features: compared, hint };
 
     let filled = fill_all(compiled, &there.columns).map_err(from_offline)?;

@@ -10,8 +10,8 @@ use schema::{Clock, ErrorKind, Timestamp};
 use uuid::Uuid;
 
 use crate::fleet::{Fleet, LoadedModel};
-use crate::onnx::{OnnxError, rows};
 use crate::onnx::outputs::Outputs;
+use crate::onnx::{OnnxError, rows};
 use crate::prediction_log::PredictionLog;
 
 /// Rows up to which a run stays on the request's own worker: below that it is shorter than a hop to another thread.
@@ -22,9 +22,18 @@ const INLINE_ROWS: usize = 256;
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum ScoreError {
     #[error("reading features for model `{model}`")]
-    Features { model: String, #[source] source: RetrieveError },
+    Features {
+        model: String,
+        #[source]
+        source: RetrieveError,
+    },
     #[error("running model `{model}` version {version}")]
-    Run { model: String, version: u32, #[source] source: OnnxError },
+    Run {
+        model: String,
+        version: u32,
+        #[source]
+        source: OnnxError,
+    },
     #[error("preparing features for model `{model}`: {why}")]
     Fill { model: String, why: String },
 }
@@ -120,9 +129,11 @@ impl Scorer {
         let filled = featurestore::training::fill_all(&model.compiled, &features.columns)
             .map_err(|why| ScoreError::Fill { model: name(), why: why.to_string() })?;
         let running = Instant::now();
-        let outputs = run(&model, &filled, entities.n)
-            .await
-            .map_err(|source| ScoreError::Run { model: name(), version: model.version.version, source })?;
+        let outputs = run(&model, &filled, entities.n).await.map_err(|source| ScoreError::Run {
+            model: name(),
+            version: model.version.version,
+            source,
+        })?;
         let infer_us = micros(running);
 
         let labels = [("model", name()), ("version", model.version.version.to_string())];

@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use featurestore::CompiledService;
 use featurestore::compiled::CompileError;
 use featurestore::offline::{OfflineError, OfflineStore};
 use featurestore::training::features_at;
-use featurestore::CompiledService;
 use schema::{AppliedDefinitions, ErrorKind, FeatureService, Fingerprint};
 use serde::Serialize;
 
@@ -90,10 +90,10 @@ pub async fn skew(
     let mut services: Vec<ServiceSkew> = Vec::new();
     let mut compiled: HashMap<Fingerprint, (usize, CompiledService)> = HashMap::new();
     for file in files(folder)? {
-        if !compiled.contains_key(&file.service) {
+        if let std::collections::hash_map::Entry::Vacant(e) = compiled.entry(file.service) {
             let service = by_fingerprint(definitions, &file.service)?;
             let ready = CompiledService::new(service, definitions).map_err(SkewError::Compile)?;
-            compiled.insert(file.service, (services.len(), ready));
+            e.insert((services.len(), ready));
             services.push(ServiceSkew {
                 service: service.name.to_string(),
                 version: service.version,

@@ -160,7 +160,7 @@ mod tests {
     fn days_between_two_times() {
         let text = "(date_part('epoch', request_time) - date_part('epoch', last_order_at)) / 86400.0";
         let days = compile(text).unwrap().evaluate(&batch()).unwrap();
-        assert_eq!(days.as_primitive::<Float64Type>().value(0), 2.5);
+        assert_eq!(days.as_primitive::<Float64Type>().value(0).to_bits(), 2.5_f64.to_bits());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What a model sees in place of null: the service's `fill`, applied alike to training sets and requests.
 
 use arrow::array::{Array, ArrayRef};
-use arrow::compute::kernels::zip::zip;
 use arrow::compute::is_not_null;
+use arrow::compute::kernels::zip::zip;
 use schema::ServiceColumn;
 
 /// The column with its nulls replaced by the constant that the service declares for it, if any.

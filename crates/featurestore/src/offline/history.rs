@@ -199,9 +199,10 @@ impl History {
             let column = self.column(unit, batch, name)?;
             sequence_column(column).map_err(|why| self.column_error(unit, name, &why))
         });
-        let deleted = l.deleted.as_ref().map(|name| {
-            self.conformed(unit, batch, name, Dtype::Bool).map(|column| column.as_boolean().clone())
-        });
+        let deleted = l
+            .deleted
+            .as_ref()
+            .map(|name| self.conformed(unit, batch, name, Dtype::Bool).map(|column| column.as_boolean().clone()));
         Ok(OrderBatch {
             first_row,
             keys: keys.collect::<Result<_, _>>()?,
@@ -336,18 +337,15 @@ impl History {
         let Some(file) = self.files.first() else { return Ok(()) };
         let schema = file.metadata.schema();
         let find = |name: &String| {
-            schema.field_with_name(name).map_err(|_| OfflineError::NoColumn {
+            schema.field_with_name(name).map_err(|_absent| OfflineError::NoColumn {
                 path: file.name.clone(),
                 column: name.clone(),
                 needed_by: needed_by.to_owned(),
                 hint: schema::yaml::suggest(name, schema.fields().iter().map(|f| f.name().as_str())),
             })
         };
-        let refuse = |name: &String, why: String| OfflineError::Column {
-            path: file.name.clone(),
-            column: name.clone(),
-            why,
-        };
+        let refuse =
+            |name: &String, why: String| OfflineError::Column { path: file.name.clone(), column: name.clone(), why };
         let flag = l.deleted.as_ref().map(|name| (name.clone(), Dtype::Bool));
         for (name, dtype) in l.keys.iter().chain(&l.features).chain(&flag) {
             let found = find(name)?.data_type();

@@ -118,7 +118,11 @@ impl Columns {
         let deleted = d.deleted.as_ref().map(|name| find(name, "the deletion mark", &flag, "bool"));
         let features = d.features.iter().map(|feature| {
             let fits = |t: &DataType| cast::conforms(t, feature.dtype);
-            (find(feature.name.as_str(), "a feature", &fits, feature.dtype.as_str()), feature.name.to_string(), feature.dtype)
+            (
+                find(feature.name.as_str(), "a feature", &fits, feature.dtype.as_str()),
+                feature.name.to_string(),
+                feature.dtype,
+            )
         });
         let features = features.collect();
         if wrong.is_empty() {
@@ -140,7 +144,10 @@ impl Columns {
             fields.push(Field::new(DELETED, DataType::Boolean, true));
         }
         fields.extend(self.features.iter().map(typed));
-        let about = [("plumb.view".to_owned(), view.id.to_string()), ("plumb.fingerprint".to_owned(), view.fingerprint.to_string())];
+        let about = [
+            ("plumb.view".to_owned(), view.id.to_string()),
+            ("plumb.fingerprint".to_owned(), view.fingerprint.to_string()),
+        ];
         Arc::new(Schema::new(fields).with_metadata(about.into()))
     }
 

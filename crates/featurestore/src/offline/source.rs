@@ -83,8 +83,7 @@ pub fn open_file(project: &Path, path: PathBuf, first_row: u64) -> Result<Source
     let name = path.strip_prefix(project).unwrap_or(&path).display().to_string();
     let file = File::open(&path).map_err(|why| read_error(&name, why))?;
     let about = file.metadata().map_err(|why| read_error(&name, why))?;
-    let metadata =
-        ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|why| read_error(&name, why))?;
+    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|why| read_error(&name, why))?;
     let n_rows = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
     let modified = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     // The sizes and places of all column chunks change with nearly every edit; the time of change catches the rest.
@@ -92,7 +91,16 @@ pub fn open_file(project: &Path, path: PathBuf, first_row: u64) -> Result<Source
         .metadata()
         .row_groups()
         .iter()
-        .map(|group| json!([group.num_rows(), group.columns().iter().map(|c| c.byte_range()).collect::<Vec<_>>()]))
+        .map(|group| {
+            json!([
+                group.num_rows(),
+                group
+                    .columns()
+                    .iter()
+                    .map(parquet::file::metadata::ColumnChunkMetaData::byte_range)
+                    .collect::<Vec<_>>()
+            ])
+        })
         .collect();
     let digest = Fingerprint::of(&json!(chunks)).short();
     let state = json!([name, about.len(), modified.map(|m| m.as_nanos().to_string()), digest]);
@@ -108,10 +116,7 @@ fn same_schema(source: &Source, first: &SourceFile, file: &SourceFile) -> Result
     let differ = |column: &str, was: String, is: String| OfflineError::Schemas {
         source_name: source.name.to_string(),
         column: column.to_owned(),
-        path: file.name.clone(),
-        found: is,
-        first: first.name.clone(),
-        expected: was,
+        why: format!("it is {was} in `{}` and {is} in `{}`", first.name, file.name),
     };
     for field in expected.fields() {
         match found.field_with_name(field.name()) {

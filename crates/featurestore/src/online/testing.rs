@@ -95,8 +95,8 @@ impl Server {
     fn start(port: u16) -> Option<Self> {
         let script = format!(
             "redis-server --bind 127.0.0.1 --port {port} --save '' --appendonly no & pid=$!
-             trap \"kill -9 $pid\" EXIT; trap 'exit 1' INT TERM HUP
-             echo $pid; exec >/dev/null; cat"
+             trap \"kill -9 $pid; wait $pid\" EXIT; trap 'exit 1' INT TERM HUP
+             echo $pid; exec >/dev/null 2>&1; cat"
         );
         let mut command = Command::new("sh");
         command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -20,7 +20,10 @@ fn one_key<'a>(view: &'a str, rows: &'a str, spine: &'a str) -> Setup<'a> {
 
 #[test]
 fn c01_an_event_at_the_very_instant_counts() {
-    check(one_key("", "k:int | ts:time | created:time | v:float\n 1 | +0s | - | 1", "k:int | event_time:time\n 1 | +0s"), expect!["1 1.0 PRESENT"]);
+    check(
+        one_key("", "k:int | ts:time | created:time | v:float\n 1 | +0s | - | 1", "k:int | event_time:time\n 1 | +0s"),
+        expect!["1 1.0 PRESENT"],
+    );
 }
 
 #[test]
@@ -31,20 +34,37 @@ fn c01_strictly_before_when_the_view_says_so() {
 
 #[test]
 fn c02_the_ttl_is_inclusive() {
-    check(one_key(TTL, "k:int | ts:time | created:time | v:float\n 1 | -3600s | - | 1", "k:int | event_time:time\n 1 | +0s"), expect!["1 1.0 PRESENT"]);
+    check(
+        one_key(
+            TTL,
+            "k:int | ts:time | created:time | v:float\n 1 | -3600s | - | 1",
+            "k:int | event_time:time\n 1 | +0s",
+        ),
+        expect!["1 1.0 PRESENT"],
+    );
 }
 
 #[test]
 fn c03_a_microsecond_past_the_ttl_is_too_old() {
-    check(one_key(TTL, "k:int | ts:time | created:time | v:float\n 1 | -3600000001us | - | 1", "k:int | event_time:time\n 1 | +0s"), expect!["1 null OUTSIDE_MAX_AGE"]);
+    check(
+        one_key(
+            TTL,
+            "k:int | ts:time | created:time | v:float\n 1 | -3600000001us | - | 1",
+            "k:int | event_time:time\n 1 | +0s",
+        ),
+        expect!["1 null OUTSIDE_MAX_AGE"],
+    );
 }
 
 #[test]
 fn c04_c05_the_future_and_strangers_are_not_found() {
     let rows = "k:int | ts:time | created:time | v:float\n 1 | +1s | - | 1";
-    check(one_key("", rows, "k:int | event_time:time\n 1 | +0s\n 2 | +0s"), expect![[r#"
+    check(
+        one_key("", rows, "k:int | event_time:time\n 1 | +0s\n 2 | +0s"),
+        expect![[r#"
         1 null NOT_FOUND
-        2 null NOT_FOUND"#]]);
+        2 null NOT_FOUND"#]],
+    );
 }
 
 #[test]
@@ -74,7 +94,10 @@ fn c07_a_sequence_that_does_not_decide_is_an_error() {
         rows: "k:int | ts:time | n:int | v:float\n 1 | -1s | 5 | 1\n 1 | -1s | 5 | 2",
         spine: "k:int | event_time:time\n 1 | +0s",
     };
-    check(setup, expect!["error: feature view `f` has two rows of one key with event time 2024-01-01T11:59:59Z and sequence 5"]);
+    check(
+        setup,
+        expect!["error: feature view `f` has two rows of one key with event time 2024-01-01T11:59:59Z and sequence 5"],
+    );
 }
 
 #[test]
@@ -93,22 +116,31 @@ fn c09_a_row_without_event_time_never_matches() {
 fn c10_duplicate_spine_rows_all_stay() {
     let rows = "k:int | ts:time | created:time | v:float\n 1 | -1s | - | 1";
     let spine = "k:int | event_time:time | label:int\n 1 | +0s | 7\n 1 | +0s | 8\n 1 | +0s | 9";
-    check(one_key("", rows, spine), expect![[r#"
+    check(
+        one_key("", rows, spine),
+        expect![[r#"
         1 7 1.0 PRESENT
         1 8 1.0 PRESENT
-        1 9 1.0 PRESENT"#]]);
+        1 9 1.0 PRESENT"#]],
+    );
 }
 
 #[test]
 fn c11_c12_a_late_backfill_does_not_leak() {
     let rows = "k:int | ts:time | created:time | v:float\n 1 | -10s | -10s | 1\n 1 | -5s | +5s | 9";
     let spine = "k:int | event_time:time\n 1 | +0s\n 1 | +5s";
-    check(one_key("", rows, spine), expect![[r#"
+    check(
+        one_key("", rows, spine),
+        expect![[r#"
         1 1.0 PRESENT
-        1 9.0 PRESENT"#]]);
-    check(one_key("known: event", rows, spine), expect![[r#"
+        1 9.0 PRESENT"#]],
+    );
+    check(
+        one_key("known: event", rows, spine),
+        expect![[r#"
         1 9.0 PRESENT
-        1 9.0 PRESENT"#]]);
+        1 9.0 PRESENT"#]],
+    );
 }
 
 #[test]
@@ -120,10 +152,13 @@ fn c13_null_is_a_fact() {
 #[test]
 fn c14_c28_null_keys_and_times_match_nothing_and_stay() {
     let rows = "k:int | ts:time | created:time | v:float\n 1 | -5s | - | 1\n - | -5s | - | 2";
-    check(one_key("", rows, "k:int | event_time:time\n - | +0s\n 1 | -\n 1 | +0s"), expect![[r#"
+    check(
+        one_key("", rows, "k:int | event_time:time\n - | +0s\n 1 | -\n 1 | +0s"),
+        expect![[r#"
         null null NOT_FOUND
         1 null NOT_FOUND
-        1 1.0 PRESENT"#]]);
+        1 1.0 PRESENT"#]],
+    );
 }
 
 #[test]
@@ -131,9 +166,12 @@ fn c15_c16_c21_zones_naive_times_and_texts() {
     let rows = "k:int | ts:time | created:time | v:float\n 1 | +0s | - | 1";
     for kind in ["newyork", "naive", "text"] {
         let spine = format!("k:int | event_time:{kind}\n 1 | +0s\n 1 | -1s");
-        check(one_key("", rows, &spine), expect![[r#"
+        check(
+            one_key("", rows, &spine),
+            expect![[r#"
             1 1.0 PRESENT
-            1 null NOT_FOUND"#]]);
+            1 null NOT_FOUND"#]],
+        );
     }
 }
 
@@ -141,42 +179,57 @@ fn c15_c16_c21_zones_naive_times_and_texts() {
 fn c17_naive_feature_times_are_read_in_the_sources_zone() {
     let rows = "k:int | ts:naive | v:float\n 1 | +0s | 1";
     let spine = "k:int | event_time:time\n 1 | +0s\n 1 | +18000s";
-    check(Setup { source: "", view: "", rows, spine }, expect![[r#"
+    check(
+        Setup { source: "", view: "", rows, spine },
+        expect![[r#"
         1 1.0 PRESENT
-        1 1.0 PRESENT"#]]);
-    check(Setup { source: "timezone: America/New_York", view: "", rows, spine }, expect![[r#"
+        1 1.0 PRESENT"#]],
+    );
+    check(
+        Setup { source: "timezone: America/New_York", view: "", rows, spine },
+        expect![[r#"
         1 null NOT_FOUND
-        1 1.0 PRESENT"#]]);
+        1 1.0 PRESENT"#]],
+    );
 }
 
 #[test]
 fn c18_the_input_order_is_kept() {
     let rows = "k:int | ts:time | created:time | v:float\n 1 | -1s | - | 1\n 2 | -1s | - | 2\n 3 | -1s | - | 3";
-    check(one_key("", rows, "k:int | event_time:time\n 3 | +0s\n 1 | +0s\n 2 | +0s"), expect![[r#"
+    check(
+        one_key("", rows, "k:int | event_time:time\n 3 | +0s\n 1 | +0s\n 2 | +0s"),
+        expect![[r#"
         3 3.0 PRESENT
         1 1.0 PRESENT
-        2 2.0 PRESENT"#]]);
+        2 2.0 PRESENT"#]],
+    );
 }
 
 #[test]
 fn c19_composite_keys_never_collide() {
     let rows = "a:str | b:str | ts:time | v:float\n 1 | 11 | -1s | 1\n 11 | 1 | -1s | 2\n 1 | 23 | -1s | 3\n 12 | 3 | -1s | 4\n x, | y | -1s | 5";
     let spine = "a:str | b:str | event_time:time\n 11 | 1 | +0s\n 1 | 11 | +0s\n 12 | 3 | +0s\n 1 | 23 | +0s\n x | ,y | +0s\n x, | y | +0s";
-    check(Setup { source: "", view: "", rows, spine }, expect![[r#"
+    check(
+        Setup { source: "", view: "", rows, spine },
+        expect![[r#"
         11 1 2.0 PRESENT
         1 11 1.0 PRESENT
         12 3 4.0 PRESENT
         1 23 3.0 PRESENT
         x ,y null NOT_FOUND
-        x, y 5.0 PRESENT"#]]);
+        x, y 5.0 PRESENT"#]],
+    );
 }
 
 #[test]
 fn c20_a_nanosecond_later_is_the_future() {
     let rows = "k:int | ts:time | created:time | v:float\n 1 | +1ns | - | 1";
-    check(one_key("", rows, "k:int | event_time:time\n 1 | +0s\n 1 | +1ns"), expect![[r#"
+    check(
+        one_key("", rows, "k:int | event_time:time\n 1 | +0s\n 1 | +1ns"),
+        expect![[r#"
         1 null NOT_FOUND
-        1 1.0 PRESENT"#]]);
+        1 1.0 PRESENT"#]],
+    );
 }
 
 #[test]
@@ -193,7 +246,10 @@ fn c22_field_mapping_reaches_keys_times_and_values() {
 #[test]
 fn c23_a_feature_may_not_take_a_columns_name() {
     let rows = "k:int | ts:time | created:time | v:float\n 1 | -1s | - | 1";
-    check(one_key("", rows, "k:int | event_time:time | v:float\n 1 | +0s | 3"), expect!["error: spine `spine`: column `v` has the name of a feature of service `s`"]);
+    check(
+        one_key("", rows, "k:int | event_time:time | v:float\n 1 | +0s | 3"),
+        expect!["error: spine `spine`: column `v` has the name of a feature of service `s`"],
+    );
 }
 
 #[test]
@@ -205,7 +261,10 @@ fn c25_narrow_keys_join_wide_ones() {
 #[test]
 fn c26_a_text_is_no_number() {
     let rows = "k:int | ts:time | created:time | v:float\n 1 | -1s | - | 1";
-    check(one_key("", rows, "k:str | event_time:time\n 1 | +0s"), expect!["error: spine `spine`: column `k` is string, but the join key of entity `e` is int64"]);
+    check(
+        one_key("", rows, "k:str | event_time:time\n 1 | +0s"),
+        expect!["error: spine `spine`: column `k` is string, but the join key of entity `e` is int64"],
+    );
 }
 
 #[test]
@@ -234,18 +293,24 @@ fn a_tombstone_hides_older_rows_until_a_newer_one() {
         rows: "k:int | ts:time | gone:bool | v:float\n 1 | -10s | - | 1\n 1 | -5s | true | -\n 1 | -2s | false | 3\n 1 | -7s | false | 2",
         spine: "k:int | event_time:time\n 1 | -6s\n 1 | -5s\n 1 | -3s\n 1 | +0s",
     };
-    check(setup, expect![[r#"
+    check(
+        setup,
+        expect![[r#"
         1 2.0 PRESENT
         1 null NOT_FOUND
         1 null NOT_FOUND
-        1 3.0 PRESENT"#]]);
+        1 3.0 PRESENT"#]],
+    );
 }
 
 #[test]
 fn nan_and_infinities_are_values() {
     let rows = "k:int | ts:time | created:time | v:float\n 1 | -1s | - | NaN\n 2 | -1s | - | -inf\n 3 | -1s | - | -0.0";
-    check(one_key("", rows, "k:int | event_time:time\n 1 | +0s\n 2 | +0s\n 3 | +0s"), expect![[r#"
+    check(
+        one_key("", rows, "k:int | event_time:time\n 1 | +0s\n 2 | +0s\n 3 | +0s"),
+        expect![[r#"
         1 NaN PRESENT
         2 -inf PRESENT
-        3 -0.0 PRESENT"#]]);
+        3 -0.0 PRESENT"#]],
+    );
 }

@@ -117,7 +117,7 @@ impl Spine {
                 why: format!("it has no column `{}`, the join key of feature view `{}`", key.name, view.id.name),
                 hint: suggest(key.name.as_str(), names),
             })?;
-            cast::conform(column, key.dtype, None).map_err(|_| OfflineError::Spine {
+            cast::conform(column, key.dtype, None).map_err(|_types| OfflineError::Spine {
                 what: format!("spine `{}`", self.name),
                 why: format!(
                     "column `{}` is {}, but the join key of entity `{}` is {}",
@@ -146,7 +146,11 @@ impl Spine {
     }
 }
 
-fn one_batch(name: &str, schema: &arrow::datatypes::SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, OfflineError> {
+fn one_batch(
+    name: &str,
+    schema: &arrow::datatypes::SchemaRef,
+    batches: &[RecordBatch],
+) -> Result<RecordBatch, OfflineError> {
     let whole = concat_batches(schema, batches).map_err(|why| read_error(name, why))?;
     if u32::try_from(whole.num_rows()).is_err() {
         return Err(OfflineError::Spine {

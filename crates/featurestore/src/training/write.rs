@@ -31,17 +31,15 @@ pub fn parquet(set: &TrainingSet, path: &Path) -> Result<(), OfflineError> {
     let schema = Arc::new(set.rows.schema().as_ref().clone().with_metadata(owned));
     let rows = set.rows.clone().with_schema(SchemaRef::clone(&schema)).map_err(|why| fail(why.into()))?;
     let about = about.into_iter().map(|(key, value)| KeyValue::new(key.to_owned(), value)).collect();
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::SNAPPY)
-        .set_key_value_metadata(Some(about))
-        .build();
+    let properties =
+        WriterProperties::builder().set_compression(Compression::SNAPPY).set_key_value_metadata(Some(about)).build();
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let mut out = tempfile::NamedTempFile::new_in(folder).map_err(|why| fail(why.into()))?;
-    let mut writer = ArrowWriter::try_new(out.as_file_mut(), schema, Some(properties))
-        .map_err(|why| fail(why.into()))?;
+    let mut writer =
+        ArrowWriter::try_new(out.as_file_mut(), schema, Some(properties)).map_err(|why| fail(why.into()))?;
     writer.write(&rows).map_err(|why| fail(why.into()))?;
     writer.close().map_err(|why| fail(why.into()))?;
     out.as_file().sync_all().map_err(|why| fail(why.into()))?;

@@ -41,8 +41,10 @@ pub async fn apply(project: &Project, format: Format, yes: bool) -> Result<ExitC
     let (plan, based_on) = make_plan(project).await?;
     if !plan.is_empty() && !yes {
         if !std::io::stdin().is_terminal() {
-            return Err(Failure::invalid("`apply` asks before it changes anything, and there is no terminal to ask on")
-                .hint("look with `plumb plan`, then run `plumb apply --yes`"));
+            return Err(Failure::invalid(
+                "`apply` asks before it changes anything, and there is no terminal to ask on",
+            )
+            .hint("look with `plumb plan`, then run `plumb apply --yes`"));
         }
         output::note(&plan.to_string());
         output::note("apply these changes? [y/N]");
@@ -68,8 +70,7 @@ pub(super) async fn apply_declared(project: &Project) -> Result<Plan, Failure> {
 }
 
 async fn apply_plan(project: &Project, plan: &Plan, based_on: Seq) -> Result<(), Failure> {
-    let command =
-        Command::ApplyDefinitions { based_on, definitions: plan.after.clone(), summary: plan.summary() };
+    let command = Command::ApplyDefinitions { based_on, definitions: plan.after.clone(), summary: plan.summary() };
     project.registry.execute(command, Clock::wall(), &actor()).await?;
     Ok(())
 }

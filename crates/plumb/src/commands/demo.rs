@@ -42,9 +42,9 @@ pub async fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     let server = serve::start(&project, args.http).await?;
     let url = format!("http://{}", server.address);
     steps.run("serve", async { ready(&server, &url) }).await?;
-    steps.run("predict", predict_step(&url, 1)).await?;
+    steps.run("predict", async { predict_step(&url, 1) }).await?;
     steps.run("promote version 2 under load", switch_step(&project, &url)).await?;
-    steps.run("predict", predict_step(&url, 2)).await?;
+    steps.run("predict", async { predict_step(&url, 2) }).await?;
     steps.run("roll back", rollback_step(&project, &url)).await?;
     steps.run("skew", skew_step(&project, &server)).await?;
     say("\nall answers were checked.");
@@ -160,13 +160,16 @@ fn ready(server: &Server, url: &str) -> Result<String, Failure> {
 }
 
 /// Asks for the golden users, and compares with what the training script computed for them.
-async fn predict_step(url: &str, version: u32) -> Result<String, Failure> {
+fn predict_step(url: &str, version: u32) -> Result<String, Failure> {
     let golden = Golden::of(version)?;
     let answer = blocking(|| client::predict(url, MODEL, &golden.users()))?;
     expect("the version that answered", &answer["version"], &Json::from(version))?;
     let worst = golden.compare(&answer)?;
     let first = golden.describe(&answer);
-    Ok(format!("{} users, answers as the training script's (largest difference {worst:.1e}); {first}", golden.users().len()))
+    Ok(format!(
+        "{} users, answers as the training script's (largest difference {worst:.1e}); {first}",
+        golden.users().len()
+    ))
 }
 
 /// Promotes version 2 while requests go on: none may fail, and the new version answers within a second.

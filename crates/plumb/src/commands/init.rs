@@ -39,7 +39,8 @@ pub fn init(dir: &Path, format: Format) -> Result<ExitCode, Failure> {
     let name = if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("project_{name}") };
     std::fs::write(dir.join(MAIN_FILE), CONFIG.replace("PROJECT", &name)).map_err(fail)?;
     std::fs::write(dir.join("features.yaml"), DEFINITIONS).map_err(fail)?;
-    trips(&dir.join("data/trips.parquet")).map_err(|why| Failure::invalid(format!("writing the example's data: {why}")))?;
+    trips(&dir.join("data/trips.parquet"))
+        .map_err(|why| Failure::invalid(format!("writing the example's data: {why}")))?;
     let shown = dir.display();
     output::answer(format, &serde_json::json!({ "project": name, "files": files }), || {
         format!(

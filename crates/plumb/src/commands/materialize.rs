@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use featurestore::materialize::{Materialized, Progress};
 use featurestore::OnlineStore;
+use featurestore::materialize::{Materialized, Progress};
 use registry::Catalog;
 use schema::FeatureView;
 use schema::yaml::suggest;
@@ -85,7 +85,7 @@ fn wanted<'c>(catalog: &'c Catalog, names: &[String]) -> Result<Vec<&'c FeatureV
     }
     let find = |name: &String| {
         definitions.current_view(name).ok_or_else(|| {
-            let applied = definitions.views.keys().map(|n| n.as_str());
+            let applied = definitions.views.keys().map(schema::ViewName::as_str);
             Failure::new(schema::ErrorKind::NotFound, format!("feature view `{name}` is not applied"))
                 .hint(suggest(name, applied))
         })

@@ -64,24 +64,29 @@ pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Res
     let versions = catalog.model(name.as_str()).map(registry::Model::versions).unwrap_or_default();
     let found = versions.iter().rev().map(|state| &state.version);
     let mut found = found.filter(|v| v.digest == digest && v.service_fingerprint == fingerprint);
-    found.next().cloned().ok_or_else(|| Failure::new(ErrorKind::Internal, "the registered version is not in the catalog"))
+    found
+        .next()
+        .cloned()
+        .ok_or_else(|| Failure::new(ErrorKind::Internal, "the registered version is not in the catalog"))
 }
 
 /// The service that a file is for: the one named, else the one that the file was trained on. Both must agree.
 fn service_of<'c>(catalog: &'c Catalog, args: &RegisterArgs, file: &ModelFile) -> Result<&'c FeatureService, Failure> {
     let definitions = catalog.definitions();
     let inside = file.metadata.get("plumb.service_fingerprint");
-    let inside = inside.map(|text| Fingerprint::from_str(text)).transpose().map_err(|why| {
-        Failure::invalid(format!("the file's metadata `plumb.service_fingerprint`: {why}"))
-    })?;
+    let inside = inside
+        .map(|text| Fingerprint::from_str(text))
+        .transpose()
+        .map_err(|why| Failure::invalid(format!("the file's metadata `plumb.service_fingerprint`: {why}")))?;
     let named = args.service.as_deref().or(file.metadata.get("plumb.service").map(String::as_str));
     let Some(named) = named else {
         return Err(Failure::invalid("the file does not say which feature service it was trained on")
             .hint("name it: --service NAME"));
     };
-    let known = definitions.services.keys().map(|n| n.as_str());
+    let known = definitions.services.keys().map(schema::ServiceName::as_str);
     let unknown = || {
-        Failure::new(ErrorKind::NotFound, format!("feature service `{named}` is not applied")).hint(suggest(named, known.clone()))
+        Failure::new(ErrorKind::NotFound, format!("feature service `{named}` is not applied"))
+            .hint(suggest(named, known.clone()))
     };
     let current = definitions.current_service(named);
     let Some(inside) = inside else { return current.ok_or_else(unknown) };
@@ -133,7 +138,14 @@ pub fn list(project: &Project, format: Format, name: Option<&str>) -> Result<Exi
         let row = |(name, state): &(ModelName, registry::VersionState)| {
             let v = &state.version;
             let service = format!("{} v{}", v.service, v.service_version);
-            [name.to_string(), v.version.to_string(), state.stage.to_string(), service, v.registered_at.to_string(), v.digest.short()]
+            [
+                name.to_string(),
+                v.version.to_string(),
+                state.stage.to_string(),
+                service,
+                v.registered_at.to_string(),
+                v.digest.short(),
+            ]
         };
         output::table(["MODEL", "VERSION", "STAGE", "SERVICE", "REGISTERED", "SHA256"], rows.iter().map(row))
     });
@@ -160,7 +172,11 @@ pub async fn promote(project: &Project, format: Format, args: &PromoteArgs) -> R
     });
     output::answer(format, &json, || {
         let evidence = promoted.evidence.map(|e| e.to_string()).unwrap_or_default();
-        let archived = if promoted.archived.is_empty() { String::new() } else { format!("archived: version {:?}\n", promoted.archived) };
+        let archived = if promoted.archived.is_empty() {
+            String::new()
+        } else {
+            format!("archived: version {:?}\n", promoted.archived)
+        };
         format!("{} version {} -> {to}: {verdict}\n{evidence}{archived}", args.name, args.version)
     });
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -217,7 +233,8 @@ fn find<'c>(catalog: &'c Catalog, name: &str, number: u32) -> Result<&'c ModelVe
         not_found(format!("there is no model `{name}`")).hint(suggest(name, known))
     })?;
     let state = model.version(number).ok_or_else(|| {
-        not_found(format!("model `{name}` has no version {number}")).hint(format!("it has versions 1 to {}", model.versions().len()))
+        not_found(format!("model `{name}` has no version {number}"))
+            .hint(format!("it has versions 1 to {}", model.versions().len()))
     })?;
     Ok(&state.version)
 }

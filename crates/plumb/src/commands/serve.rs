@@ -47,7 +47,12 @@ pub async fn serve(project: &Project, format: Format, address: SocketAddr) -> Re
         "ready_ms": u64::try_from(server.ready_after.as_millis()).unwrap_or(u64::MAX),
     });
     output::answer(format, &json, || {
-        format!("serving `{}` on http://{} (ready in {} ms)\n", project.config.project, server.address, server.ready_after.as_millis())
+        format!(
+            "serving `{}` on http://{} (ready in {} ms)\n",
+            project.config.project,
+            server.address,
+            server.ready_after.as_millis()
+        )
     });
     interrupted().await;
     server.stop()?;

@@ -41,7 +41,8 @@ pub(super) fn table(report: &SkewReport) -> String {
             ]);
             for e in &f.examples {
                 let (row, offline, online) = (&e.row, &e.offline, &e.online);
-                examples.push_str(&format!("  {} of prediction {row}: offline {offline}, served {online}\n", f.feature));
+                examples
+                    .push_str(&format!("  {} of prediction {row}: offline {offline}, served {online}\n", f.feature));
             }
         }
     }

@@ -28,11 +28,22 @@ pub async fn build(project: &Project, format: Format, args: &TrainingSetArgs) ->
     json["took_ms"] = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX).into();
     output::answer(format, &json, || {
         let rows = report.features.iter().map(|f| {
-            [f.name.clone(), f.present.to_string(), f.null_value.to_string(), f.outside_max_age.to_string(), f.not_found.to_string()]
+            [
+                f.name.clone(),
+                f.present.to_string(),
+                f.null_value.to_string(),
+                f.outside_max_age.to_string(),
+                f.not_found.to_string(),
+            ]
         });
         let table = output::table(["FEATURE", "PRESENT", "NULL", "TOO OLD", "NOT FOUND"], rows);
         let took = started.elapsed().as_secs_f64();
-        format!("{table}{} rows for service `{}` written to {} in {took:.2} s\n", report.n_rows, report.service, args.out.display())
+        format!(
+            "{table}{} rows for service `{}` written to {} in {took:.2} s\n",
+            report.n_rows,
+            report.service,
+            args.out.display()
+        )
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -41,7 +52,7 @@ pub(super) async fn run(project: &Project, args: &TrainingSetArgs) -> Result<Rep
     let catalog = project.registry.catalog();
     let definitions = catalog.definitions();
     let service = definitions.current_service(&args.service).ok_or_else(|| {
-        let applied = definitions.services.keys().map(|n| n.as_str());
+        let applied = definitions.services.keys().map(schema::ServiceName::as_str);
         Failure::new(schema::ErrorKind::NotFound, format!("feature service `{}` is not applied", args.service))
             .hint(suggest(&args.service, applied))
     })?;

@@ -28,7 +28,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
 /// `not_json` for what is no JSON, `wrong_json` for JSON of another shape.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(bytes).map_err(|why| match why.classify() {
-        serde_json::error::Category::Data => Failure::invalid(format!("the body has another shape: {why}")).code("wrong_json"),
-        _ => Failure::invalid(format!("the body is not JSON: {why}")).code("not_json").hint("send Content-Type: application/json"),
+        serde_json::error::Category::Data => {
+            Failure::invalid(format!("the body has another shape: {why}")).code("wrong_json")
+        }
+        _ => Failure::invalid(format!("the body is not JSON: {why}"))
+            .code("not_json")
+            .hint("send Content-Type: application/json"),
     })
 }

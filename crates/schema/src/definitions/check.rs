@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Definitions, REQUEST_TIME, Service, View};
 use crate::dtype::Dtype;
-use crate::order::Known;
 use crate::migration::{FeatureSchema, Field, Migration};
+use crate::order::Known;
 use crate::yaml::{Mistake, suggest};
 
 type Mistakes = Vec<Mistake>;
@@ -27,12 +27,12 @@ pub(super) fn check(all: &Definitions, mistakes: &mut Mistakes) {
 
 fn check_view(all: &Definitions, view: &View, mistakes: &mut Mistakes) {
     if !all.entities.contains_key(view.entity.as_str()) {
-        let hint = suggest(view.entity.as_str(), all.entities.keys().map(|n| n.as_str()));
+        let hint = suggest(view.entity.as_str(), all.entities.keys().map(super::super::name::EntityName::as_str));
         let message = format!("feature view `{}` is about entity `{}`, which nobody declares", view.name, view.entity);
         mistakes.push(Mistake::new(&view.place, message).hint(hint));
     }
     if !all.sources.contains_key(view.source.as_str()) {
-        let hint = suggest(view.source.as_str(), all.sources.keys().map(|n| n.as_str()));
+        let hint = suggest(view.source.as_str(), all.sources.keys().map(super::super::name::SourceName::as_str));
         let message = format!("feature view `{}` reads source `{}`, which nobody declares", view.name, view.source);
         mistakes.push(Mistake::new(&view.place, message).hint(hint));
     }
@@ -42,7 +42,9 @@ fn check_view(all: &Definitions, view: &View, mistakes: &mut Mistakes) {
         mistakes.push(Mistake::new(&view.place, message).hint(hint));
     }
     let source = all.sources.get(view.source.as_str());
-    if view.sql.is_some() && view.created_time.is_none() && view.known == Known::AsOf
+    if view.sql.is_some()
+        && view.created_time.is_none()
+        && view.known == Known::AsOf
         && let Some(created) = source.and_then(|source| source.created_time.as_deref())
     {
         let message = format!(
@@ -75,13 +77,17 @@ fn check_service(all: &Definitions, service: &Service, mistakes: &mut Mistakes) 
     let mut names = BTreeSet::new();
     for feature in &service.features {
         let Some(view) = all.views.get(feature.view.as_str()) else {
-            let hint = suggest(feature.view.as_str(), all.views.keys().map(|n| n.as_str()));
-            let message = format!("feature service `{}` names feature view `{}`, which nobody declares", service.name, feature.view);
+            let hint = suggest(feature.view.as_str(), all.views.keys().map(super::super::name::ViewName::as_str));
+            let message = format!(
+                "feature service `{}` names feature view `{}`, which nobody declares",
+                service.name, feature.view
+            );
             mistakes.push(Mistake::new(&feature.place, message).hint(hint));
             continue;
         };
         if view.dtype_of(feature.feature.as_str()).is_none() {
-            let hint = suggest(feature.feature.as_str(), view.feature_names().map(|n| n.as_str()));
+            let hint =
+                suggest(feature.feature.as_str(), view.feature_names().map(super::super::name::FeatureName::as_str));
             let message = format!("feature view `{}` has no feature `{}`", view.name, feature.feature);
             mistakes.push(Mistake::new(&feature.place, message).hint(hint));
         }
@@ -93,7 +99,10 @@ fn check_service(all: &Definitions, service: &Service, mistakes: &mut Mistakes) 
     for (name, value) in &service.fill {
         let Some(dtype) = service_dtype(all, service, name.as_str()) else {
             let hint = suggest(name.as_str(), names.iter().copied());
-            mistakes.push(Mistake::new(&service.place, format!("`fill` names `{name}`, which is no feature of the service")).hint(hint));
+            mistakes.push(
+                Mistake::new(&service.place, format!("`fill` names `{name}`, which is no feature of the service"))
+                    .hint(hint),
+            );
             continue;
         };
         if let Err(why) = value.canonical(dtype) {
@@ -102,7 +111,7 @@ fn check_service(all: &Definitions, service: &Service, mistakes: &mut Mistakes) 
     }
     for (from, steps) in &service.migrate_from {
         let Some(older) = all.services.get(from.as_str()) else {
-            let hint = suggest(from.as_str(), all.services.keys().map(|n| n.as_str()));
+            let hint = suggest(from.as_str(), all.services.keys().map(super::super::name::ServiceName::as_str));
             let message = format!("`migrate_from` names feature service `{from}`, which nobody declares");
             mistakes.push(Mistake::new(&service.place, message).hint(hint));
             continue;
@@ -113,8 +122,11 @@ fn check_service(all: &Definitions, service: &Service, mistakes: &mut Mistakes) 
         match typed.and_then(|typed| Migration::from_steps(&start, &typed)) {
             Ok(migration) if migration.target() == &end => {}
             Ok(migration) => {
-                let message = format!("the migration from `{from}` ends at {}, but the service is {end}", migration.target());
-                mistakes.push(Mistake::new(&service.place, message).hint("add, drop, rename, widen or reorder until both agree"));
+                let message =
+                    format!("the migration from `{from}` ends at {}, but the service is {end}", migration.target());
+                mistakes.push(
+                    Mistake::new(&service.place, message).hint("add, drop, rename, widen or reorder until both agree"),
+                );
             }
             Err(why) => mistakes.push(Mistake::new(&service.place, format!("the migration from `{from}`: {why}"))),
         }

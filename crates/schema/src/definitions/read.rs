@@ -363,9 +363,9 @@ fn step(node: Node<'_>, mistakes: &mut Mistakes) -> Option<MigrationStep> {
         let field = field.parse(mistakes, str::parse::<FeatureName>);
         let default = fields.required("default", mistakes).and_then(|n| constant(n, mistakes));
         let missing = fields.optional("when_missing").and_then(|n| constant(n, mistakes)).unwrap_or(Value::Null);
-        let dtype = fields.optional("type").and_then(|n| {
-            n.parse(mistakes, |t| Dtype::parse(t).ok_or_else(|| format!("`{t}` is not a type")))
-        });
+        let dtype = fields
+            .optional("type")
+            .and_then(|n| n.parse(mistakes, |t| Dtype::parse(t).ok_or_else(|| format!("`{t}` is not a type"))));
         field.zip(default).map(|(name, default)| MigrationStep::Add { name, dtype, default, when_missing: missing })
     } else if let Some(field) = fields.optional("drop") {
         field.parse(mistakes, str::parse::<FeatureName>).map(|name| MigrationStep::Drop { name })

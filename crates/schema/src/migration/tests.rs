@@ -64,7 +64,8 @@ fn build(from: &FeatureSchema, script: &Script, fresh: &mut usize) -> Migration 
 
 fn rows() -> (Vec<ArrayRef>, BooleanArray) {
     let column = |v: [Option<i32>; 3]| Arc::new(Int32Array::from(v.to_vec())) as ArrayRef;
-    let columns = vec![column([Some(1), None, None]), column([Some(i32::MAX), Some(2), None]), column([Some(0), Some(3), None])];
+    let columns =
+        vec![column([Some(1), None, None]), column([Some(i32::MAX), Some(2), None]), column([Some(0), Some(3), None])];
     (columns, BooleanArray::from(vec![true, true, false]))
 }
 
@@ -135,7 +136,12 @@ fn what_loses_bits_or_resurrects_is_refused() {
     let long = FeatureSchema::new(vec![field("a", Dtype::Int64)]).unwrap();
     let widen = MigrationStep::Widen { name: name("a"), to: Dtype::Float64 };
     assert!(matches!(Migration::from_steps(&long, &[widen]), Err(MigrationError::Lossy { .. })));
-    let add = MigrationStep::Add { name: name("a"), dtype: Some(Dtype::Int64), default: Value::Int(0), when_missing: Value::Null };
+    let add = MigrationStep::Add {
+        name: name("a"),
+        dtype: Some(Dtype::Int64),
+        default: Value::Int(0),
+        when_missing: Value::Null,
+    };
     let steps = [MigrationStep::Drop { name: name("a") }, add];
     assert!(matches!(Migration::from_steps(&start(), &steps), Err(MigrationError::Resurrected { .. })));
 }

@@ -37,9 +37,8 @@ pub(super) fn rows(prediction: &Prediction) -> Result<RecordBatch, ArrowError> {
         columns.push(column);
     };
     let text = |value: String| Arc::new(StringArray::from(vec![value; n])) as ArrayRef;
-    let time = |t: Timestamp| {
-        Arc::new(TimestampNanosecondArray::from(vec![t.as_nanos(); n]).with_timezone("UTC")) as ArrayRef
-    };
+    let time =
+        |t: Timestamp| Arc::new(TimestampNanosecondArray::from(vec![t.as_nanos(); n]).with_timezone("UTC")) as ArrayRef;
     let ids = prediction.ids.iter().map(|id| Some(id.to_string())).collect::<StringArray>();
     push("prediction_id".to_owned(), Arc::new(ids));
     push("answered_at".to_owned(), time(prediction.answered_at));

@@ -26,7 +26,8 @@ pub(super) fn run(folder: &Path, config: &LogConfig, entries: &Receiver<Message>
     let mut n_rows = 0;
     let mut oldest = None;
     loop {
-        let patience = oldest.map_or(config.flush_every, |since: Instant| config.flush_every.saturating_sub(since.elapsed()));
+        let patience =
+            oldest.map_or(config.flush_every, |since: Instant| config.flush_every.saturating_sub(since.elapsed()));
         match entries.recv_timeout(patience) {
             Ok(Message::Prediction(prediction)) => match rows::rows(&prediction) {
                 Ok(batch) => {
@@ -74,7 +75,8 @@ fn flush(folder: &Path, waiting: &mut Waiting) -> Result<(), String> {
         let n_rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         if let Err(why) = write(folder, &service, &batches) {
             counter!("plumb_prediction_log_dropped_total").increment(n_rows as u64);
-            result = Err(format!("{n_rows} rows of the prediction log are lost: writing to `{}`: {why}", folder.display()));
+            result =
+                Err(format!("{n_rows} rows of the prediction log are lost: writing to `{}`: {why}", folder.display()));
         }
     }
     result
@@ -89,10 +91,8 @@ fn write(folder: &Path, service: &Fingerprint, batches: &[RecordBatch]) -> Resul
         KeyValue::new("plumb.format".to_owned(), rows::FORMAT.to_owned()),
         KeyValue::new("plumb.service_fingerprint".to_owned(), service.to_string()),
     ];
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::SNAPPY)
-        .set_key_value_metadata(Some(about))
-        .build();
+    let properties =
+        WriterProperties::builder().set_compression(Compression::SNAPPY).set_key_value_metadata(Some(about)).build();
     let mut out = tempfile::Builder::new().prefix(".writing-").tempfile_in(&folder).map_err(|why| chain(&why))?;
     let mut writer =
         ArrowWriter::try_new(out.as_file_mut(), whole.schema(), Some(properties)).map_err(|why| chain(&why))?;

@@ -83,7 +83,7 @@ proptest! {
             match cell.at(t) {
                 At::Row(step) => prop_assert_eq!(Some(rank(step)), oracle(&all, t), "at {}", t),
                 At::Nothing => prop_assert_eq!(None, oracle(&all, t), "at {}", t),
-                At::TooOld { kept_from } => prop_assert!(t < newest.min(kept_from), "at {}, kept from {}", t, kept_from),
+                At::TooOld { kept_from } => prop_assert!(t < newest.min(kept_from), "at {}, from {}", t, kept_from),
             }
         }
     }

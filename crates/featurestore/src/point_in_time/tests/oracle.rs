@@ -14,6 +14,9 @@ use crate::training::features_at;
 /// Key, event time, created time, deletion mark, value.
 type Row = (Option<i64>, Option<i64>, Option<i64>, bool, Option<i64>);
 
+/// Event time, created time, position.
+type Order = (i64, Option<i64>, usize);
+
 fn rows() -> impl Strategy<Value = Vec<Row>> {
     let time = || proptest::option::weighted(0.9, 0..12_i64);
     let row = (
@@ -32,9 +35,16 @@ fn spines() -> impl Strategy<Value = Vec<(Option<i64>, Option<i64>)>> {
 }
 
 /// The winner's value and status, by looking at every row.
-fn naive(rows: &[Row], key: Option<i64>, at: Option<i64>, ttl: Option<i64>, as_of: bool, strict: bool) -> (Option<i64>, Status) {
+fn naive(
+    rows: &[Row],
+    key: Option<i64>,
+    at: Option<i64>,
+    ttl: Option<i64>,
+    as_of: bool,
+    strict: bool,
+) -> (Option<i64>, Status) {
     let (Some(key), Some(at)) = (key, at) else { return (None, Status::NotFound) };
-    let mut best: Option<((i64, Option<i64>, usize), &Row)> = None;
+    let mut best: Option<(Order, &Row)> = None;
     for (i, row) in rows.iter().enumerate() {
         let Some(event) = row.1 else { continue };
         let in_time = if strict { event < at } else { event <= at };
@@ -75,7 +85,7 @@ proptest! {
             ("created", times(|r| r.2), true),
             ("gone", Arc::new(rows.iter().map(|r| Some(r.3)).collect::<BooleanArray>()), true),
             ("n", Arc::new((0..rows.len() as u64).map(Some).collect::<UInt64Array>()), true),
-            ("v", Arc::new(rows.iter().map(|r| r.4.map(|v| v as f64)).collect::<Float64Array>()), true),
+            ("v", Arc::new(rows.iter().map(|r| r.4.map(|v| f64::from(i32::try_from(v).unwrap()))).collect::<Float64Array>()), true),
         ]).unwrap();
         write(&folder.path().join("rows.parquet"), &batch);
         let ttl_line = ttl.map(|ttl| format!("ttl: {ttl}ns")).unwrap_or_default();
@@ -92,7 +102,7 @@ proptest! {
         for (i, (key, at)) in spine.iter().enumerate() {
             let (value, status) = naive(&rows, *key, *at, ttl, as_of, strict);
             let got = match schema::Value::at(&found.columns[0], i) {
-                schema::Value::Float(v) => Some(v as i64),
+                schema::Value::Float(v) => Some(format!("{v:.0}").parse().unwrap()),
                 _ => None,
             };
             prop_assert_eq!((got, found.statuses[0][i]), (value, status), "spine row {} of {:?}", i, spine);

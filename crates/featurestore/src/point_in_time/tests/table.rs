@@ -133,7 +133,7 @@ pub(super) fn join(setup: &Setup<'_>) -> String {
     }
     let statuses = statuses(&store, &compiled, &spine);
     let mut lines = Vec::new();
-    for row in 0..n {
+    for (row, status) in statuses.iter().enumerate() {
         let mut line = String::new();
         for (name, column) in names.iter().zip(set.rows.columns()).filter(|(name, _)| *name != "event_time") {
             let value = match Value::at(column, row) {
@@ -142,7 +142,7 @@ pub(super) fn join(setup: &Setup<'_>) -> String {
             };
             write!(line, "{value} ").unwrap();
             if name == "v" {
-                write!(line, "{}", statuses[row]).unwrap();
+                write!(line, "{status}").unwrap();
             }
         }
         lines.push(line);

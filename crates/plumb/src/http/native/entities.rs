@@ -45,7 +45,8 @@ pub fn read(
     let names = || keys.iter().map(|key| key.name.as_str());
     for name in entities.keys() {
         if !names().any(|known| known == name) {
-            let message = format!("`entities` names `{name}`, which is no join key of service `{}`", compiled.service.name);
+            let message =
+                format!("`entities` names `{name}`, which is no join key of service `{}`", compiled.service.name);
             return Err(Failure::invalid(message).code("unknown_join_key").hint(suggest(name, names())));
         }
     }
@@ -72,7 +73,9 @@ pub fn read(
     }
     let n = rows.map_or(0, |(n, _)| n);
     if n == 0 {
-        return Err(Failure::invalid("`entities` lists no rows").code("empty_entities").hint("send at least one value"));
+        return Err(Failure::invalid("`entities` lists no rows")
+            .code("empty_entities")
+            .hint("send at least one value"));
     }
     if n > ROWS_MAX {
         let message = format!("`entities` lists {n} rows; one request takes at most {ROWS_MAX}");
@@ -93,7 +96,7 @@ fn column(key: &JoinKey, values: &[Json], texts: Texts) -> Result<ArrayRef, Fail
     }
     let cell = |(i, json): (usize, &Json)| {
         let value = value(json, key.dtype, texts).ok_or_else(|| wrong(key, i, json))?;
-        value.to_array(key.dtype, 1).map_err(|_| wrong(key, i, json))
+        value.to_array(key.dtype, 1).map_err(|_types| wrong(key, i, json))
     };
     if let [one] = values {
         return cell((0, one));
@@ -169,6 +172,7 @@ pub fn to_json(value: &Value, dtype: Dtype) -> Json {
 /// # Errors
 /// It is no time.
 pub fn instant(text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
-    let parse = |text| Timestamp::parse(text).map_err(|why| Failure::invalid(format!("`as_of`: {why}")).code("wrong_time"));
+    let parse =
+        |text| Timestamp::parse(text).map_err(|why| Failure::invalid(format!("`as_of`: {why}")).code("wrong_time"));
     text.map(parse).transpose()
 }

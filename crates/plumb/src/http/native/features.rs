@@ -76,7 +76,7 @@ pub fn resolve(definitions: &AppliedDefinitions, body: FeaturesBody, texts: Text
     let compiled = match (&body.service, &body.features) {
         (Some(name), None) => {
             let service = definitions.current_service(name).ok_or_else(|| {
-                let known = definitions.services.keys().map(|n| n.as_str());
+                let known = definitions.services.keys().map(schema::ServiceName::as_str);
                 let message = format!("feature service `{name}` is not applied");
                 Failure::new(ErrorKind::NotFound, message).code("unknown_service").hint(suggest(name, known))
             })?;
@@ -106,20 +106,29 @@ fn ad_hoc(definitions: &AppliedDefinitions, references: &[String]) -> Result<Fea
         };
         let not_found = |message: String, code: &'static str| Failure::new(ErrorKind::NotFound, message).code(code);
         let view = definitions.current_view(view_name).ok_or_else(|| {
-            let known = definitions.views.keys().map(|n| n.as_str());
-            not_found(format!("feature view `{view_name}` is not applied"), "unknown_view").hint(suggest(view_name, known))
+            let known = definitions.views.keys().map(schema::ViewName::as_str);
+            not_found(format!("feature view `{view_name}` is not applied"), "unknown_view")
+                .hint(suggest(view_name, known))
         })?;
         let name = view.definition.feature_names().find(|name| name.as_str() == feature);
-        let known = || view.definition.feature_names().map(|n| n.as_str());
+        let known = || view.definition.feature_names().map(schema::FeatureName::as_str);
         let (Some(name), Some(dtype)) = (name, view.definition.dtype_of(feature)) else {
             let message = format!("feature view `{view_name}` has no feature `{feature}`");
             return Err(not_found(message, "unknown_feature").hint(suggest(feature, known())));
         };
         if columns.iter().any(|column| column.name == *name) {
             let message = format!("two features are called `{name}`");
-            return Err(Failure::invalid(message).code("name_collision").hint("ask for a feature service that renames one"));
+            return Err(Failure::invalid(message)
+                .code("name_collision")
+                .hint("ask for a feature service that renames one"));
         }
-        columns.push(ServiceColumn { name: name.clone(), view: view.id.clone(), feature: name.clone(), dtype, fill: None });
+        columns.push(ServiceColumn {
+            name: name.clone(),
+            view: view.id.clone(),
+            feature: name.clone(),
+            dtype,
+            fill: None,
+        });
     }
     let name: schema::ServiceName =
         "features".parse().map_err(|why: schema::name::NameError| Failure::invalid(why.to_string()))?;
@@ -209,5 +218,10 @@ pub fn features_json(compiled: &CompiledService, rows: &FeatureRows) -> serde_js
 
 /// The view versions that answered.
 pub fn views_json(compiled: &CompiledService) -> serde_json::Value {
-    compiled.views.iter().map(|v| (v.view.id.name.to_string(), v.view.id.version.into())).collect::<serde_json::Map<_, _>>().into()
+    compiled
+        .views
+        .iter()
+        .map(|v| (v.view.id.name.to_string(), v.view.id.version.into()))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }

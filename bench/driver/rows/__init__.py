@@ -1,0 +1,16 @@
+"""The rows by name: each measures and returns its lines of the table."""
+
+from collections.abc import Callable
+
+from ..machine import Machine
+from ..table import Line
+from . import features, materialize, predict, ready, training_set
+
+ROWS: dict[str, Callable[[Machine], list[Line]]] = {
+    "training-set": training_set.measure,
+    "features-1": features.measure_one,
+    "features-100": features.measure_hundred,
+    "predict": predict.measure,
+    "ready": ready.measure,
+    "materialize": materialize.measure,
+}

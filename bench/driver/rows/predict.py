@@ -1,0 +1,171 @@
+"""`predict`: a GBDT of 100 trees of depth 5 on 20 floats, against MLServer with the same file and the bare handler.
+
+MLServer and the bare handler are sent the 20 floats. Plumb is sent a key: it reads the 20 features itself, from its
+embedded store, answers with them, and logs the prediction.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import project
+from ..failure import Different, Failed, Missing
+from ..load import Target, in_turn, write_bodies
+from ..machine import ROOT, Machine, python_job
+from ..process import Server, ask, free_port
+from ..table import Goal, Line
+from .features import online_data
+
+N_FEATURES = 20
+CONNECTIONS = (8, 32)
+N_ROWS = 1_000
+N_COMPARED = 100
+TOLERANCE = 1e-6
+MODEL = "gbdt"
+# MLServer's own number of worker processes: none (the model runs beside the HTTP server) or its default, one.
+WORKERS = (0, 1)
+# Requests go out together where they queue: MLServer's adaptive batching, off unless asked for.
+BATCHES = ({}, {"max_batch_size": 32, "max_batch_time": 0.001})
+NOTE = "plumb is sent a key and reads, returns and logs the 20 features; the others are sent the floats"
+
+
+@dataclass(frozen=True)
+class Rows:
+    keys: list[int]
+    values: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Side:
+    """A server that predicts: where, with which body for row i, and where the probability is in its answer."""
+
+    server: Server
+    url: str
+    body: Callable[[int], object]
+    probability: Callable[[object], float]
+
+    def target(self, folder: Path, name: str) -> Target:
+        bodies = write_bodies(folder / f"{name.split()[0]}.bodies", map(self.body, range(N_ROWS)))
+        return Target(name, self.server, self.url, bodies)
+
+
+def measure(machine: Machine) -> list[Line]:
+    folder = machine.folder("predict")
+    data, model = online_data(machine, machine.sizes.online_keys, N_FEATURES), model_file(machine)
+    rows = Rows(**json.loads(python_job("data.py", "rows", data, N_ROWS)))
+    notes = [NOTE]
+    with ExitStack() as servers:
+        sides = {"plumb": servers.enter_context(plumb(machine, folder, data, model, rows))}
+        for name, start in (("MLServer", best_mlserver), ("bare handler", bare)):
+            try:
+                side, note = servers.enter_context(start(machine, folder, model, rows))
+                sides[name] = side
+                notes.append(note)
+            except (Missing, Failed) as why:
+                notes.append(f"{name} left out: {why}")
+        notes.append(f"probabilities of {N_COMPARED} rows within {compare(sides):.1g}")
+        targets = [side.target(folder, name) for name, side in sides.items()]
+        lines = []
+        for connections in CONNECTIONS:
+            samples = in_turn(machine, targets, connections)
+            for peer, at_least in (("MLServer", 40), ("bare handler", 0.8)):
+                if peer in samples:
+                    goal = Goal(at_least=at_least) if connections == 32 else None
+                    work = f"predict, GBDT 100 x 5, {connections} conn."
+                    lines.append(Line("predict", work, "req/s", peer, samples[peer], samples["plumb"], goal, notes))
+    return lines
+
+
+@contextmanager
+def plumb(machine: Machine, folder: Path, data: Path, model: Path, rows: Rows) -> Iterator[Side]:
+    ours = folder / "project"
+    ours.mkdir()
+    project.make(machine, ours, data, N_FEATURES, "{kind: embedded}")
+    project.plumb(machine, ours, "materialize")
+    project.plumb(machine, ours, "model", "register", MODEL, model, "--service", project.SERVICE)
+    project.plumb(machine, ours, "model", "promote", MODEL, 1, "--to", "production")
+    address = f"127.0.0.1:{free_port()}"
+    with Server([machine.plumb, "--project", ours, "serve", "--http", address], folder / "plumb.log") as server:
+        server.wait_until(f"http://{address}/readyz")
+        yield Side(
+            server,
+            f"http://{address}/v1/models/{MODEL}/predict",
+            lambda i: {"entities": {"k": [rows.keys[i]]}},
+            lambda answer: answer["outputs"]["probabilities"][0][1],
+        )
+
+
+@contextmanager
+def bare(machine: Machine, folder: Path, model: Path, rows: Rows) -> Iterator[tuple[Side, str]]:
+    address = f"127.0.0.1:{free_port()}"
+    command = [machine.bare_program(), "predict", "--model", model, "--http", address]
+    with Server(command, folder / "bare.log") as server:
+        body = lambda i: {"inputs": [rows.values[i]]}  # noqa: E731
+        server.wait_until(f"http://{address}/", body(0))
+        outputs = lambda answer: {output["name"]: output["data"] for output in answer["outputs"]}  # noqa: E731
+        side = Side(server, f"http://{address}/", body, lambda answer: outputs(answer)["probabilities"][1])
+        yield side, "the bare handler has two sessions"
+
+
+@contextmanager
+def best_mlserver(machine: Machine, folder: Path, model: Path, rows: Rows) -> Iterator[tuple[Side, str]]:
+    """MLServer in the setting in which it answers most, found by trying each."""
+    tried = {}
+    for workers in WORKERS:
+        for batches in BATCHES:
+            name = f"{workers} worker(s)" + (", adaptive batching" if batches else "")
+            with mlserver(machine, folder / f"mlserver-{len(tried)}", model, rows, workers, batches) as side:
+                target = side.target(folder, "MLServer")
+                target.under(machine, CONNECTIONS[-1], machine.sizes.warm_up_s)
+                speed = target.under(machine, CONNECTIONS[-1], machine.sizes.warm_up_s).value
+                tried[name] = (speed, workers, batches)
+    best = max(tried, key=lambda name: tried[name][0])
+    speeds = ", ".join(f"{name} {speed:,.0f}/s" for name, (speed, _, _) in tried.items())
+    with mlserver(machine, folder / "mlserver", model, rows, *tried[best][1:]) as side:
+        yield side, f"MLServer as it is fastest: {best} (tried at {CONNECTIONS[-1]} connections: {speeds})"
+
+
+@contextmanager
+def mlserver(machine: Machine, folder: Path, model: Path, rows: Rows, workers: int, batches: dict) -> Iterator[Side]:
+    python = machine.peer_python("mlserver")
+    machine.package_version(python, "mlserver")
+    machine.package_version(python, "onnxruntime")
+    folder.mkdir()
+    ports = {f"{name}_port": free_port() for name in ("http", "grpc", "metrics")}
+    settings = {"host": "127.0.0.1", **ports, "parallel_workers": workers, "debug": False}
+    parameters = {"uri": str(model), "version": "1"}
+    implementation = {"name": MODEL, "implementation": "mlserver_model.OnnxModel", "parameters": parameters, **batches}
+    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "model-settings.json").write_text(json.dumps(implementation))
+    base = f"http://127.0.0.1:{settings['http_port']}/v2"
+    command = [python.with_name("mlserver"), "start", folder]
+    with Server(command, folder / "log", env={"PYTHONPATH": str(ROOT / "bench/peers")}, cwd=folder) as server:
+        server.wait_until(f"{base}/models/{MODEL}/ready")
+
+        def body(i: int) -> object:
+            one = {"name": "input", "shape": [1, N_FEATURES], "datatype": "FP32", "data": rows.values[i]}
+            return {"inputs": [one]}
+
+        outputs = lambda answer: {output["name"]: output["data"] for output in answer["outputs"]}  # noqa: E731
+        yield Side(server, f"{base}/models/{MODEL}/infer", body, lambda answer: outputs(answer)["probabilities"][1])
+
+
+def model_file(machine: Machine) -> Path:
+    file = machine.cache / "gbdt.onnx"
+    if not file.is_file():
+        python_job("data.py", "model", file, N_FEATURES)
+    return file
+
+
+def compare(sides: dict[str, Side]) -> float:
+    """The largest distance between any two answers for one row."""
+    worst = 0.0
+    for i in range(N_COMPARED):
+        answers = {name: side.probability(ask(side.url, side.body(i))) for name, side in sides.items()}
+        distance = max(answers.values()) - min(answers.values())
+        if not distance <= TOLERANCE:
+            raise Different(f"row {i}: probabilities {answers} differ by {distance}, more than {TOLERANCE}")
+        worst = max(worst, distance)
+    return worst
