@@ -80,23 +80,23 @@ impl Reader {
         let cells: Vec<(Option<Vec<u8>>,)> = lookups.query_async(&mut connection).await?;
         let mut values = vec![Vec::with_capacity(keys.len()); self.names.len()];
         for (cell,) in &cells {
-            self.push(&mut values, cell.as_deref())?;
+            push(&mut values, cell.as_deref())?;
         }
         Ok(serde_json::to_vec(&Columns { names: &self.names, values })?.into())
     }
+}
 
-    /// A cell ends in its row's values, which are without nulls here: eight bytes a feature, little-endian.
-    fn push(&self, columns: &mut [Vec<Option<f64>>], cell: Option<&[u8]>) -> Result<(), Failure> {
-        let Some(cell) = cell else {
-            columns.iter_mut().for_each(|column| column.push(None));
-            return Ok(());
-        };
-        let start = cell.len().checked_sub(8 * columns.len()).ok_or("a cell is shorter than its values")?;
-        for (column, bytes) in columns.iter_mut().zip(cell[start..].as_chunks::<8>().0) {
-            column.push(Some(f64::from_le_bytes(*bytes)));
-        }
-        Ok(())
+/// A cell ends in its row's values, which are without nulls here: eight bytes a feature, little-endian.
+fn push(columns: &mut [Vec<Option<f64>>], cell: Option<&[u8]>) -> Result<(), Failure> {
+    let Some(cell) = cell else {
+        columns.iter_mut().for_each(|column| column.push(None));
+        return Ok(());
+    };
+    let start = cell.len().checked_sub(8 * columns.len()).ok_or("a cell is shorter than its values")?;
+    for (column, bytes) in columns.iter_mut().zip(cell[start..].as_chunks::<8>().0) {
+        column.push(Some(f64::from_le_bytes(*bytes)));
     }
+    Ok(())
 }
 
 impl Serialize for Columns<'_> {
@@ -106,5 +106,21 @@ impl Serialize for Columns<'_> {
             map.serialize_entry(name, values)?;
         }
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_the_end_of_a_cell() {
+        let mut columns = vec![Vec::new(); 2];
+        let cell: Vec<u8> = [9; 42].into_iter().chain(1.5_f64.to_le_bytes()).chain((-0.0_f64).to_le_bytes()).collect();
+        push(&mut columns, Some(&cell)).unwrap();
+        push(&mut columns, None).unwrap();
+        let answer = serde_json::to_string(&Columns { names: &["f0".into(), "f1".into()], values: columns }).unwrap();
+        assert_eq!(answer, r#"{"f0":[1.5,null],"f1":[-0.0,null]}"#);
+        assert!(push(&mut [Vec::new(), Vec::new()], Some(&[0; 15])).is_err());
     }
 }

@@ -55,7 +55,7 @@ fn sessions(environment: &Environment, model: &str, n_sessions: usize) -> ort::R
     (0..n_sessions).map(|_| builder.commit_from_file(model).map(Mutex::new)).collect()
 }
 
-#[expect(clippy::unused_async, reason = "a handler of axum is one; a run is shorter than a hop to another thread")]
+/// The run stays on the request's worker: it is shorter than a hop to another thread.
 async fn predict(
     State(sessions): State<Sessions>,
     Json(rows): Json<Rows>,

@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(mistakes, Vec::<String>::new());
         assert!(matches!(config.unwrap().online, OnlineConfig::Redis { url, .. } if url == "redis://localhost"));
         let (_, mistakes) = read("project: shop\nonline: {kind: redis, url: \"${NOPE}\"}\n");
-        assert!(mistakes[0].starts_with("plumb.yaml:2:30: the environment has no variable `NOPE`"), "{mistakes:?}");
+        assert!(mistakes[0].starts_with("plumb.yaml:2:29: the environment has no variable `NOPE`"), "{mistakes:?}");
     }
 
     #[test]

@@ -220,7 +220,13 @@ impl AppliedDefinitions {
                 adopt(versions, &mut found, |s| s.fingerprint, |s, n| s.version = n);
             }
         }
-        next
+        next.as_stored()
+    }
+
+    /// As it comes back from the log: places in files are no part of what is applied, and must not look like changes.
+    fn as_stored(self) -> Self {
+        let stored = serde_json::to_value(&self).and_then(serde_json::from_value);
+        stored.unwrap_or(self)
     }
 
     /// A view version.

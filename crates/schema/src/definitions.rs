@@ -213,10 +213,16 @@ impl Definitions {
     /// Every mistake of every file, in file order.
     pub fn read(files: &[File]) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Vec::new();
-        let definitions = read::read(files, &mut mistakes);
-        check::check(&definitions, &mut mistakes);
+        let (definitions, broken) = read::read(files, &mut mistakes);
+        check::check(&definitions, &broken, &mut mistakes);
         mistakes.sort_by(|a, b| a.place.cmp(&b.place));
         if mistakes.is_empty() { Ok(definitions) } else { Err(mistakes) }
+    }
+}
+
+impl Definitions {
+    fn count(&self) -> usize {
+        self.entities.len() + self.sources.len() + self.views.len() + self.services.len()
     }
 }
 

@@ -160,7 +160,9 @@ impl Value {
                 _ => return Err(wrong()),
             },
             Dtype::Date => match self {
-                Self::Int(v) => Arc::new(Date32Array::from(vec![i32::try_from(*v).map_err(|_out_of_range| wrong())?; n])),
+                Self::Int(v) => {
+                    Arc::new(Date32Array::from(vec![i32::try_from(*v).map_err(|_out_of_range| wrong())?; n]))
+                }
                 _ => return Err(wrong()),
             },
             Dtype::Timestamp => match self {

@@ -6,7 +6,9 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, Volatility};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 use schema::Dtype;
@@ -74,6 +76,11 @@ impl CompiledExpr {
         let columns = DFSchema::try_from(Schema::clone(input)).map_err(invalid)?;
         let logical = PLANNER.parse_sql_expr(text, &columns).map_err(invalid)?;
         only_immutable(text, &logical)?;
+        // Some functions, `coalesce` among them, exist only until they are simplified into others.
+        let context = SimplifyContext::builder().with_schema(Arc::new(columns.clone())).build();
+        let simplifier = ExprSimplifier::new(context);
+        let logical =
+            simplifier.coerce(logical, &columns).and_then(|expr| simplifier.simplify(expr)).map_err(invalid)?;
         let physical = PLANNER.create_physical_expr(logical, &columns).map_err(invalid)?;
         let found = physical.data_type(input).map_err(invalid)?;
         if !cast::conforms(&found, dtype) {
@@ -161,6 +168,13 @@ mod tests {
         let text = "(date_part('epoch', request_time) - date_part('epoch', last_order_at)) / 86400.0";
         let days = compile(text).unwrap().evaluate(&batch()).unwrap();
         assert_eq!(days.as_primitive::<Float64Type>().value(0).to_bits(), 2.5_f64.to_bits());
+    }
+
+    #[test]
+    fn functions_that_only_exist_until_simplified_work() {
+        for text in ["coalesce(b, 0.0) * 2.0", "nullif(b, 0.5)", "case when a > 3 then b else 0.0 end", "abs(b)"] {
+            assert!(compile(text).unwrap().evaluate(&batch()).is_ok(), "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: plumb beside its peers, on the same data in one run.
 //!
 //! `bench/run.py` measures; this gives it what it needs. Peers' pins exclude each other, so each
-//! `bench/requirements-<peer>.txt` has an environment of its own, whose python the driver finds in `BENCH_PY_<PEER>`.
+//! `bench/requirements-<peer>.txt` has an environment of its own, whose python the driver finds in `BENCH_PY_<PEER>`. A
+//! peer that cannot be installed is left out: the driver says so, and measures the rest.
 
 use std::ffi::OsString;
 use std::fs;
@@ -18,8 +19,13 @@ pub(crate) fn run(workspace: &Workspace, rows: Vec<OsString>) -> Result<(), Fail
     let mut driver = Command::new(venv::ready(workspace, "bench", Path::new("bench/requirements.txt"))?);
     for peer in peers(&workspace.root().join("bench"))? {
         let requirements = format!("bench/requirements-{peer}.txt");
-        let python = venv::ready(workspace, &format!("bench-{peer}"), Path::new(&requirements))?;
-        driver.env(python_variable(&peer), python);
+        match venv::ready(workspace, &format!("bench-{peer}"), Path::new(&requirements)) {
+            Ok(python) => driver.env(python_variable(&peer), python),
+            Err(failure) => {
+                eprintln!("{peer} is left out: {failure}");
+                driver.env_remove(python_variable(&peer))
+            }
+        };
     }
     process::run(workspace.cargo("build").args(["--release", "--package", "plumb", "--package", "bench-bare"]))?;
 
@@ -27,7 +33,7 @@ pub(crate) fn run(workspace: &Workspace, rows: Vec<OsString>) -> Result<(), Fail
     let redis = Redis::start()?;
     driver.current_dir(workspace.root()).arg("bench/run.py").args(rows);
     driver.env("PLUMB_BIN", workspace.program(Profile::Release, "plumb"));
-    driver.env("BARE_BIN", workspace.program(Profile::Release, "bench-bare"));
+    driver.env("BARE_BIN", workspace.program(Profile::Release, "bare"));
     driver.env("PLUMB_TEST_REDIS", redis.url()).env("ORT_DYLIB_PATH", library);
     process::run(&mut driver)
 }

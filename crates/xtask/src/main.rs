@@ -72,7 +72,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        arguments: "[ROW...]",
+        arguments: "[ROW...] [--quick]",
         about: "measure plumb beside its peers and print one table",
         run: bench::run,
     },

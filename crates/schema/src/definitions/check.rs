@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::read::Broken;
 use super::{Definitions, REQUEST_TIME, Service, View};
 use crate::dtype::Dtype;
 use crate::migration::{FeatureSchema, Field, Migration};
@@ -10,7 +11,9 @@ use crate::yaml::{Mistake, suggest};
 
 type Mistakes = Vec<Mistake>;
 
-pub(super) fn check(all: &Definitions, mistakes: &mut Mistakes) {
+pub(super) fn check(all: &Definitions, broken: &Broken, mistakes: &mut Mistakes) {
+    // Types are only compared where all of them could be read.
+    let typed = mistakes.is_empty();
     for entity in all.entities.values() {
         let mut seen = BTreeSet::new();
         for key in entity.keys.iter().filter(|key| !seen.insert(&key.name)) {
@@ -18,20 +21,23 @@ pub(super) fn check(all: &Definitions, mistakes: &mut Mistakes) {
         }
     }
     for view in all.views.values() {
-        check_view(all, view, mistakes);
+        check_view(all, view, broken, mistakes);
     }
     for service in all.services.values() {
-        check_service(all, service, mistakes);
+        check_service(all, service, broken, mistakes);
+        if typed {
+            check_types(all, service, mistakes);
+        }
     }
 }
 
-fn check_view(all: &Definitions, view: &View, mistakes: &mut Mistakes) {
-    if !all.entities.contains_key(view.entity.as_str()) {
+fn check_view(all: &Definitions, view: &View, broken: &Broken, mistakes: &mut Mistakes) {
+    if !all.entities.contains_key(view.entity.as_str()) && !broken.contains(view.entity.as_str()) {
         let hint = suggest(view.entity.as_str(), all.entities.keys().map(super::super::name::EntityName::as_str));
         let message = format!("feature view `{}` is about entity `{}`, which nobody declares", view.name, view.entity);
         mistakes.push(Mistake::new(&view.place, message).hint(hint));
     }
-    if !all.sources.contains_key(view.source.as_str()) {
+    if !all.sources.contains_key(view.source.as_str()) && !broken.contains(view.source.as_str()) {
         let hint = suggest(view.source.as_str(), all.sources.keys().map(super::super::name::SourceName::as_str));
         let message = format!("feature view `{}` reads source `{}`, which nobody declares", view.name, view.source);
         mistakes.push(Mistake::new(&view.place, message).hint(hint));
@@ -73,10 +79,13 @@ fn check_view(all: &Definitions, view: &View, mistakes: &mut Mistakes) {
     }
 }
 
-fn check_service(all: &Definitions, service: &Service, mistakes: &mut Mistakes) {
+fn check_service(all: &Definitions, service: &Service, broken: &Broken, mistakes: &mut Mistakes) {
     let mut names = BTreeSet::new();
     for feature in &service.features {
         let Some(view) = all.views.get(feature.view.as_str()) else {
+            if broken.contains(feature.view.as_str()) {
+                continue;
+            }
             let hint = suggest(feature.view.as_str(), all.views.keys().map(super::super::name::ViewName::as_str));
             let message = format!(
                 "feature service `{}` names feature view `{}`, which nobody declares",
@@ -96,26 +105,31 @@ fn check_service(all: &Definitions, service: &Service, mistakes: &mut Mistakes) 
             mistakes.push(Mistake::new(&feature.place, message).hint("rename one: {feature: view:feature, as: name}"));
         }
     }
+    for name in service.fill.keys().filter(|name| !service.features.iter().any(|f| f.name == **name)) {
+        let hint = suggest(name.as_str(), service.features.iter().map(|f| f.name.as_str()));
+        let message = format!("`fill` names `{name}`, which is no feature of the service");
+        mistakes.push(Mistake::new(&service.place, message).hint(hint));
+    }
+    for from in service.migrate_from.keys() {
+        if !all.services.contains_key(from.as_str()) && !broken.contains(from.as_str()) {
+            let hint = suggest(from.as_str(), all.services.keys().map(crate::name::ServiceName::as_str));
+            let message = format!("`migrate_from` names feature service `{from}`, which nobody declares");
+            mistakes.push(Mistake::new(&service.place, message).hint(hint));
+        }
+    }
+}
+
+/// Constants and migrations, which depend on the types of features.
+fn check_types(all: &Definitions, service: &Service, mistakes: &mut Mistakes) {
     for (name, value) in &service.fill {
-        let Some(dtype) = service_dtype(all, service, name.as_str()) else {
-            let hint = suggest(name.as_str(), names.iter().copied());
-            mistakes.push(
-                Mistake::new(&service.place, format!("`fill` names `{name}`, which is no feature of the service"))
-                    .hint(hint),
-            );
-            continue;
-        };
-        if let Err(why) = value.canonical(dtype) {
+        if let Some(dtype) = service_dtype(all, service, name.as_str())
+            && let Err(why) = value.canonical(dtype)
+        {
             mistakes.push(Mistake::new(&service.place, format!("`fill` of `{name}`: {why}")));
         }
     }
     for (from, steps) in &service.migrate_from {
-        let Some(older) = all.services.get(from.as_str()) else {
-            let hint = suggest(from.as_str(), all.services.keys().map(super::super::name::ServiceName::as_str));
-            let message = format!("`migrate_from` names feature service `{from}`, which nobody declares");
-            mistakes.push(Mistake::new(&service.place, message).hint(hint));
-            continue;
-        };
+        let Some(older) = all.services.get(from.as_str()) else { continue };
         let (Some(start), Some(end)) = (schema_of(all, older), schema_of(all, service)) else { continue };
         // The dtype of an added field is the one that the new service gives it.
         let typed = steps.iter().map(|step| step.typed(&end)).collect::<Result<Vec<_>, _>>();

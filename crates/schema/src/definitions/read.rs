@@ -1,6 +1,6 @@
 //! From YAML nodes to definitions: types and spelling of each field, nothing that needs two definitions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use saphyr::Scalar;
 
@@ -17,8 +17,12 @@ type Mistakes = Vec<Mistake>;
 
 const KINDS: [&str; 4] = ["entity", "source", "feature_view", "feature_service"];
 
-pub(super) fn read(files: &[File], mistakes: &mut Mistakes) -> Definitions {
+/// Names of definitions that could not be read: what refers to them is not a second mistake.
+pub(super) type Broken = BTreeSet<String>;
+
+pub(super) fn read(files: &[File], mistakes: &mut Mistakes) -> (Definitions, Broken) {
     let mut definitions = Definitions::default();
+    let mut broken = Broken::new();
     let texts: HashMap<&str, &str> = files.iter().map(|f| (f.path.as_str(), f.text.as_str())).collect();
     for file in files.iter().filter(|f| is_yaml(&f.path)) {
         let parsed = match documents(&file.path, &file.text) {
@@ -31,11 +35,15 @@ pub(super) fn read(files: &[File], mistakes: &mut Mistakes) -> Definitions {
         for document in &parsed {
             let node = Node::new(&file.path, document);
             if !node.is_null() {
+                let before = definitions.count();
                 read_document(node, &texts, &mut definitions, mistakes);
+                if definitions.count() == before {
+                    broken.extend(node.fields("a definition", &mut Mistakes::new()).text("name", &mut Mistakes::new()));
+                }
             }
         }
     }
-    definitions
+    (definitions, broken)
 }
 
 fn is_yaml(path: &str) -> bool {
@@ -267,7 +275,8 @@ fn feature(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Feature> {
     let description = fields.text("description", mistakes);
     let place = fields.place().clone();
     fields.finish(mistakes);
-    Some(Feature { name: feature_name?, dtype: dtype?, description, place })
+    // After a mistake nothing is returned to anybody: any type serves to find further mistakes.
+    Some(Feature { name: feature_name?, dtype: dtype.unwrap_or(Dtype::String), description, place })
 }
 
 fn computed(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Computed> {
@@ -279,7 +288,8 @@ fn computed(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Computed> {
     let description = fields.text("description", mistakes);
     let place = expr_node.map_or_else(|| fields.place().clone(), Node::place);
     fields.finish(mistakes);
-    Some(Computed { name: feature_name?, dtype: dtype?, expr: expr?, description, place })
+    let dtype = dtype.unwrap_or(Dtype::String);
+    Some(Computed { name: feature_name?, dtype, expr: expr?, description, place })
 }
 
 fn service(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Service> {
