@@ -6,12 +6,13 @@
     cargo xtask bench --quick               small data, short loads: does it all still work?
 
 `cargo xtask bench` installs and builds what this needs and names it in the environment (see README.md).
-Exit status: 0 all rows were measured, 1 an answer differs or a row failed, 2 usage, 3 the environment lacks something.
+Exit status: 0 all was measured, 1 an answer differs, or a row or a peer failed, 2 usage, 3 the environment lacks something.
 """
 
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,8 @@ def main() -> int:
     if unknown:
         parser.error(f"there is no row `{unknown[0]}`; the rows are {', '.join(ROWS)}")
 
+    # Servers are ended on the way out, whoever ends us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sizes = Sizes.quick() if args.quick else Sizes()
     if args.pairs:
         sizes = sizes.with_pairs(args.pairs)
@@ -66,6 +69,7 @@ def measure(args: argparse.Namespace, machine: Machine) -> int:
             failures.append((name, traceback.format_exc()))
             traceback.print_exc()
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    failures += machine.left_out
     about = machine.about(quick=args.quick)
     print(table.render(lines, failures, about))
     if args.json:

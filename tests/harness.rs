@@ -169,7 +169,7 @@ impl Server {
     pub(crate) fn in_folder(folder: &Path, line: &str) -> Self {
         let line = line.trim_end_matches('&').trim().trim_start_matches("plumb ");
         let mut command = Command::new(env!("CARGO_BIN_EXE_plumb"));
-        command.args(words(line)).args(["--http", "127.0.0.1:0"]).current_dir(folder).stdin(Stdio::null());
+        command.args(words(&line.replace(":8080", ":0"))).current_dir(folder).stdin(Stdio::null());
         Self::start(command)
     }
 

@@ -46,7 +46,7 @@ class Sizes:
 
 @dataclass
 class Machine:
-    """This run. `versions` collects what took part."""
+    """This run. `versions` collects what took part, `left_out` what could not."""
 
     scratch: Path
     sizes: Sizes
@@ -54,6 +54,7 @@ class Machine:
     bare: Path | None
     redis_url: str | None
     versions: dict[str, str] = field(default_factory=dict)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
 
     @classmethod
     def from_environment(cls, scratch: Path, sizes: Sizes) -> "Machine":
@@ -78,6 +79,11 @@ class Machine:
         folder = self.scratch / name
         folder.mkdir()
         return folder
+
+    def leave_out(self, row: str, peer: str, why: Exception) -> None:
+        """The row goes on without a peer; the table will say so."""
+        self.left_out.append((row, f"{peer} is left out: {why}"))
+        print(f"{row}: {peer} is left out: {why}", file=sys.stderr)
 
     def peer_python(self, peer: str) -> Path:
         variable = f"BENCH_PY_{peer.upper()}"

@@ -68,7 +68,7 @@ def render(lines: list[Line], failures: list[tuple[str, str]], about: dict[str, 
     ]
     out = ["", *(f"*** {warning} ***" for warning in about["warnings"]), *(row.rstrip() for row in padded), ""]
     notes = {line.row: line.notes for line in lines if line.notes}
-    out += [*(f"{row}: {'; '.join(said)}." for row, said in notes.items()), *(f"{name}: NOT MEASURED: {why}" for name, why in failures)]
+    out += [*(f"{row}: {'; '.join(said)}." for row, said in notes.items()), *(f"{name}: NOT MEASURED, {why}" for name, why in failures)]
     out += [
         f"Ratio: ours to the peer's, the median of {about['pairs']} pairs measured in turn. P50, peak MB and CPU s: peer / ours;"
         " CPU s of servers is for 1,000 requests.",

@@ -53,7 +53,7 @@ def measure(machine: Machine, keys_a_request: int, beats_feast: int) -> list[Lin
             try:
                 sides[name] = servers.enter_context(side)
             except (Missing, Failed) as why:
-                notes.append(f"{name} left out: {why}")
+                machine.leave_out(row, name, why)
         readers = {name: side.read for name, side in sides.items()}
         notes.append(f"{compare(data, machine.sizes.online_keys, readers):,} values equal")
         targets = [side.target(machine, folder, name, keys_a_request) for name, side in sides.items()]

@@ -28,11 +28,10 @@ def measure(machine: Machine) -> list[Line]:
     data = online_data(machine, n_rows, N_FEATURES)
     with redis.databases(machine, redis.PLUMB, redis.FEAST, redis.LIMIT) as (ours, feasts, limit):
         sides = {"plumb": Plumb(machine, folder, data, ours)}
-        notes = []
         try:
             sides["Feast"] = Feast(machine, folder, data, feasts)
         except (Missing, Failed) as why:
-            notes.append(f"Feast left out: {why}")
+            machine.leave_out("materialize", "Feast", why)
         for side in sides.values():
             side.once()
         equal = compare(data, n_rows, {name: side.read for name, side in sides.items()})
@@ -46,7 +45,7 @@ def measure(machine: Machine) -> list[Line]:
                 samples[name].append(side.once())
                 if side.database.size() < 0.999 * n_rows:
                     raise Different(f"{name} left {side.database.size()} keys of {n_rows}")
-    notes.append(f"into empty databases; {equal:,} values equal; the limit is HSET -P {PIPELINE} of {n_bytes} bytes each")
+    notes = [f"into empty databases; {equal:,} values equal; the limit is HSET -P {PIPELINE} of {n_bytes} bytes each"]
     work = f"materialize, {n_rows // 1_000} k rows x {N_FEATURES}"
     goals = {"Feast": Goal(at_least=30), "redis-benchmark": Goal(at_least=0.5)}
     return [

@@ -64,7 +64,7 @@ def measure(machine: Machine) -> list[Line]:
                 sides[name] = side
                 notes.append(note)
             except (Missing, Failed) as why:
-                notes.append(f"{name} left out: {why}")
+                machine.leave_out("predict", name, why)
         notes.append(f"probabilities of {N_COMPARED} rows within {compare(sides):.1g}")
         targets = [side.target(folder, name) for name, side in sides.items()]
         lines = []

@@ -212,7 +212,7 @@ fn next(folder: &std::path::Path, url: &str) -> String {
     let dir = folder.display();
     format!(
         "\nThe server is running. In another terminal, try:\n\n  \
-         # a prediction for three users, two active and one long gone\n  \
+         # a prediction for three users, an active one among them\n  \
          curl -s {url}/v1/models/{MODEL}/predict -d '{{\"entities\": {{\"user_id\": [4, 7592, 6]}}}}'\n\n  \
          # their features\n  \
          curl -s {url}/v1/features -d '{{\"service\": \"repeat_purchase_v2\", \"entities\": {{\"user_id\": [4, 7592, 6]}}}}'\n\n  \

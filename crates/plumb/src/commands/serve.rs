@@ -122,12 +122,16 @@ pub async fn start(project: &Project, address: SocketAddr) -> Result<Server, Fai
 async fn follow(fleet: Arc<Fleet>, registry: Arc<Registry>, readiness: Arc<Readiness>) {
     let mut timer = tokio::time::interval(POLL);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // What this task has seen: somebody else in this process may have refreshed the catalog.
+    let mut seen = None;
     loop {
         timer.tick().await;
-        let before = registry.catalog().seq();
         match registry.refresh().await {
-            // Loading a model takes a while, and this worker has other requests to run.
-            Ok(after) if after.seq() != before => tokio::task::block_in_place(|| sync(&fleet, &registry, &readiness)),
+            Ok(catalog) if seen != Some(catalog.seq()) => {
+                // Loading a model takes a while, and this worker has other requests to run.
+                tokio::task::block_in_place(|| sync(&fleet, &registry, &readiness));
+                seen = Some(catalog.seq());
+            }
             Ok(_) => {}
             // What is loaded keeps answering: the registry is not on the request's path.
             Err(why) => warn!("reading the registry: {}", chain(&why)),

@@ -105,10 +105,16 @@ fn check_service(all: &Definitions, service: &Service, broken: &Broken, mistakes
             mistakes.push(Mistake::new(&feature.place, message).hint("rename one: {feature: view:feature, as: name}"));
         }
     }
-    for name in service.fill.keys().filter(|name| !service.features.iter().any(|f| f.name == **name)) {
-        let hint = suggest(name.as_str(), service.features.iter().map(|f| f.name.as_str()));
-        let message = format!("`fill` names `{name}`, which is no feature of the service");
-        mistakes.push(Mistake::new(&service.place, message).hint(hint));
+    // Where a feature is misspelt, its `fill` is not a second mistake.
+    let resolves = |f: &super::ServiceFeature| {
+        all.views.get(f.view.as_str()).is_some_and(|view| view.dtype_of(f.feature.as_str()).is_some())
+    };
+    if service.features.iter().all(resolves) {
+        for name in service.fill.keys().filter(|name| !service.features.iter().any(|f| f.name == **name)) {
+            let hint = suggest(name.as_str(), service.features.iter().map(|f| f.name.as_str()));
+            let message = format!("`fill` names `{name}`, which is no feature of the service");
+            mistakes.push(Mistake::new(&service.place, message).hint(hint));
+        }
     }
     for from in service.migrate_from.keys() {
         if !all.services.contains_key(from.as_str()) && !broken.contains(from.as_str()) {

@@ -69,9 +69,11 @@ impl Golden {
         Ok(worst)
     }
 
-    /// One user's answer in words.
+    /// An active user's answer in words.
     pub(super) fn describe(&self, answer: &Json) -> String {
-        let chance = answer["outputs"]["probabilities"][0][1].as_f64().unwrap_or(f64::NAN);
-        format!("user {} buys again with {:.1} %", self.rows[0].0["user_id"], chance * 100.0)
+        let active = |(input, _): &(Json, Json)| input["features"]["total_orders"].as_i64() > Some(0);
+        let row = self.rows.iter().position(active).unwrap_or_default();
+        let chance = answer["outputs"]["probabilities"][row][1].as_f64().unwrap_or(f64::NAN);
+        format!("user {} buys again with {:.1} %", self.rows[row].0["user_id"], chance * 100.0)
     }
 }
