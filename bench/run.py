@@ -6,7 +6,7 @@
     cargo xtask bench --quick               small data, short loads: does it all still work?
 
 `cargo xtask bench` installs and builds what this needs and names it in the environment (see README.md).
-Exit status: 0 all was measured, 1 an answer differs, or a row or a peer failed, 2 usage, 3 the environment lacks something.
+Exit status: 0 all was measured, 1 an answer differs or a row or peer failed, 2 usage, 3 the environment lacks a thing.
 """
 
 import argparse

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from .failure import Failed, Missing
 
+# Somebody else works here: ratios of pairs survive that, their parts do not.
+LOAD_MAX = 0.5
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -55,6 +57,7 @@ class Machine:
     redis_url: str | None
     versions: dict[str, str] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    load_before: float = field(default_factory=lambda: os.getloadavg()[0])
 
     @classmethod
     def from_environment(cls, scratch: Path, sizes: Sizes) -> "Machine":
@@ -107,15 +110,16 @@ class Machine:
     def about(self, quick: bool) -> dict[str, object]:
         """What the table is headed and followed by."""
         warnings = []
+        if self.load_before > LOAD_MAX:
+            warnings.append(f"the machine was busy (load average {self.load_before:.1f}) when this began")
         if quick:
             warnings.append("QUICK: small data and short loads; these are not the figures")
         if self.plumb.parent.name != "release":
             warnings.append(f"plumb is a {self.plumb.parent.name} build; these are not the figures")
-        others = os.getloadavg()[0]
         return {
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "machine": f"{len(os.sched_getaffinity(0))} cores of {cpu_name()}, {memory_gb():.0f} GB, {platform.system()} {platform.release()}",
-            "load_average": others,
+            "machine": hardware(),
+            "load_average_before": round(self.load_before, 2),
             "commit": commit(),
             "pairs": self.sizes.pairs,
             "versions": {"python": platform.python_version(), **self.versions},
@@ -135,9 +139,9 @@ def installed(name: str, package: str) -> Path:
     if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
         print(f"{name} is missing: installing {package} through apt", file=sys.stderr)
         quiet = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
-        wait = ["-o", "DPkg::Lock::Timeout=120"]
-        subprocess.run(["apt-get", *wait, "update", "-qq"], check=False, **quiet)
-        subprocess.run(["apt-get", *wait, "install", "-y", "-qq", "--no-install-recommends", package], check=False, **quiet)
+        apt = ["apt-get", "-o", "DPkg::Lock::Timeout=120"]
+        for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", package]):
+            subprocess.run([*apt, *command], check=False, **quiet)
         found = shutil.which(name)
     if found is None:
         raise Missing(f"`{name}` is missing; install it, on Debian by `apt-get install {package}`")
@@ -155,6 +159,11 @@ def python_job(script: str, *args: object, python: Path | str = sys.executable, 
 
 def last_lines(text: str, n: int = 8) -> str:
     return "\n    ".join(["", *text.strip().splitlines()[-n:]])
+
+
+def hardware() -> str:
+    system = f"{platform.system()} {platform.release()}"
+    return f"{len(os.sched_getaffinity(0))} cores of {cpu_name()}, {memory_gb():.0f} GB, {system}"
 
 
 def cpu_name() -> str:

@@ -1,9 +1,10 @@
 """Processes: run to the end, or kept as servers; with their time, CPU seconds and peak memory.
 
-Peak memory is the high-water mark of resident memory (`VmHWM`). Of a server with several processes it is their sum, which
-counts pages that they share more than once.
+Peak memory is the high-water mark of resident memory (`VmHWM`). Of a server with several processes it is their sum,
+which counts pages that they share more than once.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -74,7 +75,9 @@ class Sampler:
 class Server:
     """A server of ours: a session of its own, ended with everything that it started."""
 
-    def __init__(self, command: Sequence[object], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
+    def __init__(
+        self, command: Sequence[object], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> None:
         self.log, self.started = log, time.perf_counter()
         with log.open("w") as out:
             self.process = subprocess.Popen(
@@ -92,18 +95,14 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.signal(signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            pass
         self.signal(signal.SIGKILL)
         self.process.wait()
 
     def signal(self, number: int) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
-        except ProcessLookupError:
-            pass
 
     def wait_until(self, url: str, body: object = None, within_s: float = 120, every_s: float = 0.05) -> float:
         """Seconds from the start to the first answer of 200."""

@@ -61,5 +61,6 @@ def plumb(machine: Machine, project: Path, *args: object) -> dict[str, object]:
     command = [str(machine.plumb), "--project", str(project), "--output", "json", *map(str, args)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise Failed(f"`plumb {' '.join(map(str, args))}` ended with {done.returncode}: {last_lines(done.stdout + done.stderr)}")
+        said = last_lines(done.stdout + done.stderr)
+        raise Failed(f"`plumb {' '.join(map(str, args))}` ended with {done.returncode}: {said}")
     return json.loads(done.stdout)

@@ -57,7 +57,7 @@ def databases(machine: Machine, *numbers: int) -> Iterator[list[Database]]:
     ours = [Database(address.hostname or "127.0.0.1", address.port or 6379, number) for number in numbers]
     for database in ours:
         if database.size():
-            raise Failed(f"database {database.number} of the Redis server holds data; start this by `cargo xtask bench`")
+            raise Failed(f"database {database.number} of Redis is not empty; start this by `cargo xtask bench`")
     info = dict(line.split(":", 1) for line in ours[0].ask("INFO", "server").splitlines() if ":" in line)
     machine.versions["redis"] = info["redis_version"]
     try:

@@ -62,16 +62,16 @@ LEFT = {0, 1, 2, 6, 7}
 def render(lines: list[Line], failures: list[tuple[str, str]], about: dict[str, object]) -> str:
     rows = [HEADINGS, *(cells(line) for line in lines)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
-    padded = [
-        "  ".join(cell.ljust(width) if i in LEFT else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    ]
-    out = ["", *(f"*** {warning} ***" for warning in about["warnings"]), *(row.rstrip() for row in padded), ""]
+    out = ["", *(f"*** {warning} ***" for warning in about["warnings"])]
+    for row in rows:
+        padded = (cell.ljust(widths[i]) if i in LEFT else cell.rjust(widths[i]) for i, cell in enumerate(row))
+        out.append("  ".join(padded).rstrip())
     notes = {line.row: line.notes for line in lines if line.notes}
-    out += [*(f"{row}: {'; '.join(said)}." for row, said in notes.items()), *(f"{name}: NOT MEASURED, {why}" for name, why in failures)]
+    out += ["", *(f"{row}: {'; '.join(said)}." for row, said in notes.items())]
+    out += [f"{name}: NOT MEASURED, {why}" for name, why in failures]
     out += [
-        f"Ratio: ours to the peer's, the median of {about['pairs']} pairs measured in turn. P50, peak MB and CPU s: peer / ours;"
-        " CPU s of servers is for 1,000 requests.",
+        f"Ratio: ours to the peer's, the median of {about['pairs']} pairs measured in turn."
+        " P50, peak MB and CPU s: peer / ours; CPU s of servers is for 1,000 requests.",
         f"{about['machine']}; {about['date']}; commit {about['commit']}",
         ", ".join(f"{name} {version}" for name, version in about["versions"].items()),
     ]

@@ -1,6 +1,6 @@
 """DuckDB's point-in-time join: the newest feature row at or before each spine row, Parquet to Parquet.
 
-    duckdb_asof.py FEATURES SPINE OUT COLUMNS
+duckdb_asof.py FEATURES SPINE OUT COLUMNS
 """
 
 import sys

@@ -1,9 +1,10 @@
-"""`features-1` and `features-100`: features by key through Redis, against Feast's Python server and the bare handler."""
+"""`features-1` and `features-100`: features by key through Redis, against Feast's server and the bare handler."""
 
 import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import project, redis
@@ -49,7 +50,8 @@ def measure(machine: Machine, keys_a_request: int, beats_feast: int) -> list[Lin
     with redis.databases(machine, redis.PLUMB, redis.FEAST) as (ours, feasts), ExitStack() as servers:
         sides = {"plumb": servers.enter_context(plumb(machine, folder, data, ours))}
         notes = [f"{keys_a_request} key(s) x {N_FEATURES} float64 a request, POST, redis on the same machine"]
-        for name, side in (("bare handler", bare(machine, folder, ours)), ("Feast", feast(machine, folder, data, feasts))):
+        peers = {"bare handler": bare(machine, folder, ours), "Feast": feast(machine, folder, data, feasts)}
+        for name, side in peers.items():
             try:
                 sides[name] = servers.enter_context(side)
             except (Missing, Failed) as why:
@@ -67,11 +69,14 @@ def measure(machine: Machine, keys_a_request: int, beats_feast: int) -> list[Lin
     return lines
 
 
+@dataclass(frozen=True)
 class Side:
     """A server that answers for features: where, with which body, and where the values are in the answer."""
 
-    def __init__(self, server: Server, url: str, body: Callable[[list[int]], object], columns: Callable[[object], Columns]) -> None:
-        self.server, self.url, self.body, self.columns = server, url, body, columns
+    server: Server
+    url: str
+    body: Callable[[list[int]], object]
+    columns: Callable[[object], Columns]
 
     def read(self, keys: list[int]) -> Columns:
         return self.columns(ask(self.url, self.body(keys)))

@@ -1,5 +1,6 @@
-"""`ready`: from the start of `plumb serve` to the first 200 of /readyz, and what the idle server holds. The demo project:
-one model in Production, 23,570 users online. There is a goal and no peer.
+"""`ready`: from the start of `plumb serve` to the first 200 of /readyz, and what the idle server holds.
+
+The demo project: one model in Production, 23,570 users online. There is a goal and no peer.
 """
 
 import subprocess

@@ -34,7 +34,7 @@ pub struct Parts {
 /// All routes.
 pub fn router(parts: Parts, metrics: PrometheusHandle) -> Router {
     let Parts { scorer, registry, online, clock, readiness } = parts;
-    let features = native::features::FeatureReader { registry, online, clock };
+    let features = native::features::FeatureReader::new(registry, online, clock);
     Router::new()
         .merge(native::predict::router(Arc::clone(&scorer)))
         .merge(native::models::router(scorer))

@@ -220,11 +220,11 @@ impl AppliedDefinitions {
                 adopt(versions, &mut found, |s| s.fingerprint, |s, n| s.version = n);
             }
         }
-        next.as_stored()
+        next.into_stored()
     }
 
     /// As it comes back from the log: places in files are no part of what is applied, and must not look like changes.
-    fn as_stored(self) -> Self {
+    fn into_stored(self) -> Self {
         let stored = serde_json::to_value(&self).and_then(serde_json::from_value);
         stored.unwrap_or(self)
     }

@@ -1,10 +1,12 @@
 //! `plumb features get`: what the server would answer, from the command line.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::cli::{FeaturesGetArgs, Format};
 use crate::failure::Failure;
-use crate::http::native::features::{Answer, FeaturesBody, resolve};
+use crate::http::native::entities::Texts;
+use crate::http::native::features::{Answer, FeaturesBody, compile, resolve};
 use crate::output;
 use crate::project::Project;
 
@@ -30,9 +32,11 @@ pub async fn get(project: &Project, format: Format, args: &FeaturesGetArgs) -> R
     let online = project.online().await?;
     let catalog = project.registry.catalog();
     // On the command line every value is a text; keys take it as their type.
-    let request = resolve(catalog.definitions(), body, crate::http::native::entities::Texts::AreValues)?;
+    let compiled = Arc::new(compile(catalog.definitions(), &body)?);
+    let request = resolve(compiled, &body, Texts::AreValues)?;
     let answer = request.read(online.as_ref(), project.clock()).await?;
-    output::answer(format, &answer.to_json(), || table(&answer));
+    let body = serde_json::to_value(answer.body()).map_err(|why| Failure::invalid(why.to_string()))?;
+    output::answer(format, &body, || table(&answer));
     Ok(ExitCode::SUCCESS)
 }
 

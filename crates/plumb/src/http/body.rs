@@ -3,6 +3,9 @@
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
@@ -35,4 +38,14 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
             .code("not_json")
             .hint("send Content-Type: application/json"),
     })
+}
+
+/// An answer of JSON.
+///
+/// # Errors
+/// It cannot be written: a bug, for answers are made of what JSON has.
+pub fn json(body: &impl Serialize) -> Result<Response, Failure> {
+    let bytes = serde_json::to_vec(body)
+        .map_err(|why| Failure::new(schema::ErrorKind::Internal, format!("writing the answer: {why}")))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
 }

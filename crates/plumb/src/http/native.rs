@@ -1,5 +1,6 @@
 //! plumb's own protocol, `/v1/...`: predictions and features by entity keys.
 
+pub mod columns;
 pub mod entities;
 pub mod features;
 pub mod models;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StringArray};
+use arrow::array::{ArrayRef, Int64Array, StringArray};
 use featurestore::CompiledService;
 use featurestore::retrieve::EntityRows;
 use schema::definitions::JoinKey;
@@ -93,6 +93,15 @@ fn column(key: &JoinKey, values: &[Json], texts: Texts) -> Result<ArrayRef, Fail
         };
         let texts = values.iter().enumerate().map(text).collect::<Result<Vec<_>, _>>()?;
         return Ok(Arc::new(StringArray::from(texts)));
+    }
+    if key.dtype == Dtype::Int64 {
+        let number = |(i, json): (usize, &Json)| match value(json, key.dtype, texts) {
+            Some(Value::Int(v)) => Ok(Some(v)),
+            Some(Value::Null) => Ok(None),
+            _ => Err(wrong(key, i, json)),
+        };
+        let numbers = values.iter().enumerate().map(number).collect::<Result<Vec<_>, _>>()?;
+        return Ok(Arc::new(Int64Array::from(numbers)));
     }
     let cell = |(i, json): (usize, &Json)| {
         let value = value(json, key.dtype, texts).ok_or_else(|| wrong(key, i, json))?;

@@ -1,32 +1,72 @@
 //! `POST /v1/features`: the features of some entities, by service or by name.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use axum::Router;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::post;
-use axum::{Json, Router};
 use featurestore::retrieve::{EntityRows, retrieve};
 use featurestore::{CompiledService, FeatureRows, OnlineStore};
-use registry::Registry;
+use registry::{Registry, Seq};
 use schema::definitions::{Service, ServiceFeature};
 use schema::yaml::{Place, suggest};
 use schema::{AppliedDefinitions, Clock, ErrorKind, FeatureService, Fingerprint, ServiceColumn, Timestamp, Value};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
+use super::columns::{Features, Views};
 use super::entities::{self, Texts, instant};
 use crate::failure::Failure;
-use crate::http::body::ApiJson;
+use crate::http::body::{ApiJson, json};
+
+/// Compiled services kept; beyond that they are compiled again.
+const COMPILED_MAX: usize = 1_024;
 
 /// Answers for features.
 #[derive(Debug)]
 pub struct FeatureReader {
-    /// The definitions.
-    pub registry: Arc<Registry>,
-    /// The features.
-    pub online: Arc<dyn OnlineStore>,
-    /// The time.
-    pub clock: Clock,
+    registry: Arc<Registry>,
+    online: Arc<dyn OnlineStore>,
+    clock: Clock,
+    ready: RwLock<Ready>,
+}
+
+/// What was compiled for the definitions of one sequence number.
+#[derive(Debug, Default)]
+struct Ready {
+    definitions: Seq,
+    by_request: HashMap<Wanted, Arc<CompiledService>>,
+}
+
+type Wanted = (Option<String>, Option<Vec<String>>);
+
+impl FeatureReader {
+    /// A reader over the current definitions.
+    pub fn new(registry: Arc<Registry>, online: Arc<dyn OnlineStore>, clock: Clock) -> Self {
+        Self { registry, online, clock, ready: RwLock::default() }
+    }
+
+    /// The compiled service of a request: most requests ask for what others asked for before.
+    fn compiled(&self, body: &FeaturesBody) -> Result<Arc<CompiledService>, Failure> {
+        let catalog = self.registry.catalog();
+        let wanted = (body.service.clone(), body.features.clone());
+        {
+            let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner);
+            if ready.definitions == catalog.definitions_seq()
+                && let Some(found) = ready.by_request.get(&wanted)
+            {
+                return Ok(Arc::clone(found));
+            }
+        }
+        let compiled = Arc::new(compile(catalog.definitions(), body)?);
+        let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
+        if ready.definitions != catalog.definitions_seq() || ready.by_request.len() >= COMPILED_MAX {
+            *ready = Ready { definitions: catalog.definitions_seq(), by_request: HashMap::new() };
+        }
+        ready.by_request.insert(wanted, Arc::clone(&compiled));
+        Ok(compiled)
+    }
 }
 
 /// The route.
@@ -37,10 +77,11 @@ pub fn router(reader: Arc<FeatureReader>) -> Router {
 async fn features(
     State(reader): State<Arc<FeatureReader>>,
     ApiJson(body): ApiJson<FeaturesBody>,
-) -> Result<Json<serde_json::Value>, Failure> {
-    let request = resolve(reader.registry.catalog().definitions(), body, Texts::AreTexts)?;
+) -> Result<Response, Failure> {
+    let compiled = reader.compiled(&body)?;
+    let request = resolve(compiled, &body, Texts::AreTexts)?;
     let answer = request.read(reader.online.as_ref(), reader.clock).await?;
-    Ok(Json(answer.to_json()))
+    json(&answer.body())
 }
 
 /// What is asked: a service or features, entities by join key, an instant.
@@ -63,34 +104,39 @@ pub struct FeaturesBody {
 /// A request whose names are known and whose values have their types.
 #[derive(Debug)]
 pub struct FeaturesRequest {
-    compiled: CompiledService,
+    compiled: Arc<CompiledService>,
     entities: EntityRows,
     as_of: Option<Timestamp>,
 }
 
-/// From wire to domain; every mistake of the caller ends here.
+/// The service that a request names, or the features that it names, ready to run.
 ///
 /// # Errors
-/// Unknown names, values of another type, no rows.
-pub fn resolve(definitions: &AppliedDefinitions, body: FeaturesBody, texts: Texts) -> Result<FeaturesRequest, Failure> {
-    let compiled = match (&body.service, &body.features) {
+/// Unknown names.
+pub fn compile(definitions: &AppliedDefinitions, body: &FeaturesBody) -> Result<CompiledService, Failure> {
+    match (&body.service, &body.features) {
         (Some(name), None) => {
             let service = definitions.current_service(name).ok_or_else(|| {
                 let known = definitions.services.keys().map(schema::ServiceName::as_str);
                 let message = format!("feature service `{name}` is not applied");
                 Failure::new(ErrorKind::NotFound, message).code("unknown_service").hint(suggest(name, known))
             })?;
-            CompiledService::new(service, definitions)?
+            Ok(CompiledService::new(service, definitions)?)
         }
         (None, Some(references)) if !references.is_empty() => {
-            CompiledService::new(&ad_hoc(definitions, references)?, definitions)?
+            Ok(CompiledService::new(&ad_hoc(definitions, references)?, definitions)?)
         }
-        _ => {
-            return Err(Failure::invalid("the request names neither one `service` nor any `features`")
-                .code("no_features")
-                .hint("send \"service\": \"name\" or \"features\": [\"view:feature\"]"));
-        }
-    };
+        _ => Err(Failure::invalid("the request names neither one `service` nor any `features`")
+            .code("no_features")
+            .hint("send \"service\": \"name\" or \"features\": [\"view:feature\"]")),
+    }
+}
+
+/// From wire to domain; every mistake of the caller ends here.
+///
+/// # Errors
+/// Unknown keys, values of another type, no rows, no time.
+pub fn resolve(compiled: Arc<CompiledService>, body: &FeaturesBody, texts: Texts) -> Result<FeaturesRequest, Failure> {
     let entities = entities::read(&body.entities, &compiled, texts)?;
     Ok(FeaturesRequest { compiled, entities, as_of: instant(body.as_of.as_deref())? })
 }
@@ -149,7 +195,7 @@ fn ad_hoc(definitions: &AppliedDefinitions, references: &[String]) -> Result<Fea
 #[derive(Debug)]
 pub struct Answer {
     /// What was asked for.
-    pub compiled: CompiledService,
+    pub compiled: Arc<CompiledService>,
     /// For whom.
     pub entities: EntityRows,
     /// What was found.
@@ -182,46 +228,25 @@ impl Answer {
     }
 
     /// The body of the answer.
-    pub fn to_json(&self) -> serde_json::Value {
-        let features = features_json(&self.compiled, &self.rows);
-        let mut body = json!({
-            "features": features,
-            "effective_time": self.as_of.to_string(),
-            "views": views_json(&self.compiled),
-        });
-        if self.clock_fixed {
-            body["clock"] = "fixed by the project".into();
+    pub fn body(&self) -> FeaturesReply<'_> {
+        FeaturesReply {
+            features: Features(&self.compiled, &self.rows),
+            views: Views(&self.compiled, &self.rows),
+            effective_time: self.as_of.to_string(),
+            clock: self.clock_fixed.then_some(FIXED_CLOCK),
         }
-        body
     }
 }
 
-/// Values, statuses and event times by feature.
-pub fn features_json(compiled: &CompiledService, rows: &FeatureRows) -> serde_json::Value {
-    let mut features = serde_json::Map::new();
-    for (i, column) in compiled.service.columns.iter().enumerate() {
-        let n = rows.statuses[i].len();
-        let values = (0..n).map(|row| entities::to_json(&Value::at(&rows.columns[i], row), column.dtype));
-        let (view, _) = compiled.sources[i];
-        let times = rows.event_times[view].iter().map(|time| time.map(|t| t.to_string()));
-        features.insert(
-            column.name.to_string(),
-            json!({
-                "values": values.collect::<Vec<_>>(),
-                "statuses": rows.statuses[i].iter().map(|s| s.as_str()).collect::<Vec<_>>(),
-                "event_times": times.collect::<Vec<_>>(),
-            }),
-        );
-    }
-    features.into()
-}
+/// What answers say of a clock that the project fixed.
+pub const FIXED_CLOCK: &str = "fixed by the project";
 
-/// The view versions that answered.
-pub fn views_json(compiled: &CompiledService) -> serde_json::Value {
-    compiled
-        .views
-        .iter()
-        .map(|v| (v.view.id.name.to_string(), v.view.id.version.into()))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
+/// The answer on the wire.
+#[derive(Debug, Serialize)]
+pub struct FeaturesReply<'a> {
+    features: Features<'a>,
+    views: Views<'a>,
+    effective_time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<&'static str>,
 }

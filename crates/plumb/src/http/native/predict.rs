@@ -1,21 +1,24 @@
 //! `POST /v1/models/{model}/predict`: an answer by entity keys.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use axum::routing::post;
-use axum::{Json, Router};
 use schema::ErrorKind;
 use schema::yaml::suggest;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serving::onnx::OutputTensor;
 use serving::onnx::rows::row_json;
 use serving::{LoadedModel, Prediction, Scorer};
 
+use super::columns::{Features, Views};
 use super::entities::{self, Texts, instant};
-use super::features::{features_json, views_json};
+use super::features::FIXED_CLOCK;
 use crate::failure::Failure;
-use crate::http::body::ApiJson;
+use crate::http::body::{ApiJson, json};
 
 /// The route.
 pub fn router(scorer: Arc<Scorer>) -> Router {
@@ -26,13 +29,13 @@ async fn predict(
     State(scorer): State<Arc<Scorer>>,
     Path(model): Path<String>,
     ApiJson(body): ApiJson<PredictBody>,
-) -> Result<Json<serde_json::Value>, Failure> {
+) -> Result<Response, Failure> {
     let model = loaded(&scorer, &model)?;
     body.check_context(&model)?;
     let entities = entities::read(&body.entities, &model.compiled, Texts::AreTexts)?;
     let as_of = instant(body.as_of.as_deref())?;
     let prediction = scorer.predict(model, entities, as_of).await?;
-    Ok(Json(to_json(&prediction)))
+    reply(&prediction)
 }
 
 /// Entities by join key; an instant.
@@ -70,27 +73,42 @@ fn loaded(scorer: &Scorer, name: &str) -> Result<Arc<LoadedModel>, Failure> {
     })
 }
 
-fn to_json(prediction: &Prediction) -> serde_json::Value {
+/// The answer on the wire.
+#[derive(Debug, Serialize)]
+struct PredictReply<'a> {
+    outputs: BTreeMap<&'a str, Vec<serde_json::Value>>,
+    model: &'a str,
+    version: u32,
+    prediction_ids: Vec<String>,
+    features: Features<'a>,
+    views: Views<'a>,
+    effective_time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<&'static str>,
+    timings_us: Timings,
+}
+
+#[derive(Debug, Serialize)]
+struct Timings {
+    features: u64,
+    infer: u64,
+}
+
+fn reply(prediction: &Prediction) -> Result<Response, Failure> {
     let version = &prediction.model.version;
     let n = prediction.entities.n;
-    let outputs: serde_json::Map<String, serde_json::Value> = prediction
-        .outputs
-        .columns
-        .iter()
-        .map(|output| (output.name.to_string(), (0..n).map(|row| row_json(output, row)).collect()))
-        .collect();
-    let mut body = json!({
-        "outputs": outputs,
-        "model": version.name.as_str(),
-        "version": version.version,
-        "prediction_ids": prediction.ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "features": features_json(&prediction.model.compiled, &prediction.features),
-        "effective_time": prediction.as_of.to_string(),
-        "views": views_json(&prediction.model.compiled),
-        "timings_us": { "features": prediction.features_us, "infer": prediction.infer_us },
-    });
-    if prediction.clock_fixed {
-        body["clock"] = "fixed by the project".into();
-    }
-    body
+    let rows = |output: &OutputTensor| (0..n).map(|row| row_json(output, row)).collect();
+    let compiled = &prediction.model.compiled;
+    let body = PredictReply {
+        outputs: prediction.outputs.columns.iter().map(|output| (output.name.as_ref(), rows(output))).collect(),
+        model: version.name.as_str(),
+        version: version.version,
+        prediction_ids: prediction.ids.iter().map(ToString::to_string).collect(),
+        features: Features(compiled, &prediction.features),
+        views: Views(compiled, &prediction.features),
+        effective_time: prediction.as_of.to_string(),
+        clock: prediction.clock_fixed.then_some(FIXED_CLOCK),
+        timings_us: Timings { features: prediction.features_us, infer: prediction.infer_us },
+    };
+    json(&body)
 }

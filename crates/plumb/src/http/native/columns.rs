@@ -1,0 +1,148 @@
+//! Columns, statuses and times as JSON, written straight from memory: answers are made of little else.
+//!
+//! Integers are exact, floats their shortest round trip; what JSON lacks (NaN, infinities) is a text; times are RFC 3339,
+//! bytes hexadecimal.
+
+use std::fmt::Display;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes as at;
+use featurestore::{CompiledService, FeatureRows};
+use schema::{Dtype, Status, Timestamp, Value};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+
+/// The features of an answer: `{name: {values, statuses}}`.
+#[derive(Debug)]
+pub struct Features<'a>(pub &'a CompiledService, pub &'a FeatureRows);
+
+/// The view versions of an answer and the event times of their rows: `{name: {version, event_times}}`.
+#[derive(Debug)]
+pub struct Views<'a>(pub &'a CompiledService, pub &'a FeatureRows);
+
+struct Feature<'a> {
+    values: Values<'a>,
+    statuses: &'a [Status],
+}
+
+struct View<'a> {
+    version: u32,
+    event_times: &'a [Option<Timestamp>],
+}
+
+struct Values<'a>(&'a ArrayRef, Dtype);
+struct Shown<T>(T);
+
+impl Serialize for Features<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let columns = &self.0.service.columns;
+        let mut map = out.serialize_map(Some(columns.len()))?;
+        for (i, column) in columns.iter().enumerate() {
+            let values = Values(&self.1.columns[i], column.dtype);
+            map.serialize_entry(column.name.as_str(), &Feature { values, statuses: &self.1.statuses[i] })?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Views<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let mut map = out.serialize_map(Some(self.0.views.len()))?;
+        for (view, event_times) in self.0.views.iter().zip(&self.1.event_times) {
+            let id = &view.view.id;
+            map.serialize_entry(id.name.as_str(), &View { version: id.version, event_times })?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Feature<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let mut map = out.serialize_map(Some(2))?;
+        map.serialize_entry("values", &self.values)?;
+        map.serialize_entry("statuses", &List(self.statuses, |status: &Status| status.as_str()))?;
+        map.end()
+    }
+}
+
+impl Serialize for View<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let mut map = out.serialize_map(Some(2))?;
+        map.serialize_entry("version", &self.version)?;
+        map.serialize_entry("event_times", &List(self.event_times, |time: &Option<Timestamp>| time.map(Shown)))?;
+        map.end()
+    }
+}
+
+/// A slice as a list of what `show` makes of each item.
+struct List<'a, T, F>(&'a [T], F);
+
+impl<T, U: Serialize, F: Fn(&T) -> U> Serialize for List<'_, T, F> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_seq(self.0.iter().map(&self.1))
+    }
+}
+
+impl<T: Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(&self.0)
+    }
+}
+
+struct Float(f64);
+
+impl Serialize for Float {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            v if v.is_finite() => out.serialize_f64(v),
+            v if v.is_nan() => out.serialize_str("NaN"),
+            v if v > 0.0 => out.serialize_str("Infinity"),
+            _ => out.serialize_str("-Infinity"),
+        }
+    }
+}
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let column = self.0;
+        match self.1 {
+            Dtype::Int64 => out.collect_seq(column.as_primitive::<at::Int64Type>().iter()),
+            Dtype::Float64 => out.collect_seq(column.as_primitive::<at::Float64Type>().iter().map(|v| v.map(Float))),
+            Dtype::String => out.collect_seq(column.as_string::<i32>().iter()),
+            Dtype::Bool => out.collect_seq(column.as_boolean().iter()),
+            Dtype::Timestamp => {
+                let times = column.as_primitive::<at::TimestampNanosecondType>().iter();
+                out.collect_seq(times.map(|t| t.map(|nanos| Shown(Timestamp::from_nanos(nanos)))))
+            }
+            dtype => {
+                let mut list = out.serialize_seq(Some(column.len()))?;
+                for row in 0..column.len() {
+                    list.serialize_element(&super::entities::to_json(&Value::at(column, row), dtype))?;
+                }
+                list.end()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Date32Array, Float64Array, Int64Array};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(column: ArrayRef, dtype: Dtype, want: &str) {
+        assert_eq!(serde_json::to_string(&Values(&column, dtype)).unwrap(), want);
+    }
+
+    #[test]
+    fn values_are_exact() {
+        let big = Int64Array::from(vec![Some((1 << 53) + 1), None, Some(i64::MIN)]);
+        check(Arc::new(big), Dtype::Int64, "[9007199254740993,null,-9223372036854775808]");
+        let floats = Float64Array::from(vec![0.1, -0.0, f64::NAN, f64::NEG_INFINITY, 1.0]);
+        check(Arc::new(floats), Dtype::Float64, r#"[0.1,-0.0,"NaN","-Infinity",1.0]"#);
+        check(Arc::new(Date32Array::from(vec![Some(1), None])), Dtype::Date, r#"["1970-01-02",null]"#);
+    }
+}
