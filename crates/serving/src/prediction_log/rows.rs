@@ -1,10 +1,12 @@
-//! A prediction as rows of the log: stable columns first, then the keys and features of its service.
+//! Predictions as rows of the log: stable columns first, then the keys and features of their service.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampNanosecondArray, UInt8Array, UInt32Array,
+    Array, ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampNanosecondArray, UInt8Array, UInt32Array,
 };
+use arrow::compute::concat;
 use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
 use schema::Timestamp;
@@ -25,53 +27,75 @@ pub(super) const OUTPUT: &str = "output.";
 /// Version of this layout, in the files' metadata.
 pub(super) const FORMAT: &str = "1";
 
-/// The rows of one prediction.
-pub(super) fn rows(prediction: &Prediction) -> Result<RecordBatch, ArrowError> {
-    let n = prediction.entities.n;
-    let version = &prediction.model.version;
-    let service = &prediction.model.compiled.service;
-    let mut fields = Vec::new();
-    let mut columns: Vec<ArrayRef> = Vec::new();
-    let mut push = |name: String, column: ArrayRef| {
-        fields.push(Field::new(name, column.data_type().clone(), true));
-        columns.push(column);
-    };
-    let text = |value: String| Arc::new(StringArray::from(vec![value; n])) as ArrayRef;
-    let time =
-        |t: Timestamp| Arc::new(TimestampNanosecondArray::from(vec![t.as_nanos(); n]).with_timezone("UTC")) as ArrayRef;
-    let ids = prediction.ids.iter().map(|id| Some(id.to_string())).collect::<StringArray>();
-    push("prediction_id".to_owned(), Arc::new(ids));
-    push("answered_at".to_owned(), time(prediction.answered_at));
-    push("as_of".to_owned(), time(prediction.as_of));
-    push("clock_fixed".to_owned(), Arc::new(BooleanArray::from(vec![prediction.clock_fixed; n])));
-    push("model".to_owned(), text(version.name.to_string()));
-    push("model_version".to_owned(), Arc::new(UInt32Array::from(vec![version.version; n])));
-    push("model_digest".to_owned(), text(version.digest.to_string()));
-    push("service".to_owned(), text(service.name.to_string()));
-    push("service_version".to_owned(), Arc::new(UInt32Array::from(vec![service.version; n])));
+/// The rows of predictions by one model version, in their order. Made in bulk: a row alone costs more than its request.
+pub(super) fn rows(predictions: &[Arc<Prediction>]) -> Result<RecordBatch, ArrowError> {
+    let Some(first) = predictions.first() else { return Ok(RecordBatch::new_empty(Arc::new(Schema::empty()))) };
+    let version = &first.model.version;
+    let compiled = &first.model.compiled;
+    let service = &compiled.service;
+    let n: usize = predictions.iter().map(|p| p.entities.n).sum();
+    let mut columns = Columns::default();
 
-    let mut keys = std::collections::BTreeSet::new();
-    for view in &prediction.model.compiled.views {
-        for key in view.view.keys() {
-            if keys.insert(key.name.as_str())
-                && let Some(column) = prediction.entities.columns.get(key.name.as_str())
-            {
-                push(format!("{KEY}{}", key.name), ArrayRef::clone(column));
-            }
+    let ids = predictions.iter().flat_map(|p| &p.ids).map(|id| Some(id.to_string()));
+    columns.push("prediction_id", Arc::new(ids.collect::<StringArray>()));
+    columns.push("answered_at", times(predictions, |p| p.answered_at));
+    columns.push("as_of", times(predictions, |p| p.as_of));
+    let fixed = predictions.iter().flat_map(|p| std::iter::repeat_n(Some(p.clock_fixed), p.entities.n));
+    columns.push("clock_fixed", Arc::new(fixed.collect::<BooleanArray>()));
+    let text = |value: String| Arc::new(StringArray::from(vec![value; n])) as ArrayRef;
+    columns.push("model", text(version.name.to_string()));
+    columns.push("model_version", Arc::new(UInt32Array::from(vec![version.version; n])));
+    columns.push("model_digest", text(version.digest.to_string()));
+    columns.push("service", text(service.name.to_string()));
+    columns.push("service_version", Arc::new(UInt32Array::from(vec![service.version; n])));
+
+    let mut keys = BTreeSet::new();
+    for key in compiled.views.iter().flat_map(|view| view.view.keys()) {
+        if keys.insert(key.name.as_str()) {
+            let parts = predictions.iter().filter_map(|p| p.entities.columns.get(key.name.as_str()));
+            columns.push(&format!("{KEY}{}", key.name), joined(parts)?);
         }
     }
     for (i, column) in service.columns.iter().enumerate() {
-        push(format!("{FEATURE}{}", column.name), ArrayRef::clone(&prediction.features.columns[i]));
-        let statuses = prediction.features.statuses[i].iter().map(|status| *status as u8);
-        push(format!("{STATUS}{}", column.name), Arc::new(UInt8Array::from_iter_values(statuses)));
+        let values = joined(predictions.iter().map(|p| &p.features.columns[i]))?;
+        columns.push(&format!("{FEATURE}{}", column.name), values);
+        let statuses = predictions.iter().flat_map(|p| &p.features.statuses[i]).map(|status| *status as u8);
+        columns.push(&format!("{STATUS}{}", column.name), Arc::new(UInt8Array::from_iter_values(statuses)));
     }
-    for (view, times) in prediction.model.compiled.views.iter().zip(&prediction.features.event_times) {
-        let times: TimestampNanosecondArray = times.iter().map(|t| t.map(Timestamp::as_nanos)).collect();
-        push(format!("{EVENT_TIME}{}", view.view.id), Arc::new(times.with_timezone("UTC")));
+    for (i, view) in compiled.views.iter().enumerate() {
+        let found = predictions.iter().flat_map(|p| &p.features.event_times[i]);
+        let found: TimestampNanosecondArray = found.map(|t| t.map(Timestamp::as_nanos)).collect();
+        columns.push(&format!("{EVENT_TIME}{}", view.view.id), Arc::new(found.with_timezone("UTC")));
     }
-    for output in &prediction.outputs.columns {
-        let values = (0..n).map(|row| Some(row_json(output, row).to_string())).collect::<StringArray>();
-        push(format!("{OUTPUT}{}", output.name), Arc::new(values));
+    for (i, output) in first.outputs.columns.iter().enumerate() {
+        let answers = predictions.iter().flat_map(|p| {
+            let output = &p.outputs.columns[i];
+            (0..p.entities.n).map(|row| Some(row_json(output, row).to_string()))
+        });
+        columns.push(&format!("{OUTPUT}{}", output.name), Arc::new(answers.collect::<StringArray>()));
     }
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+    RecordBatch::try_new(Arc::new(Schema::new(columns.fields)), columns.arrays)
+}
+
+#[derive(Default)]
+struct Columns {
+    fields: Vec<Field>,
+    arrays: Vec<ArrayRef>,
+}
+
+impl Columns {
+    fn push(&mut self, name: &str, column: ArrayRef) {
+        self.fields.push(Field::new(name, column.data_type().clone(), true));
+        self.arrays.push(column);
+    }
+}
+
+fn joined<'a>(parts: impl Iterator<Item = &'a ArrayRef>) -> Result<ArrayRef, ArrowError> {
+    let parts: Vec<&dyn Array> = parts.map(AsRef::as_ref).collect();
+    concat(&parts)
+}
+
+fn times(predictions: &[Arc<Prediction>], of: impl Fn(&Prediction) -> Timestamp) -> ArrayRef {
+    let each = predictions.iter().flat_map(|p| std::iter::repeat_n(of(p).as_nanos(), p.entities.n));
+    Arc::new(TimestampNanosecondArray::from_iter_values(each).with_timezone("UTC"))
 }

@@ -1,7 +1,8 @@
-//! The writer thread: gathers rows by service and writes a file when there are many, or when time is up.
+//! The writer thread: gathers predictions by model version and writes a file when there are many, or when time is up.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
 
@@ -12,35 +13,48 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use schema::{Fingerprint, error::chain};
+use schema::error::chain;
+use schema::{Fingerprint, ModelName};
 use tracing::error;
 use uuid::Uuid;
 
 use super::{LogConfig, Message, rows};
+use crate::scorer::Prediction;
 
-/// Rows waiting for their file, by the fingerprint of their service and the version of their model.
-type Waiting = BTreeMap<(Fingerprint, Fingerprint), Vec<RecordBatch>>;
+/// Predictions made rows at once: as they came, each holds many small allocations.
+const COMPACT_AT: usize = 1_024;
+
+/// What waits for its file. One model version has one service, and so one set of columns.
+struct Waiting {
+    service: Fingerprint,
+    loose: Vec<Arc<Prediction>>,
+    batches: Vec<RecordBatch>,
+}
+
+type ByVersion = BTreeMap<(ModelName, u32), Waiting>;
 
 pub(super) fn run(folder: &Path, config: &LogConfig, entries: &Receiver<Message>) {
-    let mut waiting = Waiting::new();
+    let mut waiting = ByVersion::new();
     let mut n_rows = 0;
-    let mut oldest = None;
+    let mut oldest: Option<Instant> = None;
     loop {
-        let patience =
-            oldest.map_or(config.flush_every, |since: Instant| config.flush_every.saturating_sub(since.elapsed()));
-        match entries.recv_timeout(patience) {
-            Ok(Message::Prediction(prediction)) => match rows::rows(&prediction) {
-                Ok(batch) => {
-                    n_rows += batch.num_rows();
-                    oldest.get_or_insert_with(Instant::now);
-                    let service = prediction.model.compiled.service.fingerprint;
-                    waiting.entry((service, prediction.model.version.digest)).or_default().push(batch);
+        let waited = oldest.map_or_else(Default::default, |since| since.elapsed());
+        match entries.recv_timeout(config.flush_every.saturating_sub(waited)) {
+            Ok(Message::Prediction(prediction)) => {
+                n_rows += prediction.entities.n;
+                oldest.get_or_insert_with(Instant::now);
+                let version = &prediction.model.version;
+                let service = prediction.model.compiled.service.fingerprint;
+                let place = waiting.entry((version.name.clone(), version.version)).or_insert_with(|| Waiting {
+                    service,
+                    loose: Vec::new(),
+                    batches: Vec::new(),
+                });
+                place.loose.push(prediction);
+                if place.loose.len() >= COMPACT_AT {
+                    place.compact();
                 }
-                Err(why) => {
-                    counter!("plumb_prediction_log_dropped_total").increment(1);
-                    error!("a prediction could not be made a row of the log: {why}");
-                }
-            },
+            }
             Ok(Message::Flush(done)) => {
                 let result = flush(folder, &mut waiting);
                 (n_rows, oldest) = (0, None);
@@ -62,18 +76,34 @@ pub(super) fn run(folder: &Path, config: &LogConfig, entries: &Receiver<Message>
     }
 }
 
+impl Waiting {
+    fn compact(&mut self) {
+        match rows::rows(&self.loose) {
+            Ok(batch) => self.batches.push(batch),
+            Err(why) => {
+                counter!("plumb_prediction_log_dropped_total").increment(self.loose.len() as u64);
+                error!("{} predictions could not be made rows of the log: {why}", self.loose.len());
+            }
+        }
+        self.loose.clear();
+    }
+}
+
 fn report(result: Result<(), String>) {
     if let Err(why) = result {
         error!("{why}");
     }
 }
 
-/// Writes one file per service and model; what cannot be written is dropped and counted.
-fn flush(folder: &Path, waiting: &mut Waiting) -> Result<(), String> {
+/// Writes one file per model version; what cannot be written is dropped and counted.
+fn flush(folder: &Path, waiting: &mut ByVersion) -> Result<(), String> {
     let mut result = Ok(());
-    for ((service, _), batches) in std::mem::take(waiting) {
-        let n_rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        if let Err(why) = write(folder, &service, &batches) {
+    for (_, mut place) in std::mem::take(waiting) {
+        if !place.loose.is_empty() {
+            place.compact();
+        }
+        let n_rows: usize = place.batches.iter().map(RecordBatch::num_rows).sum();
+        if let Err(why) = write(folder, &place.service, &place.batches) {
             counter!("plumb_prediction_log_dropped_total").increment(n_rows as u64);
             result =
                 Err(format!("{n_rows} rows of the prediction log are lost: writing to `{}`: {why}", folder.display()));
