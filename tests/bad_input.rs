@@ -16,7 +16,7 @@ fn all_mistakes_of_a_folder_come_at_once() {
         2,
         &[
             "4 mistakes",
-            "user_features.yaml:14:",
+            "user_features.yaml:13:",
             "did you mean `user`?",
             "`float65` is not a type",
             "did you mean `float64`?",

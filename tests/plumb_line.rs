@@ -9,10 +9,10 @@ use arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
 };
 use featurestore::codec::RowCodec;
-use featurestore::materialize::materialize;
+use featurestore::materialize::{materialize, online_row};
 use featurestore::offline::OfflineStore;
 use featurestore::online::testing::TestRedis;
-use featurestore::online::{Cell, EmbeddedStore, OnlineRow, OnlineStore, RedisStore};
+use featurestore::online::{Cell, EmbeddedStore, OnlineStore, RedisStore};
 use featurestore::retrieve::{EntityRows, retrieve};
 use featurestore::training::features_at;
 use featurestore::{CompiledService, FeatureRows};
@@ -160,11 +160,11 @@ fn push(view: &schema::FeatureView, rows: &[Row], i: usize, horizon: Timestamp) 
         sequence: i as u64,
     };
     let codec = RowCodec::new(view.definition.features.iter().map(|f| f.dtype));
-    let payload = if row.deleted { Vec::new() } else { codec.encode(&columns(rows), i) };
+    let packed = (!row.deleted).then(|| codec.encode(&columns(rows), i));
     let visible_from = view.visibility().visible_from(&order);
     let key: ArrayRef = Arc::new(Int64Array::from(vec![row.key]));
     let key = EntityKey::from_columns(&[key], 1).remove(0).unwrap();
-    (key, Cell::of(&[OnlineRow { order, visible_from, deleted: row.deleted, payload: payload.into() }], horizon))
+    (key, Cell::of(&[online_row(order, visible_from, 0, packed.as_deref())], horizon))
 }
 
 fn said(rows: &FeatureRows, row: usize) -> Vec<String> {

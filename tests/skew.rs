@@ -37,7 +37,8 @@ fn tamper(plumb: &Plumb) {
     use arrow::array::{ArrayRef, Float64Array, Int64Array, TimestampNanosecondArray};
     use featurestore::OnlineStore;
     use featurestore::codec::RowCodec;
-    use featurestore::online::{Cell, EmbeddedStore, OnlineRow};
+    use featurestore::materialize::online_row;
+    use featurestore::online::{Cell, EmbeddedStore};
     use schema::{Dtype, EntityKey, RowOrder, Timestamp, ViewId};
     use std::sync::Arc;
 
@@ -51,7 +52,7 @@ fn tamper(plumb: &Plumb) {
     ];
     let codec = RowCodec::new([Dtype::Int64, Dtype::Float64, Dtype::Timestamp, Dtype::Int64]);
     let order = RowOrder { event_time: at, created_time: None, sequence: 0 };
-    let row = OnlineRow { order, visible_from: at, deleted: false, payload: codec.encode(&columns, 0).into() };
+    let row = online_row(order, at, 0, Some(&codec.encode(&columns, 0)));
     let user: ArrayRef = Arc::new(Int64Array::from(vec![4]));
     let key = EntityKey::from_columns(&[user], 1).remove(0).unwrap();
     let view = ViewId { name: "user_features".parse().unwrap(), version: 1 };

@@ -4,10 +4,12 @@
 //! values. Every write merges by newest-wins, so running again, or running after a kill at any step, gives the same
 //! store. The watermark is written last, into the same store, once the data is durable.
 
-use hashbrown::HashMap;
-use schema::{EntityKey, FeatureView, RowOrder, Timestamp};
+use std::fmt;
 
-use crate::codec::RowCodec;
+use hashbrown::HashMap;
+use schema::{EntityKey, FeatureView, RowOrder, Timestamp, ViewId};
+
+use crate::codec::{RowCodec, stored};
 use crate::offline::OfflineError;
 use crate::offline::history::{History, Unit};
 use crate::online::cell::{Cell, OnlineRow};
@@ -85,7 +87,8 @@ pub async fn materialize(
     let online = |source| MaterializeError::Online { view: name(), source };
 
     let kept = keep(view, history, horizon, progress).map_err(offline)?;
-    let rows = values(view, history, &kept).map_err(offline)?;
+    let load = begin(view, history, store, horizon).await.map_err(online)?;
+    let rows = values(view, history, &kept, load).map_err(offline)?;
     let n_kept = rows.len();
     let mut cells = cells(kept.keys, rows, horizon);
     let n_keys = cells.len();
@@ -106,9 +109,55 @@ pub async fn materialize(
         n_written,
         horizon,
     };
-    let text = serde_json::json!({ "format": 1, "data_version": done.data_version, "keys": n_keys }).to_string();
+    let text = Mark { format: 1, data_version: done.data_version, load, complete: true }.to_string();
     watermark::put_watermark(store, &view.id, horizon, &text).await.map_err(online)?;
     Ok(done)
+}
+
+/// What the watermark of a view says.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Mark {
+    format: u32,
+    data_version: schema::Fingerprint,
+    /// Grows with every new state of the data that is brought online.
+    load: u64,
+    complete: bool,
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_unwritable| fmt::Error)?)
+    }
+}
+
+/// Whether a view version has been brought online, whole, at least once since the store was empty.
+///
+/// # Errors
+/// What the store fails with.
+pub async fn is_materialized(view: &ViewId, store: &dyn OnlineStore) -> Result<bool, OnlineError> {
+    Ok(watermark::get_watermark(store, view).await?.is_some())
+}
+
+/// The number of this load, announced before its first row: a run of the same data after a kill continues it, and a run
+/// of other data comes after it.
+async fn begin(
+    view: &FeatureView,
+    history: &History,
+    store: &dyn OnlineStore,
+    horizon: Timestamp,
+) -> Result<u64, OnlineError> {
+    let before = watermark::get_watermark(store, &view.id).await?;
+    let before = before.and_then(|(_, text)| serde_json::from_str::<Mark>(&text).ok());
+    let data_version = history.data_version();
+    match before {
+        Some(mark) if mark.data_version == data_version => Ok(mark.load),
+        other => {
+            let load = other.map_or(1, |mark| mark.load + 1);
+            let text = Mark { format: 1, data_version, load, complete: false }.to_string();
+            watermark::put_watermark(store, &view.id, horizon, &text).await?;
+            Ok(load)
+        }
+    }
 }
 
 /// One row that is kept for a key.
@@ -118,6 +167,8 @@ struct Kept {
     visible_from: Timestamp,
     row: u64,
     deleted: bool,
+    /// Another row stands at the same place.
+    tied: bool,
 }
 
 #[derive(Debug, Default)]
@@ -141,7 +192,6 @@ fn keep(
     for unit in history.units() {
         history.scan_order(unit, |batch| {
             let KeptRows { keys, rows, n_rejected } = &mut kept;
-            let mut tie = None;
             EntityKey::each(&batch.keys, batch.len(), |i, key| {
                 let (Some(key), Some(order)) = (key, batch.order(i)) else {
                     *n_rejected += 1;
@@ -154,41 +204,36 @@ fn keep(
                 }
                 let row = batch.first_row + i as u64;
                 let visible_from = visibility.visible_from(&order);
-                let offer = Kept { order, visible_from, row, deleted: batch.deleted(i) };
-                if !offer_to(&mut rows[number], offer, horizon) {
-                    tie = Some(order);
-                }
+                let offer = Kept { order, visible_from, row, deleted: batch.deleted(i), tied: false };
+                offer_to(&mut rows[number], offer, horizon);
             });
             scanned += batch.len() as u64;
             progress(Progress::Scanned(scanned, total));
-            match tie {
-                Some(order) if history.has_explicit_sequence() => Err(OfflineError::Tie {
-                    view: view.id.name.to_string(),
-                    event_time: order.event_time,
-                    sequence: order.sequence,
-                }),
-                _ => Ok(()),
-            }
+            Ok(())
         })?;
+    }
+    // A tie matters only where it would decide an answer.
+    if let Some(tied) = kept.rows.iter().flatten().find(|row| row.tied && history.has_explicit_sequence()) {
+        let (event_time, sequence) = (tied.order.event_time, tied.order.sequence);
+        return Err(OfflineError::Tie { view: view.id.name.to_string(), event_time, sequence });
     }
     Ok(kept)
 }
 
-/// Adds a row to a key's staircase, ascending both in order and in the time from which it is visible; false if a row of
-/// the very same order is there already.
-fn offer_to(steps: &mut Vec<Kept>, offer: Kept, horizon: Timestamp) -> bool {
-    if steps.iter().any(|step| step.order == offer.order) {
-        return false;
+/// Adds a row to a key's staircase, ascending both in order and in the time from which it is visible.
+fn offer_to(steps: &mut Vec<Kept>, offer: Kept, horizon: Timestamp) {
+    if let Some(step) = steps.iter_mut().find(|step| step.order == offer.order) {
+        step.tied = true;
+        return;
     }
     if steps.iter().any(|step| step.order > offer.order && step.visible_from <= offer.visible_from) {
-        return true;
+        return;
     }
     steps.retain(|step| !(step.order < offer.order && step.visible_from >= offer.visible_from));
     let at = steps.partition_point(|step| step.order < offer.order);
     steps.insert(at, offer);
     let current = steps.iter().rposition(|step| step.visible_from <= horizon).unwrap_or(0);
     steps.drain(..current);
-    true
 }
 
 /// A kept row with its packed values and the number of its key.
@@ -197,7 +242,7 @@ struct Packed {
     row: OnlineRow,
 }
 
-fn values(view: &FeatureView, history: &History, kept: &KeptRows) -> Result<Vec<Packed>, OfflineError> {
+fn values(view: &FeatureView, history: &History, kept: &KeptRows, load: u64) -> Result<Vec<Packed>, OfflineError> {
     let codec = RowCodec::new(view.definition.features.iter().map(|f| f.dtype));
     let features: Vec<usize> = (0..view.definition.features.len()).collect();
     let mut wanted: Vec<(Kept, u32)> = Vec::new();
@@ -220,13 +265,20 @@ fn values(view: &FeatureView, history: &History, kept: &KeptRows) -> Result<Vec<
         let rows: Vec<u32> = steps.iter().map(|(step, _)| offset(step)).collect();
         let columns = history.gather(*unit, &features, &rows)?;
         let pack = |(i, (step, key)): (usize, &(Kept, u32))| {
-            let payload = if step.deleted { Vec::new() } else { codec.encode(&columns, i) };
-            let (order, visible_from, deleted) = (step.order, step.visible_from, step.deleted);
-            Packed { key: *key, row: OnlineRow { order, visible_from, deleted, payload: payload.into() } }
+            let row = (!step.deleted).then(|| codec.encode(&columns, i));
+            Packed { key: *key, row: online_row(step.order, step.visible_from, load, row.as_deref()) }
         };
         Ok::<_, OfflineError>(steps.iter().enumerate().map(pack).collect::<Vec<_>>())
     })?;
     Ok(packed.into_iter().flatten().collect())
+}
+
+/// A row as the online store keeps it; without values it is a tombstone.
+///
+/// The mark of deletion is in the payload, behind the load: in the cell's own flags it would outlive a later load that
+/// takes it back.
+pub fn online_row(order: RowOrder, visible_from: Timestamp, load: u64, row: Option<&[u8]>) -> OnlineRow {
+    OnlineRow { order, visible_from, deleted: false, payload: stored(load, row) }
 }
 
 fn cells(keys: HashMap<Vec<u8>, u32>, mut rows: Vec<Packed>, horizon: Timestamp) -> Vec<(EntityKey, Cell)> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schema::definitions::{Entity, Source};
 use schema::{AppliedDefinitions, Definitions, FeatureService, FeatureView};
 use serde::Serialize;
 
@@ -52,8 +53,10 @@ pub struct Plan {
 pub fn plan(applied: &AppliedDefinitions, declared: &Definitions) -> Plan {
     let after = applied.after(declared);
     let mut changes = Vec::new();
-    plain(&mut changes, "entity", &applied.entities, &after.entities);
-    plain(&mut changes, "source", &applied.sources, &after.sources);
+    let entity = |e: &Entity| Entity { description: None, ..e.clone() };
+    let source = |s: &Source| Source { description: None, ..s.clone() };
+    plain(&mut changes, "entity", &applied.entities, &after.entities, entity);
+    plain(&mut changes, "source", &applied.sources, &after.sources, source);
     let mut recompute = Vec::new();
     for (name, versions) in &after.views {
         let before = applied.views.get(name.as_str());
@@ -130,6 +133,7 @@ fn plain<N: Ord + fmt::Display, T: PartialEq>(
     kind: &'static str,
     was: &std::collections::BTreeMap<N, T>,
     now: &std::collections::BTreeMap<N, T>,
+    without_words: impl Fn(&T) -> T,
 ) {
     let mut push = |change, name: &N| {
         changes.push(Change { change, kind, name: name.to_string(), version: None, details: Vec::new() });
@@ -137,8 +141,9 @@ fn plain<N: Ord + fmt::Display, T: PartialEq>(
     for (name, definition) in now {
         match was.get(name) {
             None => push(ChangeKind::New, name),
-            Some(before) if before != definition => push(ChangeKind::Words, name),
-            Some(_) => {}
+            Some(before) if before == definition => {}
+            Some(before) if without_words(before) == without_words(definition) => push(ChangeKind::Words, name),
+            Some(_) => push(ChangeKind::Meaning, name),
         }
     }
     for name in was.keys().filter(|name| !now.contains_key(*name)) {

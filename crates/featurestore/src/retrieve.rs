@@ -7,6 +7,7 @@ use arrow::array::{ArrayRef, TimestampNanosecondArray};
 use schema::{EntityKey, ErrorKind, Status, Timestamp, ViewId};
 
 use crate::assemble::{FeatureRows, ViewRows, assemble, status_at};
+use crate::codec::row_of;
 use crate::compiled::{CompiledService, CompiledView};
 use crate::online::cell::At;
 use crate::online::{OnlineError, OnlineStore};
@@ -153,15 +154,17 @@ async fn read_entity(
                 Some(At::TooOld { kept_from }) => {
                     return Err(RetrieveError::TooOld { view: id.clone(), kept_from, as_of });
                 }
-                Some(At::Row(step)) if step.deleted() => (Status::NotFound, None),
-                Some(At::Row(step)) => {
-                    let event_time = step.order().event_time;
-                    let status = status_at(event_time, ttl, as_of);
-                    if status == Status::Present {
-                        decoder.push(step.payload()).map_err(|why| corrupt(why.into()))?;
+                Some(At::Row(step)) => match row_of(step.payload()).map_err(|why| corrupt(why.into()))? {
+                    None => (Status::NotFound, None),
+                    Some(row) => {
+                        let event_time = step.order().event_time;
+                        let status = status_at(event_time, ttl, as_of);
+                        if status == Status::Present {
+                            decoder.push(row).map_err(|why| corrupt(why.into()))?;
+                        }
+                        (status, Some(event_time))
                     }
-                    (status, Some(event_time))
-                }
+                },
             };
             if status != Status::Present {
                 decoder.push_missing();

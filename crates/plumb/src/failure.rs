@@ -147,7 +147,9 @@ macro_rules! from_errors {
 
 from_errors! {
     featurestore::OfflineError { featurestore::OfflineError::hint },
-    featurestore::OnlineError { |_| None },
+    featurestore::OnlineError { |why| why.hint().map(str::to_owned) },
+    registry::StoreError { registry::StoreError::hint },
+    registry::ArtifactError { registry::ArtifactError::hint },
     featurestore::retrieve::RetrieveError { featurestore::retrieve::RetrieveError::hint },
     registry::RegistryError { registry::RegistryError::hint },
     serving::ScoreError { serving::ScoreError::hint },
@@ -160,7 +162,7 @@ impl From<featurestore::materialize::MaterializeError> for Failure {
         use featurestore::materialize::MaterializeError::{Offline, Online};
         let (kind, hint) = match &error {
             Offline { source, .. } => (source.kind(), source.hint()),
-            Online { source, .. } => (source.kind(), None),
+            Online { source, .. } => (source.kind(), source.hint().map(str::to_owned)),
         };
         Self { hint, ..Self::new(kind, chain(&error)) }
     }
@@ -188,20 +190,8 @@ impl From<serving::onnx::OnnxError> for Failure {
     }
 }
 
-impl From<registry::ArtifactError> for Failure {
-    fn from(error: registry::ArtifactError) -> Self {
-        Self::new(ErrorKind::Unavailable, chain(&error))
-    }
-}
-
 impl From<featurestore::compiled::CompileError> for Failure {
     fn from(error: featurestore::compiled::CompileError) -> Self {
         Self::invalid(chain(&error))
-    }
-}
-
-impl From<registry::StoreError> for Failure {
-    fn from(error: registry::StoreError) -> Self {
-        Self::new(ErrorKind::Unavailable, chain(&error))
     }
 }

@@ -217,7 +217,9 @@ impl AppliedDefinitions {
             let version = u32::try_from(count).unwrap_or(u32::MAX) + 1;
             if let Some(mut found) = FeatureService::new(service, &next.views, version) {
                 let versions = next.services.entry(name.clone()).or_insert(Versions { current: None, all: Vec::new() });
-                adopt(versions, &mut found, |s| s.fingerprint, |s, n| s.version = n);
+                // A view that was renamed means the same but stands elsewhere: a version that serves must not move there.
+                let place = |s: &FeatureService| (s.fingerprint, s.views().into_iter().cloned().collect::<Vec<_>>());
+                adopt(versions, &mut found, place, |s, n| s.version = n);
             }
         }
         next.into_stored()
@@ -255,10 +257,10 @@ impl AppliedDefinitions {
 }
 
 /// Makes `found` current: the version that has its meaning already, with today's words, or a new one.
-fn adopt<T: Clone>(
+fn adopt<T: Clone, M: PartialEq>(
     versions: &mut Versions<T>,
     found: &mut T,
-    fingerprint: impl Fn(&T) -> Fingerprint,
+    fingerprint: impl Fn(&T) -> M,
     renumber: impl Fn(&mut T, u32),
 ) {
     let known = versions.all.iter().position(|version| fingerprint(version) == fingerprint(found));

@@ -63,8 +63,18 @@ impl Timestamp {
     /// # Errors
     /// [`TimeError`] if it is neither, or lies outside 1677 to 2262, the range of 64-bit nanoseconds.
     pub fn parse(text: &str) -> Result<Self, TimeError> {
+        Self::parse_with_zone(text).map(|(time, _)| time)
+    }
+
+    /// As [`Self::parse`], and whether the text named its zone.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_with_zone(text: &str) -> Result<(Self, bool), TimeError> {
         let fail = |why: &str| TimeError { text: text.escape_debug().to_string(), why: why.to_owned() };
-        let utc = if let Ok(zoned) = DateTime::parse_from_rfc3339(text) {
+        let zoned = DateTime::parse_from_rfc3339(text);
+        let named = zoned.is_ok();
+        let utc = if let Ok(zoned) = zoned {
             zoned.with_timezone(&Utc)
         } else if let Some(naive) = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"]
             .iter()
@@ -76,7 +86,9 @@ impl Timestamp {
         } else {
             return Err(fail("it has another form"));
         };
-        utc.timestamp_nanos_opt().map(Self).ok_or_else(|| fail("it lies outside the years 1677 to 2262"))
+        utc.timestamp_nanos_opt()
+            .map(|nanos| (Self(nanos), named))
+            .ok_or_else(|| fail("it lies outside the years 1677 to 2262"))
     }
 }
 

@@ -69,10 +69,11 @@ impl PredictionLog {
     /// Queues a prediction; dropped and counted when the queue is full.
     pub fn push(&self, prediction: Arc<Prediction>) {
         let Some(queue) = &self.queue else { return };
+        let n_rows = prediction.entities.n as u64;
         match queue.try_send(Message::Prediction(prediction)) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                counter!("plumb_prediction_log_dropped_total").increment(1);
+                counter!("plumb_prediction_log_dropped_total").increment(n_rows);
             }
         }
     }

@@ -71,13 +71,20 @@ pub fn times(column: &ArrayRef, timezone: Option<&str>) -> Result<TimestampNanos
         }
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
             let texts = cast(column, &DataType::Utf8)?;
-            let parse = |text: Option<&str>| {
-                let parsed = text.map(schema::Timestamp::parse).transpose();
-                parsed.map(|time| time.map(schema::Timestamp::as_nanos))
+            let parse = |text: Option<&str>| text.map(schema::Timestamp::parse_with_zone).transpose();
+            let parsed = texts.as_string::<i32>().iter().map(parse).collect::<Result<Vec<_>, _>>();
+            let parsed = parsed.map_err(|why| CastError::Value { why: why.to_string() })?;
+            let naive = parsed.iter().map(|time| time.filter(|(_, zoned)| !zoned).map(|(time, _)| time.as_nanos()));
+            let naive: ArrayRef = std::sync::Arc::new(naive.collect::<TimestampNanosecondArray>());
+            let naive = zoned(&naive, TimeUnit::Nanosecond, timezone)?;
+            let naive = naive.as_primitive::<TimestampNanosecondType>();
+            let instant = |(row, time): (usize, &Option<(schema::Timestamp, bool)>)| match time {
+                Some((time, true)) => Some(time.as_nanos()),
+                Some((_, false)) => Some(naive.value(row)),
+                None => None,
             };
-            let nanos = texts.as_string::<i32>().iter().map(parse).collect::<Result<Vec<_>, _>>();
-            let nanos = nanos.map_err(|why| CastError::Value { why: why.to_string() })?;
-            return Ok(TimestampNanosecondArray::from(nanos).with_timezone("UTC"));
+            let instants: TimestampNanosecondArray = parsed.iter().enumerate().map(instant).collect();
+            return Ok(instants.with_timezone("UTC"));
         }
         other => return Err(CastError::Type { from: describe(other), to: "a time".to_owned() }),
     };
@@ -141,6 +148,9 @@ mod tests {
     fn texts_are_times_when_they_are_rfc_3339() {
         let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("2024-01-01T12:00:00Z"), None]));
         assert_eq!(times(&texts, None).unwrap().null_count(), 1);
+        let naive: ArrayRef = Arc::new(StringArray::from(vec!["2024-01-01 12:00:00"]));
+        let there = times(&naive, Some("America/New_York")).unwrap().value(0);
+        assert_eq!(there - times(&naive, None).unwrap().value(0), 5 * 3600 * 1_000_000_000);
         let wrong: ArrayRef = Arc::new(StringArray::from(vec!["yesterday"]));
         assert!(times(&wrong, None).is_err());
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampNanosecondArray};
-use arrow::compute::nullif;
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampNanosecondArray, UInt32Array};
+use arrow::compute::{filter_record_batch, take};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use schema::FeatureView;
 use schema::definitions::{Computed, REQUEST_TIME, View};
@@ -64,14 +64,20 @@ impl ComputedFeatures {
             why: why.to_string(),
         };
         let batch = RecordBatch::try_new(SchemaRef::clone(&self.input), columns).map_err(evaluate_error)?;
-        let absent = arrow::compute::not(present).map_err(evaluate_error)?;
-        let one = |expr: &CompiledExpr| {
-            let value = expr.evaluate(&batch)?;
-            if absent.true_count() == 0 {
-                return Ok(value);
-            }
-            nullif(&value, &absent).map_err(evaluate_error)
-        };
+        if present.true_count() == present.len() {
+            return self.exprs.iter().map(|expr| expr.evaluate(&batch)).collect();
+        }
+        // An expression may fail on the nulls of a row that is not there: only those that are there are evaluated.
+        let there = filter_record_batch(&batch, present).map_err(evaluate_error)?;
+        let mut next = 0;
+        let places: UInt32Array = present
+            .iter()
+            .map(|here| {
+                next += u32::from(here == Some(true));
+                here.filter(|here| *here).map(|_| next - 1)
+            })
+            .collect();
+        let one = |expr: &CompiledExpr| take(&expr.evaluate(&there)?, &places, None).map_err(evaluate_error);
         self.exprs.iter().map(one).collect()
     }
 }

@@ -4,7 +4,6 @@
 //! groups over threads.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::PathBuf;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampNanosecondArray, UInt64Array};
@@ -296,7 +295,7 @@ impl History {
     ) -> Result<(), OfflineError> {
         let source = &self.files[unit.file];
         let fail = |why: schema::BoxError| read_error(&source.name, why);
-        let file = File::open(&source.path).map_err(|why| fail(why.into()))?;
+        let file = source.reopen().map_err(fail)?;
         let mask = ProjectionMask::columns(source.metadata.parquet_schema(), columns);
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, source.metadata.clone())
             .with_projection(mask)

@@ -4,7 +4,6 @@
 //! same snapshot.
 
 use std::fmt;
-use std::fs::File;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
@@ -130,7 +129,7 @@ fn open(files: &SourceFiles, file: &SourceFile, schema: &SchemaRef) -> Result<Ba
     let names: Vec<String> =
         schema.fields().iter().map(|f| files.column_in_file(f.name())).filter(|name| name != ROW_COLUMN).collect();
     let mask = ProjectionMask::columns(file.metadata.parquet_schema(), names.iter().map(String::as_str));
-    let opened = File::open(&file.path)?;
+    let opened = file.reopen().map_err(|why| DataFusionError::Execution(format!("`{}`: {why}", file.name)))?;
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, file.metadata.clone());
     let reader = reader.with_projection(mask).build().map_err(DataFusionError::from)?;
     let zone = files.source.timezone.clone();

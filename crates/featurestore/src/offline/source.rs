@@ -28,6 +28,7 @@ pub struct SourceFile {
     /// Arrival number of its first row.
     pub first_row: u64,
     state: serde_json::Value,
+    identity: (u64, Option<u128>),
 }
 
 /// The files of a source in arrival order.
@@ -82,10 +83,9 @@ pub fn open(project: &Path, source: &Source) -> Result<SourceFiles, OfflineError
 pub fn open_file(project: &Path, path: PathBuf, first_row: u64) -> Result<SourceFile, OfflineError> {
     let name = path.strip_prefix(project).unwrap_or(&path).display().to_string();
     let file = File::open(&path).map_err(|why| read_error(&name, why))?;
-    let about = file.metadata().map_err(|why| read_error(&name, why))?;
+    let identity = state_of(&file).map_err(|why| read_error(&name, why))?;
     let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|why| read_error(&name, why))?;
     let n_rows = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
-    let modified = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     // The sizes and places of all column chunks change with nearly every edit; the time of change catches the rest.
     let chunks: Vec<_> = metadata
         .metadata()
@@ -103,8 +103,29 @@ pub fn open_file(project: &Path, path: PathBuf, first_row: u64) -> Result<Source
         })
         .collect();
     let digest = Fingerprint::of(&json!(chunks)).short();
-    let state = json!([name, about.len(), modified.map(|m| m.as_nanos().to_string()), digest]);
-    Ok(SourceFile { path, name, metadata, n_rows, first_row, state })
+    let state = json!([name, identity.0, identity.1.map(|nanos| nanos.to_string()), digest]);
+    Ok(SourceFile { path, name, metadata, n_rows, first_row, state, identity })
+}
+
+impl SourceFile {
+    /// Opens the file again, which must still be the one whose footer was read.
+    ///
+    /// # Errors
+    /// It cannot be opened, or was replaced meanwhile: row numbers of one file must not be applied to another.
+    pub fn reopen(&self) -> Result<File, schema::BoxError> {
+        let file = File::open(&self.path)?;
+        if state_of(&file)? != self.identity {
+            return Err("the file changed while it was read; try again".into());
+        }
+        Ok(file)
+    }
+}
+
+/// Length and time of change of an open file.
+fn state_of(file: &File) -> std::io::Result<(u64, Option<u128>)> {
+    let about = file.metadata()?;
+    let modified = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Ok((about.len(), modified.map(|m| m.as_nanos())))
 }
 
 pub(crate) fn read_error(path: &str, why: impl Into<schema::BoxError>) -> OfflineError {

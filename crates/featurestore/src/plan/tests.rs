@@ -94,6 +94,23 @@ fn a_view_takes_its_services_along() {
 }
 
 #[test]
+fn another_file_is_no_change_of_words() {
+    check(
+        &[("rows.parquet", "other.parquet")],
+        expect![[r#"
+        ~ source rows: changed in meaning
+        ~ feature view f v2: changed in meaning
+            source: rows.parquet -> other.parquet
+        ~ feature service s v2: changed in meaning
+            ~ a: f@v1:a int64, fill 0 -> f@v2:a int64, fill 0
+            ~ b: f@v1:b float64 -> f@v2:b float64
+        > `f@v2` is to be materialized: plumb materialize f
+        > models on `s` keep its version before; new ones are to be trained on the new one
+    "#]],
+    );
+}
+
+#[test]
 fn order_and_fill_are_meaning_to_a_model() {
     check(
         &[("['f:a', 'f:b']", "['f:b', 'f:a']")],

@@ -49,12 +49,12 @@ pub async fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     steps.run("skew", skew_step(&project, &server)).await?;
     say("\nall answers were checked.");
     if args.once {
-        server.stop()?;
+        server.stop().await?;
         return Ok(ExitCode::SUCCESS);
     }
     say(&next(folder, &url));
     interrupted().await;
-    server.stop()?;
+    server.stop().await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -60,13 +60,14 @@ pub(super) async fn one(
     Ok(done?)
 }
 
-/// Every view version that is current, or pinned by a model that serves; or the current versions of the named views.
+/// Every view version that is current, or pinned by any model version: one that waits for its promotion needs its
+/// features, and so does one that a rollback brings back. Or the current versions of the named views.
 fn wanted<'c>(catalog: &'c Catalog, names: &[String]) -> Result<Vec<&'c FeatureView>, Failure> {
     let definitions = catalog.definitions();
     if names.is_empty() {
         let mut views: Vec<&FeatureView> = definitions.views.values().filter_map(|v| v.current()).collect();
         for (_, model) in catalog.models() {
-            for state in model.versions().iter().filter(|s| s.stage.has_one_holder()) {
+            for state in model.versions() {
                 let version = &state.version;
                 let service =
                     definitions.service_by_fingerprint(version.service.as_str(), &version.service_fingerprint);

@@ -11,6 +11,7 @@ use schema::error::chain;
 use serving::prediction_log::LogConfig;
 use serving::{Fleet, PredictionLog, Scorer};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
@@ -25,6 +26,9 @@ use crate::project::Project;
 /// How often the registry is read for what other processes did; a promotion is served within this and its loading.
 const POLL: Duration = Duration::from_millis(200);
 
+/// How long requests in flight may take when the server is told to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+
 /// A server that is listening.
 #[derive(Debug)]
 pub struct Server {
@@ -33,7 +37,10 @@ pub struct Server {
     /// From the call to ready.
     pub ready_after: Duration,
     scorer: Arc<Scorer>,
-    tasks: JoinSet<()>,
+    listening: JoinSet<()>,
+    stop: oneshot::Sender<()>,
+    /// Ends with the server.
+    _following: JoinSet<()>,
 }
 
 /// Serves until interrupted.
@@ -55,7 +62,7 @@ pub async fn serve(project: &Project, format: Format, address: SocketAddr) -> Re
         )
     });
     interrupted().await;
-    server.stop()?;
+    server.stop().await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -106,16 +113,19 @@ pub async fn start(project: &Project, address: SocketAddr) -> Result<Server, Fai
         readiness: Arc::clone(&readiness),
     };
     let router = http::router(parts, metrics);
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        if let Err(why) = axum::serve(listener, router).await {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut listening = JoinSet::new();
+    listening.spawn(async move {
+        let until = async { drop(stopped.await) };
+        if let Err(why) = axum::serve(listener, router).with_graceful_shutdown(until).await {
             tracing::error!("the server ended: {why}");
         }
     });
-    tasks.spawn(follow(fleet, Arc::clone(&project.registry), readiness));
+    let mut following = JoinSet::new();
+    following.spawn(follow(fleet, Arc::clone(&project.registry), readiness));
     let ready_after = started.elapsed();
     info!(took_ms = ready_after.as_millis(), "serving on http://{address}");
-    Ok(Server { address, ready_after, scorer, tasks })
+    Ok(Server { address, ready_after, scorer, listening, stop, _following: following })
 }
 
 /// Follows the registry, so that what another process promotes is served here.
@@ -153,13 +163,19 @@ impl Server {
         self.scorer.log().flush().map_err(|why| Failure::new(ErrorKind::Unavailable, why))
     }
 
-    /// Stops listening and writes the prediction log.
+    /// Stops listening, lets requests in flight finish, and writes the prediction log.
     ///
     /// # Errors
     /// The log cannot be written.
-    pub fn stop(mut self) -> Result<(), Failure> {
-        self.flush()?;
-        self.tasks.abort_all();
-        Ok(())
+    pub async fn stop(self) -> Result<(), Failure> {
+        let Self { scorer, mut listening, stop, .. } = self;
+        if stop.send(()).is_err() {
+            warn!("the server had ended by itself");
+        }
+        let finished = async { while listening.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, finished).await.is_err() {
+            warn!("requests still running after {} s are cut off", DRAIN.as_secs());
+        }
+        scorer.log().flush().map_err(|why| Failure::new(ErrorKind::Unavailable, why))
     }
 }

@@ -81,8 +81,9 @@ impl Waiting {
         match rows::rows(&self.loose) {
             Ok(batch) => self.batches.push(batch),
             Err(why) => {
-                counter!("plumb_prediction_log_dropped_total").increment(self.loose.len() as u64);
-                error!("{} predictions could not be made rows of the log: {why}", self.loose.len());
+                let n_rows: usize = self.loose.iter().map(|p| p.entities.n).sum();
+                counter!("plumb_prediction_log_dropped_total").increment(n_rows as u64);
+                error!("{n_rows} predictions could not be made rows of the log: {why}");
             }
         }
         self.loose.clear();
