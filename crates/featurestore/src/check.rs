@@ -97,7 +97,7 @@ async fn check_view(view: &View, resolved: &FeatureView, files: &SourceFiles, mi
         return;
     };
     let planned = match query::context([files]) {
-        Ok(context) => query::plan(&context, sql).await,
+        Ok(context) => query::plan_view(&context, sql).await,
         Err(why) => Err(why),
     };
     match planned {

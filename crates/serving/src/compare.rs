@@ -2,7 +2,7 @@
 
 use arrow::array::Array;
 use featurestore::{CompiledService, FeatureRows};
-use schema::{Status, Value};
+use schema::{Status, Timestamp, Value};
 use serde::Serialize;
 
 /// The most examples kept of each feature.
@@ -15,9 +15,9 @@ pub struct FeatureComparison {
     pub feature: String,
     /// Rows compared.
     pub compared: usize,
-    /// Rows equal in value, bit for bit, and in status.
+    /// Rows equal in value, bit for bit, in status and in event time.
     pub equal: usize,
-    /// Rows present on both sides with other values, or absent on both sides for another reason.
+    /// Rows present on both sides with other values or of another event, or absent on both for another reason.
     pub mismatched: usize,
     /// Rows present offline but not online.
     pub missing: usize,
@@ -27,6 +27,14 @@ pub struct FeatureComparison {
     pub smape: f64,
     /// The first rows that are not equal.
     pub examples: Vec<Example>,
+}
+
+/// What one side says of one feature of one row.
+#[derive(PartialEq)]
+struct Side {
+    value: Value,
+    status: Status,
+    event_time: Option<Timestamp>,
 }
 
 /// One row that is not equal.
@@ -75,9 +83,14 @@ pub fn compare(
     let one = |(i, column): (usize, &schema::ServiceColumn)| {
         let mut found = FeatureComparison { feature: column.name.to_string(), ..FeatureComparison::default() };
         let (mut smape_sum, mut smape_n) = (0.0, 0.0);
+        let (view, _) = compiled.sources[i];
         for row in 0..offline.statuses[i].len() {
-            let a = (Value::at(&offline.columns[i], row), offline.statuses[i][row]);
-            let b = (Value::at(&online.columns[i], row), online.statuses[i][row]);
+            let side = |rows: &FeatureRows| Side {
+                value: Value::at(&rows.columns[i], row),
+                status: rows.statuses[i][row],
+                event_time: rows.event_times[view][row],
+            };
+            let (a, b) = (side(offline), side(online));
             found.compared += 1;
             if let (Some(a), Some(b)) = (number(&offline.columns[i], row), number(&online.columns[i], row)) {
                 smape_n += 1.0;
@@ -88,15 +101,20 @@ pub fn compare(
                 found.equal += 1;
                 continue;
             }
-            match (a.1, b.1) {
+            match (a.status, b.status) {
                 (Status::Present, Status::Present) => found.mismatched += 1,
                 (Status::Present, _) => found.missing += 1,
                 (_, Status::Present) => found.extra += 1,
                 _ => found.mismatched += 1,
             }
             if found.examples.len() < EXAMPLES_MAX {
-                let say = |(value, status): (Value, Status)| format!("{value} {status}");
-                found.examples.push(Example { row: name_row(row), offline: say(a), online: say(b) });
+                // The row's time is only of interest where the values do not tell the sides apart.
+                let alike = a.value == b.value && a.status == b.status;
+                let say = |side: &Side| match side.event_time {
+                    Some(time) if alike => format!("{} {} of {time}", side.value, side.status),
+                    _ => format!("{} {}", side.value, side.status),
+                };
+                found.examples.push(Example { row: name_row(row), offline: say(&a), online: say(&b) });
             }
         }
         if smape_n > 0.0 {

@@ -14,7 +14,7 @@ use registry::{Artifacts, Catalog, ModelVersion, Stage};
 use schema::{ErrorKind, ModelName};
 use tracing::{info, warn};
 
-use crate::batch_check::{BatchCheck, ProbeSet, check_batches};
+use crate::batch_check::{ProbeSet, check_batches};
 use crate::onnx::OnnxError;
 use crate::onnx::pool::SessionPool;
 use crate::onnx::runtime::Runtime;
@@ -32,7 +32,7 @@ pub struct LoadedModel {
     /// Its sessions.
     pub pool: SessionPool,
     /// Whether its rows may share a run.
-    pub batches: BatchCheck,
+    pub batching: bool,
 }
 
 /// Why a version cannot be loaded.
@@ -214,10 +214,11 @@ impl Fleet {
             let Some(mut lease) = pool.try_checkout() else { unreachable!("a new pool has all its sessions") };
             check_batches(&mut lease, &plan, &probes)
         };
-        if !batches.batching() {
+        let batching = batches.batching() && !found_unsafe(version, catalog);
+        if !batching {
             warn!(model.name = %model, model.version = number, "served one row at a time: {batches}");
         }
-        Ok(LoadedModel { version: version.clone(), compiled, plan, pool, batches })
+        Ok(LoadedModel { version: version.clone(), compiled, plan, pool, batching })
     }
 
     /// ONNX Runtime, opened on first use.
@@ -227,6 +228,14 @@ impl Fleet {
     pub fn runtime(&self) -> Result<Runtime, OnnxError> {
         Runtime::load(self.runtime.explicit.as_deref())
     }
+}
+
+/// Whether the batch square of the version's promotion, which saw sampled rows besides, found a row that depends on its
+/// company.
+fn found_unsafe(version: &ModelVersion, catalog: &Catalog) -> bool {
+    let history = catalog.model(version.name.as_str()).map(registry::Model::history).unwrap_or_default();
+    let mut judged = history.iter().rev().map(|entry| &entry.3).filter(|t| t.version == version.version);
+    judged.find_map(|t| t.evidence["batches"]["verdict"].as_str()).is_some_and(|verdict| verdict == "unsafe")
 }
 
 #[cfg(test)]

@@ -163,7 +163,7 @@ async fn run(model: &LoadedModel, columns: &[arrow::array::ArrayRef], n: usize) 
         None => model.pool.checkout().await,
     };
     let mut answer = || {
-        if model.batches.batching() {
+        if model.batching {
             return lease.run(&model.plan, columns, 0..n);
         }
         // An answer of this model depends on its batch: every row runs alone.

@@ -3,7 +3,7 @@
 //! Every logged prediction is recomputed offline as of its own instant with the view versions it was answered with. No
 //! distributions: one wrong row in a million is found.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use featurestore::CompiledService;
@@ -14,7 +14,7 @@ use schema::{AppliedDefinitions, ErrorKind, FeatureService, Fingerprint};
 use serde::Serialize;
 
 use crate::compare::{FeatureComparison, accumulate, compare};
-use crate::prediction_log::read::{LogReadError, files};
+use crate::prediction_log::read::{LogFile, LogReadError, LoggedRows, ROWS_AT_ONCE, files};
 
 /// Why skew could not be measured.
 #[derive(Debug, thiserror::Error)]
@@ -87,39 +87,61 @@ pub async fn skew(
     store: &OfflineStore,
     definitions: &AppliedDefinitions,
 ) -> Result<SkewReport, SkewError> {
-    let mut services: Vec<ServiceSkew> = Vec::new();
-    let mut compiled: HashMap<Fingerprint, (usize, CompiledService)> = HashMap::new();
+    let mut by_service: BTreeMap<Fingerprint, Vec<LogFile>> = BTreeMap::new();
     for file in files(folder)? {
-        if let std::collections::hash_map::Entry::Vacant(e) = compiled.entry(file.service) {
-            let service = by_fingerprint(definitions, &file.service)?;
-            let ready = CompiledService::new(service, definitions).map_err(SkewError::Compile)?;
-            e.insert((services.len(), ready));
-            services.push(ServiceSkew {
-                service: service.name.to_string(),
-                version: service.version,
-                predictions: 0,
-                features: Vec::new(),
-            });
+        by_service.entry(file.service).or_default().push(file);
+    }
+    let mut services: Vec<ServiceSkew> = Vec::new();
+    for (fingerprint, files) in by_service {
+        let service = by_fingerprint(definitions, &fingerprint)?;
+        let compiled = CompiledService::new(service, definitions).map_err(SkewError::Compile)?;
+        let mut found = ServiceSkew {
+            service: service.name.to_string(),
+            version: service.version,
+            predictions: 0,
+            features: Vec::new(),
+        };
+        let mut waiting = Vec::new();
+        let mut n_waiting = 0;
+        for file in &files {
+            for rows in file.read(&compiled)? {
+                n_waiting += rows.entities.n;
+                waiting.push(rows);
+            }
+            if n_waiting >= ROWS_AT_ONCE {
+                replay(store, &compiled, std::mem::take(&mut waiting), &mut found).await?;
+                n_waiting = 0;
+            }
         }
-        let Some((at, ready)) = compiled.get(&file.service) else { continue };
-        for logged in file.read(ready)? {
-            let keys = |view: &schema::FeatureView| {
-                logged.entities.keys_of(view).map_err(|why| OfflineError::Spine {
-                    what: "the prediction log".to_owned(),
-                    why: why.to_string(),
-                    hint: "the log was written for other join keys".to_owned(),
-                })
-            };
-            let (offline, _) = features_at(store, ready, keys, &logged.as_of)
-                .await
-                .map_err(|source| SkewError::Offline { service: ready.service.name.to_string(), source })?;
-            let part = compare(ready, &offline, &logged.features, |row| logged.ids[row].clone());
-            services[*at].predictions += logged.entities.n;
-            accumulate(&mut services[*at].features, part);
-        }
+        replay(store, &compiled, waiting, &mut found).await?;
+        services.push(found);
     }
     let in_plumb = services.iter().all(|service| service.features.iter().all(FeatureComparison::is_equal));
     Ok(SkewReport { in_plumb, predictions: services.iter().map(|s| s.predictions).sum(), services })
+}
+
+/// Recomputes some logged rows and adds what the comparison finds.
+async fn replay(
+    store: &OfflineStore,
+    compiled: &CompiledService,
+    logged: Vec<LoggedRows>,
+    found: &mut ServiceSkew,
+) -> Result<(), SkewError> {
+    if logged.is_empty() {
+        return Ok(());
+    }
+    let other = |why: String| OfflineError::Spine {
+        what: "the prediction log".to_owned(),
+        why,
+        hint: "its files were written for other join keys or types".to_owned(),
+    };
+    let failed = |source| SkewError::Offline { service: compiled.service.name.to_string(), source };
+    let logged = LoggedRows::join(logged).map_err(|why| failed(other(why.to_string())))?;
+    let keys = |view: &schema::FeatureView| logged.entities.keys_of(view).map_err(|why| other(why.to_string()));
+    let (offline, _) = features_at(store, compiled, keys, &logged.as_of).await.map_err(failed)?;
+    found.predictions += logged.entities.n;
+    accumulate(&mut found.features, compare(compiled, &offline, &logged.features, |row| logged.ids[row].clone()));
+    Ok(())
 }
 
 fn by_fingerprint<'d>(

@@ -101,23 +101,39 @@ impl CompiledExpr {
     }
 }
 
-fn only_immutable(text: &str, logical: &Expr) -> Result<(), ExprError> {
+/// The first function of an expression that may give another answer each time.
+///
+/// # Errors
+/// The engine's, if the expression cannot be walked.
+pub fn volatile_call(logical: &Expr) -> Result<Option<String>, DataFusionError> {
     let mut offender = None;
+    logical.apply(|node| {
+        if let Expr::ScalarFunction(call) = node
+            && call.func.signature().volatility != Volatility::Immutable
+        {
+            offender = Some(call.func.name().to_owned());
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(offender)
+}
+
+fn only_immutable(text: &str, logical: &Expr) -> Result<(), ExprError> {
+    let invalid = |why: DataFusionError| ExprError::Invalid { expr: text.to_owned(), why: plain(&why) };
+    let mut offender = volatile_call(logical).map_err(invalid)?;
     let walked = logical.apply(|node| {
         let function = match node {
-            Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
-                Some(call.func.name().to_owned())
-            }
             Expr::AggregateFunction(_) | Expr::WindowFunction(_) | Expr::ScalarSubquery(_) => Some(node.to_string()),
             _ => None,
         };
         if function.is_some() {
-            offender = function;
+            offender = offender.take().or(function);
             return Ok(TreeNodeRecursion::Stop);
         }
         Ok(TreeNodeRecursion::Continue)
     });
-    walked.map_err(|why| ExprError::Invalid { expr: text.to_owned(), why: plain(&why) })?;
+    walked.map_err(invalid)?;
     match offender {
         Some(function) => Err(ExprError::Volatile { expr: text.to_owned(), function }),
         None => Ok(()),

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableType};
@@ -23,7 +24,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schema::Dtype;
 use schema::definitions::ROW_COLUMN;
-use transform::cast;
+use transform::{cast, expr};
 
 use super::source::{SourceFile, SourceFiles};
 
@@ -48,6 +49,27 @@ pub fn context<'s>(sources: impl IntoIterator<Item = &'s SourceFiles>) -> Result
 pub async fn plan(context: &SessionContext, sql: &str) -> Result<DataFrame, DataFusionError> {
     let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     context.sql_with_options(sql, read_only).await
+}
+
+/// Plans the query of a view: its rows depend on nothing but its source.
+///
+/// # Errors
+/// As [`plan`]; and for a function that gives another answer each time, such as `now()` or `random()`.
+pub async fn plan_view(context: &SessionContext, sql: &str) -> Result<DataFrame, DataFusionError> {
+    let frame = plan(context, sql).await?;
+    let mut offender = None;
+    frame.logical_plan().apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            offender = offender.take().or(expr::volatile_call(expr)?);
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    match offender {
+        None => Ok(frame),
+        Some(function) => Err(DataFusionError::Plan(format!(
+            "it calls `{function}`, which gives another answer each time: history must not depend on when it is read"
+        ))),
+    }
 }
 
 fn table_schema(files: &SourceFiles) -> SchemaRef {

@@ -45,7 +45,7 @@ pub async fn ensure(folder: &Path, view: &FeatureView, files: &SourceFiles) -> R
     let engine = |why: datafusion::common::DataFusionError| fail(expr::plain(&why));
     let context = query::context([files]).map_err(engine)?;
     let sql = view.definition.sql.as_deref().unwrap_or_default();
-    let frame = query::plan(&context, sql).await.map_err(engine)?;
+    let frame = query::plan_view(&context, sql).await.map_err(engine)?;
     let columns = Columns::resolve(view, frame.schema().as_arrow()).map_err(|why| fail(why.join("; ")))?;
     let mut batches = frame.execute_stream().await.map_err(engine)?;
 

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use featurestore::OnlineStore;
+use featurestore::materialize::is_materialized;
 use registry::Registry;
 use schema::ErrorKind;
 use schema::error::chain;
@@ -26,6 +28,8 @@ use crate::project::Project;
 /// How often the registry is read for what other processes did; a promotion is served within this and its loading.
 const POLL: Duration = Duration::from_millis(200);
 
+/// How often what could not be loaded or was not online is tried again.
+const RETRY: Duration = Duration::from_secs(2);
 /// How long requests in flight may take when the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -103,14 +107,20 @@ pub async fn start(project: &Project, address: SocketAddr) -> Result<Server, Fai
     })?;
     let scorer = Arc::new(Scorer::new(Arc::clone(&fleet), Arc::clone(&online), project.clock(), log));
     let readiness = Arc::new(Readiness::default());
-    sync(&fleet, &project.registry, &readiness);
+    let follower = Follower {
+        fleet,
+        registry: Arc::clone(&project.registry),
+        online: Arc::clone(&online),
+        readiness: Arc::clone(&readiness),
+    };
+    follower.settle().await;
 
     let parts = Parts {
         scorer: Arc::clone(&scorer),
         registry: Arc::clone(&project.registry),
         online,
         clock: project.clock(),
-        readiness: Arc::clone(&readiness),
+        readiness,
     };
     let router = http::router(parts, metrics);
     let (stop, stopped) = oneshot::channel::<()>();
@@ -122,36 +132,65 @@ pub async fn start(project: &Project, address: SocketAddr) -> Result<Server, Fai
         }
     });
     let mut following = JoinSet::new();
-    following.spawn(follow(fleet, Arc::clone(&project.registry), readiness));
+    following.spawn(follower.follow());
     let ready_after = started.elapsed();
     info!(took_ms = ready_after.as_millis(), "serving on http://{address}");
     Ok(Server { address, ready_after, scorer, listening, stop, _following: following })
 }
 
-/// Follows the registry, so that what another process promotes is served here.
-async fn follow(fleet: Arc<Fleet>, registry: Arc<Registry>, readiness: Arc<Readiness>) {
-    let mut timer = tokio::time::interval(POLL);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // What this task has seen: somebody else in this process may have refreshed the catalog.
-    let mut seen = None;
-    loop {
-        timer.tick().await;
-        match registry.refresh().await {
-            Ok(catalog) if seen != Some(catalog.seq()) => {
-                // Loading a model takes a while, and this worker has other requests to run.
-                tokio::task::block_in_place(|| sync(&fleet, &registry, &readiness));
-                seen = Some(catalog.seq());
-            }
-            Ok(_) => {}
-            // What is loaded keeps answering: the registry is not on the request's path.
-            Err(why) => warn!("reading the registry: {}", chain(&why)),
-        }
-    }
+/// What follows the registry, so that what another process promotes is served here.
+struct Follower {
+    fleet: Arc<Fleet>,
+    registry: Arc<Registry>,
+    online: Arc<dyn OnlineStore>,
+    readiness: Arc<Readiness>,
 }
 
-fn sync(fleet: &Fleet, registry: &Registry, readiness: &Readiness) {
-    let failed = fleet.sync(&registry.catalog());
-    readiness.set(failed.iter().map(|(_, why)| chain(why)).collect());
+impl Follower {
+    async fn follow(self) {
+        let mut timer = tokio::time::interval(POLL);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // What this task has seen: somebody else in this process may have refreshed the catalog.
+        let mut seen = None;
+        let mut tried = Instant::now();
+        loop {
+            timer.tick().await;
+            match self.registry.refresh().await {
+                Ok(catalog) => {
+                    let failing = !self.readiness.is_ready() && tried.elapsed() >= RETRY;
+                    if seen != Some(catalog.seq()) || failing {
+                        self.settle().await;
+                        (seen, tried) = (Some(catalog.seq()), Instant::now());
+                    }
+                }
+                // What is loaded keeps answering: the registry is not on the request's path.
+                Err(why) => warn!("reading the registry: {}", chain(&why)),
+            }
+        }
+    }
+
+    /// Loads what is wanted, and says what keeps the server from being ready: a model for which no version answers, or
+    /// features that are not online.
+    async fn settle(&self) {
+        // Loading a model takes a while, and this worker has other requests to run.
+        let failed = tokio::task::block_in_place(|| self.fleet.sync(&self.registry.catalog()));
+        let unanswered = failed.iter().filter(|(name, _)| self.fleet.get(name.as_str()).is_none());
+        let mut reasons: Vec<String> = unanswered.map(|(_, why)| chain(why)).collect();
+        for model in self.fleet.loaded() {
+            for view in &model.compiled.views {
+                let id = &view.view.id;
+                match is_materialized(id, self.online.as_ref()).await {
+                    Ok(true) => {}
+                    Ok(false) => reasons.push(format!(
+                        "feature view `{id}`, which model `{}` reads, is not materialized: run plumb materialize",
+                        model.version.name
+                    )),
+                    Err(why) => reasons.push(chain(&why)),
+                }
+            }
+        }
+        self.readiness.set(reasons);
+    }
 }
 
 impl Server {

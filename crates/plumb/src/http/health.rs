@@ -19,6 +19,11 @@ impl Readiness {
         *self.failing.write().unwrap_or_else(PoisonError::into_inner) = failing;
     }
 
+    /// Whether nothing is wanting.
+    pub fn is_ready(&self) -> bool {
+        self.failing().is_empty()
+    }
+
     fn failing(&self) -> Vec<String> {
         self.failing.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

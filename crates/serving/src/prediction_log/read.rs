@@ -5,7 +5,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::compute::concat;
 use arrow::datatypes::{TimestampNanosecondType, UInt8Type};
+use arrow::error::ArrowError;
 use featurestore::retrieve::EntityRows;
 use featurestore::{CompiledService, FeatureRows};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -93,6 +95,48 @@ fn fingerprint(path: &Path) -> Result<Fingerprint, BoxError> {
     let found = about.into_iter().flatten().find(|entry| entry.key == "plumb.service_fingerprint");
     let text = found.and_then(|entry| entry.value.clone()).ok_or("it does not say which feature service it is of")?;
     Ok(Fingerprint::try_from(text)?)
+}
+
+/// Rows recomputed at once: each pass reads the history of the service's views.
+pub const ROWS_AT_ONCE: usize = 500_000;
+
+impl LoggedRows {
+    /// All of `parts`, which are of one service, as one.
+    ///
+    /// # Errors
+    /// Columns of other types: files of another service.
+    pub fn join(parts: Vec<Self>) -> Result<Self, ArrowError> {
+        let mut parts = parts.into_iter();
+        let Some(mut all) = parts.next() else { return Err(ArrowError::InvalidArgumentError("no rows".to_owned())) };
+        let mut keys: HashMap<String, Vec<ArrayRef>> = HashMap::new();
+        let mut columns: Vec<Vec<ArrayRef>> = all.features.columns.iter().map(|c| vec![ArrayRef::clone(c)]).collect();
+        for (name, column) in &all.entities.columns {
+            keys.insert(name.clone(), vec![ArrayRef::clone(column)]);
+        }
+        for part in parts {
+            all.ids.extend(part.ids);
+            all.entities.n += part.entities.n;
+            all.as_of.extend(part.as_of);
+            for (name, column) in part.entities.columns {
+                keys.entry(name).or_default().push(column);
+            }
+            for (column, more) in columns.iter_mut().zip(part.features.columns) {
+                column.push(more);
+            }
+            for (statuses, more) in all.features.statuses.iter_mut().zip(part.features.statuses) {
+                statuses.extend(more);
+            }
+            for (times, more) in all.features.event_times.iter_mut().zip(part.features.event_times) {
+                times.extend(more);
+            }
+        }
+        let whole = |parts: &Vec<ArrayRef>| concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>());
+        all.features.columns = columns.iter().map(whole).collect::<Result<_, _>>()?;
+        for (name, parts) in keys {
+            all.entities.columns.insert(name, whole(&parts)?);
+        }
+        Ok(all)
+    }
 }
 
 impl LogFile {
