@@ -195,7 +195,8 @@ impl Server {
     /// Ends the server as a supervisor would, so that it writes its log.
     pub(crate) fn stop(mut self) {
         let pid = self.child.id().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        // The shell's own `kill`: the program of that name is not on every machine.
+        Command::new("bash").args(["-c", "kill -TERM \"$0\"", &pid]).status().unwrap();
         assert!(self.child.wait().unwrap().success());
     }
 }

@@ -50,6 +50,10 @@ struct History {
     /// How many rows are in the source at the first materialization, and the instants of both.
     first: usize,
     horizons: (i64, i64),
+    /// Whether the view is a query, read through its snapshot.
+    query: bool,
+    /// Whether the first materialization saw other values in the same rows: recomputed since.
+    revised: bool,
 }
 
 fn rows() -> impl Strategy<Value = Row> {
@@ -96,16 +100,10 @@ fn histories() -> impl Strategy<Value = History> {
             proptest::collection::vec(any::<u32>(), n),
             0..=n,
             (0..20_i64, 0..10_i64),
+            (any::<bool>(), any::<bool>()),
         )
-            .prop_map(|(rows, ttl, as_of, strict, pushed, shuffle, first, (h1, more))| History {
-                rows,
-                ttl,
-                as_of,
-                strict,
-                pushed,
-                shuffle,
-                first,
-                horizons: (h1, h1 + more),
+            .prop_map(|(rows, ttl, as_of, strict, pushed, shuffle, first, (h1, more), (query, revised))| {
+                History { rows, ttl, as_of, strict, pushed, shuffle, first, horizons: (h1, h1 + more), query, revised }
             })
     })
 }
@@ -113,10 +111,13 @@ fn histories() -> impl Strategy<Value = History> {
 fn definitions(history: &History) -> AppliedDefinitions {
     let ttl = history.ttl.map(|ttl| format!("ttl: {ttl}ns")).unwrap_or_default();
     let known = if history.as_of { "as_of" } else { "event" };
+    let query =
+        "sql: SELECT *, _row AS n FROM rows\nevent_time: ts\ncreated_time: created\ndeleted: gone\nsequence: n\n";
+    let query = if history.query { query } else { "" };
     let text = format!(
         "kind: entity\nname: e\njoin_key: k\ntype: int64\n---\n\
          kind: source\nname: rows\npath: rows.parquet\nevent_time: ts\ncreated_time: created\ndeleted: gone\n---\n\
-         kind: feature_view\nname: f\nentity: e\nsource: rows\n{ttl}\nknown: {known}\nstrict_before: {}\nfeatures:\n\
+         kind: feature_view\nname: f\nentity: e\nsource: rows\n{query}{ttl}\nknown: {known}\nstrict_before: {}\nfeatures:\n\
          - {{name: count, type: int64}}\n- {{name: amount, type: float64}}\n- {{name: name, type: string}}\n- {{name: flag, type: bool}}\n- {{name: at, type: timestamp}}\n\
          computed:\n- {{name: age, type: float64, expr: \"date_part('epoch', request_time) - date_part('epoch', at)\"}}\n\
          - {{name: known_amount, type: float64, expr: 'coalesce(amount, 0.0) * 0.1'}}\n---\n\
@@ -189,7 +190,13 @@ async fn compare(history: &History, store: &dyn OnlineStore) -> Result<(), TestC
     let quiet = |_| {};
 
     // The first rows are materialized; then pushes come in any order; then the whole source, and once more.
-    write(&source, &history.rows[..history.first]);
+    let mut rows = history.rows[..history.first].to_vec();
+    for row in rows.iter_mut().filter(|_| history.revised) {
+        row.count = row.count.map(|count| !count);
+        row.deleted ^= row.event % 3 == 0;
+        row.flag = None;
+    }
+    write(&source, &rows);
     materialize(view, &offline.history(view).await.unwrap(), store, h1, &quiet).await.unwrap();
     let mut order: Vec<usize> = (0..history.rows.len()).filter(|i| history.pushed[*i]).collect();
     order.sort_by_key(|i| history.shuffle[*i]);

@@ -8,7 +8,10 @@ use crate::harness::{Plumb, Server};
 /// Asks without a pause until told to stop; every answer must be good. Returns the versions seen, in order.
 fn ask(server: &Server, stop: &AtomicBool) -> Vec<i64> {
     let mut seen: Vec<i64> = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
+    let mut last = false;
+    while !last {
+        // One more after the stop: what was served to others by then is served here too.
+        last = stop.load(Ordering::Relaxed);
         let (status, answer) = server.predict("repeat_purchase", &[4, 18, 21]);
         assert_eq!(status, 200, "{answer}");
         let version = answer["version"].as_i64().unwrap();

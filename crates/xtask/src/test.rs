@@ -5,10 +5,14 @@ use std::ffi::OsString;
 use crate::failure::Failure;
 use crate::services::Redis;
 use crate::workspace::Workspace;
-use crate::{process, setup};
+use crate::{apt, process, setup};
 
 pub(crate) fn run(workspace: &Workspace, args: Vec<OsString>) -> Result<(), Failure> {
     let library = setup::ready(workspace)?;
+    // The README's tour, which a test runs as printed, asks with curl.
+    if process::on_path("curl").is_none() {
+        apt::install("curl", &["curl"])?;
+    }
     let redis = Redis::start()?;
     eprintln!("redis-server of this run: {}", redis.url());
     let mut cargo = workspace.cargo("test");
