@@ -65,6 +65,7 @@ impl Failure {
     /// The HTTP status. A user's mistake is never a 5xx: clients retry those.
     pub fn status(&self) -> StatusCode {
         match self.kind {
+            ErrorKind::Invalid if self.code == "body_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
             ErrorKind::Conflict | ErrorKind::CheckFailed => StatusCode::CONFLICT,

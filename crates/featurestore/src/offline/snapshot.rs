@@ -19,7 +19,7 @@ use schema::{Dtype, FeatureView};
 use transform::{cast, expr};
 
 use super::history::sequence_column;
-use super::source::SourceFiles;
+use super::source::{SourceFiles, open_file};
 use super::{OfflineError, query};
 
 /// Column of the event time in a snapshot; names that start with `__` are ours.
@@ -38,7 +38,8 @@ pub const DELETED: &str = "__deleted";
 pub async fn ensure(folder: &Path, view: &FeatureView, files: &SourceFiles) -> Result<PathBuf, OfflineError> {
     let folder = folder.join("views").join(view.id.name.as_str()).join(view.fingerprint.short());
     let path = folder.join(format!("{}.parquet", files.version().short()));
-    if path.is_file() {
+    // A snapshot can be made again: one that is damaged is.
+    if path.is_file() && open_file(Path::new(""), path.clone(), 0).is_ok() {
         return Ok(path);
     }
     let fail = |why: String| OfflineError::Query { view: view.id.name.to_string(), why };

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::prelude::CsvReadOptions;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schema::yaml::suggest;
@@ -85,7 +86,7 @@ impl Spine {
             hint: "use timestamps, or texts in RFC 3339".to_owned(),
         })?;
         let times = times.iter().map(|t| t.map(Timestamp::from_nanos)).collect();
-        let naive = matches!(rows.column(at).data_type(), arrow::datatypes::DataType::Timestamp(_, None));
+        let naive = matches!(rows.column(at).data_type(), DataType::Timestamp(_, None));
         Ok(Self { name: name.to_owned(), rows, times, naive })
     }
 
@@ -211,7 +212,12 @@ async fn collect(name: &str, frame: datafusion::dataframe::DataFrame) -> Result<
     let whole = one_batch(name, &schema, &batches)?;
     // String views are the engine's own form; files and readers expect plain strings.
     let plain = |column: &ArrayRef| match column.data_type() {
-        arrow::datatypes::DataType::Utf8View => arrow::compute::cast(column, &arrow::datatypes::DataType::Utf8),
+        DataType::Utf8View => arrow::compute::cast(column, &DataType::Utf8),
+        // Parquet has no seconds: they would be written as integers. The engine reads zoned texts as seconds in UTC.
+        DataType::Timestamp(TimeUnit::Second, zone) => {
+            let zone = zone.clone().unwrap_or_else(|| "UTC".into());
+            arrow::compute::cast(column, &DataType::Timestamp(TimeUnit::Microsecond, Some(zone)))
+        }
         _ => Ok(ArrayRef::clone(column)),
     };
     let columns = whole.columns().iter().map(plain).collect::<Result<Vec<_>, _>>();

@@ -168,7 +168,8 @@ pub async fn promote(project: &Project, format: Format, args: &PromoteArgs) -> R
     };
     let json = json!({
         "model": args.name, "version": args.version, "to": to.as_str(), "passed": passed, "changed": promoted.changed,
-        "dry_run": args.dry_run, "archived": promoted.archived, "evidence": promoted.evidence,
+        "dry_run": args.dry_run, "archived": promoted.archived,
+        "vacated": promoted.vacated, "evidence": promoted.evidence,
     });
     output::answer(format, &json, || {
         let evidence = promoted.evidence.map(|e| e.to_string()).unwrap_or_default();
@@ -177,7 +178,9 @@ pub async fn promote(project: &Project, format: Format, args: &PromoteArgs) -> R
         } else {
             format!("archived: version {:?}\n", promoted.archived)
         };
-        format!("{} version {} -> {to}: {verdict}\n{evidence}{archived}", args.name, args.version)
+        let vacated =
+            if promoted.vacated { "no version is in Production any more: the model is not served\n" } else { "" };
+        format!("{} version {} -> {to}: {verdict}\n{evidence}{archived}{vacated}", args.name, args.version)
     });
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -188,6 +191,8 @@ pub(super) struct Promoted {
     pub(super) evidence: Option<Evidence>,
     pub(super) changed: bool,
     pub(super) archived: Vec<u32>,
+    /// Whether it left Production without a version.
+    pub(super) vacated: bool,
 }
 
 pub(super) async fn promote_version(
@@ -211,19 +216,21 @@ pub(super) async fn promote_version(
     let record = serde_json::to_value(&evidence).unwrap_or_default();
     let passed = evidence.as_ref().is_none_or(|evidence| evidence.passed);
     if dry_run {
-        return Ok(Promoted { evidence, changed: false, archived: Vec::new() });
+        return Ok(Promoted { evidence, changed: false, archived: Vec::new(), vacated: false });
     }
     let command = if passed {
         Command::Transition { model, version: number, to, evidence: record }
     } else {
         Command::Refuse { model, version: number, to, evidence: record }
     };
-    let (event, _) = project.registry.execute(command, Clock::wall(), &actor()).await?;
+    let (event, after) = project.registry.execute(command, Clock::wall(), &actor()).await?;
+    let serves = |catalog: &Catalog| catalog.model(name).is_some_and(|m| m.holder(Stage::Production).is_some());
+    let vacated = serves(&catalog) && !serves(&after);
     let (changed, archived) = match event.map(|event| event.body) {
         Some(registry::EventBody::Transitioned(transition)) => (true, transition.archived),
         _ => (false, Vec::new()),
     };
-    Ok(Promoted { evidence, changed, archived })
+    Ok(Promoted { evidence, changed, archived, vacated })
 }
 
 fn find<'c>(catalog: &'c Catalog, name: &str, number: u32) -> Result<&'c ModelVersion, Failure> {

@@ -1,11 +1,13 @@
 //! `plumb training-set build`: a spine joined with a service.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use featurestore::CompiledService;
 use featurestore::training::spine::Spine;
 use featurestore::training::{Report, build as join, write};
+use schema::AppliedDefinitions;
 use schema::yaml::suggest;
 
 use crate::cli::{Format, TrainingSetArgs};
@@ -60,8 +62,24 @@ pub(super) async fn run(project: &Project, args: &TrainingSetArgs) -> Result<Rep
     // A spine is looked for where the user stands, then in the project.
     let inside = project.folder.join(&args.spine);
     let path = if args.spine.is_file() || !inside.is_file() { args.spine.clone() } else { inside };
+    if let Some(what) = overwritten(project, &path, &args.out, definitions) {
+        let message = format!("`{}` would overwrite {what}", args.out.display());
+        return Err(Failure::invalid(message).hint("write the training set to a file of its own"));
+    }
     let spine = Spine::read(&path, args.event_time.as_deref(), &project.offline, definitions).await?;
     let set = join(&project.offline, &compiled, &spine, args.filled).await?;
     write::parquet(&set, &args.out)?;
     Ok(set.report)
+}
+
+/// What a training set written to `out` would destroy.
+fn overwritten(project: &Project, spine: &Path, out: &Path, definitions: &AppliedDefinitions) -> Option<String> {
+    let out = out.canonicalize().ok()?;
+    if spine.canonicalize().is_ok_and(|spine| spine == out) {
+        return Some("its own spine".to_owned());
+    }
+    let holds = |source: &&schema::definitions::Source| {
+        project.folder.join(&source.path).canonicalize().is_ok_and(|path| out.starts_with(path))
+    };
+    definitions.sources.values().find(holds).map(|source| format!("data of source `{}`", source.name))
 }

@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,6 +19,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
         let bytes = Bytes::from_request(request, state).await.map_err(|why: BytesRejection| {
+            if why.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                return Failure::invalid("the body is larger than 2 MB")
+                    .code("body_too_large")
+                    .hint("split the request");
+            }
             Failure::invalid(format!("reading the body: {}", why.body_text())).code("body_not_read")
         })?;
         parse(&bytes).map(Self)

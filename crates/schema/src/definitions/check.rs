@@ -100,6 +100,12 @@ fn check_service(all: &Definitions, service: &Service, broken: &Broken, mistakes
             let message = format!("feature view `{}` has no feature `{}`", view.name, feature.feature);
             mistakes.push(Mistake::new(&feature.place, message).hint(hint));
         }
+        let keys = all.entities.get(view.entity.as_str()).map(|e| e.keys.as_slice()).unwrap_or_default();
+        if keys.iter().any(|key| key.name == feature.name) {
+            let message =
+                format!("feature service `{}` calls a feature `{}`, which is a join key", service.name, feature.name);
+            mistakes.push(Mistake::new(&feature.place, message).hint("choose another name after `as:`"));
+        }
         if !names.insert(feature.name.as_str()) {
             let message = format!("feature service `{}` uses the name `{}` twice", service.name, feature.name);
             mistakes.push(Mistake::new(&feature.place, message).hint("rename one: {feature: view:feature, as: name}"));

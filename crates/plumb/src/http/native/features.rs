@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
+use featurestore::materialize::is_materialized;
 use featurestore::retrieve::{EntityRows, retrieve};
 use featurestore::{CompiledService, FeatureRows, OnlineStore};
 use registry::{Registry, Seq};
@@ -48,7 +49,7 @@ impl FeatureReader {
     }
 
     /// The compiled service of a request: most requests ask for what others asked for before.
-    fn compiled(&self, body: &FeaturesBody) -> Result<Arc<CompiledService>, Failure> {
+    async fn compiled(&self, body: &FeaturesBody) -> Result<Arc<CompiledService>, Failure> {
         let catalog = self.registry.catalog();
         let wanted = (body.service.clone(), body.features.clone());
         {
@@ -60,6 +61,7 @@ impl FeatureReader {
             }
         }
         let compiled = Arc::new(compile(catalog.definitions(), body)?);
+        all_online(&compiled, self.online.as_ref()).await?;
         let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
         if ready.definitions != catalog.definitions_seq() || ready.by_request.len() >= COMPILED_MAX {
             *ready = Ready { definitions: catalog.definitions_seq(), by_request: HashMap::new() };
@@ -78,7 +80,7 @@ async fn features(
     State(reader): State<Arc<FeatureReader>>,
     ApiJson(body): ApiJson<FeaturesBody>,
 ) -> Result<Response, Failure> {
-    let compiled = reader.compiled(&body)?;
+    let compiled = reader.compiled(&body).await?;
     let request = resolve(compiled, &body, Texts::AreTexts)?;
     let answer = request.read(reader.online.as_ref(), reader.clock).await?;
     json(&answer.body())
@@ -109,6 +111,22 @@ pub struct FeaturesRequest {
     as_of: Option<Timestamp>,
 }
 
+/// Refuses views that were never brought online: their rows are not missing but not there yet.
+///
+/// # Errors
+/// `not_materialized`, or the store cannot be read.
+pub async fn all_online(compiled: &CompiledService, online: &dyn OnlineStore) -> Result<(), Failure> {
+    for view in &compiled.views {
+        let id = &view.view.id;
+        if !is_materialized(id, online).await? {
+            return Err(Failure::new(ErrorKind::Conflict, format!("feature view `{id}` is not materialized"))
+                .code("not_materialized")
+                .hint(format!("run plumb materialize {}", id.name)));
+        }
+    }
+    Ok(())
+}
+
 /// The service that a request names, or the features that it names, ready to run.
 ///
 /// # Errors
@@ -126,7 +144,7 @@ pub fn compile(definitions: &AppliedDefinitions, body: &FeaturesBody) -> Result<
         (None, Some(references)) if !references.is_empty() => {
             Ok(CompiledService::new(&ad_hoc(definitions, references)?, definitions)?)
         }
-        _ => Err(Failure::invalid("the request names neither one `service` nor any `features`")
+        _ => Err(Failure::invalid("the request must name one `service`, or some `features`, and not both")
             .code("no_features")
             .hint("send \"service\": \"name\" or \"features\": [\"view:feature\"]")),
     }
