@@ -1,8 +1,9 @@
 //! Killing `materialize` with -9 at any moment and running it again gives the same store as one run that nobody
 //! disturbed.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::harness::Plumb;
 
@@ -33,6 +34,7 @@ fn killed_at_any_moment_and_run_again() {
     let want = dump(&whole);
 
     // Moments spread over the run: before, during the snapshot, during the writes, at the end.
+    let mut interrupted = 0;
     for part in 0..10_u32 {
         let plumb = Plumb::demo();
         plumb.run("apply --yes").ok();
@@ -42,12 +44,12 @@ fn killed_at_any_moment_and_run_again() {
             std::thread::yield_now();
         }
         child.kill().unwrap();
-        child.wait().unwrap();
+        interrupted += usize::from(child.wait().unwrap().signal() == Some(9));
         plumb.run("materialize").ok();
         assert!(dump(&plumb) == want, "killed after {part}/9 of {took:?}");
         // No half-written file is left where history is read.
         let report = plumb.json("materialize");
         assert_eq!(report["materialized"][0]["n_written"], 0, "running again changes nothing: {report}");
     }
-    assert!(took > Duration::ZERO);
+    assert!(interrupted > 0, "every run had ended before it was killed: nothing was tested");
 }

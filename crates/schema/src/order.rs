@@ -21,7 +21,7 @@ pub const ORDER_BYTES: usize = 24;
 
 impl RowOrder {
     /// Big-endian with the sign bit flipped, so that comparing the bytes compares the rows. A missing created time is
-    /// all zeros: the smallest timestamp is refused at the door, so it stands for nothing else.
+    /// all zeros: history reads the smallest timestamp as none, so it stands for nothing else.
     pub fn to_bytes(self) -> [u8; ORDER_BYTES] {
         let mut bytes = [0; ORDER_BYTES];
         bytes[..8].copy_from_slice(&self.event_time.to_ordered_bytes());

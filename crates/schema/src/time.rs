@@ -19,7 +19,7 @@ pub struct TimeError {
 }
 
 impl Timestamp {
-    /// The smallest instant. It stands for "no created time" in stored rows, so data may not carry it.
+    /// The smallest instant. As a created time it counts as none, for that is what it stands for in stored rows.
     pub const MIN: Self = Self(i64::MIN);
     /// The largest instant.
     pub const MAX: Self = Self(i64::MAX);

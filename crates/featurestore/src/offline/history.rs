@@ -82,6 +82,8 @@ impl OrderBatch {
             return None;
         }
         let created = self.created_time.as_ref().filter(|c| !c.is_null(i)).map(|c| Timestamp::from_nanos(c.value(i)));
+        // In stored orders the smallest instant stands for none, so it does here: both sides compare alike.
+        let created = created.filter(|created| *created != Timestamp::MIN);
         let sequence = self.sequence.as_ref().map_or(self.first_row + i as u64, |s| s.value(i));
         Some(RowOrder { event_time: Timestamp::from_nanos(self.event_time.value(i)), created_time: created, sequence })
     }
