@@ -86,21 +86,23 @@ fn a_migration_must_arrive() {
 #[test]
 fn no_project_no_terminal_no_such_name() {
     let plumb = Plumb::empty();
-    plumb.run("plan").fails(7, &["there is no project in", "plumb init"]);
+    plumb.run("plan").fails(2, &["there is no project in", "plumb init"]);
     let plumb = Plumb::demo();
     plumb.run("apply").fails(2, &["no terminal to ask on", "plumb apply --yes"]);
     plumb.run("materialize").fails(2, &["no feature view is applied", "plumb apply"]);
     plumb.run("apply --yes").ok();
-    plumb.run("materialize user_feature").fails(7, &["did you mean `user_features`?"]);
-    plumb.run("features get user_features:total_order --entity user_id=1").fails(7, &["did you mean `total_orders`?"]);
+    plumb.run("materialize user_feature").fails(2, &["did you mean `user_features`?"]);
+    plumb.run("features get user_features:total_order --entity user_id=1").fails(2, &["did you mean `total_orders`?"]);
     plumb
         .run("features get user_features:total_orders --entity user=1")
         .fails(2, &["no join key", "did you mean `user_id`?"]);
     plumb
         .run("features get user_features:total_orders --entity user_id=x")
         .fails(2, &["the text \"x\", but the join key is int64"]);
-    plumb.run("model promote nobody 1").fails(7, &["there is no model `nobody`"]);
+    plumb.run("model promote nobody 1").fails(2, &["there is no model `nobody`"]);
     plumb.run("frobnicate").fails(2, &["frobnicate"]);
+    let answer = plumb.run("frobnicate --output json");
+    assert_eq!((answer.code, &answer.json()["error"]["code"]), (2, &json!("usage")));
 }
 
 #[test]
@@ -122,7 +124,16 @@ fn a_spine_that_does_not_fit_is_refused_before_any_work() {
     build("text_keys.csv").fails(2, &["column `user_id` is string, but the join key of entity `user` is int64"]);
     build("no_time.csv").fails(2, &["has no column `event_time` and `event_timestamp`", "--event-time"]);
     build("taken.csv").fails(2, &["column `total_orders` has the name of a feature"]);
-    build("absent.csv").fails(7, &["there is no file"]);
+    build("absent.csv").fails(2, &["there is no file"]);
+    let nowhere = plumb.path().join("nowhere/out.parquet");
+    let spine = plumb.path().join("text_keys.csv");
+    plumb
+        .run(&format!(
+            "training-set build --service repeat_purchase_v1 --spine {} --out {}",
+            spine.display(),
+            nowhere.display()
+        ))
+        .fails(2, &["there is no folder", "nowhere"]);
     assert!(!plumb.path().join("out.parquet").exists());
 }
 
@@ -155,6 +166,8 @@ fn http_says_what_is_wrong_and_never_5xx() {
         (predict, "{", 422, "not_json"),
         (predict, "[]", 422, "wrong_json"),
         (predict, "{}", 422, "wrong_json"),
+        (predict, r#" [{"user_id": [1]}, {}, null]"#, 422, "wrong_json"),
+        (predict, r#"{"entities": {"user_id": [1], "user_id": [2]}}"#, 422, "wrong_json"),
         (predict, r#"{"entities": {}}"#, 422, "missing_join_key"),
         (predict, r#"{"entities": {"user_id": []}}"#, 422, "empty_entities"),
         (predict, r#"{"entities": {"user_id": 1}}"#, 422, "wrong_json"),

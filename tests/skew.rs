@@ -30,6 +30,12 @@ fn a_store_that_was_tampered_with_is_found_out() {
     let orders = features.iter().find(|f| f["feature"] == "total_orders").unwrap();
     assert_eq!((&orders["compared"], &orders["equal"], &orders["mismatched"]), (&6.into(), &5.into(), &1.into()));
     assert_eq!(orders["examples"][0]["online"], "1000 PRESENT");
+
+    // A damaged file of the log is named, and hides no other.
+    plumb.write(".plumb/predictions/repeat_purchase/torn.parquet", "PAR1");
+    let json = plumb.run("skew --output json").json();
+    assert_eq!(json["predictions"], 6);
+    assert!(json["unreadable"][0].as_str().unwrap().contains("torn.parquet"), "{json}");
 }
 
 /// Gives user 4 a thousand orders.

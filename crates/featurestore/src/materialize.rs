@@ -102,8 +102,8 @@ pub async fn materialize(
     let done = Materialized {
         view: name(),
         data_version: history.data_version(),
-        n_rows: history.n_rows(),
-        n_rejected: kept.n_rejected,
+        n_rows: history.n_rows() + history.n_left_out(),
+        n_rejected: kept.n_rejected + history.n_left_out(),
         n_keys,
         n_kept,
         n_written,
@@ -192,11 +192,9 @@ fn keep(
     for unit in history.units() {
         history.scan_order(unit, |batch| {
             let KeptRows { keys, rows, n_rejected } = &mut kept;
+            *n_rejected += batch.n_rejected();
             EntityKey::each(&batch.keys, batch.len(), |i, key| {
-                let (Some(key), Some(order)) = (key, batch.order(i)) else {
-                    *n_rejected += 1;
-                    return;
-                };
+                let (Some(key), Some(order)) = (key, batch.order(i)) else { return };
                 let next = u32::try_from(keys.len()).unwrap_or(u32::MAX);
                 let number = *keys.entry_ref(key).or_insert(next) as usize;
                 if number == rows.len() {

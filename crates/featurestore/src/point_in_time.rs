@@ -26,6 +26,8 @@ pub struct Winners {
     event_times: Vec<Option<Timestamp>>,
     /// History rows that were read.
     pub n_scanned: u64,
+    /// Of these, rows without a key or an event time: they match nothing.
+    pub n_rejected: u64,
 }
 
 /// Finds the winner of every spine row.
@@ -41,10 +43,11 @@ pub fn find(view: &FeatureView, history: &History, index: &SpineIndex) -> Result
     let parts = parallel(&split(&history.units()), |units| {
         let mut offers = Offers::new(index.n_slots());
         let mut groups = Vec::new();
-        let mut n_scanned = 0;
+        let (mut n_scanned, mut n_rejected) = (0, 0);
         for unit in units {
             history.scan_order(*unit, |batch: OrderBatch| {
                 n_scanned += batch.len() as u64;
+                n_rejected += batch.n_rejected();
                 index.groups_of(&batch.keys, batch.len(), &mut groups);
                 for (i, group) in groups.iter().enumerate() {
                     let Some(group) = *group else { continue };
@@ -56,18 +59,20 @@ pub fn find(view: &FeatureView, history: &History, index: &SpineIndex) -> Result
                 Ok(())
             })?;
         }
-        Ok((offers, n_scanned))
+        Ok((offers, n_scanned, n_rejected))
     })?;
-    let n_scanned = parts.iter().map(|(_, n)| n).sum();
+    let (mut n_scanned, mut n_rejected) = (history.n_left_out(), history.n_left_out());
     let mut merged = Offers::new(index.n_slots());
-    for (part, _) in parts {
+    for (part, scanned, rejected) in parts {
         merged.merge(part);
+        n_scanned += scanned;
+        n_rejected += rejected;
     }
     index.each_group(|slots| merged.run_maximum(slots));
 
     let n = index.n_rows();
-    let mut winners =
-        Winners { rows: vec![0; n], statuses: vec![Status::NotFound; n], event_times: vec![None; n], n_scanned };
+    let (rows, statuses, event_times) = (vec![0; n], vec![Status::NotFound; n], vec![None; n]);
+    let mut winners = Winners { rows, statuses, event_times, n_scanned, n_rejected };
     for slot in 0..index.n_slots() {
         let Some(best) = merged.best(slot) else { continue };
         if best.tied && history.has_explicit_sequence() {

@@ -57,6 +57,8 @@ pub struct ViewReport {
     pub data_version: Fingerprint,
     /// History rows read.
     pub n_scanned: u64,
+    /// Of these, rows without a key or an event time: they match nothing.
+    pub n_rejected: u64,
 }
 
 /// One feature of a training set.
@@ -94,7 +96,8 @@ pub async fn features_at(
         let index = SpineIndex::new(&keys(view)?, times);
         let winners = find(view, &history, &index)?;
         let data_version = history.data_version();
-        reports.push(ViewReport { view: view.id.to_string(), data_version, n_scanned: winners.n_scanned });
+        let (n_scanned, n_rejected) = (winners.n_scanned, winners.n_rejected);
+        reports.push(ViewReport { view: view.id.to_string(), data_version, n_scanned, n_rejected });
         views.push(winners.gather(view, &history)?);
     }
     let at: TimestampNanosecondArray = times.iter().map(|t| t.map(Timestamp::as_nanos)).collect();
@@ -142,6 +145,11 @@ pub async fn build(
         .map_err(|why| crate::offline::source::read_error(spine.name(), why))?;
 
     let mut warnings = spine.warnings();
+    let rejected = views.iter().filter(|view| view.n_rejected > 0);
+    warnings.extend(rejected.map(|view| {
+        let (n, view) = (view.n_rejected, &view.view);
+        format!("{n} rows of feature view `{view}` have no key or no event time: they match nothing")
+    }));
     warnings.extend(never_found(compiled, &features, times.len()));
     let report = Report {
         service: service.name.to_string(),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::failure::Failure;
+
 /// Features defined once, trained and served from one definition.
 #[derive(Debug, Parser)]
 #[command(name = "plumb", version, about, propagate_version = true, arg_required_else_help = true)]
@@ -18,6 +20,21 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Whether a command line that could not be read asks for JSON.
+pub fn wants_json(words: impl IntoIterator<Item = String>) -> bool {
+    let words: Vec<String> = words.into_iter().collect();
+    let apart = words.windows(2).any(|pair| matches!(pair[0].as_str(), "--output" | "-o") && pair[1] == "json");
+    apart || words.iter().any(|word| matches!(word.as_str(), "--output=json" | "-o=json" | "-ojson"))
+}
+
+/// A command line that could not be read, as any other invalid input.
+pub fn failure(message: &clap::Error) -> Failure {
+    let text = message.render().to_string();
+    let (what, hint) = text.split_once("\n\n").unwrap_or((&text, "see `plumb --help`"));
+    let what = what.trim().trim_start_matches("error: ");
+    Failure::invalid(what).code("usage").hint(hint.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// How answers are printed.

@@ -44,7 +44,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Model(ModelCommand::Rollback(args)) => model::rollback(&open().await?, output, &args).await,
             Command::Serve(args) => serve::serve(&open().await?, output, args.http).await,
             Command::Skew => skew::skew(&open().await?, output).await,
-            Command::Demo(args) => Box::pin(demo::demo(&args)).await,
+            Command::Demo(args) => Box::pin(demo::demo(&args, output)).await,
         }
     });
     // A reader of stdin or a slow disk must not hold up the exit.

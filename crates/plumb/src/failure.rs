@@ -49,16 +49,17 @@ impl Failure {
     }
 
     /// The process's exit status: 0 done, 1 a check failed, 2 invalid input, 3 environment, 4 conflict, 6 unavailable,
-    /// 7 not found. Schedulers branch on them: never renumber.
+    /// 7 for a record that is gone (none is asked for yet). Schedulers branch on them: never renumber.
+    ///
+    /// A name that nobody declared is invalid input: the call is wrong and will stay wrong (decision 0007).
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             ErrorKind::CheckFailed => 1,
-            ErrorKind::Invalid => 2,
+            ErrorKind::Invalid | ErrorKind::NotFound => 2,
             ErrorKind::Unavailable if self.code == "environment" => 3,
             ErrorKind::Internal => 3,
             ErrorKind::Conflict => 4,
             ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Unavailable => 6,
-            ErrorKind::NotFound => 7,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use plumb::cli::Cli;
+use plumb::cli::{Cli, Format};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -11,7 +11,11 @@ fn main() -> ExitCode {
         // Help and version are answers, not mistakes; clap knows which stream each goes to.
         Err(message) => {
             let code = u8::try_from(message.exit_code()).unwrap_or(2);
-            drop(message.print());
+            if code != 0 && plumb::cli::wants_json(std::env::args()) {
+                plumb::output::failure(Format::Json, &plumb::cli::failure(&message));
+            } else {
+                drop(message.print());
+            }
             return ExitCode::from(code);
         }
     };

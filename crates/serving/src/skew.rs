@@ -10,6 +10,7 @@ use featurestore::CompiledService;
 use featurestore::compiled::CompileError;
 use featurestore::offline::{OfflineError, OfflineStore};
 use featurestore::training::features_at;
+use schema::error::chain;
 use schema::{AppliedDefinitions, ErrorKind, FeatureService, Fingerprint};
 use serde::Serialize;
 
@@ -57,12 +58,14 @@ impl SkewError {
 /// The report.
 #[derive(Debug, Clone, Serialize)]
 pub struct SkewReport {
-    /// Whether every value of every prediction was equal.
+    /// Whether every value of every prediction was equal, and every file of the log could be read.
     pub in_plumb: bool,
     /// Predictions compared.
     pub predictions: usize,
     /// By service.
     pub services: Vec<ServiceSkew>,
+    /// Files of the log that cannot be read, each with the reason: their predictions are not compared.
+    pub unreadable: Vec<String>,
 }
 
 /// One service's part.
@@ -88,7 +91,9 @@ pub async fn skew(
     definitions: &AppliedDefinitions,
 ) -> Result<SkewReport, SkewError> {
     let mut by_service: BTreeMap<Fingerprint, Vec<LogFile>> = BTreeMap::new();
-    for file in files(folder)? {
+    let (files, damaged) = files(folder)?;
+    let mut unreadable: Vec<String> = damaged.iter().map(|why| chain(why)).collect();
+    for file in files {
         by_service.entry(file.service).or_default().push(file);
     }
     let mut services: Vec<ServiceSkew> = Vec::new();
@@ -104,9 +109,12 @@ pub async fn skew(
         let mut waiting = Vec::new();
         let mut n_waiting = 0;
         for file in &files {
-            for rows in file.read(&compiled)? {
-                n_waiting += rows.entities.n;
-                waiting.push(rows);
+            match file.read(&compiled) {
+                Ok(read) => {
+                    n_waiting += read.iter().map(|rows| rows.entities.n).sum::<usize>();
+                    waiting.extend(read);
+                }
+                Err(why) => unreadable.push(chain(&why)),
             }
             if n_waiting >= ROWS_AT_ONCE {
                 replay(store, &compiled, std::mem::take(&mut waiting), &mut found).await?;
@@ -116,8 +124,9 @@ pub async fn skew(
         replay(store, &compiled, waiting, &mut found).await?;
         services.push(found);
     }
-    let in_plumb = services.iter().all(|service| service.features.iter().all(FeatureComparison::is_equal));
-    Ok(SkewReport { in_plumb, predictions: services.iter().map(|s| s.predictions).sum(), services })
+    let equal = services.iter().all(|service| service.features.iter().all(FeatureComparison::is_equal));
+    let predictions = services.iter().map(|s| s.predictions).sum();
+    Ok(SkewReport { in_plumb: equal && unreadable.is_empty(), predictions, services, unreadable })
 }
 
 /// Recomputes some logged rows and adds what the comparison finds.

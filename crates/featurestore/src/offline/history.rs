@@ -27,6 +27,8 @@ pub struct History {
     layout: Layout,
     data_version: Fingerprint,
     explicit_sequence: bool,
+    /// Rows that the snapshot left out because they lack a key or an event time.
+    n_left_out: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -88,6 +90,15 @@ impl OrderBatch {
         Some(RowOrder { event_time: Timestamp::from_nanos(self.event_time.value(i)), created_time: created, sequence })
     }
 
+    /// How many rows lack a key or an event time: they never match anything.
+    pub fn n_rejected(&self) -> u64 {
+        let columns = || self.keys.iter().map(AsRef::as_ref).chain([&self.event_time as &dyn Array]);
+        if columns().all(|column| column.null_count() == 0) {
+            return 0;
+        }
+        (0..self.len()).filter(|row| columns().any(|column| column.is_null(*row))).count() as u64
+    }
+
     /// Whether row `i` deletes its key.
     #[inline]
     pub fn deleted(&self, i: usize) -> bool {
@@ -114,7 +125,7 @@ impl History {
         };
         let data_version = files.version();
         let explicit_sequence = layout.sequence.is_some();
-        let history = Self { files: files.files, layout, data_version, explicit_sequence };
+        let history = Self { files: files.files, layout, data_version, explicit_sequence, n_left_out: 0 };
         history.check(&format!("feature view `{}`", view.id.name))?;
         Ok(history)
     }
@@ -136,12 +147,18 @@ impl History {
         };
         let file = open_file(std::path::Path::new(""), path, 0)?;
         let explicit_sequence = d.sequence.is_some();
-        Ok(Self { files: vec![file], layout, data_version, explicit_sequence })
+        let n_left_out = snapshot::n_left_out(&file);
+        Ok(Self { files: vec![file], layout, data_version, explicit_sequence, n_left_out })
     }
 
     /// Digest of the state of the data that this is a history of.
     pub fn data_version(&self) -> Fingerprint {
         self.data_version
+    }
+
+    /// Rows that its query yielded without a key or an event time; those of a source read in place are met while scanning.
+    pub fn n_left_out(&self) -> u64 {
+        self.n_left_out
     }
 
     /// Rows, rejected ones included.

@@ -13,13 +13,14 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use schema::dtype::timestamp_type;
 use schema::{Dtype, FeatureView};
 use transform::{cast, expr};
 
 use super::history::sequence_column;
-use super::source::{SourceFiles, open_file};
+use super::source::{SourceFile, SourceFiles, open_file};
 use super::{OfflineError, query};
 
 /// Column of the event time in a snapshot; names that start with `__` are ours.
@@ -30,6 +31,8 @@ pub const CREATED_TIME: &str = "__created_time";
 pub const SEQUENCE: &str = "__sequence";
 /// Column of the deletion mark.
 pub const DELETED: &str = "__deleted";
+/// In the file's metadata: how many rows the query yielded without a key or an event time.
+const LEFT_OUT: &str = "plumb.n_left_out";
 
 /// The snapshot of a view with a query, made now if it does not exist.
 ///
@@ -57,19 +60,28 @@ pub async fn ensure(folder: &Path, view: &FeatureView, files: &SourceFiles) -> R
     let schema = columns.schema(view);
     let mut writer = ArrowWriter::try_new(out.as_file_mut(), SchemaRef::clone(&schema), Some(properties))
         .map_err(|why| writing(why.into()))?;
-    let mut position = 0;
+    let (mut position, mut n_left_out) = (0, 0);
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(engine)?;
         let canonical = columns.convert(&batch, position, &schema).map_err(fail)?;
         position += batch.num_rows() as u64;
+        n_left_out += (batch.num_rows() - canonical.num_rows()) as u64;
         writer.write(&canonical).map_err(|why| writing(why.into()))?;
     }
+    writer.append_key_value_metadata(KeyValue::new(LEFT_OUT.to_owned(), n_left_out.to_string()));
     writer.close().map_err(|why| writing(why.into()))?;
     out.as_file().sync_all().map_err(|why| writing(why.into()))?;
     // Two processes may have made it at once: they made the same file.
     out.persist(&path).map_err(|why| writing(why.error.into()))?;
     sync_folder(&folder).map_err(|why| writing(why.into()))?;
     Ok(path)
+}
+
+/// How many rows of the query a snapshot left out, as its file says.
+pub(crate) fn n_left_out(snapshot: &SourceFile) -> u64 {
+    let about = snapshot.metadata.metadata().file_metadata().key_value_metadata();
+    let found = about.into_iter().flatten().find(|entry| entry.key == LEFT_OUT);
+    found.and_then(|entry| entry.value.as_ref()?.parse().ok()).unwrap_or(0)
 }
 
 /// Makes a rename in `folder` durable.

@@ -88,6 +88,7 @@ impl Environment {
             })?
             .unwrap_commit()
             .expect("the unnamed table is there from the start");
+        lengthen(&env, &path.join("data.mdb"))?;
         let environment = Arc::new(Self { env, cells, listed: Listed(path.clone()) });
         open.insert(path, Arc::downgrade(&environment));
         Ok(environment)
@@ -194,6 +195,25 @@ fn map(path: &Path) -> heed::Result<Env<WithTls>> {
     // SAFETY: the folder is ours, its files are touched only by LMDB, whose locks stay on (no unsafe flag is set), and
     // `OPEN` opens it once per process. Transactions live within one synchronous call.
     unsafe { options.open(path) }
+}
+
+/// Makes a file that lost its end as long as it says it is. A page that is mapped but not there would kill the process
+/// when it is touched; one of zeros is an error of the call that met it.
+fn lengthen(env: &Env<WithTls>, file: &Path) -> Result<(), BoxError> {
+    let page_size = u64::from(env.unnamed_database_stat().page_size);
+    let needed = || (env.info().last_page_number as u64 + 1) * page_size;
+    if std::fs::metadata(file)?.len() >= needed() {
+        return Ok(());
+    }
+    // The last pages of a sound file may never have been written, and another process may be writing them now: nobody
+    // writes while this transaction is open.
+    let turn = env.write_txn()?;
+    let file = std::fs::OpenOptions::new().write(true).open(file)?;
+    if file.metadata()?.len() < needed() {
+        file.set_len(needed())?;
+    }
+    turn.abort();
+    Ok(())
 }
 
 /// What the keys of a view version start with.
@@ -305,6 +325,24 @@ mod tests {
             assert!(schema::error::chain(&error).contains("`user_features@v1`"), "{error}");
             assert!(schema::error::chain(&error).ends_with("its format is 9, and this version reads 1"), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_lost_its_end_fails_calls_but_not_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let cell = Cell::of([&row(1)], Timestamp::from_nanos(2));
+        let cells: Vec<_> =
+            (0..5_000_u32).map(|i| (key(&[b"\x01", &i.to_be_bytes()[..]].concat()), cell.clone())).collect();
+        let store = EmbeddedStore::open(folder.path()).unwrap();
+        store.put_many(&view(), &cells, Timestamp::from_nanos(2)).await.unwrap();
+        drop(store);
+        let file = std::fs::OpenOptions::new().write(true).open(folder.path().join("data.mdb")).unwrap();
+        let whole = file.metadata().unwrap().len();
+        file.set_len(whole / 4).unwrap();
+        let store = EmbeddedStore::open(folder.path()).unwrap();
+        let keys: Vec<EntityKey> = cells.iter().map(|(key, _)| key.clone()).collect();
+        let error = store.get_many(&[view()], &keys).await.unwrap_err();
+        assert!(error.to_string().contains("reading 5000 keys"), "{error}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod oracle;
 mod table;
 
 use expect_test::{Expect, expect};
-use table::{Setup, join};
+use table::{Setup, built, join, join_two};
 
 /// t0 is noon of 2024-01-01; times are written as differences to it.
 #[track_caller]
@@ -176,6 +176,37 @@ fn c15_c16_c21_zones_naive_times_and_texts() {
 }
 
 #[test]
+fn c15_the_spine_keeps_its_zone() {
+    let rows = "k:int | ts:time | created:time | v:float\n 1 | +0s | - | 1";
+    let set = built(&one_key("", rows, "k:int | event_time:newyork\n 1 | +0s"));
+    let zoned =
+        arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("America/New_York".into()));
+    assert_eq!(set.rows.schema().field(1).data_type(), &zoned);
+}
+
+#[test]
+fn c09_c16_c28_what_is_odd_is_said_once() {
+    let rows = "k:int | ts:time | created:time | v:float\n 1 | +0s | - | 1\n 1 | - | - | 2\n - | +0s | - | 3";
+    let set = built(&one_key("", rows, "k:int | event_time:naive\n 1 | +0s\n 1 | -\n 1 | -"));
+    expect![[r#"
+        times of `spine` carry no zone and were read as UTC
+        2 rows of `spine` have no time: their features are null
+        2 rows of feature view `f@v1` have no key or no event time: they match nothing"#]]
+    .assert_eq(&set.report.warnings.join("\n"));
+    let view = &set.report.views[0];
+    assert_eq!((view.n_scanned, view.n_rejected), (3, 2));
+}
+
+#[test]
+fn c09_a_query_may_yield_rows_without_key_or_time() {
+    let rows = "k:int | ts:time | v:float\n 1 | +0s | 1\n 1 | - | 2\n - | +0s | 3";
+    let view = "sql: SELECT k, ts, v FROM rows\nevent_time: ts";
+    let set = built(&Setup { source: "", view, rows, spine: "k:int | event_time:time\n 1 | +0s" });
+    let view = &set.report.views[0];
+    assert_eq!((view.n_scanned, view.n_rejected), (3, 2));
+}
+
+#[test]
 fn c17_naive_feature_times_are_read_in_the_sources_zone() {
     let rows = "k:int | ts:naive | v:float\n 1 | +0s | 1";
     let spine = "k:int | event_time:time\n 1 | +0s\n 1 | +18000s";
@@ -250,6 +281,19 @@ fn c23_a_feature_may_not_take_a_columns_name() {
         one_key("", rows, "k:int | event_time:time | v:float\n 1 | +0s | 3"),
         expect!["error: spine `spine`: column `v` has the name of a feature of service `s`"],
     );
+}
+
+#[test]
+fn c24_two_views_of_one_key_do_not_mix() {
+    let f = "k:int | ts:time | v:float\n 1 | -1s | 1\n 2 | -9s | 2\n 1 | +1s | 3";
+    let g = "k:int | ts:time | w:float\n 2 | -1s | 20\n 1 | -9s | 10\n 2 | -2s | 30";
+    let spine = "k:int | event_time:time\n 2 | +0s\n 1 | +0s\n 1 | -5s\n 3 | +0s";
+    expect![[r#"
+        2: 2.0 20.0
+        1: 1.0 10.0
+        1: null 10.0
+        3: null null"#]]
+    .assert_eq(&join_two(f, g, spine));
 }
 
 #[test]

@@ -5,17 +5,19 @@ mod files;
 mod golden;
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use registry::Stage;
 use schema::ErrorKind;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
+use tokio::runtime::Handle;
 
 use super::serve::{Server, interrupted};
 use super::{apply, materialize, model, serve, skew, training_set};
-use crate::cli::{DemoArgs, RegisterArgs, RollbackArgs, TrainingSetArgs};
+use crate::cli::{DemoArgs, Format, RegisterArgs, RollbackArgs, TrainingSetArgs};
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::{self, say};
 use crate::project::Project;
 use golden::Golden;
 
@@ -28,9 +30,9 @@ const SWITCH_WITHIN: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// A step failed, or its answer was not what it should be.
-pub async fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
+pub async fn demo(args: &DemoArgs, format: Format) -> Result<ExitCode, Failure> {
     let folder = &args.dir;
-    let mut steps = Steps { number: 0 };
+    let mut steps = Steps { format, done: Vec::new() };
     steps.run("project", async { files::write(folder) }).await?;
     let project = Project::open(folder).await?;
     steps.run("apply", apply_step(&project)).await?;
@@ -43,36 +45,53 @@ pub async fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     let url = format!("http://{}", server.address);
     steps.run("serve", async { ready(&server, &url) }).await?;
     steps.run("predict", async { predict_step(&url, 1) }).await?;
-    steps.run("promote version 2 under load", switch_step(&project, &url)).await?;
+    steps.run("promote version 2 under load", async { switch_step(&project, &url) }).await?;
     steps.run("predict", async { predict_step(&url, 2) }).await?;
     steps.run("roll back", rollback_step(&project, &url)).await?;
     steps.run("skew", skew_step(&project, &server)).await?;
-    say("\nall answers were checked.");
-    if args.once {
-        server.stop().await?;
-        return Ok(ExitCode::SUCCESS);
+    let json = json!({ "steps": steps.done, "all_checked": true, "address": url, "project": folder });
+    let text = || match args.once {
+        true => "\nall answers were checked.\n".to_owned(),
+        false => format!("\nall answers were checked.\n{}", next(folder, &url)),
+    };
+    output::answer(format, &json, text);
+    if !args.once {
+        interrupted().await;
     }
-    say(&next(folder, &url));
-    interrupted().await;
     server.stop().await?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// The steps so far: told one by one to people, all at the end to programs.
 struct Steps {
-    number: u32,
+    format: Format,
+    done: Vec<Step>,
+}
+
+/// A step that was done and checked.
+#[derive(serde::Serialize)]
+struct Step {
+    step: usize,
+    name: String,
+    took_ms: u64,
+    result: String,
 }
 
 impl Steps {
-    /// Runs a step and prints its number, time and what it says.
+    /// Runs a step and keeps its number, time and what it says.
     async fn run(&mut self, name: &str, step: impl Future<Output = Result<String, Failure>>) -> Result<(), Failure> {
-        self.number += 1;
+        let number = self.done.len() + 1;
         let started = Instant::now();
-        let told = step.await.map_err(|failure| Failure {
-            message: format!("step {} ({name}): {}", self.number, failure.message),
+        let result = step.await.map_err(|failure| Failure {
+            message: format!("step {number} ({name}): {}", failure.message),
             ..failure
         })?;
-        let took = started.elapsed().as_secs_f64();
-        say(&format!("{:2}. {name:29} {took:6.2} s  {told}", self.number));
+        let took = started.elapsed();
+        if self.format == Format::Table {
+            say(&format!("{number:2}. {name:29} {:6.2} s  {result}", took.as_secs_f64()));
+        }
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.done.push(Step { step: number, name: name.to_owned(), took_ms, result });
         Ok(())
     }
 }
@@ -173,11 +192,22 @@ fn predict_step(url: &str, version: u32) -> Result<String, Failure> {
 }
 
 /// Promotes version 2 while requests go on: none may fail, and the new version answers within a second.
-async fn switch_step(project: &Project, url: &str) -> Result<String, Failure> {
+fn switch_step(project: &Project, url: &str) -> Result<String, Failure> {
     let users = Golden::of(1)?.users();
-    promote_step(project, 2).await?;
-    let (asked, took) = blocking(|| client::until_version(url, MODEL, &users, 2, SWITCH_WITHIN))?;
-    Ok(format!("served after {} ms; {asked} requests meanwhile, none failed", took.as_millis()))
+    let promoted = AtomicBool::new(false);
+    let before = blocking(|| {
+        std::thread::scope(|threads| {
+            // Asks on its own thread while the promotion's checks run on this one.
+            let asking = threads.spawn(|| client::while_not(&promoted, url, MODEL, &users));
+            let made = Handle::current().block_on(promote_step(project, 2));
+            promoted.store(true, Ordering::SeqCst);
+            let asked = asking.join().map_err(|_panic| Failure::new(ErrorKind::Internal, "the asking thread died"))?;
+            made.and(asked)
+        })
+    })?;
+    let (after, took) = blocking(|| client::until_version(url, MODEL, &users, 2, SWITCH_WITHIN))?;
+    let (asked, took) = (before + after, took.as_millis());
+    Ok(format!("served {took} ms after it was promoted; {asked} requests meanwhile, none failed"))
 }
 
 async fn rollback_step(project: &Project, url: &str) -> Result<String, Failure> {

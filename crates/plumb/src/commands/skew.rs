@@ -47,10 +47,11 @@ pub(super) fn table(report: &SkewReport) -> String {
         }
     }
     let table = output::table(["SERVICE", "FEATURE", "COMPARED", "EQUAL", "MISMATCHED", "MISSING", "EXTRA"], rows);
-    let verdict = match (report.predictions, report.in_plumb) {
-        (0, _) => "no predictions are logged yet\n".to_owned(),
-        (n, true) => format!("in plumb: {n} predictions were served what history says\n"),
-        (n, false) => format!("out of plumb: of {n} predictions, these were served something else:\n{examples}"),
+    let verdict = match report.predictions {
+        0 => "no predictions are logged yet\n".to_owned(),
+        n if examples.is_empty() => format!("in plumb: {n} predictions were served what history says\n"),
+        n => format!("out of plumb: of {n} predictions, these were served something else:\n{examples}"),
     };
-    if report.predictions == 0 { verdict } else { format!("{table}{verdict}") }
+    let unread: String = report.unreadable.iter().map(|why| format!("not compared: {why}\n")).collect();
+    if report.predictions == 0 { format!("{verdict}{unread}") } else { format!("{table}{verdict}{unread}") }
 }

@@ -66,6 +66,11 @@ pub(super) async fn run(project: &Project, args: &TrainingSetArgs) -> Result<Rep
         let message = format!("`{}` would overwrite {what}", args.out.display());
         return Err(Failure::invalid(message).hint("write the training set to a file of its own"));
     }
+    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        let message = format!("--out names `{}`, but there is no folder `{}`", args.out.display(), folder.display());
+        return Err(Failure::invalid(message).hint("make the folder first"));
+    }
     let spine = Spine::read(&path, args.event_time.as_deref(), &project.offline, definitions).await?;
     let set = join(&project.offline, &compiled, &spine, args.filled).await?;
     write::parquet(&set, &args.out)?;

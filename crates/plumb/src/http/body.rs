@@ -35,6 +35,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
 /// # Errors
 /// `not_json` for what is no JSON, `wrong_json` for JSON of another shape.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    // A list of the fields' values in order would pass for the object.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        return Err(Failure::invalid("the body is a list, not an object").code("wrong_json"));
+    }
     serde_json::from_slice(bytes).map_err(|why| match why.classify() {
         serde_json::error::Category::Data => {
             Failure::invalid(format!("the body has another shape: {why}")).code("wrong_json")

@@ -58,15 +58,15 @@ pub struct LoggedRows {
     pub features: FeatureRows,
 }
 
-/// The files of a log, oldest first.
+/// The files of a log, oldest first, and those that are none: a file that cannot be read must not hide the others.
 ///
 /// # Errors
-/// [`LogReadError::Read`].
-pub fn files(folder: &Path) -> Result<Vec<LogFile>, LogReadError> {
+/// [`LogReadError::Read`] if a folder cannot be listed.
+pub fn files(folder: &Path) -> Result<(Vec<LogFile>, Vec<LogReadError>), LogReadError> {
     let fail = |path: &Path, why: BoxError| LogReadError::Read { path: path.display().to_string(), source: why };
-    let mut files = Vec::new();
+    let (mut files, mut damaged) = (Vec::new(), Vec::new());
     if !folder.is_dir() {
-        return Ok(files);
+        return Ok((files, damaged));
     }
     for service in std::fs::read_dir(folder).map_err(|why| fail(folder, why.into()))? {
         let service = service.map_err(|why| fail(folder, why.into()))?.path();
@@ -76,13 +76,15 @@ pub fn files(folder: &Path) -> Result<Vec<LogFile>, LogReadError> {
         for file in std::fs::read_dir(&service).map_err(|why| fail(&service, why.into()))? {
             let path = file.map_err(|why| fail(&service, why.into()))?.path();
             if path.extension().is_some_and(|end| end == "parquet") {
-                let service = fingerprint(&path).map_err(|why| fail(&path, why))?;
-                files.push(LogFile { path, service });
+                match fingerprint(&path) {
+                    Ok(service) => files.push(LogFile { path, service }),
+                    Err(why) => damaged.push(fail(&path, why)),
+                }
             }
         }
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(files)
+    Ok((files, damaged))
 }
 
 fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, BoxError> {

@@ -16,8 +16,8 @@ use schema::{AppliedDefinitions, Definitions, Status, Timestamp, Value};
 
 use crate::compiled::CompiledService;
 use crate::offline::OfflineStore;
-use crate::training::build;
 use crate::training::spine::Spine;
+use crate::training::{TrainingSet, build};
 
 /// A source and a spine; the view reads the source as it is.
 pub(super) struct Setup<'a> {
@@ -105,6 +105,45 @@ pub(super) fn definitions(keys: &[(&str, &str)], source: &str, view: &str) -> Ap
     );
     let declared = Definitions::read(&[File { path: "p.yaml".to_owned(), text }]).unwrap();
     AppliedDefinitions::default().after(&declared)
+}
+
+/// The training set of a setup.
+pub(super) fn built(setup: &Setup<'_>) -> TrainingSet {
+    let definitions = definitions(&[("k", "int64")], setup.source, setup.view);
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("rows.parquet"), &batch(setup.rows));
+    let store = OfflineStore::new(folder.path(), &folder.path().join("offline"));
+    let compiled = CompiledService::new(definitions.current_service("s").unwrap(), &definitions).unwrap();
+    let spine = Spine::new("spine", batch(setup.spine), None).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(build(&store, &compiled, &spine, false)).unwrap()
+}
+
+/// Joins one spine with view `f` (feature `v`) and view `g` (feature `w`), each over rows of its own, and prints keys
+/// and values.
+pub(super) fn join_two(f: &str, g: &str, spine: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = "kind: entity\nname: e\njoin_keys: [{name: k, type: int64}]\n".to_owned();
+    for (view, feature, rows) in [("f", "v", f), ("g", "w", g)] {
+        write(&folder.path().join(format!("{view}.parquet")), &batch(rows));
+        write!(
+            text,
+            "---\nkind: source\nname: {view}_rows\npath: {view}.parquet\nevent_time: ts\n---\nkind: feature_view\n\
+             name: {view}\nentity: e\nsource: {view}_rows\nfeatures: [{{name: {feature}, type: float64}}]\n"
+        )
+        .unwrap();
+    }
+    text.push_str("---\nkind: feature_service\nname: s\nfeatures: ['f:v', 'g:w']\n");
+    let declared = Definitions::read(&[File { path: "p.yaml".to_owned(), text }]).unwrap();
+    let definitions = AppliedDefinitions::default().after(&declared);
+    let store = OfflineStore::new(folder.path(), &folder.path().join("offline"));
+    let compiled = CompiledService::new(definitions.current_service("s").unwrap(), &definitions).unwrap();
+    let spine = Spine::new("spine", batch(spine), None).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let rows = runtime.block_on(build(&store, &compiled, &spine, false)).unwrap().rows;
+    let cell = |column: &str, row| Value::at(rows.column_by_name(column).unwrap(), row);
+    let line = |row| format!("{}: {} {}", cell("k", row), cell("v", row), cell("w", row));
+    (0..rows.num_rows()).map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Joins and prints: the spine's columns but its time, the value, the status.

@@ -1,5 +1,6 @@
 //! The demo's HTTP client: what a user's curl would send.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use schema::ErrorKind;
@@ -21,6 +22,16 @@ pub(super) fn predict(url: &str, model: &str, users: &[Json]) -> Result<Json, Fa
     let body = json!({ "entities": { "user_id": users } });
     let mut response = ureq::post(&url).send_json(&body).map_err(|why| failed(&url, why))?;
     response.body_mut().read_json().map_err(|why| failed(&url, why))
+}
+
+/// Asks until `done`; how many requests that took. Any failed request is an error.
+pub(super) fn while_not(done: &AtomicBool, url: &str, model: &str, users: &[Json]) -> Result<usize, Failure> {
+    let mut asked = 0;
+    while !done.load(Ordering::SeqCst) {
+        predict(url, model, users)?;
+        asked += 1;
+    }
+    Ok(asked)
 }
 
 /// Asks until `version` answers; how many requests that took, and how long. Any failed request is an error.

@@ -1,6 +1,7 @@
 //! Entity keys from JSON to columns in their declared types, and values back to JSON.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
@@ -9,6 +10,7 @@ use featurestore::retrieve::EntityRows;
 use schema::definitions::JoinKey;
 use schema::yaml::suggest;
 use schema::{Dtype, Timestamp, Value};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 
 use crate::failure::Failure;
@@ -23,6 +25,33 @@ pub enum Texts {
     AreTexts,
     /// A text is read as its key's type: the command line.
     AreValues,
+}
+
+/// Reads `entities` of a body. A key that comes twice is a mistake: one of the two lists would silently not count.
+///
+/// # Errors
+/// The key that comes twice; no object.
+pub fn unique_keys<'de, D: Deserializer<'de>>(input: D) -> Result<serde_json::Map<String, Json>, D::Error> {
+    struct Keys;
+    impl<'de> Visitor<'de> for Keys {
+        type Value = serde_json::Map<String, Json>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object of lists by join key")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut input: A) -> Result<Self::Value, A::Error> {
+            let mut map = serde_json::Map::new();
+            while let Some((key, value)) = input.next_entry::<String, Json>()? {
+                if map.contains_key(&key) {
+                    return Err(serde::de::Error::custom(format!("`entities` names `{key}` twice")));
+                }
+                map.insert(key, value);
+            }
+            Ok(map)
+        }
+    }
+    input.deserialize_map(Keys)
 }
 
 /// The key columns that a service needs, from `{"user_id": [1, 2]}`.

@@ -97,6 +97,7 @@ pub struct FeaturesBody {
     #[serde(default)]
     pub features: Option<Vec<String>>,
     /// Lists of values by join key.
+    #[serde(deserialize_with = "entities::unique_keys")]
     pub entities: serde_json::Map<String, serde_json::Value>,
     /// The instant; now unless given.
     #[serde(default)]

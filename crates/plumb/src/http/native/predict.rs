@@ -42,6 +42,7 @@ async fn predict(
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PredictBody {
+    #[serde(deserialize_with = "entities::unique_keys")]
     entities: serde_json::Map<String, serde_json::Value>,
     /// Fields of the request itself, for expressions that read them.
     #[serde(default)]
