@@ -3,16 +3,18 @@
 //! future; they arrive in random portions, by materialize and by push in any order, to both online stores.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
 };
 use featurestore::codec::RowCodec;
-use featurestore::materialize::{materialize, online_row};
+use featurestore::materialize::{How, Materializer};
 use featurestore::offline::OfflineStore;
+use featurestore::online::marks::Marks;
 use featurestore::online::testing::TestRedis;
-use featurestore::online::{Cell, EmbeddedStore, OnlineStore, RedisStore};
+use featurestore::online::{Cell, EmbeddedStore, OnlineReader, OnlineRow, OnlineStore, RedisStore};
 use featurestore::retrieve::{EntityRows, retrieve};
 use featurestore::training::features_at;
 use featurestore::{CompiledService, FeatureRows};
@@ -54,6 +56,10 @@ struct History {
     query: bool,
     /// Whether the first materialization saw other values in the same rows: recomputed since.
     revised: bool,
+    /// Rows that only the first materialization saw: vanished since, and with them the places of the rows behind.
+    ghosts: Vec<Row>,
+    /// Whether the source is a folder to which a file is added; one file is written anew otherwise.
+    grows: bool,
 }
 
 fn rows() -> impl Strategy<Value = Row> {
@@ -100,11 +106,28 @@ fn histories() -> impl Strategy<Value = History> {
             proptest::collection::vec(any::<u32>(), n),
             0..=n,
             (0..20_i64, 0..10_i64),
-            (any::<bool>(), any::<bool>()),
+            (any::<bool>(), proptest::bool::weighted(0.3), any::<bool>()),
+            prop_oneof![2 => Just(Vec::new()), 1 => proptest::collection::vec(self::rows(), 1..4)],
         )
-            .prop_map(|(rows, ttl, as_of, strict, pushed, shuffle, first, (h1, more), (query, revised))| {
-                History { rows, ttl, as_of, strict, pushed, shuffle, first, horizons: (h1, h1 + more), query, revised }
-            })
+            .prop_map(
+                |(rows, ttl, as_of, strict, pushed, shuffle, first, (h1, more), (query, revised, grows), ghosts)| {
+                    let horizons = (h1, h1 + more);
+                    History {
+                        rows,
+                        ttl,
+                        as_of,
+                        strict,
+                        pushed,
+                        shuffle,
+                        first,
+                        horizons,
+                        query,
+                        revised,
+                        ghosts,
+                        grows,
+                    }
+                },
+            )
     })
 }
 
@@ -116,7 +139,7 @@ fn definitions(history: &History) -> AppliedDefinitions {
     let query = if history.query { query } else { "" };
     let text = format!(
         "kind: entity\nname: e\njoin_key: k\ntype: int64\n---\n\
-         kind: source\nname: rows\npath: rows.parquet\nevent_time: ts\ncreated_time: created\ndeleted: gone\n---\n\
+         kind: source\nname: rows\npath: rows\nevent_time: ts\ncreated_time: created\ndeleted: gone\n---\n\
          kind: feature_view\nname: f\nentity: e\nsource: rows\n{query}{ttl}\nknown: {known}\nstrict_before: {}\nfeatures:\n\
          - {{name: count, type: int64}}\n- {{name: amount, type: float64}}\n- {{name: name, type: string}}\n- {{name: flag, type: bool}}\n- {{name: at, type: timestamp}}\n\
          computed:\n- {{name: age, type: float64, expr: \"date_part('epoch', request_time) - date_part('epoch', at)\"}}\n\
@@ -165,7 +188,7 @@ fn push(view: &schema::FeatureView, rows: &[Row], i: usize, horizon: Timestamp) 
     let visible_from = view.visibility().visible_from(&order);
     let key: ArrayRef = Arc::new(Int64Array::from(vec![row.key]));
     let key = EntityKey::from_columns(&[key], 1).remove(0).unwrap();
-    (key, Cell::of(&[online_row(order, visible_from, 0, packed.as_deref())], horizon))
+    (key, Cell::of(&[OnlineRow::new(order, visible_from, packed)], horizon))
 }
 
 fn said(rows: &FeatureRows, row: usize) -> Vec<String> {
@@ -179,41 +202,67 @@ fn said(rows: &FeatureRows, row: usize) -> Vec<String> {
     all
 }
 
-async fn compare(history: &History, store: &dyn OnlineStore) -> Result<(), TestCaseError> {
+/// How often each way of bringing history online was taken.
+#[derive(Debug, Default)]
+struct Ways {
+    appended: AtomicUsize,
+    built: AtomicUsize,
+    unchanged: AtomicUsize,
+}
+
+async fn compare(history: &History, store: &Arc<dyn OnlineStore>, ways: &Ways) -> Result<(), TestCaseError> {
     let folder = tempfile::tempdir().unwrap();
-    let source = folder.path().join("rows.parquet");
+    let source = folder.path().join("rows");
+    std::fs::create_dir(&source).unwrap();
     let definitions = definitions(history);
     let compiled = CompiledService::new(definitions.current_service("s").unwrap(), &definitions).unwrap();
     let view = definitions.current_view("f").unwrap();
     let offline = OfflineStore::new(folder.path(), folder.path());
     let (h1, h2) = (Timestamp::from_nanos(history.horizons.0), Timestamp::from_nanos(history.horizons.1));
-    let quiet = |_| {};
+    let bring = async |horizon| {
+        let all = offline.history(view).await.unwrap();
+        let done = Materializer::new(view, &all, store.as_ref(), horizon).run(false, &|_| {}).await.unwrap();
+        match done.how {
+            How::Appended => &ways.appended,
+            How::Built => &ways.built,
+            How::Unchanged => &ways.unchanged,
+        }
+        .fetch_add(1, Ordering::Relaxed);
+    };
 
     // The first rows are materialized; then pushes come in any order; then the whole source, and once more.
-    let mut rows = history.rows[..history.first].to_vec();
+    let mut rows = [&history.ghosts[..], &history.rows[..history.first]].concat();
     for row in rows.iter_mut().filter(|_| history.revised) {
         row.count = row.count.map(|count| !count);
         row.deleted ^= row.event % 3 == 0;
         row.flag = None;
     }
-    write(&source, &rows);
-    materialize(view, &offline.history(view).await.unwrap(), store, h1, &quiet).await.unwrap();
+    write(&source.join("a.parquet"), &rows);
+    bring(h1).await;
     let mut order: Vec<usize> = (0..history.rows.len()).filter(|i| history.pushed[*i]).collect();
     order.sort_by_key(|i| history.shuffle[*i]);
+    let table = Marks::read(store.as_ref(), view).await.unwrap().table(view).unwrap();
     for i in order {
-        store.put_many(&view.id, &[push(view, &history.rows, i, h1)], h1).await.unwrap();
+        store.put_many(&table, &[push(view, &history.rows, i, h1)], h1).await.unwrap();
     }
-    write(&source, &history.rows);
-    let all = offline.history(view).await.unwrap();
-    materialize(view, &all, store, h2, &quiet).await.unwrap();
-    materialize(view, &all, store, h2, &quiet).await.unwrap();
+    if history.grows {
+        if history.revised || !history.ghosts.is_empty() {
+            write(&source.join("a.parquet"), &history.rows[..history.first]);
+        }
+        write(&source.join("b.parquet"), &history.rows[history.first..]);
+    } else {
+        write(&source.join("a.parquet"), &history.rows);
+    }
+    bring(h2).await;
+    bring(h2).await;
 
     let keys: ArrayRef = Arc::new((0..=KEYS).map(Some).chain([None]).collect::<Int64Array>());
     let n = keys.len();
     let entities = EntityRows { n, columns: [("k".to_owned(), Arc::clone(&keys))].into() };
+    let reader = OnlineReader::new(Arc::clone(store));
     for t in h2.as_nanos()..=40 {
         let t = Timestamp::from_nanos(t);
-        let here = retrieve(store, &compiled, &entities, t).await.unwrap();
+        let here = retrieve(&reader, &compiled, &entities, t).await.unwrap();
         let times = vec![Some(t); n];
         let (there, _) = features_at(&offline, &compiled, |_| Ok(vec![Arc::clone(&keys)]), &times).await.unwrap();
         for row in 0..n {
@@ -226,17 +275,19 @@ async fn compare(history: &History, store: &dyn OnlineStore) -> Result<(), TestC
 fn laws(store_for: impl Fn(u32) -> Arc<dyn OnlineStore>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let mut runner = TestRunner::new(Config { cases: HISTORIES, failure_persistence: None, ..Config::default() });
-    let case = std::cell::Cell::new(0);
+    let (case, ways) = (std::cell::Cell::new(0), Ways::default());
     let result = runner.run(&histories(), |history| {
         case.set(case.get() + 1);
         let _inside = runtime.enter();
         let store = store_for(case.get());
-        runtime.block_on(compare(&history, store.as_ref()))
+        runtime.block_on(compare(&history, &store, &ways))
     });
     if let Err(why) = result {
         panic!("{why}");
     }
     assert!(case.get() >= HISTORIES, "{} histories", case.get());
+    let times = |n: &AtomicUsize| n.load(Ordering::Relaxed);
+    assert!(times(&ways.appended) > 100 && times(&ways.built) > 1_000 && times(&ways.unchanged) > 900, "{ways:?}");
 }
 
 #[test]

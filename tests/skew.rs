@@ -43,9 +43,10 @@ fn tamper(plumb: &Plumb) {
     use arrow::array::{ArrayRef, Float64Array, Int64Array, TimestampNanosecondArray};
     use featurestore::OnlineStore;
     use featurestore::codec::RowCodec;
-    use featurestore::materialize::online_row;
-    use featurestore::online::{Cell, EmbeddedStore};
-    use schema::{Dtype, EntityKey, RowOrder, Timestamp, ViewId};
+    use featurestore::online::marks::Marks;
+    use featurestore::online::{Cell, EmbeddedStore, OnlineRow};
+    use registry::{Registry, SqliteLog};
+    use schema::{Dtype, EntityKey, RowOrder, Timestamp};
     use std::sync::Arc;
 
     let store = EmbeddedStore::open(&plumb.path().join(".plumb/online")).unwrap();
@@ -58,10 +59,15 @@ fn tamper(plumb: &Plumb) {
     ];
     let codec = RowCodec::new([Dtype::Int64, Dtype::Float64, Dtype::Timestamp, Dtype::Int64]);
     let order = RowOrder { event_time: at, created_time: None, sequence: 0 };
-    let row = online_row(order, at, 0, Some(&codec.encode(&columns, 0)));
+    let row = OnlineRow::new(order, at, Some(codec.encode(&columns, 0)));
     let user: ArrayRef = Arc::new(Int64Array::from(vec![4]));
     let key = EntityKey::from_columns(&[user], 1).remove(0).unwrap();
-    let view = ViewId { name: "user_features".parse().unwrap(), version: 1 };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(store.put_many(&view, &[(key, Cell::of(&[row], at))], at)).unwrap();
+    runtime.block_on(async {
+        let log = SqliteLog::open(&plumb.path().join(".plumb/registry.db")).unwrap();
+        let catalog = Registry::open(Arc::new(log)).await.unwrap().catalog();
+        let view = catalog.definitions().current_view("user_features").unwrap();
+        let table = Marks::read(&store, view).await.unwrap().table(view).unwrap();
+        store.put_many(&table, &[(key, Cell::of(&[row], at))], at).await.unwrap();
+    });
 }

@@ -83,7 +83,7 @@ fn a_version_whose_features_are_not_online_is_refused() {
     plumb.run(&format!("model register repeat_purchase {}", file.display())).ok();
     let refused = plumb.run("model promote repeat_purchase 1");
     assert_eq!(refused.code, 1, "{refused:?}");
-    for word in ["REFUSED", "feature square", "run `plumb materialize`"] {
+    for word in ["REFUSED", "feature square", "run `plumb materialize user_features`"] {
         assert!(refused.stdout.contains(word), "`{word}` is not in {}", refused.stdout);
     }
     assert_eq!(plumb.json("model list")["versions"][0]["stage"], "None");

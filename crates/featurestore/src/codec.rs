@@ -13,25 +13,6 @@ use std::sync::Arc;
 /// First byte of every packed row: readers accept old formats, writers write this one.
 const FORMAT: u8 = 1;
 
-/// What the online store keeps of one row: the number of the load that wrote it, then the packed row or nothing.
-///
-/// A row that is computed again from changed data stands at the same place in the order; the later load is right. The
-/// load comes first, big-endian, because rows of one order are decided by comparing these bytes.
-pub fn stored(load: u64, row: Option<&[u8]>) -> Box<[u8]> {
-    let mut out = load.to_be_bytes().to_vec();
-    out.extend(row.unwrap_or_default());
-    out.into()
-}
-
-/// The packed row of what [`stored`] made; `None` for a tombstone.
-///
-/// # Errors
-/// [`CorruptRow`] if it is too short to hold the load.
-pub fn row_of(stored: &[u8]) -> Result<Option<&[u8]>, CorruptRow> {
-    let (_, row) = stored.split_first_chunk::<8>().ok_or(CorruptRow { found: stored.len() })?;
-    Ok((!row.is_empty()).then_some(row))
-}
-
 /// Packs and unpacks the rows of one view version.
 #[derive(Debug, Clone)]
 pub struct RowCodec {

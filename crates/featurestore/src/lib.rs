@@ -20,4 +20,4 @@ pub mod training;
 pub use assemble::FeatureRows;
 pub use compiled::CompiledService;
 pub use offline::{OfflineError, OfflineStore};
-pub use online::{OnlineError, OnlineStore};
+pub use online::{OnlineError, OnlineReader, OnlineStore};

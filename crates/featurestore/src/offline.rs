@@ -5,6 +5,7 @@
 //! Nothing here joins: see [`crate::point_in_time`].
 
 pub mod history;
+pub mod lease;
 pub mod query;
 pub mod snapshot;
 pub mod source;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use schema::{BoxError, ErrorKind, FeatureView};
 
 use history::History;
+use lease::Leasing;
 
 /// What went wrong while reading or writing history.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +104,14 @@ impl OfflineStore {
     /// The project's folder.
     pub fn project(&self) -> &Path {
         &self.project
+    }
+
+    /// Asks for the lease of a view version.
+    ///
+    /// # Errors
+    /// [`OfflineError::Write`] if its file cannot be made.
+    pub fn lease(&self, view: &FeatureView) -> Result<Leasing, OfflineError> {
+        Leasing::ask(&self.folder, view)
     }
 
     /// The history of a view version as its source stands now. A query is run if its snapshot does not exist yet.

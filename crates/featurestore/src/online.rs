@@ -1,6 +1,7 @@
 //! The online store: the current row of every key, and the rows whose time has yet to come.
 //!
-//! A store keeps one [`Cell`] per (view version, entity key) and nothing else; the rules are all in [`cell`]. Newest
+//! A store keeps one [`Cell`] per ([`OnlineTable`], entity key) and nothing else; the rules are all in [`cell`]. A table
+//! is one generation of one view version; which generation answers is told by [`marks`] and known to [`OnlineReader`]. Newest
 //! wins, so every write may be repeated, late or out of order, and two writers need not know of each other. The
 //! stores are [`memory`] (tests and oracles), [`embedded`] (LMDB, the default) and [`redis`] (teams); `conformance`
 //! is the suite that each passes.
@@ -9,11 +10,13 @@ pub mod cell;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod embedded;
+pub mod marks;
 pub mod memory;
+pub mod reader;
 pub mod redis;
+pub mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-pub mod watermark;
 
 use std::fmt;
 use std::ops::AddAssign;
@@ -25,13 +28,15 @@ use schema::{BoxError, EntityKey, ErrorKind, Timestamp, ViewId};
 pub use cell::{At, Cell, MalformedCell, OnlineRow, Step};
 pub use embedded::EmbeddedStore;
 pub use memory::MemoryStore;
+pub use reader::OnlineReader;
 pub use redis::RedisStore;
+pub use table::OnlineTable;
 
-/// The rows that can still be an answer, per view version and entity key.
+/// The rows that can still be an answer, per table and entity key.
 #[async_trait]
 pub trait OnlineStore: fmt::Debug + Send + Sync + 'static {
-    /// The cell of each key in each view: one round trip, however many views. An unknown key is `None`, never an error.
-    async fn get_many(&self, views: &[ViewId], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError>;
+    /// The cell of each key in each table: one round trip, however many tables. An unknown key is `None`, never an error.
+    async fn get_many(&self, tables: &[OnlineTable], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError>;
 
     /// Merges each cell into what is there, as a writer whose present is `horizon`: newest wins, a replay or a late
     /// batch moves nothing backwards. A key may come more than once. Callers cut large work into chunks: the embedded
@@ -40,10 +45,14 @@ pub trait OnlineStore: fmt::Debug + Send + Sync + 'static {
     /// When it fails, any part may have been written; writing all of it again is safe.
     async fn put_many(
         &self,
-        view: &ViewId,
+        table: &OnlineTable,
         cells: &[(EntityKey, Cell)],
         horizon: Timestamp,
     ) -> Result<WriteReport, OnlineError>;
+
+    /// Removes a table, whatever its size, beside reads and writes of other tables. Nobody may be writing to it. When it
+    /// fails, part of it is gone; doing it again is safe.
+    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError>;
 }
 
 /// What [`OnlineStore::get_many`] found: a table of cells, a row per key and a column per view.
@@ -111,6 +120,7 @@ pub enum Doing {
     Opening,
     Reading { views: Vec<ViewId>, n_keys: usize },
     Writing { view: ViewId, n_keys: usize },
+    Dropping { table: String },
 }
 
 impl OnlineRows {
@@ -182,9 +192,14 @@ impl Doing {
         match self {
             Self::Opening => OnlineError::Open { address, source },
             Self::Reading { .. } => OnlineError::Read { doing: self, address, source },
-            Self::Writing { .. } => OnlineError::Write { doing: self, address, source },
+            Self::Writing { .. } | Self::Dropping { .. } => OnlineError::Write { doing: self, address, source },
         }
     }
+}
+
+/// The views of some tables, for messages.
+fn views_of(tables: &[OnlineTable]) -> Vec<ViewId> {
+    tables.iter().map(|table| table.view().clone()).collect()
 }
 
 impl fmt::Display for Doing {
@@ -197,6 +212,7 @@ impl fmt::Display for Doing {
                 write!(f, "reading {} of {} from", keys(*n_keys), views.join(", "))
             }
             Self::Writing { view, n_keys } => write!(f, "writing {} of `{view}` to", keys(*n_keys)),
+            Self::Dropping { table } => write!(f, "removing table `{table}` from"),
         }
     }
 }

@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, TimestampNanosecondArray};
-use schema::{EntityKey, ErrorKind, Status, Timestamp, ViewId};
+use schema::{EntityKey, ErrorKind, FeatureView, Status, Timestamp, ViewId};
 
 use crate::assemble::{FeatureRows, ViewRows, assemble, status_at};
-use crate::codec::row_of;
 use crate::compiled::{CompiledService, CompiledView};
 use crate::online::cell::At;
-use crate::online::{OnlineError, OnlineStore};
+use crate::online::{OnlineError, OnlineReader, OnlineTable};
 
 /// Why features could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +19,8 @@ pub enum RetrieveError {
     NoKey { key: String, entity: String },
     #[error("feature view `{view}` answers from {kept_from} on for this entity, not as of {as_of}")]
     TooOld { view: ViewId, kept_from: Timestamp, as_of: Timestamp },
+    #[error("feature view `{view}` is not materialized")]
+    NotOnline { view: ViewId },
     #[error("reading features of service `{service}`")]
     Online {
         service: String,
@@ -45,6 +46,7 @@ impl RetrieveError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoKey { .. } | Self::TooOld { .. } | Self::Compute { .. } => ErrorKind::Invalid,
+            Self::NotOnline { .. } => ErrorKind::Conflict,
             Self::Online { source, .. } => source.kind(),
             Self::Corrupt { .. } => ErrorKind::Internal,
         }
@@ -57,6 +59,7 @@ impl RetrieveError {
             Self::TooOld { .. } => Some(
                 "the online store keeps the current row; ask the offline store: plumb training-set build".to_owned(),
             ),
+            Self::NotOnline { view } => Some(format!("run `plumb materialize {}`", view.name)),
             Self::Corrupt { .. } => {
                 Some("run `plumb materialize` again, or check who else writes to the store".to_owned())
             }
@@ -79,7 +82,7 @@ impl EntityRows {
     ///
     /// # Errors
     /// [`RetrieveError::NoKey`].
-    pub fn keys_of(&self, view: &schema::FeatureView) -> Result<Vec<ArrayRef>, RetrieveError> {
+    pub fn keys_of(&self, view: &FeatureView) -> Result<Vec<ArrayRef>, RetrieveError> {
         let column = |key: &schema::definitions::JoinKey| {
             let missing = || RetrieveError::NoKey { key: key.name.to_string(), entity: view.entity.name.to_string() };
             self.columns.get(key.name.as_str()).cloned().ok_or_else(missing)
@@ -93,7 +96,7 @@ impl EntityRows {
 /// # Errors
 /// [`RetrieveError`]; an unknown entity is no error but `NOT_FOUND`.
 pub async fn retrieve(
-    store: &dyn OnlineStore,
+    reader: &OnlineReader,
     compiled: &CompiledService,
     entities: &EntityRows,
     as_of: Timestamp,
@@ -108,7 +111,7 @@ pub async fn retrieve(
         let together: Vec<usize> =
             (first..compiled.views.len()).filter(|i| compiled.views[*i].view.entity.name == *entity).collect();
         let members: Vec<&Arc<CompiledView>> = together.iter().map(|i| &compiled.views[*i]).collect();
-        let rows = read_entity(store, compiled, &members, entities, as_of).await?;
+        let rows = read_entity(reader, compiled, &members, entities, as_of).await?;
         for (i, rows) in together.into_iter().zip(rows) {
             views[i] = Some(rows);
         }
@@ -119,7 +122,7 @@ pub async fn retrieve(
 }
 
 async fn read_entity(
-    store: &dyn OnlineStore,
+    reader: &OnlineReader,
     compiled: &CompiledService,
     views: &[&Arc<CompiledView>],
     entities: &EntityRows,
@@ -129,11 +132,14 @@ async fn read_entity(
     let keys = EntityKey::from_columns(&entities.keys_of(&first.view)?, entities.n);
     // A null key matches nothing and is not asked for.
     let asked: Vec<EntityKey> = keys.iter().flatten().cloned().collect();
-    let ids: Vec<ViewId> = views.iter().map(|view| view.view.id.clone()).collect();
-    let found = store
-        .get_many(&ids, &asked)
-        .await
-        .map_err(|source| RetrieveError::Online { service: compiled.service.name.to_string(), source })?;
+    let failed = |source| RetrieveError::Online { service: compiled.service.name.to_string(), source };
+    let views_asked: Vec<&FeatureView> = views.iter().map(|view| &view.view).collect();
+    let online = |(table, view): (Option<OnlineTable>, &&FeatureView)| {
+        table.ok_or_else(|| RetrieveError::NotOnline { view: view.id.clone() })
+    };
+    let tables = reader.tables(&views_asked).await.map_err(failed)?;
+    let tables = tables.into_iter().zip(&views_asked).map(online).collect::<Result<Vec<_>, _>>()?;
+    let found = reader.store().get_many(&tables, &asked).await.map_err(failed)?;
 
     let mut answers = Vec::with_capacity(views.len());
     for (v, view) in views.iter().enumerate() {
@@ -154,17 +160,15 @@ async fn read_entity(
                 Some(At::TooOld { kept_from }) => {
                     return Err(RetrieveError::TooOld { view: id.clone(), kept_from, as_of });
                 }
-                Some(At::Row(step)) => match row_of(step.payload()).map_err(|why| corrupt(why.into()))? {
-                    None => (Status::NotFound, None),
-                    Some(row) => {
-                        let event_time = step.order().event_time;
-                        let status = status_at(event_time, ttl, as_of);
-                        if status == Status::Present {
-                            decoder.push(row).map_err(|why| corrupt(why.into()))?;
-                        }
-                        (status, Some(event_time))
+                Some(At::Row(step)) if step.deleted() => (Status::NotFound, None),
+                Some(At::Row(step)) => {
+                    let event_time = step.order().event_time;
+                    let status = status_at(event_time, ttl, as_of);
+                    if status == Status::Present {
+                        decoder.push(step.payload()).map_err(|why| corrupt(why.into()))?;
                     }
-                },
+                    (status, Some(event_time))
+                }
             };
             if status != Status::Present {
                 decoder.push_missing();

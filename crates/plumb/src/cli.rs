@@ -59,7 +59,7 @@ pub enum Command {
     Plan(PlanArgs),
     /// Make the declared definitions the applied ones.
     Apply(ApplyArgs),
-    /// Bring the current rows of feature views online. Safe to repeat, and after a kill.
+    /// Bring what is new in feature views online. Safe to repeat, and after a kill.
     ///
     /// Example: plumb materialize `user_features`
     Materialize(MaterializeArgs),
@@ -111,6 +111,12 @@ pub struct ApplyArgs {
 pub struct MaterializeArgs {
     /// Feature views; every view version in use unless given.
     pub views: Vec<String>,
+    /// Build everything again beside what is online, then switch at once.
+    #[arg(long, conflicts_with = "rollback")]
+    pub fresh: bool,
+    /// Go back to what was online before the last switch.
+    #[arg(long, requires = "views")]
+    pub rollback: bool,
 }
 
 #[derive(Debug, Subcommand)]

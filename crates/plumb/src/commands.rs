@@ -33,7 +33,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Init(args) => init::init(&args.dir, output),
             Command::Plan(args) => apply::plan(&open().await?, output, args.detailed_exitcode).await,
             Command::Apply(args) => apply::apply(&open().await?, output, args.yes).await,
-            Command::Materialize(args) => materialize::materialize(&open().await?, output, &args.views).await,
+            Command::Materialize(args) => materialize::materialize(&open().await?, output, &args).await,
             Command::Features(FeaturesCommand::Get(args)) => features::get(&open().await?, output, &args).await,
             Command::TrainingSet(TrainingSetCommand::Build(args)) => {
                 training_set::build(&open().await?, output, &args).await

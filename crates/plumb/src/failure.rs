@@ -4,9 +4,11 @@
 use std::fmt;
 
 use axum::http::StatusCode;
+use featurestore::retrieve::RetrieveError;
 use schema::ErrorKind;
 use schema::error::chain;
 use schema::yaml::Mistake;
+use serving::ScoreError;
 
 /// Anything that ends a command or a request.
 #[derive(Debug)]
@@ -152,11 +154,32 @@ from_errors! {
     featurestore::OnlineError { |why| why.hint().map(str::to_owned) },
     registry::StoreError { registry::StoreError::hint },
     registry::ArtifactError { registry::ArtifactError::hint },
-    featurestore::retrieve::RetrieveError { featurestore::retrieve::RetrieveError::hint },
     registry::RegistryError { registry::RegistryError::hint },
-    serving::ScoreError { serving::ScoreError::hint },
     serving::promotion::PromotionError { |_| None },
     serving::skew::SkewError { |_| None },
+}
+
+impl From<RetrieveError> for Failure {
+    fn from(error: RetrieveError) -> Self {
+        Self { hint: error.hint(), code: code_of_features(&error), ..Self::new(error.kind(), chain(&error)) }
+    }
+}
+
+impl From<ScoreError> for Failure {
+    fn from(error: ScoreError) -> Self {
+        let code = match &error {
+            ScoreError::Features { source, .. } => code_of_features(source),
+            other => code_of(other.kind()),
+        };
+        Self { hint: error.hint(), code, ..Self::new(error.kind(), chain(&error)) }
+    }
+}
+
+fn code_of_features(error: &RetrieveError) -> &'static str {
+    match error {
+        RetrieveError::NotOnline { .. } => "not_materialized",
+        other => code_of(other.kind()),
+    }
 }
 
 impl From<featurestore::materialize::MaterializeError> for Failure {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use featurestore::OnlineStore;
+use featurestore::OnlineReader;
 use metrics_exporter_prometheus::PrometheusHandle;
 use registry::Registry;
 use schema::Clock;
@@ -24,7 +24,7 @@ pub struct Parts {
     /// The definitions.
     pub registry: Arc<Registry>,
     /// The features.
-    pub online: Arc<dyn OnlineStore>,
+    pub online: Arc<OnlineReader>,
     /// The time.
     pub clock: Clock,
     /// Whether all wanted models are loaded.

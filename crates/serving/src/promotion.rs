@@ -6,13 +6,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use featurestore::offline::{OfflineError, OfflineStore};
 use featurestore::retrieve::{EntityRows, RetrieveError, retrieve};
 use featurestore::training::{features_at, fill_all};
-use featurestore::{CompiledService, OnlineStore};
+use featurestore::{CompiledService, FeatureRows, OnlineReader};
 use schema::{ErrorKind, Timestamp};
 use serde::Serialize;
 
@@ -91,6 +90,18 @@ pub struct FeatureSquare {
     pub hint: Option<String>,
 }
 
+fn feature_square(
+    compiled: &CompiledService,
+    entities: &EntityRows,
+    there: &FeatureRows,
+    here: &FeatureRows,
+) -> FeatureSquare {
+    let features = compare(compiled, there, here, |row| name_row(entities, row));
+    let passed = features.iter().all(FeatureComparison::is_equal);
+    let advice = "the online store is not what history says: run `plumb materialize`, then promote again";
+    FeatureSquare { passed, entities: entities.n, features, hint: (!passed).then(|| advice.to_owned()) }
+}
+
 /// Runs the checks on a loaded candidate as of `now`.
 ///
 /// # Errors
@@ -98,7 +109,7 @@ pub struct FeatureSquare {
 pub async fn check(
     model: &LoadedModel,
     offline: &OfflineStore,
-    online: &Arc<dyn OnlineStore>,
+    online: &OnlineReader,
     now: Timestamp,
 ) -> Result<Evidence, PromotionError> {
     let compiled = &model.compiled;
@@ -114,14 +125,15 @@ pub async fn check(
         })
     };
     let (there, _) = features_at(offline, compiled, keys, &times).await.map_err(from_offline)?;
-    let here = retrieve(online.as_ref(), compiled, &entities, now)
-        .await
-        .map_err(|source| PromotionError::Online { service: service(), source })?;
-    let compared = compare(compiled, &there, &here, |row| name_row(&entities, row));
-    let equal = compared.iter().all(FeatureComparison::is_equal);
-    let hint = (!equal)
-        .then(|| "the online store is not what history says: run `plumb materialize`, then promote again".to_owned());
-    let features = FeatureSquare { passed: equal, entities: entities.n, features: compared, hint };
+    let features = match retrieve(online, compiled, &entities, now).await {
+        Ok(here) => feature_square(compiled, &entities, &there, &here),
+        // Nothing to compare with: refused, like features that differ.
+        Err(why @ RetrieveError::NotOnline { .. }) => {
+            let hint = why.hint().map(|hint| format!("{why}: {hint}, then promote again"));
+            FeatureSquare { passed: false, entities: entities.n, features: Vec::new(), hint }
+        }
+        Err(source) => return Err(PromotionError::Online { service: service(), source }),
+    };
 
     let filled = fill_all(compiled, &there.columns).map_err(from_offline)?;
     let n = entities.n.min(BATCH_ROWS);

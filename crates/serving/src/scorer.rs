@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use featurestore::retrieve::{EntityRows, RetrieveError, retrieve};
-use featurestore::{FeatureRows, OnlineStore};
+use featurestore::{FeatureRows, OnlineReader};
 use metrics::{counter, histogram};
 use schema::{Clock, ErrorKind, Timestamp};
 use uuid::Uuid;
@@ -87,15 +87,15 @@ pub struct Prediction {
 #[derive(Debug)]
 pub struct Scorer {
     fleet: Arc<Fleet>,
-    store: Arc<dyn OnlineStore>,
+    online: Arc<OnlineReader>,
     clock: Clock,
     log: PredictionLog,
 }
 
 impl Scorer {
     /// A scorer over the loaded models and the online store.
-    pub fn new(fleet: Arc<Fleet>, store: Arc<dyn OnlineStore>, clock: Clock, log: PredictionLog) -> Self {
-        Self { fleet, store, clock, log }
+    pub fn new(fleet: Arc<Fleet>, online: Arc<OnlineReader>, clock: Clock, log: PredictionLog) -> Self {
+        Self { fleet, online, clock, log }
     }
 
     /// The loaded models.
@@ -121,7 +121,7 @@ impl Scorer {
         let name = || model.version.name.to_string();
         let as_of = as_of.unwrap_or_else(|| self.clock.now());
         let started = Instant::now();
-        let features = retrieve(self.store.as_ref(), &model.compiled, &entities, as_of)
+        let features = retrieve(&self.online, &model.compiled, &entities, as_of)
             .await
             .map_err(|source| ScoreError::Features { model: name(), source })?;
         let features_us = micros(started);

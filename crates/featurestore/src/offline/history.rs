@@ -15,7 +15,8 @@ use transform::cast;
 
 use super::OfflineError;
 use super::snapshot;
-use super::source::{SourceFile, SourceFiles, open_file, read_error};
+use super::source::{SourceFile, SourceFiles, open_file, read_error, version_of};
+use crate::online::marks::Contents;
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 32_768;
@@ -27,6 +28,7 @@ pub struct History {
     layout: Layout,
     data_version: Fingerprint,
     explicit_sequence: bool,
+    in_place: bool,
     /// Rows that the snapshot left out because they lack a key or an event time.
     n_left_out: u64,
 }
@@ -125,7 +127,8 @@ impl History {
         };
         let data_version = files.version();
         let explicit_sequence = layout.sequence.is_some();
-        let history = Self { files: files.files, layout, data_version, explicit_sequence, n_left_out: 0 };
+        let history =
+            Self { files: files.files, layout, data_version, explicit_sequence, in_place: true, n_left_out: 0 };
         history.check(&format!("feature view `{}`", view.id.name))?;
         Ok(history)
     }
@@ -148,12 +151,28 @@ impl History {
         let file = open_file(std::path::Path::new(""), path, 0)?;
         let explicit_sequence = d.sequence.is_some();
         let n_left_out = snapshot::n_left_out(&file);
-        Ok(Self { files: vec![file], layout, data_version, explicit_sequence, n_left_out })
+        Ok(Self { files: vec![file], layout, data_version, explicit_sequence, in_place: false, n_left_out })
     }
 
     /// Digest of the state of the data that this is a history of.
     pub fn data_version(&self) -> Fingerprint {
         self.data_version
+    }
+
+    /// What of the data a generation made from this history holds.
+    pub fn contents(&self) -> Contents {
+        // Rows that a user's column orders may tie across files, and a query gives other rows each time.
+        let grows = self.in_place && !self.explicit_sequence;
+        Contents { version: self.data_version, n_files: if grows { self.files.len() } else { 0 } }
+    }
+
+    /// The part that came after `before`, if all of `before` is still there, unchanged, and came first.
+    pub fn since(&self, before: &Contents) -> Option<Vec<Unit>> {
+        let known = before.n_files;
+        if known == 0 || self.contents().n_files < known || version_of(&self.files[..known]) != before.version {
+            return None;
+        }
+        Some(self.units().into_iter().filter(|unit| unit.file >= known).collect())
     }
 
     /// Rows that its query yielded without a key or an event time; those of a source read in place are met while scanning.

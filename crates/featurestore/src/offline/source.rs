@@ -121,6 +121,11 @@ impl SourceFile {
     }
 }
 
+/// Digest of the state of some files.
+pub(crate) fn version_of(files: &[SourceFile]) -> Fingerprint {
+    Fingerprint::of(&json!(files.iter().map(|file| &file.state).collect::<Vec<_>>()))
+}
+
 /// Length and time of change of an open file.
 fn state_of(file: &File) -> std::io::Result<(u64, Option<u128>)> {
     let about = file.metadata()?;
@@ -160,7 +165,7 @@ impl SourceFiles {
 
     /// Digest of the files' state: the data version of everything read from them.
     pub fn version(&self) -> Fingerprint {
-        Fingerprint::of(&json!(self.files.iter().map(|file| &file.state).collect::<Vec<_>>()))
+        version_of(&self.files)
     }
 
     /// The schema as the product sees it: renamed, and timestamps as nanoseconds in UTC.

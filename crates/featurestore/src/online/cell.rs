@@ -45,6 +45,13 @@ pub struct OnlineRow {
     pub payload: Box<[u8]>,
 }
 
+impl OnlineRow {
+    /// A row with its packed features; without them it is a tombstone.
+    pub fn new(order: RowOrder, visible_from: Timestamp, row: Option<Vec<u8>>) -> Self {
+        Self { order, visible_from, deleted: row.is_none(), payload: row.unwrap_or_default().into() }
+    }
+}
+
 /// The rows kept of one key, as stored: format, flags, then each step, oldest first, with its length before it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cell(Vec<u8>);

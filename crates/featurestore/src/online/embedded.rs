@@ -3,7 +3,7 @@
 //! Several processes may have it open. A read is a walk through mapped memory and waits for nobody; writes take turns,
 //! across processes too, and are on disk when they return: after `kill -9` nothing acknowledged is lost.
 //!
-//! One table: the key is a digest of the view version, then the entity key; the value is the cell.
+//! One LMDB table: the key is a digest of the online table, then the entity key; the value is the cell.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,10 +13,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use async_trait::async_trait;
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, WithTls};
-use schema::{BoxError, EntityKey, Fingerprint, Timestamp, ViewId};
+use schema::{BoxError, EntityKey, Fingerprint, Timestamp};
 use tokio::task::JoinError;
 
-use super::{Cell, Doing, OnlineError, OnlineRows, OnlineStore, WriteReport};
+use super::{Cell, Doing, OnlineError, OnlineRows, OnlineStore, OnlineTable, WriteReport, views_of};
 
 /// The most that the file can grow to. It reserves addresses, not memory or disk, so it is generous.
 #[cfg(target_pointer_width = "64")]
@@ -26,10 +26,12 @@ const MAP_BYTES: usize = 64 << 30;
 const MAP_BYTES: usize = 1 << 30;
 /// Threads that read at once, of all processes together; one slot is 64 bytes of the lock file.
 const READERS_MAX: u32 = 2048;
-/// Bytes of the view's digest in a key.
-const VIEW_BYTES: usize = 16;
+/// Bytes of the online table's digest in a key.
+const TABLE_BYTES: usize = 16;
 /// Longest entity key stored as it is: LMDB keys have at most 511 bytes.
 const KEY_MAX: usize = 480;
+/// Keys removed in one transaction: others wait for it.
+const DROPPED_AT_ONCE: usize = 8_192;
 /// First byte of an entity key stored as its digest. No entity key starts with it: that byte is their format.
 const DIGESTED: u8 = 0xff;
 
@@ -98,49 +100,49 @@ impl Environment {
         self.listed.0.display().to_string()
     }
 
-    fn parse(&self, view: &ViewId, key: &EntityKey, bytes: &[u8]) -> Result<Cell, OnlineError> {
+    fn parse(&self, table: &OnlineTable, key: &EntityKey, bytes: &[u8]) -> Result<Cell, OnlineError> {
         Cell::parse(bytes.to_vec()).map_err(|source| OnlineError::Corrupt {
-            view: view.clone(),
+            view: table.view().clone(),
             key: key.clone(),
             address: self.address(),
             source,
         })
     }
 
-    fn get_many(&self, views: &[ViewId], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
+    fn get_many(&self, tables: &[OnlineTable], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
         let failed = |source: heed::Error| {
-            Doing::Reading { views: views.to_vec(), n_keys: keys.len() }.failed(&self.address(), source)
+            Doing::Reading { views: views_of(tables), n_keys: keys.len() }.failed(&self.address(), source)
         };
-        let prefixes: Vec<_> = views.iter().map(prefix).collect();
-        let mut cells = Vec::with_capacity(keys.len() * views.len());
+        let prefixes: Vec<_> = tables.iter().map(prefix).collect();
+        let mut cells = Vec::with_capacity(keys.len() * tables.len());
         let mut place = Vec::with_capacity(64);
         let txn = self.env.read_txn().map_err(failed)?;
         for key in keys {
-            for (view, prefix) in views.iter().zip(&prefixes) {
+            for (table, prefix) in tables.iter().zip(&prefixes) {
                 put_place(&mut place, prefix, key);
                 let found = self.cells.get(&txn, &place).map_err(failed)?;
-                cells.push(found.map(|bytes| self.parse(view, key, bytes)).transpose()?);
+                cells.push(found.map(|bytes| self.parse(table, key, bytes)).transpose()?);
             }
         }
-        Ok(OnlineRows::new(cells, views.len()))
+        Ok(OnlineRows::new(cells, tables.len()))
     }
 
     fn put_many(
         &self,
-        view: &ViewId,
+        table: &OnlineTable,
         cells: &[(EntityKey, Cell)],
         horizon: Timestamp,
     ) -> Result<WriteReport, OnlineError> {
         let failed = |source: heed::Error| {
-            Doing::Writing { view: view.clone(), n_keys: cells.len() }.failed(&self.address(), source)
+            Doing::Writing { view: table.view().clone(), n_keys: cells.len() }.failed(&self.address(), source)
         };
         let mut report = WriteReport::default();
-        let (prefix, mut place) = (prefix(view), Vec::with_capacity(64));
+        let (prefix, mut place) = (prefix(table), Vec::with_capacity(64));
         let mut txn = self.env.write_txn().map_err(failed)?;
         for (key, cell) in cells {
             put_place(&mut place, &prefix, key);
             let found = self.cells.get(&txn, &place).map_err(failed)?;
-            let old = found.map(|bytes| self.parse(view, key, bytes)).transpose()?;
+            let old = found.map(|bytes| self.parse(table, key, bytes)).transpose()?;
             let after = Cell::after(old.as_ref(), cell, horizon);
             report.count(after.is_some());
             if let Some(after) = after {
@@ -152,21 +154,36 @@ impl Environment {
         }
         Ok(report)
     }
+
+    /// Removes some keys of a table; whether there are more.
+    fn drop_some(&self, table: &OnlineTable) -> Result<bool, OnlineError> {
+        let failed = |source: heed::Error| Doing::Dropping { table: table.to_string() }.failed(&self.address(), source);
+        let mut txn = self.env.write_txn().map_err(failed)?;
+        let mut keys = Vec::new();
+        for entry in self.cells.prefix_iter(&txn, &prefix(table)).map_err(failed)?.take(DROPPED_AT_ONCE) {
+            keys.push(entry.map_err(failed)?.0.to_vec());
+        }
+        for key in &keys {
+            self.cells.delete(&mut txn, key).map_err(failed)?;
+        }
+        txn.commit().map_err(failed)?;
+        Ok(keys.len() == DROPPED_AT_ONCE)
+    }
 }
 
 #[async_trait]
 impl OnlineStore for EmbeddedStore {
     /// On the caller's thread: a handful of lookups in mapped memory take less than a hop to another thread.
-    async fn get_many(&self, views: &[ViewId], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
-        if views.is_empty() || keys.is_empty() {
-            return Ok(OnlineRows::new(Vec::new(), views.len()));
+    async fn get_many(&self, tables: &[OnlineTable], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
+        if tables.is_empty() || keys.is_empty() {
+            return Ok(OnlineRows::new(Vec::new(), tables.len()));
         }
-        self.environment.get_many(views, keys)
+        self.environment.get_many(tables, keys)
     }
 
     async fn put_many(
         &self,
-        view: &ViewId,
+        table: &OnlineTable,
         cells: &[(EntityKey, Cell)],
         horizon: Timestamp,
     ) -> Result<WriteReport, OnlineError> {
@@ -174,11 +191,23 @@ impl OnlineStore for EmbeddedStore {
             return Ok(WriteReport::default());
         }
         // Not on the caller's thread: a commit waits for the disk, and for the writers of other processes.
-        let (environment, view, cells) = (Arc::clone(&self.environment), view.clone(), cells.to_vec());
-        let doing = Doing::Writing { view: view.clone(), n_keys: cells.len() };
-        match on_a_file_thread(move || environment.put_many(&view, &cells, horizon)).await {
+        let (environment, table, cells) = (Arc::clone(&self.environment), table.clone(), cells.to_vec());
+        let doing = Doing::Writing { view: table.view().clone(), n_keys: cells.len() };
+        match on_a_file_thread(move || environment.put_many(&table, &cells, horizon)).await {
             Ok(done) => done,
             Err(stopped) => Err(doing.failed(&self.environment.address(), stopped)),
+        }
+    }
+
+    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
+        loop {
+            let (environment, dropped) = (Arc::clone(&self.environment), table.clone());
+            let more = on_a_file_thread(move || environment.drop_some(&dropped)).await;
+            let doing = Doing::Dropping { table: table.to_string() };
+            // Other writers have their turn between two portions.
+            if !more.map_err(|stopped| doing.failed(&self.environment.address(), stopped))?? {
+                return Ok(());
+            }
         }
     }
 }
@@ -216,10 +245,10 @@ fn lengthen(env: &Env<WithTls>, file: &Path) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// What the keys of a view version start with.
-fn prefix(view: &ViewId) -> [u8; VIEW_BYTES] {
-    let mut prefix = [0; VIEW_BYTES];
-    prefix.copy_from_slice(&Fingerprint::of_bytes(view.to_string().as_bytes()).as_bytes()[..VIEW_BYTES]);
+/// What the keys of a table start with.
+fn prefix(table: &OnlineTable) -> [u8; TABLE_BYTES] {
+    let mut prefix = [0; TABLE_BYTES];
+    prefix.copy_from_slice(&Fingerprint::of_bytes(table.name().as_bytes()).as_bytes()[..TABLE_BYTES]);
     prefix
 }
 
@@ -257,8 +286,9 @@ mod tests {
     use crate::online::OnlineRow;
     use crate::online::conformance::{concurrent_writers_converge, online_store_conformance};
 
-    fn view() -> ViewId {
-        ViewId { name: "user_features".parse().unwrap(), version: 1 }
+    fn table() -> OnlineTable {
+        let id = schema::ViewId { name: "user_features".parse().unwrap(), version: 1 };
+        OnlineTable::new(id, &Fingerprint::of_bytes(b""), Some(1))
     }
 
     fn key(bytes: &[u8]) -> EntityKey {
@@ -290,11 +320,11 @@ mod tests {
         let cell = Cell::of([&row(1)], Timestamp::from_nanos(2));
         for expected in [1, 0] {
             let store = EmbeddedStore::open(folder.path()).unwrap();
-            let report = store.put_many(&view(), &[(key(b"\x01a"), cell.clone())], Timestamp::from_nanos(2)).await;
+            let report = store.put_many(&table(), &[(key(b"\x01a"), cell.clone())], Timestamp::from_nanos(2)).await;
             assert_eq!(report.unwrap().written, expected);
         }
         let store = EmbeddedStore::open(folder.path()).unwrap();
-        assert_eq!(store.get_many(&[view()], &[key(b"\x01a")]).await.unwrap().get(0, 0), Some(&cell));
+        assert_eq!(store.get_many(&[table()], &[key(b"\x01a")]).await.unwrap().get(0, 0), Some(&cell));
     }
 
     #[test]
@@ -313,13 +343,13 @@ mod tests {
         let store = EmbeddedStore::open(folder.path()).unwrap();
         let environment = &store.environment;
         let mut place = Vec::new();
-        put_place(&mut place, &prefix(&view()), &key(b"\x01a"));
+        put_place(&mut place, &prefix(&table()), &key(b"\x01a"));
         let mut txn = environment.env.write_txn().unwrap();
         environment.cells.put(&mut txn, &place, &[9, 0]).unwrap();
         txn.commit().unwrap();
-        let read = store.get_many(&[view()], &[key(b"\x01b"), key(b"\x01a")]).await.unwrap_err();
+        let read = store.get_many(&[table()], &[key(b"\x01b"), key(b"\x01a")]).await.unwrap_err();
         let cell = Cell::of([&row(1)], Timestamp::from_nanos(2));
-        let written = store.put_many(&view(), &[(key(b"\x01a"), cell)], Timestamp::from_nanos(2)).await.unwrap_err();
+        let written = store.put_many(&table(), &[(key(b"\x01a"), cell)], Timestamp::from_nanos(2)).await.unwrap_err();
         for error in [read, written] {
             assert_eq!(error.kind(), schema::ErrorKind::Internal);
             assert!(schema::error::chain(&error).contains("`user_features@v1`"), "{error}");
@@ -334,14 +364,14 @@ mod tests {
         let cells: Vec<_> =
             (0..5_000_u32).map(|i| (key(&[b"\x01", &i.to_be_bytes()[..]].concat()), cell.clone())).collect();
         let store = EmbeddedStore::open(folder.path()).unwrap();
-        store.put_many(&view(), &cells, Timestamp::from_nanos(2)).await.unwrap();
+        store.put_many(&table(), &cells, Timestamp::from_nanos(2)).await.unwrap();
         drop(store);
         let file = std::fs::OpenOptions::new().write(true).open(folder.path().join("data.mdb")).unwrap();
         let whole = file.metadata().unwrap().len();
         file.set_len(whole / 4).unwrap();
         let store = EmbeddedStore::open(folder.path()).unwrap();
         let keys: Vec<EntityKey> = cells.iter().map(|(key, _)| key.clone()).collect();
-        let error = store.get_many(&[view()], &keys).await.unwrap_err();
+        let error = store.get_many(&[table()], &keys).await.unwrap_err();
         assert!(error.to_string().contains("reading 5000 keys"), "{error}");
     }
 
@@ -349,12 +379,12 @@ mod tests {
     fn long_keys_never_meet_short_ones() {
         let place = |bytes: &[u8]| {
             let mut place = Vec::new();
-            put_place(&mut place, &prefix(&view()), &key(bytes));
+            put_place(&mut place, &prefix(&table()), &key(bytes));
             place
         };
         let long = place(&[1; KEY_MAX + 1]);
-        assert_ne!(long, place(&long[VIEW_BYTES..]));
-        assert_eq!(place(&[1; KEY_MAX]).len(), VIEW_BYTES + KEY_MAX);
+        assert_ne!(long, place(&long[TABLE_BYTES..]));
+        assert_eq!(place(&[1; KEY_MAX]).len(), TABLE_BYTES + KEY_MAX);
     }
 
     #[tokio::test]

@@ -4,35 +4,35 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use schema::{EntityKey, Timestamp, ViewId};
+use schema::{EntityKey, Timestamp};
 
-use super::{Cell, OnlineError, OnlineRows, OnlineStore, WriteReport};
+use super::{Cell, OnlineError, OnlineRows, OnlineStore, OnlineTable, WriteReport};
 
 /// Keeps every cell in one map; gone with the process.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     // A panic while it is locked leaves whole cells behind, so a poisoned lock is as good as another.
-    views: Mutex<HashMap<ViewId, HashMap<EntityKey, Cell>>>,
+    tables: Mutex<HashMap<OnlineTable, HashMap<EntityKey, Cell>>>,
 }
 
 #[async_trait]
 impl OnlineStore for MemoryStore {
-    async fn get_many(&self, views: &[ViewId], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
-        let stored = self.views.lock().unwrap_or_else(PoisonError::into_inner);
-        let columns: Vec<_> = views.iter().map(|view| stored.get(view)).collect();
+    async fn get_many(&self, tables: &[OnlineTable], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
+        let stored = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let columns: Vec<_> = tables.iter().map(|table| stored.get(table)).collect();
         let cell = |key| columns.iter().map(move |column| column.and_then(|column| column.get(key)).cloned());
-        Ok(OnlineRows::new(keys.iter().flat_map(cell).collect(), views.len()))
+        Ok(OnlineRows::new(keys.iter().flat_map(cell).collect(), tables.len()))
     }
 
     async fn put_many(
         &self,
-        view: &ViewId,
+        table: &OnlineTable,
         cells: &[(EntityKey, Cell)],
         horizon: Timestamp,
     ) -> Result<WriteReport, OnlineError> {
         let mut report = WriteReport::default();
-        let mut views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
-        let stored = views.entry(view.clone()).or_default();
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let stored = tables.entry(table.clone()).or_default();
         for (key, cell) in cells {
             let after = Cell::after(stored.get(key), cell, horizon);
             report.count(after.is_some());
@@ -41,6 +41,11 @@ impl OnlineStore for MemoryStore {
             }
         }
         Ok(report)
+    }
+
+    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).remove(table);
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The online store on a Redis server, for teams.
 //!
-//! One hash per entity, one field per view version: a request's views come in one `HMGET`, a batch in one pipeline.
+//! One hash per entity, one field per table: a request's views come in one `HMGET`, a batch in one pipeline.
 //! Writes go through `merge.lua`, which merges on the server, so that writers on many machines need no lock. Redis is
 //! never the record: losing it loses nothing that materialize does not bring back.
 
@@ -13,14 +13,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::{Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, Script, ServerErrorKind, Value};
-use schema::{EntityKey, Timestamp, ViewId};
+use schema::{EntityKey, Timestamp};
 
-use super::{Cell, Doing, OnlineError, OnlineRows, OnlineStore, WriteReport};
+use super::{Cell, Doing, OnlineError, OnlineRows, OnlineStore, OnlineTable, WriteReport, views_of};
 use link::{Failed, Link};
 
 const MERGE: &str = include_str!("merge.lua");
 /// Cells of one round trip.
 const CELLS_PER_PIPELINE: usize = 500;
+/// Keys that the server looks at in one step of a scan: others wait for it.
+const KEYS_PER_SCAN: usize = 1_000;
 /// Cells of one run of the script: more means less overhead, and a longer wait for every other client.
 const CELLS_PER_SCRIPT: usize = 50;
 
@@ -64,12 +66,12 @@ impl RedisStore {
     /// One round trip of writes; no cell is empty.
     async fn put_chunk(
         &self,
-        view: &ViewId,
+        table: &OnlineTable,
         cells: &[&(EntityKey, Cell)],
         horizon: Timestamp,
     ) -> Result<WriteReport, OnlineError> {
-        let failed = |failed| self.failed(Doing::Writing { view: view.clone(), n_keys: cells.len() }, failed);
-        let scripts = self.scripts(view, cells, horizon);
+        let failed = |failed| self.failed(Doing::Writing { view: table.view().clone(), n_keys: cells.len() }, failed);
+        let scripts = self.scripts(table, cells, horizon);
         let mut replies = self.link.ask(&scripts).await.map_err(failed)?;
         if replies.iter().any(|reply| has_kind(reply, ServerErrorKind::NoScript)) {
             // A server that has just started, or whose scripts were flushed.
@@ -86,7 +88,7 @@ impl RedisStore {
                 Value::ServerError(error) => {
                     if let ("CORRUPT", Some(key)) = (error.code(), key_of(error.details(), cells)) {
                         // The reader says which part of it.
-                        self.get_many(std::slice::from_ref(view), std::slice::from_ref(key)).await?;
+                        self.get_many(std::slice::from_ref(table), std::slice::from_ref(key)).await?;
                     }
                     return Err(failed(error.into()));
                 }
@@ -96,8 +98,8 @@ impl RedisStore {
         Ok(report)
     }
 
-    fn scripts(&self, view: &ViewId, cells: &[&(EntityKey, Cell)], horizon: Timestamp) -> Pipeline {
-        let field = view.to_string();
+    fn scripts(&self, table: &OnlineTable, cells: &[&(EntityKey, Cell)], horizon: Timestamp) -> Pipeline {
+        let field = table.name();
         let mut scripts = Pipeline::with_capacity(cells.len().div_ceil(CELLS_PER_SCRIPT));
         for cells in cells.chunks(CELLS_PER_SCRIPT) {
             let n_bytes = cells.iter().map(|(key, cell)| key.as_bytes().len() + cell.as_bytes().len() + 64);
@@ -106,7 +108,7 @@ impl RedisStore {
             for (key, _) in cells {
                 script.arg(self.place(key));
             }
-            script.arg(&field).arg(&horizon.to_ordered_bytes());
+            script.arg(field).arg(&horizon.to_ordered_bytes());
             for (_, cell) in cells {
                 // Where there is none yet, the script keeps the cell as it comes.
                 script.arg(cell.settled(horizon).as_bytes());
@@ -120,9 +122,9 @@ impl RedisStore {
         [&self.prefix, key.as_bytes()].concat()
     }
 
-    fn parse(&self, view: &ViewId, key: &EntityKey, bytes: Vec<u8>) -> Result<Cell, OnlineError> {
+    fn parse(&self, table: &OnlineTable, key: &EntityKey, bytes: Vec<u8>) -> Result<Cell, OnlineError> {
         Cell::parse(bytes).map_err(|source| OnlineError::Corrupt {
-            view: view.clone(),
+            view: table.view().clone(),
             key: key.clone(),
             address: self.link.address(),
             source,
@@ -139,13 +141,13 @@ impl RedisStore {
 
 #[async_trait]
 impl OnlineStore for RedisStore {
-    async fn get_many(&self, views: &[ViewId], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
-        if views.is_empty() || keys.is_empty() {
-            return Ok(OnlineRows::new(Vec::new(), views.len()));
+    async fn get_many(&self, tables: &[OnlineTable], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
+        if tables.is_empty() || keys.is_empty() {
+            return Ok(OnlineRows::new(Vec::new(), tables.len()));
         }
-        let failed = |failed| self.failed(Doing::Reading { views: views.to_vec(), n_keys: keys.len() }, failed);
-        let fields: Vec<String> = views.iter().map(ToString::to_string).collect();
-        let n_bytes = self.prefix.len() + fields.iter().map(String::len).sum::<usize>() + 8;
+        let failed = |failed| self.failed(Doing::Reading { views: views_of(tables), n_keys: keys.len() }, failed);
+        let fields: Vec<&str> = tables.iter().map(OnlineTable::name).collect();
+        let n_bytes = self.prefix.len() + fields.iter().map(|field| field.len()).sum::<usize>() + 8;
         let mut lookups = Pipeline::with_capacity(keys.len());
         for key in keys {
             let mut lookup = Cmd::with_capacity(2 + fields.len(), n_bytes + key.as_bytes().len());
@@ -153,36 +155,94 @@ impl OnlineStore for RedisStore {
             lookups.add_command(lookup);
         }
         let replies = self.link.ask(&lookups).await.map_err(failed)?;
-        let mut cells = Vec::with_capacity(keys.len() * views.len());
+        let mut cells = Vec::with_capacity(keys.len() * tables.len());
         for (key, reply) in keys.iter().zip(replies) {
             let row = match reply {
-                Value::Array(row) if row.len() == views.len() => row,
+                Value::Array(row) if row.len() == tables.len() => row,
                 Value::ServerError(error) => return Err(failed(error.into())),
                 other => return Err(failed(unexpected(&other))),
             };
-            for (view, value) in views.iter().zip(row) {
+            for (table, value) in tables.iter().zip(row) {
                 cells.push(match value {
                     Value::Nil => None,
-                    Value::BulkString(bytes) => Some(self.parse(view, key, bytes)?),
+                    Value::BulkString(bytes) => Some(self.parse(table, key, bytes)?),
                     other => return Err(failed(unexpected(&other))),
                 });
             }
         }
-        Ok(OnlineRows::new(cells, views.len()))
+        Ok(OnlineRows::new(cells, tables.len()))
     }
 
     async fn put_many(
         &self,
-        view: &ViewId,
+        table: &OnlineTable,
         cells: &[(EntityKey, Cell)],
         horizon: Timestamp,
     ) -> Result<WriteReport, OnlineError> {
         let some: Vec<_> = cells.iter().filter(|(_, cell)| !cell.is_empty()).collect();
         let mut report = WriteReport { written: 0, unchanged: cells.len() - some.len() };
         for chunk in some.chunks(CELLS_PER_PIPELINE) {
-            report += self.put_chunk(view, chunk, horizon).await?;
+            report += self.put_chunk(table, chunk, horizon).await?;
         }
         Ok(report)
+    }
+
+    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
+        let failed = |failed| self.failed(Doing::Dropping { table: table.to_string() }, failed);
+        let mut pattern = escaped(&self.prefix);
+        pattern.push(b'*');
+        let mut cursor = b"0".to_vec();
+        loop {
+            let mut scan = Pipeline::new();
+            scan.cmd("SCAN").arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(KEYS_PER_SCAN);
+            let (next, keys) = scanned(self.link.ask(&scan).await.map_err(failed)?).map_err(failed)?;
+            let mut removals = Pipeline::with_capacity(keys.len());
+            for key in &keys {
+                removals.cmd("HDEL").arg(key).arg(table.name());
+            }
+            if !keys.is_empty() {
+                let replies = self.link.ask(&removals).await.map_err(failed)?;
+                if let Some(Value::ServerError(error)) =
+                    replies.into_iter().find(|reply| matches!(reply, Value::ServerError(_)))
+                {
+                    return Err(failed(error.into()));
+                }
+            }
+            if next == b"0" {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+}
+
+/// A text that a pattern of `SCAN` matches as it is.
+fn escaped(text: &[u8]) -> Vec<u8> {
+    let mut pattern = Vec::with_capacity(text.len() + 1);
+    for byte in text {
+        if matches!(byte, b'*' | b'?' | b'[' | b']' | b'^' | b'-' | b'\\') {
+            pattern.push(b'\\');
+        }
+        pattern.push(*byte);
+    }
+    pattern
+}
+
+/// The next cursor of a scan, and the keys it found.
+fn scanned(mut replies: Vec<Value>) -> Result<(Vec<u8>, Vec<Vec<u8>>), Failed> {
+    let bytes = |value: Value| match value {
+        Value::BulkString(bytes) => Ok(bytes),
+        other => Err(unexpected(&other)),
+    };
+    match replies.pop() {
+        Some(Value::Array(mut parts)) if parts.len() == 2 => match (parts.pop(), parts.pop()) {
+            (Some(Value::Array(keys)), Some(cursor)) => {
+                Ok((bytes(cursor)?, keys.into_iter().map(bytes).collect::<Result<_, _>>()?))
+            }
+            _ => Err(unexpected(&Value::Nil)),
+        },
+        Some(Value::ServerError(error)) => Err(error.into()),
+        other => Err(unexpected(&other.unwrap_or_default())),
     }
 }
 

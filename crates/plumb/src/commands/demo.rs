@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use featurestore::materialize::How;
 use registry::Stage;
 use schema::ErrorKind;
 use serde_json::{Value as Json, json};
@@ -139,7 +140,10 @@ async fn materialize_step(project: &Project) -> Result<String, Failure> {
         .current_view("user_features")
         .ok_or_else(|| Failure::new(ErrorKind::CheckFailed, "feature view `user_features` is not applied"))?;
     let online = project.online().await?;
-    let done = materialize::one(project, online.as_ref(), view).await?;
+    let done = materialize::one(project, online.as_ref(), view, materialize::Mode::Changes).await?;
+    if done.how == How::Unchanged {
+        return Ok("nothing to do: online already".to_owned());
+    }
     expect("users online", &done.n_keys, &23_570)?;
     expect("orders read", &done.n_rows, &69_659)?;
     Ok(format!("{} orders to the current state of {} users", done.n_rows, done.n_keys))

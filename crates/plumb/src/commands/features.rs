@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use featurestore::OnlineReader;
+
 use crate::cli::{FeaturesGetArgs, Format};
 use crate::failure::Failure;
 use crate::http::native::entities::Texts;
-use crate::http::native::features::{Answer, FeaturesBody, all_online, compile, resolve};
+use crate::http::native::features::{Answer, FeaturesBody, compile, resolve};
 use crate::output;
 use crate::project::Project;
 
@@ -34,8 +36,7 @@ pub async fn get(project: &Project, format: Format, args: &FeaturesGetArgs) -> R
     // On the command line every value is a text; keys take it as their type.
     let compiled = Arc::new(compile(catalog.definitions(), &body)?);
     let request = resolve(Arc::clone(&compiled), &body, Texts::AreValues)?;
-    all_online(&compiled, online.as_ref()).await?;
-    let answer = request.read(online.as_ref(), project.clock()).await?;
+    let answer = request.read(&OnlineReader::new(online), project.clock()).await?;
     let body = serde_json::to_value(answer.body()).map_err(|why| Failure::invalid(why.to_string()))?;
     output::answer(format, &body, || table(&answer));
     Ok(ExitCode::SUCCESS)

@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 
 use featurestore::OnlineStore;
-use featurestore::materialize::{Materialized, Progress};
+use featurestore::materialize::{Materialized, Materializer, Progress};
+use featurestore::offline::lease::{Lease, Leasing};
 use registry::Catalog;
-use schema::FeatureView;
 use schema::yaml::suggest;
+use schema::{ErrorKind, FeatureView};
+use serde_json::json;
 
-use crate::cli::Format;
+use crate::cli::{Format, MaterializeArgs};
 use crate::failure::Failure;
 use crate::output;
 use crate::project::Project;
@@ -17,18 +19,23 @@ use crate::project::Project;
 ///
 /// # Errors
 /// An unknown view; a source that cannot be read; a store that cannot be written.
-pub async fn materialize(project: &Project, format: Format, names: &[String]) -> Result<ExitCode, Failure> {
+pub async fn materialize(project: &Project, format: Format, args: &MaterializeArgs) -> Result<ExitCode, Failure> {
+    if args.rollback {
+        return roll_back(project, format, &args.views).await;
+    }
+    let mode = if args.fresh { Mode::Fresh } else { Mode::Changes };
     let catalog = project.registry.catalog();
-    let views = wanted(&catalog, names)?;
+    let views = wanted(&catalog, &args.views)?;
     let online = project.online().await?;
     let mut done = Vec::with_capacity(views.len());
     for view in views {
-        done.push(one(project, online.as_ref(), view).await?);
+        done.push(one(project, online.as_ref(), view, mode).await?);
     }
-    output::answer(format, &serde_json::json!({ "materialized": done }), || {
+    output::answer(format, &json!({ "materialized": done }), || {
         let rows = done.iter().map(|d| {
             [
                 d.view.clone(),
+                d.how.as_str().to_owned(),
                 d.n_rows.to_string(),
                 d.n_rejected.to_string(),
                 d.n_keys.to_string(),
@@ -36,28 +43,79 @@ pub async fn materialize(project: &Project, format: Format, names: &[String]) ->
                 d.horizon.to_string(),
             ]
         });
-        output::table(["VIEW", "ROWS READ", "REJECTED", "KEYS", "KEYS CHANGED", "AS OF"], rows)
+        output::table(["VIEW", "HOW", "ROWS READ", "REJECTED", "KEYS", "KEYS CHANGED", "AS OF"], rows)
     });
     Ok(ExitCode::SUCCESS)
+}
+
+/// How one view is brought online.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// What came since the last time, or a generation if more changed.
+    Changes,
+    /// A generation, whatever is online.
+    Fresh,
 }
 
 pub(super) async fn one(
     project: &Project,
     online: &dyn OnlineStore,
     view: &FeatureView,
+    mode: Mode,
 ) -> Result<Materialized, Failure> {
+    let _lease = lease(project, view)?;
     let history = project.offline.history(view).await?;
     let bar = output::progress(history.n_rows(), &view.id.to_string());
     let progress = |step: Progress| match step {
-        Progress::Scanned(done, _) => bar.set_position(done),
+        Progress::Scanned(done, total) => {
+            bar.set_length(total);
+            bar.set_position(done);
+        }
         Progress::Written(done, total) => {
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         }
     };
-    let done = featurestore::materialize::materialize(view, &history, online, project.clock().now(), &progress).await;
+    let materializer = Materializer::new(view, &history, online, project.clock().now());
+    let done = materializer.run(mode == Mode::Fresh, &progress).await;
     bar.finish_and_clear();
     Ok(done?)
+}
+
+fn lease(project: &Project, view: &FeatureView) -> Result<Lease, Failure> {
+    match project.offline.lease(view)? {
+        Leasing::Held(lease) => Ok(lease),
+        Leasing::Taken(waiting) => {
+            output::note(&format!("another process is materializing `{}`; waiting for it", view.id));
+            Ok(tokio::task::block_in_place(|| waiting.wait())?)
+        }
+    }
+}
+
+/// Makes the generation before the current one answer again, for each of the named views.
+///
+/// # Errors
+/// An unknown view; no generation to go back to; a store that cannot be written.
+pub async fn roll_back(project: &Project, format: Format, names: &[String]) -> Result<ExitCode, Failure> {
+    if names.is_empty() {
+        return Err(Failure::invalid("--rollback needs the names of feature views").hint("name them"));
+    }
+    let catalog = project.registry.catalog();
+    let online = project.online().await?;
+    let mut done = Vec::new();
+    for view in wanted(&catalog, names)? {
+        let _lease = lease(project, view)?;
+        let Some(generation) = featurestore::materialize::roll_back(view, online.as_ref()).await? else {
+            let message = format!("feature view `{}` has no generation to go back to", view.id);
+            return Err(Failure::new(ErrorKind::Conflict, message).hint("only the last one before is kept"));
+        };
+        done.push((view.id.to_string(), generation));
+    }
+    let json = done.iter().map(|(view, generation)| json!({ "view": view, "generation": generation }));
+    output::answer(format, &json!({ "rolled_back": json.collect::<Vec<_>>() }), || {
+        done.iter().map(|(view, generation)| format!("{view}: generation {generation} answers again\n")).collect()
+    });
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Every view version that is current, or pinned by any model version: one that waits for its promotion needs its
@@ -87,7 +145,7 @@ fn wanted<'c>(catalog: &'c Catalog, names: &[String]) -> Result<Vec<&'c FeatureV
     let find = |name: &String| {
         definitions.current_view(name).ok_or_else(|| {
             let applied = definitions.views.keys().map(schema::ViewName::as_str);
-            Failure::new(schema::ErrorKind::NotFound, format!("feature view `{name}` is not applied"))
+            Failure::new(ErrorKind::NotFound, format!("feature view `{name}` is not applied"))
                 .hint(suggest(name, applied))
         })
     };

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::str::FromStr;
 
+use featurestore::OnlineReader;
 use registry::{Catalog, Command, ModelVersion, Stage};
 use schema::yaml::suggest;
 use schema::{Clock, ErrorKind, FeatureService, Fingerprint, ModelName};
@@ -208,7 +209,7 @@ pub(super) async fn promote_version(
     // Only a stage that serves is guarded: nothing is asked of a version on its way to the archive.
     let evidence = if to.has_one_holder() {
         let loaded = fleet(project)?.load(version, &catalog)?;
-        let online = project.online().await?;
+        let online = OnlineReader::new(project.online().await?);
         Some(check(&loaded, &project.offline, &online, project.clock().now()).await?)
     } else {
         None

@@ -5,11 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use featurestore::OnlineStore;
-use featurestore::materialize::is_materialized;
+use featurestore::OnlineReader;
 use registry::Registry;
-use schema::ErrorKind;
 use schema::error::chain;
+use schema::{ErrorKind, FeatureView};
 use serving::prediction_log::LogConfig;
 use serving::{Fleet, PredictionLog, Scorer};
 use tokio::net::TcpListener;
@@ -98,7 +97,7 @@ pub async fn start(project: &Project, address: SocketAddr) -> Result<Server, Fai
     let address = listener.local_addr().unwrap_or(address);
     let metrics = http::metrics::install()
         .map_err(|why| Failure::new(ErrorKind::Internal, format!("installing metrics: {why}")))?;
-    let online = project.online().await?;
+    let online = Arc::new(OnlineReader::new(project.online().await?));
     let sessions = std::thread::available_parallelism().map_or(1, usize::from);
     let fleet = Arc::new(Fleet::new(onnxruntime_library(), project.artifacts()?, sessions));
     let log = PredictionLog::start(&project.config.predictions, LogConfig::default()).map_err(|why| {
@@ -142,7 +141,7 @@ pub async fn start(project: &Project, address: SocketAddr) -> Result<Server, Fai
 struct Follower {
     fleet: Arc<Fleet>,
     registry: Arc<Registry>,
-    online: Arc<dyn OnlineStore>,
+    online: Arc<OnlineReader>,
     readiness: Arc<Readiness>,
 }
 
@@ -155,6 +154,11 @@ impl Follower {
         let mut tried = Instant::now();
         loop {
             timer.tick().await;
+            // What was materialized since: a switch of generations is seen within this. Requests say what is wrong with
+            // a store that cannot be read.
+            if let Err(why) = self.online.refresh().await {
+                tracing::debug!("reading which generations answer: {}", chain(&why));
+            }
             match self.registry.refresh().await {
                 Ok(catalog) => {
                     let failing = !self.readiness.is_ready() && tried.elapsed() >= RETRY;
@@ -177,16 +181,16 @@ impl Follower {
         let unanswered = failed.iter().filter(|(name, _)| self.fleet.get(name.as_str()).is_none());
         let mut reasons: Vec<String> = unanswered.map(|(_, why)| chain(why)).collect();
         for model in self.fleet.loaded() {
-            for view in &model.compiled.views {
-                let id = &view.view.id;
-                match is_materialized(id, self.online.as_ref()).await {
-                    Ok(true) => {}
-                    Ok(false) => reasons.push(format!(
-                        "feature view `{id}`, which model `{}` reads, is not materialized: run plumb materialize",
-                        model.version.name
-                    )),
-                    Err(why) => reasons.push(chain(&why)),
+            let views: Vec<&FeatureView> = model.compiled.views.iter().map(|view| &view.view).collect();
+            match self.online.tables(&views).await {
+                Ok(tables) => {
+                    let absent = views.iter().zip(tables).filter(|(_, table)| table.is_none());
+                    reasons.extend(absent.map(|(view, _)| {
+                        let (view, model) = (&view.id, &model.version.name);
+                        format!("feature view `{view}`, which model `{model}` reads, is not materialized: run plumb materialize")
+                    }));
                 }
+                Err(why) => reasons.push(chain(&why)),
             }
         }
         self.readiness.set(reasons);

@@ -51,6 +51,10 @@ impl SqliteLog {
                 source: why.into(),
             })?;
         }
+        if was_emptied(path) {
+            let what = "it is empty, but the files of its write-ahead log are beside it: somebody emptied it";
+            return Err(StoreError::NotARegistry { location, what });
+        }
         // Not `SQLITE_OPEN_URI`: a path is a path, also when it starts with `file:`.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let fault = |why| fault(&location, "opening", why);
@@ -124,6 +128,19 @@ fn read_row(row: &rusqlite::Row<'_>) -> Result<Event, StoreError> {
     let text = row.get_ref(1).map_err(|why| unreadable(seq, why.into()))?;
     let text = text.as_str().map_err(|why| unreadable(seq, why.into()))?;
     Ok(Event::from_json(seq, text)?)
+}
+
+/// Whether the file at `path` is empty though it was a log before. SQLite would take it for a new one, and wait for ever
+/// for a process that still has the old one open.
+fn was_emptied(path: &Path) -> bool {
+    let beside = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        Path::new(&name).exists()
+    };
+    // SQLite makes the first page before the log of later ones, so an empty file that has one is no file in the making.
+    let empty = || path.metadata().is_ok_and(|about| about.len() == 0);
+    empty() && (beside("-wal") || beside("-shm")) && empty()
 }
 
 /// Whether the tables are there; `false` for an empty file. Reads only.

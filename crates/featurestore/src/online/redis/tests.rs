@@ -6,9 +6,9 @@ use redis::AsyncCommands;
 use schema::ErrorKind;
 
 use super::*;
+use crate::online::OnlineRow;
 use crate::online::conformance::{concurrent_writers_converge, online_store_conformance};
 use crate::online::testing::TestRedis;
-use crate::online::{OnlineRow, watermark};
 
 /// Long enough for a busy machine.
 const PATIENT: Duration = Duration::from_secs(20);
@@ -17,8 +17,9 @@ async fn connect(server: &TestRedis, timeout: Duration) -> RedisStore {
     RedisStore::connect(server.url(), server.project(), timeout).await.unwrap()
 }
 
-fn view() -> ViewId {
-    ViewId { name: "user_features".parse().unwrap(), version: 1 }
+fn table() -> OnlineTable {
+    let view = schema::ViewId { name: "user_features".parse().unwrap(), version: 1 };
+    OnlineTable::new(view, &schema::Fingerprint::of_bytes(b""), Some(1))
 }
 
 fn key() -> EntityKey {
@@ -51,20 +52,20 @@ async fn two_clients_are_one_store() {
 async fn projects_do_not_meet() {
     let (server, other) = (TestRedis::start(), TestRedis::start());
     let store = connect(&server, PATIENT).await;
-    store.put_many(&view(), &[(key(), cell(1))], at(1)).await.unwrap();
+    store.put_many(&table(), &[(key(), cell(1))], at(1)).await.unwrap();
     let stranger = RedisStore::connect(server.url(), other.project(), PATIENT).await.unwrap();
-    assert_eq!(stranger.get_many(&[view()], &[key()]).await.unwrap().get(0, 0), None);
+    assert_eq!(stranger.get_many(&[table()], &[key()]).await.unwrap().get(0, 0), None);
 }
 
 #[tokio::test]
 async fn a_server_that_hangs_is_a_timeout_and_serves_again() {
     let server = TestRedis::spawn();
     let store = connect(&server, Duration::from_secs(1)).await;
-    store.put_many(&view(), &[(key(), cell(1))], at(1)).await.unwrap();
+    store.put_many(&table(), &[(key(), cell(1))], at(1)).await.unwrap();
 
     server.pause();
-    let read = store.get_many(&[view()], &[key()]).await.unwrap_err();
-    let written = store.put_many(&view(), &[(key(), cell(2))], at(2)).await.unwrap_err();
+    let read = store.get_many(&[table()], &[key()]).await.unwrap_err();
+    let written = store.put_many(&table(), &[(key(), cell(2))], at(2)).await.unwrap_err();
     assert_eq!([read.kind(), written.kind()], [ErrorKind::Timeout; 2]);
     let address = server.url().trim_start_matches("redis://").trim_end_matches("/0");
     let want = format!("reading 1 key of `user_features@v1` from the online store at `{address}`: no answer within 1s");
@@ -72,7 +73,7 @@ async fn a_server_that_hangs_is_a_timeout_and_serves_again() {
 
     server.resume();
     let mut tries = 0;
-    while let Err(error) = store.get_many(&[view()], &[key()]).await {
+    while let Err(error) = store.get_many(&[table()], &[key()]).await {
         tries += 1;
         assert!(tries < 50, "it stays away: {error}");
     }
@@ -82,23 +83,23 @@ async fn a_server_that_hangs_is_a_timeout_and_serves_again() {
 async fn a_server_that_is_gone_is_unavailable_at_once_and_may_come_back_empty() {
     let mut server = TestRedis::spawn();
     let store = connect(&server, PATIENT).await;
-    store.put_many(&view(), &[(key(), cell(1))], at(1)).await.unwrap();
+    store.put_many(&table(), &[(key(), cell(1))], at(1)).await.unwrap();
 
     server.kill();
     // Were it not at once, this would take as long as the patience above.
-    let error = store.get_many(&[view()], &[key()]).await.unwrap_err();
+    let error = store.get_many(&[table()], &[key()]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", schema::error::chain(&error));
     let error = RedisStore::connect(server.url(), server.project(), PATIENT).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
 
     server.restart();
-    assert_eq!(store.get_many(&[view()], &[key()]).await.unwrap().get(0, 0), None);
+    assert_eq!(store.get_many(&[table()], &[key()]).await.unwrap().get(0, 0), None);
     // Its scripts are gone too.
-    assert_eq!(store.put_many(&view(), &[(key(), cell(1))], at(1)).await.unwrap().written, 1);
+    assert_eq!(store.put_many(&table(), &[(key(), cell(1))], at(1)).await.unwrap().written, 1);
     // A connection that broke while nobody used it is nobody's error.
     server.kill();
     server.restart();
-    assert_eq!(watermark::get_watermark(&store, &view()).await.unwrap(), None);
+    assert_eq!(store.get_many(&[table()], &[key()]).await.unwrap().get(0, 0), None);
 }
 
 #[tokio::test]
@@ -116,15 +117,15 @@ async fn a_damaged_cell_is_an_error_and_stays() {
         (&[], "it ends in the middle, at byte 0"),
         (&[1, 0, 0, 0, 0, 2, 0, 0], "it ends in the middle, at byte 8"),
     ] {
-        let () = connection.hset(store.place(&key()), view().to_string(), bytes).await.unwrap();
-        let read = store.get_many(&[view()], &[key()]).await.unwrap_err();
+        let () = connection.hset(store.place(&key()), table().name(), bytes).await.unwrap();
+        let read = store.get_many(&[table()], &[key()]).await.unwrap_err();
         let cells = [(EntityKey::from_bytes(b"\x01"), cell(1)), (key(), cell(1))];
-        let written = store.put_many(&view(), &cells, at(1)).await.unwrap_err();
+        let written = store.put_many(&table(), &cells, at(1)).await.unwrap_err();
         for error in [read, written] {
             assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
             assert!(schema::error::chain(&error).ends_with(why), "{}", schema::error::chain(&error));
         }
-        let stored: Vec<u8> = connection.hget(store.place(&key()), view().to_string()).await.unwrap();
+        let stored: Vec<u8> = connection.hget(store.place(&key()), table().name()).await.unwrap();
         assert_eq!(stored, bytes);
     }
 }

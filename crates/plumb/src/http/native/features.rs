@@ -7,9 +7,8 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
-use featurestore::materialize::is_materialized;
 use featurestore::retrieve::{EntityRows, retrieve};
-use featurestore::{CompiledService, FeatureRows, OnlineStore};
+use featurestore::{CompiledService, FeatureRows, OnlineReader};
 use registry::{Registry, Seq};
 use schema::definitions::{Service, ServiceFeature};
 use schema::yaml::{Place, suggest};
@@ -28,7 +27,7 @@ const COMPILED_MAX: usize = 1_024;
 #[derive(Debug)]
 pub struct FeatureReader {
     registry: Arc<Registry>,
-    online: Arc<dyn OnlineStore>,
+    online: Arc<OnlineReader>,
     clock: Clock,
     ready: RwLock<Ready>,
 }
@@ -44,12 +43,12 @@ type Wanted = (Option<String>, Option<Vec<String>>);
 
 impl FeatureReader {
     /// A reader over the current definitions.
-    pub fn new(registry: Arc<Registry>, online: Arc<dyn OnlineStore>, clock: Clock) -> Self {
+    pub fn new(registry: Arc<Registry>, online: Arc<OnlineReader>, clock: Clock) -> Self {
         Self { registry, online, clock, ready: RwLock::default() }
     }
 
     /// The compiled service of a request: most requests ask for what others asked for before.
-    async fn compiled(&self, body: &FeaturesBody) -> Result<Arc<CompiledService>, Failure> {
+    fn compiled(&self, body: &FeaturesBody) -> Result<Arc<CompiledService>, Failure> {
         let catalog = self.registry.catalog();
         let wanted = (body.service.clone(), body.features.clone());
         {
@@ -61,7 +60,6 @@ impl FeatureReader {
             }
         }
         let compiled = Arc::new(compile(catalog.definitions(), body)?);
-        all_online(&compiled, self.online.as_ref()).await?;
         let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
         if ready.definitions != catalog.definitions_seq() || ready.by_request.len() >= COMPILED_MAX {
             *ready = Ready { definitions: catalog.definitions_seq(), by_request: HashMap::new() };
@@ -80,9 +78,9 @@ async fn features(
     State(reader): State<Arc<FeatureReader>>,
     ApiJson(body): ApiJson<FeaturesBody>,
 ) -> Result<Response, Failure> {
-    let compiled = reader.compiled(&body).await?;
+    let compiled = reader.compiled(&body)?;
     let request = resolve(compiled, &body, Texts::AreTexts)?;
-    let answer = request.read(reader.online.as_ref(), reader.clock).await?;
+    let answer = request.read(&reader.online, reader.clock).await?;
     json(&answer.body())
 }
 
@@ -110,22 +108,6 @@ pub struct FeaturesRequest {
     compiled: Arc<CompiledService>,
     entities: EntityRows,
     as_of: Option<Timestamp>,
-}
-
-/// Refuses views that were never brought online: their rows are not missing but not there yet.
-///
-/// # Errors
-/// `not_materialized`, or the store cannot be read.
-pub async fn all_online(compiled: &CompiledService, online: &dyn OnlineStore) -> Result<(), Failure> {
-    for view in &compiled.views {
-        let id = &view.view.id;
-        if !is_materialized(id, online).await? {
-            return Err(Failure::new(ErrorKind::Conflict, format!("feature view `{id}` is not materialized"))
-                .code("not_materialized")
-                .hint(format!("run plumb materialize {}", id.name)));
-        }
-    }
-    Ok(())
 }
 
 /// The service that a request names, or the features that it names, ready to run.
@@ -230,7 +212,7 @@ impl FeaturesRequest {
     ///
     /// # Errors
     /// The store cannot be read, or does not reach back to the instant.
-    pub async fn read(self, online: &dyn OnlineStore, clock: Clock) -> Result<Answer, Failure> {
+    pub async fn read(self, online: &OnlineReader, clock: Clock) -> Result<Answer, Failure> {
         let as_of = self.as_of.unwrap_or_else(|| clock.now());
         let rows = retrieve(online, &self.compiled, &self.entities, as_of).await?;
         Ok(Answer { compiled: self.compiled, entities: self.entities, rows, as_of, clock_fixed: clock.is_fixed() })

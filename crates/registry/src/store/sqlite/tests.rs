@@ -136,6 +136,19 @@ async fn two_processes_decide_on_one_log() {
     assert_eq!(cli.catalog(), server.catalog());
 }
 
+#[tokio::test]
+async fn a_log_that_was_emptied_is_no_new_one() {
+    let (_folder, path) = folder();
+    let (_open, _) = written(&path).await;
+    fs::write(&path, "").unwrap();
+    let refused = SqliteLog::open(&path).unwrap_err();
+    assert!(
+        matches!(&refused, StoreError::NotARegistry { what, .. } if what.contains("somebody emptied it")),
+        "{refused}"
+    );
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0, "nothing was written");
+}
+
 #[test]
 fn many_processes_may_make_the_same_log_at_once() {
     for _ in 0..20 {

@@ -1,0 +1,59 @@
+//! One maintenance lease per view version: of processes that would build a generation of it, or rewrite its table, one
+//! does. The lease is a lock on a file, so a process that is killed gives it up.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+
+use schema::FeatureView;
+
+use super::OfflineError;
+
+/// The right to maintain what is made of one view version; given up when dropped.
+#[derive(Debug)]
+pub struct Lease {
+    _file: File,
+}
+
+/// A lease, or how to wait for it.
+#[derive(Debug)]
+pub enum Leasing {
+    /// It is ours.
+    Held(Lease),
+    /// Another process has it.
+    Taken(Waiting),
+}
+
+/// A lease that another process has.
+#[derive(Debug)]
+pub struct Waiting {
+    file: File,
+    path: String,
+}
+
+impl Leasing {
+    /// Asks for the lease of a view version under `folder`.
+    pub(super) fn ask(folder: &Path, view: &FeatureView) -> Result<Self, OfflineError> {
+        let folder = folder.join("views").join(view.id.name.as_str()).join(view.fingerprint.short());
+        let path = folder.join("lease");
+        let shown = path.display().to_string();
+        let fail = |source: std::io::Error| OfflineError::Write { path: shown.clone(), source: source.into() };
+        std::fs::create_dir_all(&folder).map_err(fail)?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self::Held(Lease { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(Self::Taken(Waiting { file, path: shown })),
+            Err(TryLockError::Error(why)) => Err(fail(why)),
+        }
+    }
+}
+
+impl Waiting {
+    /// Waits, blocking, until the other process is done.
+    ///
+    /// # Errors
+    /// [`OfflineError::Write`] if the file system has no locks.
+    pub fn wait(self) -> Result<Lease, OfflineError> {
+        self.file.lock().map_err(|why| OfflineError::Write { path: self.path, source: why.into() })?;
+        Ok(Lease { _file: self.file })
+    }
+}

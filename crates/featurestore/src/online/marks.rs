@@ -1,0 +1,235 @@
+//! What a view version has online: which generation answers, which is being built, which may be dropped.
+//!
+//! Marks are kept in the online store itself: losing the store loses both, so they never vouch for rows that are gone.
+//! They are an ordinary cell under a key that no entity has, so every store keeps them without knowing them. One
+//! process at a time changes them, under the offline store's lease; readers see them change at once or not at all.
+
+use std::time::Duration;
+
+use schema::{EntityKey, FeatureView, Fingerprint, RowOrder, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{At, Cell, OnlineError, OnlineRow, OnlineStore, OnlineTable};
+
+/// Keys of entities start with their format byte, which is never zero.
+const KEY: &[u8] = b"\0marks";
+const FORMAT: u32 = 1;
+/// How long a generation stays readable after another took its place: readers look at the marks at least this often.
+pub const GRACE: Duration = Duration::from_secs(30);
+
+/// The generations of one view version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marks {
+    format: u32,
+    /// The number of the next generation.
+    next: u64,
+    /// The one that answers.
+    pub current: Option<Generation>,
+    /// The one that a build fills, or filled until it was killed.
+    pub building: Option<Generation>,
+    /// Those that answer no more, oldest first.
+    pub retired: Vec<Retired>,
+}
+
+/// One generation and what of the history it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// From 1.
+    pub number: u64,
+    /// The history that it was made from.
+    pub contents: Contents,
+}
+
+/// A state of a view's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    /// Digest of all of it: the data version.
+    pub version: Fingerprint,
+    /// Files of a source that is read in place and may only have grown; 0 for other histories.
+    pub n_files: usize,
+}
+
+/// A generation that answers no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retired {
+    /// It.
+    pub generation: Generation,
+    /// Since when, by the machine's clock.
+    pub since: Timestamp,
+    /// Whether it ever answered; if not, its build was given up.
+    pub whole: bool,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self { format: FORMAT, next: 1, current: None, building: None, retired: Vec::new() }
+    }
+}
+
+impl Marks {
+    /// Starts a generation; one whose build was given up is retired.
+    #[must_use]
+    pub fn begin(mut self, contents: Contents, now: Timestamp) -> Self {
+        if let Some(generation) = self.building.take() {
+            self.retired.push(Retired { generation, since: now, whole: false });
+        }
+        self.building = Some(Generation { number: self.next, contents });
+        self.next += 1;
+        self
+    }
+
+    /// Makes the built generation the one that answers.
+    #[must_use]
+    pub fn switch(mut self, now: Timestamp) -> Self {
+        if let Some(built) = self.building.take() {
+            self.retire_current(now);
+            self.current = Some(built);
+        }
+        self
+    }
+
+    /// The current generation holds more than it did.
+    #[must_use]
+    pub fn advance(mut self, contents: Contents) -> Self {
+        if let Some(current) = &mut self.current {
+            current.contents = contents;
+        }
+        self
+    }
+
+    /// The generation before the current one answers again; `None` if there is none.
+    #[must_use]
+    pub fn roll_back(mut self, now: Timestamp) -> Option<Self> {
+        let at = self.retired.iter().rposition(|retired| retired.whole)?;
+        let before = self.retired.remove(at).generation;
+        self.retire_current(now);
+        self.current = Some(before);
+        Some(self)
+    }
+
+    /// Generations that nobody reads and no roll-back needs: all but the last that answered, once readers had the time
+    /// to see the switch.
+    pub fn droppable(&self, now: Timestamp) -> Vec<u64> {
+        let last = self.retired.iter().rposition(|retired| retired.whole);
+        let unread = |retired: &Retired| {
+            let nanos = now.as_nanos().saturating_sub(retired.since.as_nanos());
+            !retired.whole || u128::try_from(nanos).is_ok_and(|nanos| nanos >= GRACE.as_nanos())
+        };
+        let droppable = self.retired.iter().enumerate().filter(|(i, retired)| Some(*i) != last && unread(retired));
+        droppable.map(|(_, retired)| retired.generation.number).collect()
+    }
+
+    /// Forgets a generation whose rows are gone.
+    #[must_use]
+    pub fn dropped(mut self, number: u64) -> Self {
+        self.retired.retain(|retired| retired.generation.number != number);
+        self
+    }
+
+    fn retire_current(&mut self, now: Timestamp) {
+        if let Some(generation) = self.current.take() {
+            self.retired.push(Retired { generation, since: now, whole: true });
+        }
+    }
+
+    /// The table that answers.
+    pub fn table(&self, view: &FeatureView) -> Option<OnlineTable> {
+        self.current.as_ref().map(|current| OnlineTable::generation(view, current.number))
+    }
+
+    /// Those of a view version; none are as those of a view that was never brought online.
+    ///
+    /// # Errors
+    /// What the store fails with. Marks that this version cannot read count as none.
+    pub async fn read(store: &dyn OnlineStore, view: &FeatureView) -> Result<Self, OnlineError> {
+        let found = Self::read_many(store, &[OnlineTable::marks(view)]).await?;
+        Ok(found.into_iter().next().unwrap_or_default())
+    }
+
+    /// Those of many view versions, in one round trip; `tables` are their [`OnlineTable::marks`].
+    ///
+    /// # Errors
+    /// What the store fails with.
+    pub async fn read_many(store: &dyn OnlineStore, tables: &[OnlineTable]) -> Result<Vec<Self>, OnlineError> {
+        let rows = store.get_many(tables, &[EntityKey::from_bytes(KEY)]).await?;
+        let parse = |i| {
+            let Some(At::Row(step)) = rows.get(0, i).map(|cell: &Cell| cell.at(Timestamp::MAX)) else { return None };
+            serde_json::from_slice::<Self>(step.payload()).ok().filter(|marks| marks.format == FORMAT)
+        };
+        Ok((0..tables.len()).map(|i| parse(i).unwrap_or_default()).collect())
+    }
+
+    /// Makes these the marks of a view version. Call it when all that they vouch for is durable, and under the lease.
+    ///
+    /// # Errors
+    /// What the store fails with.
+    pub async fn write(&self, store: &dyn OnlineStore, view: &FeatureView) -> Result<(), OnlineError> {
+        let (table, key) = (OnlineTable::marks(view), EntityKey::from_bytes(KEY));
+        let rows = store.get_many(std::slice::from_ref(&table), std::slice::from_ref(&key)).await?;
+        let before = match rows.get(0, 0).map(|cell| cell.at(Timestamp::MAX)) {
+            Some(At::Row(step)) => step.order().sequence,
+            _ => 0,
+        };
+        // A place in the order that only grows, whatever the clocks say.
+        let at = Timestamp::from_nanos(0);
+        let order = RowOrder { event_time: at, created_time: None, sequence: before + 1 };
+        let text = serde_json::to_string(self).unwrap_or_default();
+        let row = OnlineRow { order, visible_from: at, deleted: false, payload: text.into_bytes().into() };
+        store.put_many(&table, &[(key, Cell::of([&row], at))], at).await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contents(n: u8) -> Contents {
+        Contents { version: Fingerprint::of_bytes(&[n]), n_files: 0 }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_nanos(seconds * 1_000_000_000)
+    }
+
+    fn numbers(marks: &Marks) -> (Option<u64>, Option<u64>, Vec<u64>) {
+        let number = |generation: &Option<Generation>| generation.as_ref().map(|g| g.number);
+        let retired = marks.retired.iter().map(|retired| retired.generation.number).collect();
+        (number(&marks.current), number(&marks.building), retired)
+    }
+
+    #[test]
+    fn a_build_answers_only_after_the_switch() {
+        let marks = Marks::default().begin(contents(1), at(0));
+        assert_eq!(numbers(&marks), (None, Some(1), vec![]));
+        let marks = marks.switch(at(1));
+        assert_eq!(numbers(&marks), (Some(1), None, vec![]));
+        let marks = marks.begin(contents(2), at(2));
+        assert_eq!(numbers(&marks), (Some(1), Some(2), vec![]));
+        assert_eq!(numbers(&marks.switch(at(3))), (Some(2), None, vec![1]));
+    }
+
+    #[test]
+    fn a_build_that_was_given_up_is_dropped_at_once_and_its_number_is_not_used_again() {
+        let marks = Marks::default().begin(contents(1), at(0)).switch(at(0));
+        let marks = marks.begin(contents(2), at(1)).begin(contents(3), at(2));
+        assert_eq!(numbers(&marks), (Some(1), Some(3), vec![2]));
+        assert_eq!(marks.droppable(at(2)), [2]);
+        assert_eq!(numbers(&marks.dropped(2).begin(contents(4), at(3))), (Some(1), Some(4), vec![3]));
+    }
+
+    #[test]
+    fn the_last_one_is_kept_to_go_back_to_and_others_as_long_as_they_may_be_read() {
+        let mut marks = Marks::default();
+        for n in 1..=3 {
+            marks = marks.begin(contents(n), at(0)).switch(at(i64::from(n)));
+        }
+        assert_eq!(numbers(&marks), (Some(3), None, vec![1, 2]));
+        assert_eq!(marks.droppable(at(31)), Vec::<u64>::new());
+        assert_eq!(marks.droppable(at(32)), [1]);
+        let back = marks.roll_back(at(40)).unwrap();
+        assert_eq!(numbers(&back), (Some(2), None, vec![1, 3]));
+        assert_eq!(numbers(&back.roll_back(at(41)).unwrap()), (Some(3), None, vec![1, 2]));
+        assert_eq!(Marks::default().roll_back(at(1)), None);
+    }
+}
