@@ -9,12 +9,11 @@ use std::time::Duration;
 use arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
 };
-use featurestore::codec::RowCodec;
 use featurestore::materialize::{How, Materializer};
 use featurestore::offline::OfflineStore;
-use featurestore::online::marks::Marks;
 use featurestore::online::testing::TestRedis;
-use featurestore::online::{Cell, EmbeddedStore, OnlineReader, OnlineRow, OnlineStore, RedisStore};
+use featurestore::online::{EmbeddedStore, OnlineReader, OnlineStore, RedisStore};
+use featurestore::push::{To, push};
 use featurestore::retrieve::{EntityRows, retrieve};
 use featurestore::training::features_at;
 use featurestore::{CompiledService, FeatureRows};
@@ -22,7 +21,7 @@ use parquet::arrow::ArrowWriter;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use schema::definitions::File;
-use schema::{AppliedDefinitions, Definitions, EntityKey, RowOrder, Timestamp, Value};
+use schema::{AppliedDefinitions, Definitions, Timestamp, Value};
 
 /// Generated histories; every run checks as many on both stores.
 const HISTORIES: u32 = 1_000;
@@ -46,7 +45,7 @@ struct History {
     ttl: Option<i64>,
     as_of: bool,
     strict: bool,
-    /// For each row, whether it is also pushed; and the order in which pushes arrive.
+    /// For each row, whether it is pushed besides; and the order in which pushes arrive.
     pushed: Vec<bool>,
     shuffle: Vec<u32>,
     /// How many rows are in the source at the first materialization, and the instants of both.
@@ -160,7 +159,8 @@ fn columns(rows: &[Row]) -> Vec<ArrayRef> {
     vec![Arc::new(count), Arc::new(amount), Arc::new(name), Arc::new(flag), Arc::new(at)]
 }
 
-fn write(path: &std::path::Path, rows: &[Row]) {
+/// Rows as a source holds them and as clients push them.
+fn table(rows: &[Row]) -> RecordBatch {
     let utc = |array: TimestampNanosecondArray| Arc::new(array.with_timezone("UTC")) as ArrayRef;
     let mut all: Vec<(&str, ArrayRef)> = vec![
         ("k", Arc::new(rows.iter().map(|r| Some(r.key)).collect::<Int64Array>())),
@@ -169,26 +169,14 @@ fn write(path: &std::path::Path, rows: &[Row]) {
         ("gone", Arc::new(rows.iter().map(|r| Some(r.deleted)).collect::<BooleanArray>())),
     ];
     all.extend(["count", "amount", "name", "flag", "at"].into_iter().zip(columns(rows)));
-    let batch = RecordBatch::try_from_iter_with_nullable(all.into_iter().map(|(n, c)| (n, c, true))).unwrap();
+    RecordBatch::try_from_iter_with_nullable(all.into_iter().map(|(n, c)| (n, c, true))).unwrap()
+}
+
+fn write(path: &std::path::Path, rows: &[Row]) {
+    let batch = table(rows);
     let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
-}
-
-/// A pushed row is the very row that the source holds: same values, same place in the order of arrival.
-fn push(view: &schema::FeatureView, rows: &[Row], i: usize, horizon: Timestamp) -> (EntityKey, Cell) {
-    let row = &rows[i];
-    let order = RowOrder {
-        event_time: Timestamp::from_nanos(row.event),
-        created_time: row.created.map(Timestamp::from_nanos),
-        sequence: i as u64,
-    };
-    let codec = RowCodec::new(view.definition.features.iter().map(|f| f.dtype));
-    let packed = (!row.deleted).then(|| codec.encode(&columns(rows), i));
-    let visible_from = view.visibility().visible_from(&order);
-    let key: ArrayRef = Arc::new(Int64Array::from(vec![row.key]));
-    let key = EntityKey::from_columns(&[key], 1).remove(0).unwrap();
-    (key, Cell::of(&[OnlineRow::new(order, visible_from, packed)], horizon))
 }
 
 fn said(rows: &FeatureRows, row: usize) -> Vec<String> {
@@ -241,9 +229,14 @@ async fn compare(history: &History, store: &Arc<dyn OnlineStore>, ways: &Ways) -
     bring(h1).await;
     let mut order: Vec<usize> = (0..history.rows.len()).filter(|i| history.pushed[*i]).collect();
     order.sort_by_key(|i| history.shuffle[*i]);
-    let table = Marks::read(store.as_ref(), view).await.unwrap().table(view).unwrap();
+    let log = offline.pushes().unwrap();
     for i in order {
-        store.put_many(&table, &[push(view, &history.rows, i, h1)], h1).await.unwrap();
+        // Some come online later, some come twice: clients repeat what they are not sure of.
+        let to = if history.shuffle[i].is_multiple_of(5) { To::Offline } else { To::Online };
+        for _ in 0..1 + history.shuffle[i] % 2 {
+            let row = table(&history.rows[i..=i]);
+            push(view, &row, None, to, &log, store.as_ref(), h1).await.unwrap();
+        }
     }
     if history.grows {
         if history.revised || !history.ghosts.is_empty() {

@@ -14,6 +14,7 @@ pub mod offline;
 pub mod online;
 pub mod plan;
 pub mod point_in_time;
+pub mod push;
 pub mod retrieve;
 pub mod training;
 

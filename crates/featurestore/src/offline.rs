@@ -10,13 +10,16 @@ pub mod query;
 pub mod snapshot;
 pub mod source;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use schema::{BoxError, ErrorKind, FeatureView};
 
 use history::History;
 use lease::Leasing;
+
+use crate::push::log::PushLog;
+use crate::push::segments;
 
 /// What went wrong while reading or writing history.
 #[derive(Debug, thiserror::Error)]
@@ -120,11 +123,28 @@ impl OfflineStore {
     /// [`OfflineError`] if the source cannot be read or does not have the declared columns.
     pub async fn history(&self, view: &FeatureView) -> Result<History, OfflineError> {
         let files = source::open(&self.project, &view.source)?;
-        if view.definition.sql.is_none() {
-            return History::in_place(view, files);
+        let history = if view.definition.sql.is_none() {
+            History::in_place(view, files)?
+        } else {
+            let path = snapshot::ensure(&self.folder, view, &files).await?;
+            History::of_snapshot(view, path, files.version())?
+        };
+        match PushLog::existing(&self.folder)? {
+            Some(log) => history.with_pushes(segments::ensure(&self.folder_of(view), view, &log)?),
+            None => Ok(history),
         }
-        let path = snapshot::ensure(&self.folder, view, &files).await?;
-        History::of_snapshot(view, path, files.version())
+    }
+
+    /// The log of pushes.
+    ///
+    /// # Errors
+    /// [`OfflineError::Write`] if it cannot be made.
+    pub fn pushes(&self) -> Result<PushLog, OfflineError> {
+        PushLog::open(&self.folder)
+    }
+
+    fn folder_of(&self, view: &FeatureView) -> PathBuf {
+        self.folder.join("views").join(view.id.name.as_str()).join(view.fingerprint.short())
     }
 }
 

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     fn contents(n: u8) -> Contents {
-        Contents { version: Fingerprint::of_bytes(&[n]), n_files: usize::from(n) }
+        Contents { version: Fingerprint::of_bytes(&[n]), n_files: usize::from(n), n_pushed: 0 }
     }
 
     #[track_caller]

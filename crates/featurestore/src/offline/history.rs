@@ -4,7 +4,7 @@
 //! groups over threads.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampNanosecondArray, UInt64Array};
 use arrow::datatypes::{DataType, UInt64Type};
@@ -24,8 +24,12 @@ const BATCH_ROWS: usize = 32_768;
 /// Where a view's rows are, and what its columns are called there.
 #[derive(Debug, Clone)]
 pub struct History {
+    /// The source's or the snapshot's, then those of pushes.
     files: Vec<SourceFile>,
+    n_base: usize,
     layout: Layout,
+    /// Of files of pushes.
+    pushed: Layout,
     data_version: Fingerprint,
     explicit_sequence: bool,
     in_place: bool,
@@ -42,6 +46,21 @@ struct Layout {
     deleted: Option<String>,
     features: Vec<(String, Dtype)>,
     timezone: Option<String>,
+}
+
+impl Layout {
+    /// Of the files of a view's pushes.
+    fn of_pushes(view: &FeatureView) -> Self {
+        Self {
+            keys: view.keys().iter().map(|k| (k.name.to_string(), k.dtype)).collect(),
+            event_time: snapshot::EVENT_TIME.to_owned(),
+            created_time: Some(snapshot::CREATED_TIME.to_owned()),
+            sequence: Some(snapshot::SEQUENCE.to_owned()),
+            deleted: Some(snapshot::DELETED.to_owned()),
+            features: view.definition.features.iter().map(|f| (f.name.to_string(), f.dtype)).collect(),
+            timezone: None,
+        }
+    }
 }
 
 /// One row group.
@@ -127,8 +146,10 @@ impl History {
         };
         let data_version = files.version();
         let explicit_sequence = layout.sequence.is_some();
+        let (files, pushed) = (files.files, Layout::of_pushes(view));
+        let n_base = files.len();
         let history =
-            Self { files: files.files, layout, data_version, explicit_sequence, in_place: true, n_left_out: 0 };
+            Self { files, n_base, layout, pushed, data_version, explicit_sequence, in_place: true, n_left_out: 0 };
         history.check(&format!("feature view `{}`", view.id.name))?;
         Ok(history)
     }
@@ -148,31 +169,63 @@ impl History {
             features: d.features.iter().map(|f| (f.name.to_string(), f.dtype)).collect(),
             timezone: None,
         };
-        let file = open_file(std::path::Path::new(""), path, 0)?;
+        let pushed = Layout::of_pushes(view);
+        let file = open_file(Path::new(""), path, 0)?;
         let explicit_sequence = d.sequence.is_some();
         let n_left_out = snapshot::n_left_out(&file);
-        Ok(Self { files: vec![file], layout, data_version, explicit_sequence, in_place: false, n_left_out })
+        let files = vec![file];
+        Ok(Self { files, n_base: 1, layout, pushed, data_version, explicit_sequence, in_place: false, n_left_out })
+    }
+
+    /// With the rows that were pushed, behind all others.
+    ///
+    /// # Errors
+    /// [`OfflineError::Read`] if a file is damaged.
+    pub(super) fn with_pushes(mut self, paths: Vec<PathBuf>) -> Result<Self, OfflineError> {
+        for path in paths {
+            let file = open_file(Path::new(""), path, self.n_rows())?;
+            self.files.push(file);
+        }
+        Ok(self)
     }
 
     /// Digest of the state of the data that this is a history of.
     pub fn data_version(&self) -> Fingerprint {
-        self.data_version
+        match self.n_pushed() {
+            0 => self.data_version,
+            n => Fingerprint::of(&serde_json::json!([self.data_version, n])),
+        }
+    }
+
+    /// Rows that were pushed.
+    pub fn n_pushed(&self) -> u64 {
+        self.files[self.n_base..].iter().map(|file| file.n_rows).sum()
+    }
+
+    fn layout(&self, unit: Unit) -> &Layout {
+        if unit.file < self.n_base { &self.layout } else { &self.pushed }
     }
 
     /// What of the data a generation made from this history holds.
     pub fn contents(&self) -> Contents {
         // Rows that a user's column orders may tie across files, and a query gives other rows each time.
         let grows = self.in_place && !self.explicit_sequence;
-        Contents { version: self.data_version, n_files: if grows { self.files.len() } else { 0 } }
+        let n_files = if grows { self.n_base } else { 0 };
+        Contents { version: self.data_version, n_files, n_pushed: self.n_pushed() }
     }
 
-    /// The part that came after `before`, if all of `before` is still there, unchanged, and came first.
+    /// The row groups that may hold what came after `before`, if all of `before` is still there, unchanged, and came
+    /// first. What was pushed before may be among them.
     pub fn since(&self, before: &Contents) -> Option<Vec<Unit>> {
         let known = before.n_files;
-        if known == 0 || self.contents().n_files < known || version_of(&self.files[..known]) != before.version {
-            return None;
-        }
-        Some(self.units().into_iter().filter(|unit| unit.file >= known).collect())
+        let grew = known > 0 && self.contents().n_files >= known && version_of(&self.files[..known]) == before.version;
+        let first = match () {
+            () if before.n_pushed > self.n_pushed() => return None,
+            () if before.version == self.data_version => self.n_base,
+            () if grew => known,
+            () => return None,
+        };
+        Some(self.units().into_iter().filter(|unit| unit.file >= first).collect())
     }
 
     /// Rows that its query yielded without a key or an event time; those of a source read in place are met while scanning.
@@ -213,7 +266,7 @@ impl History {
         unit: Unit,
         mut each: impl FnMut(OrderBatch) -> Result<(), OfflineError>,
     ) -> Result<(), OfflineError> {
-        let l = &self.layout;
+        let l = self.layout(unit);
         let wanted = l.keys.iter().map(|(name, _)| name).chain([&l.event_time]);
         let wanted = wanted.chain(&l.created_time).chain(&l.sequence).chain(&l.deleted);
         let mut first_row = unit.first_row;
@@ -226,7 +279,7 @@ impl History {
     }
 
     fn order_batch(&self, unit: Unit, first_row: u64, batch: &RecordBatch) -> Result<OrderBatch, OfflineError> {
-        let l = &self.layout;
+        let l = self.layout(unit);
         let zone = l.timezone.as_deref();
         let times = |name: &String| {
             cast::times(self.column(unit, batch, name)?, zone).map_err(|why| self.column_error(unit, name, &why))
@@ -291,7 +344,7 @@ impl History {
     /// # Errors
     /// [`OfflineError`] if the file cannot be read.
     pub fn gather(&self, unit: Unit, features: &[usize], rows: &[u32]) -> Result<Vec<ArrayRef>, OfflineError> {
-        let wanted: Vec<&(String, Dtype)> = features.iter().map(|i| &self.layout.features[*i]).collect();
+        let wanted: Vec<&(String, Dtype)> = features.iter().map(|i| &self.layout(unit).features[*i]).collect();
         // Sparse rows are decoded alone; dense ones by decoding everything and picking, which is cheaper than skipping.
         let sparse = rows.len() * 8 < unit.n_rows;
         let selection = sparse.then(|| select(rows));
@@ -359,7 +412,7 @@ impl History {
 
     fn conformed(&self, unit: Unit, batch: &RecordBatch, name: &str, dtype: Dtype) -> Result<ArrayRef, OfflineError> {
         let column = self.column(unit, batch, name)?;
-        let zone = self.layout.timezone.as_deref();
+        let zone = self.layout(unit).timezone.as_deref();
         cast::conform(column, dtype, zone).map_err(|why| self.column_error(unit, name, &why))
     }
 

@@ -43,10 +43,12 @@ pub struct Generation {
 /// A state of a view's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
-    /// Digest of all of it: the data version.
+    /// Digest of all of it but pushes.
     pub version: Fingerprint,
     /// Files of a source that is read in place and may only have grown; 0 for other histories.
     pub n_files: usize,
+    /// Rows that were pushed.
+    pub n_pushed: u64,
 }
 
 /// A generation that answers no more.
@@ -185,7 +187,7 @@ mod tests {
     use super::*;
 
     fn contents(n: u8) -> Contents {
-        Contents { version: Fingerprint::of_bytes(&[n]), n_files: 0 }
+        Contents { version: Fingerprint::of_bytes(&[n]), n_files: 0, n_pushed: 0 }
     }
 
     fn at(seconds: i64) -> Timestamp {

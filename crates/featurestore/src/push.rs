@@ -1,0 +1,140 @@
+//! Pushes: rows that come one by one, from a stream or a service, rather than in a source's files.
+//!
+//! A pushed row is part of its view's history from the moment it is acknowledged: it is appended to a durable log, which
+//! training, materialize and replay read behind the source's own rows, and it is merged into what is online. So a push
+//! can be no reason for skew, and losing the online store loses no push. Pushing the same again changes nothing: the log
+//! keeps what came first under a push's id, or, where the caller gives none, under the digest of its rows.
+
+pub mod log;
+pub mod rows;
+pub(crate) mod segments;
+
+use arrow::array::RecordBatch;
+use schema::{EntityKey, ErrorKind, FeatureView, Timestamp, ViewId};
+
+use crate::codec::RowCodec;
+use crate::offline::OfflineError;
+use crate::online::marks::Marks;
+use crate::online::{Cell, OnlineError, OnlineRow, OnlineStore, OnlineTable};
+use log::PushLog;
+use rows::PushedRows;
+
+/// Where a push is to be visible at once. Wherever that is, it is part of history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// In the log alone: online it is after the next materialize.
+    Offline,
+    /// Online too.
+    Online,
+}
+
+/// What a push did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Pushed {
+    /// Rows of the push.
+    pub n_rows: usize,
+    /// Whether the log had them already.
+    pub repeated: bool,
+    /// Keys whose stored row changed online.
+    pub n_written: usize,
+}
+
+/// Why rows were not pushed.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum PushError {
+    #[error("pushing to feature view `{view}`: {why}")]
+    Rows { view: ViewId, why: String, hint: String },
+    #[error("feature view `{view}` is not materialized")]
+    NotOnline { view: ViewId },
+    #[error("pushing to feature view `{view}`")]
+    Log {
+        view: ViewId,
+        #[source]
+        source: OfflineError,
+    },
+    #[error("pushing to feature view `{view}`: the rows are in the log, but not yet online")]
+    Online {
+        view: ViewId,
+        #[source]
+        source: OnlineError,
+    },
+}
+
+impl PushError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Rows { .. } => ErrorKind::Invalid,
+            Self::NotOnline { .. } => ErrorKind::Conflict,
+            Self::Log { source, .. } => source.kind(),
+            Self::Online { source, .. } => source.kind(),
+        }
+    }
+
+    /// What to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Rows { hint, .. } => Some(hint.clone()),
+            Self::NotOnline { view } => {
+                Some(format!("run `plumb materialize {}` once, or push to the offline store alone", view.name))
+            }
+            Self::Log { source, .. } => source.hint(),
+            Self::Online { .. } => Some("push the same again: nothing is written twice".to_owned()),
+        }
+    }
+}
+
+/// Pushes `rows` to `view`: durable when it returns, and online where asked.
+///
+/// `id` tells a repeated push from a new one; the digest of the rows unless given. `now` is the instant of receipt, which
+/// rows without a created time get as theirs.
+///
+/// # Errors
+/// [`PushError`]. With [`PushError::Online`] the push is logged: repeating it completes it.
+pub async fn push(
+    view: &FeatureView,
+    rows: &RecordBatch,
+    id: Option<&str>,
+    to: To,
+    log: &PushLog,
+    store: &dyn OnlineStore,
+    now: Timestamp,
+) -> Result<Pushed, PushError> {
+    let refuse = |why: rows::Refused| PushError::Rows { view: view.id.clone(), why: why.why, hint: why.hint };
+    let online = |source| PushError::Online { view: view.id.clone(), source };
+    let rows = PushedRows::new(view, rows).map_err(refuse)?;
+    if to == To::Online {
+        // Asked before the log is written: what cannot be done is refused whole.
+        let marks = Marks::read(store, view).await.map_err(online)?;
+        marks.table(view).ok_or_else(|| PushError::NotOnline { view: view.id.clone() })?;
+    }
+    let logged =
+        log.append(view, rows, id, now).await.map_err(|source| PushError::Log { view: view.id.clone(), source })?;
+    let mut done = Pushed { n_rows: logged.rows.len(), repeated: logged.repeated, n_written: 0 };
+    if to == To::Offline {
+        return Ok(done);
+    }
+    let cells = cells(view, &logged.rows, now);
+    // Read after the log was written: a build announced before that reads the log after it, and has these rows; one
+    // announced since is in these marks.
+    let marks = Marks::read(store, view).await.map_err(online)?;
+    for generation in marks.current.iter().chain(&marks.building) {
+        let table = OnlineTable::generation(view, generation.number);
+        done.n_written = store.put_many(&table, &cells, now).await.map_err(online)?.written.max(done.n_written);
+    }
+    Ok(done)
+}
+
+fn cells(view: &FeatureView, rows: &PushedRows, horizon: Timestamp) -> Vec<(EntityKey, Cell)> {
+    let codec = RowCodec::new(view.definition.features.iter().map(|f| f.dtype));
+    let visibility = view.visibility();
+    let keys = EntityKey::from_columns(rows.keys(), rows.len());
+    let cell = |(i, key): (usize, Option<EntityKey>)| {
+        let order = rows.order(i);
+        let packed = (!rows.deleted(i)).then(|| codec.encode(rows.features(), i));
+        let row = OnlineRow::new(order, visibility.visible_from(&order), packed);
+        Some((key?, Cell::of([&row], horizon)))
+    };
+    keys.into_iter().enumerate().filter_map(cell).collect()
+}

@@ -1,0 +1,174 @@
+//! The durable log of pushes: one SQLite file in the offline store, for several processes of one machine.
+//!
+//! An append is on disk when it returns, and numbered: the numbers of one view have no gaps, and are the sequence of its
+//! pushed rows.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use schema::{BoxError, FeatureView, Timestamp};
+
+use super::rows::{PushedRows, from_ipc, to_ipc};
+use crate::offline::OfflineError;
+use crate::online::OnlineTable;
+
+const FILE: &str = "pushes.db";
+/// How long a write waits for another process; an append takes milliseconds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The log of one project. Clones share one connection.
+#[derive(Debug, Clone)]
+pub struct PushLog {
+    path: Arc<Path>,
+    connection: Arc<Mutex<Connection>>,
+}
+
+/// What [`PushLog::append`] did.
+#[derive(Debug)]
+pub struct Logged {
+    /// The rows as the log has them: stamped, with their places. Of a repeated push, those that came first.
+    pub rows: PushedRows,
+    /// Whether the log had them already.
+    pub repeated: bool,
+}
+
+/// One push of the log, without its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) seq: i64,
+    pub(crate) n_rows: u64,
+}
+
+impl PushLog {
+    /// The log in the offline store's `folder`, made if it is not there.
+    ///
+    /// # Errors
+    /// [`OfflineError::Write`].
+    pub fn open(folder: &Path) -> Result<Self, OfflineError> {
+        let path = folder.join(FILE);
+        let fail = |why: BoxError| OfflineError::Write { path: path.display().to_string(), source: why };
+        std::fs::create_dir_all(folder).map_err(|why| fail(why.into()))?;
+        let connection = Connection::open(&path).map_err(|why| fail(why.into()))?;
+        prepare(&connection).map_err(|why| fail(why.into()))?;
+        Ok(Self { path: path.clone().into(), connection: Arc::new(Mutex::new(connection)) })
+    }
+
+    /// The log, if anything was ever pushed.
+    ///
+    /// # Errors
+    /// [`OfflineError::Write`].
+    pub(crate) fn existing(folder: &Path) -> Result<Option<Self>, OfflineError> {
+        if folder.join(FILE).is_file() { Self::open(folder).map(Some) } else { Ok(None) }
+    }
+
+    /// Appends rows of one push; on disk when it returns.
+    ///
+    /// # Errors
+    /// [`OfflineError::Write`]; then nothing was appended.
+    pub async fn append(
+        &self,
+        view: &FeatureView,
+        rows: PushedRows,
+        id: Option<&str>,
+        received: Timestamp,
+    ) -> Result<Logged, OfflineError> {
+        let (log, view) = (self.clone(), view.clone());
+        let id = id.map(str::to_owned);
+        #[expect(clippy::disallowed_methods, reason = "a commit waits for the disk")]
+        let done = tokio::task::spawn_blocking(move || log.append_now(&view, &rows, id.as_deref(), received)).await;
+        done.map_err(|stopped| self.failed(stopped.into()))?.map_err(|why| self.failed(why))
+    }
+
+    fn append_now(
+        &self,
+        view: &FeatureView,
+        rows: &PushedRows,
+        id: Option<&str>,
+        received: Timestamp,
+    ) -> Result<Logged, BoxError> {
+        let table = OnlineTable::marks(view);
+        let id = match id {
+            Some(id) => format!("id:{id}"),
+            None => format!("rows:{}", rows.digest()?),
+        };
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let known: Option<Vec<u8>> = transaction
+            .prepare_cached("SELECT rows FROM pushes WHERE of = ?1 AND id = ?2")?
+            .query_row(params![table.name(), id], |row| row.get(0))
+            .optional()?;
+        if let Some(known) = known {
+            return Ok(Logged { rows: PushedRows::of(view, from_ipc(&known)?), repeated: true });
+        }
+        let n_before: i64 = transaction
+            .prepare_cached("SELECT coalesce(max(first_row + n_rows), 0) FROM pushes WHERE of = ?1")?
+            .query_row([table.name()], |row| row.get(0))?;
+        let rows = rows.stamped(view, received, u64::try_from(n_before)?)?;
+        transaction
+            .prepare_cached(
+                "INSERT INTO pushes (of, id, received, first_row, n_rows, rows) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                table.name(),
+                id,
+                received.as_nanos(),
+                n_before,
+                i64::try_from(rows.len())?,
+                to_ipc(rows.batch())?
+            ])?;
+        transaction.commit()?;
+        Ok(Logged { rows, repeated: false })
+    }
+
+    /// The pushes to a view, in their order.
+    pub(crate) fn entries(&self, view: &FeatureView) -> Result<Vec<Entry>, OfflineError> {
+        let read = || -> Result<Vec<Entry>, BoxError> {
+            let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut query = connection.prepare_cached("SELECT seq, n_rows FROM pushes WHERE of = ?1 ORDER BY seq")?;
+            let mut rows = query.query([OnlineTable::marks(view).name()])?;
+            let mut entries = Vec::new();
+            while let Some(row) = rows.next()? {
+                entries.push(Entry { seq: row.get(0)?, n_rows: u64::try_from(row.get::<_, i64>(1)?)? });
+            }
+            Ok(entries)
+        };
+        read().map_err(|why| self.failed(why))
+    }
+
+    /// The rows of one push.
+    pub(crate) fn rows(&self, view: &FeatureView, seq: i64) -> Result<PushedRows, OfflineError> {
+        let read = || -> Result<PushedRows, BoxError> {
+            let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut query = connection.prepare_cached("SELECT rows FROM pushes WHERE seq = ?1")?;
+            let bytes: Vec<u8> = query.query_row([seq], |row| row.get(0))?;
+            Ok(PushedRows::of(view, from_ipc(&bytes)?))
+        };
+        read().map_err(|why| self.failed(why))
+    }
+
+    fn failed(&self, source: BoxError) -> OfflineError {
+        OfflineError::Write { path: PathBuf::from(self.path.as_ref()).display().to_string(), source }
+    }
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // Two processes may make it at once: SQLite then fails one of them, which finds it made.
+    let mut tries = 0;
+    while let Err(why) = connection.pragma_update(None, "journal_mode", "WAL") {
+        tries += 1;
+        if tries > 100 {
+            return Err(why);
+        }
+        std::thread::yield_now();
+    }
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS pushes (
+           seq INTEGER PRIMARY KEY AUTOINCREMENT, of TEXT NOT NULL, id TEXT NOT NULL, received INTEGER NOT NULL,
+           first_row INTEGER NOT NULL, n_rows INTEGER NOT NULL, rows BLOB NOT NULL, UNIQUE (of, id)) STRICT;
+         CREATE INDEX IF NOT EXISTS by_view ON pushes (of, seq, n_rows, first_row);",
+    )
+}

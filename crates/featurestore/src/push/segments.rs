@@ -1,0 +1,96 @@
+//! Pushes as Parquet files, which history reads like those of a source. They are made from the log when they are needed
+//! and can be made again: the log is the record.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use parquet::arrow::ArrowWriter;
+use schema::FeatureView;
+
+use super::log::{Entry, PushLog};
+use super::rows::schema_of;
+use crate::offline::OfflineError;
+use crate::offline::snapshot::sync_folder;
+
+/// A file is closed when it has this many rows; the last one is written anew for every state of the log.
+const ROWS_PER_FILE: u64 = 65_536;
+/// Last files of earlier states are removed after this: nobody reads them any more.
+const STALE_AFTER: Duration = Duration::from_secs(600);
+
+/// The files of all pushes to a view up to now, in their order; `folder` is the view version's.
+pub(crate) fn ensure(folder: &Path, view: &FeatureView, log: &PushLog) -> Result<Vec<PathBuf>, OfflineError> {
+    let entries = log.entries(view)?;
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let folder = folder.join("pushes");
+    let fail = |why: schema::BoxError| OfflineError::Write { path: folder.display().to_string(), source: why };
+    std::fs::create_dir_all(&folder).map_err(|why| fail(why.into()))?;
+    let mut paths = Vec::new();
+    for part in parts(&entries) {
+        let path = folder.join(name(part));
+        if !path.is_file() {
+            write(&path, &folder, view, log, part)?;
+        }
+        paths.push(path);
+    }
+    remove_stale(&folder, &paths);
+    Ok(paths)
+}
+
+/// Consecutive pushes that make a file each; the same for every later state of the log, but for the last.
+fn parts(entries: &[Entry]) -> Vec<&[Entry]> {
+    let mut parts = Vec::new();
+    let (mut start, mut n_rows) = (0, 0);
+    for (i, entry) in entries.iter().enumerate() {
+        n_rows += entry.n_rows;
+        if n_rows >= ROWS_PER_FILE || i + 1 == entries.len() {
+            parts.push(&entries[start..=i]);
+            (start, n_rows) = (i + 1, 0);
+        }
+    }
+    parts
+}
+
+fn name(part: &[Entry]) -> String {
+    let seq = |entry: Option<&Entry>| entry.map_or(0, |entry| entry.seq);
+    format!("{:012}-{:012}.parquet", seq(part.first()), seq(part.last()))
+}
+
+fn write(path: &Path, folder: &Path, view: &FeatureView, log: &PushLog, part: &[Entry]) -> Result<(), OfflineError> {
+    let fail = |why: schema::BoxError| OfflineError::Write { path: path.display().to_string(), source: why };
+    let mut out = tempfile::NamedTempFile::new_in(folder).map_err(|why| fail(why.into()))?;
+    let mut writer = ArrowWriter::try_new(out.as_file_mut(), schema_of(view), None).map_err(|why| fail(why.into()))?;
+    for entry in part {
+        writer.write(log.rows(view, entry.seq)?.batch()).map_err(|why| fail(why.into()))?;
+    }
+    writer.close().map_err(|why| fail(why.into()))?;
+    out.as_file().sync_all().map_err(|why| fail(why.into()))?;
+    out.persist(path).map_err(|why| fail(why.error.into()))?;
+    sync_folder(folder).map_err(|why| fail(why.into()))
+}
+
+/// Best effort: what cannot be removed now is removed later.
+fn remove_stale(folder: &Path, wanted: &[PathBuf]) {
+    let Ok(found) = std::fs::read_dir(folder) else { return };
+    for path in found.flatten().map(|entry| entry.path()).filter(|path| !wanted.contains(path)) {
+        let age = path.metadata().and_then(|about| about.modified()).ok().and_then(|time| time.elapsed().ok());
+        if age.is_some_and(|age| age > STALE_AFTER) {
+            drop(std::fs::remove_file(path));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_full_stay_as_they_are() {
+        let entries = |n: i64| (0..n).map(|seq| Entry { seq, n_rows: 40_000 }).collect::<Vec<_>>();
+        let names = |n| parts(&entries(n)).into_iter().map(name).collect::<Vec<_>>();
+        assert_eq!(names(3), ["000000000000-000000000001.parquet", "000000000002-000000000002.parquet"]);
+        assert_eq!(names(5)[..2], ["000000000000-000000000001.parquet", "000000000002-000000000003.parquet"]);
+        assert_eq!(parts(&[]), Vec::<&[Entry]>::new());
+    }
+}
