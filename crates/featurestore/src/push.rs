@@ -138,3 +138,6 @@ fn cells(view: &FeatureView, rows: &PushedRows, horizon: Timestamp) -> Vec<(Enti
     };
     keys.into_iter().enumerate().filter_map(cell).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampNanosecondArray};
+use expect_test::{Expect, expect};
+use schema::definitions::File;
+use schema::{AppliedDefinitions, Definitions};
+
+use super::*;
+use crate::materialize::Materializer;
+use crate::offline::OfflineStore;
+use crate::online::{At, MemoryStore};
+
+const NOW: Timestamp = Timestamp::from_nanos(1_000);
+
+fn definitions() -> AppliedDefinitions {
+    let text = "kind: entity\nname: user\njoin_keys: [{name: k, type: int64}]\n---\n\
+                kind: source\nname: rows\npath: rows.parquet\nevent_time: ts\n---\n\
+                kind: feature_view\nname: f\nentity: user\nsource: rows\nfeatures: [{name: v, type: float64}]\n";
+    let declared = Definitions::read(&[File { path: "p.yaml".to_owned(), text: text.to_owned() }]).unwrap();
+    AppliedDefinitions::default().after(&declared)
+}
+
+fn view() -> FeatureView {
+    definitions().current_view("f").unwrap().clone()
+}
+
+fn ints(values: &[i64]) -> ArrayRef {
+    Arc::new(Int64Array::from(values.to_vec()))
+}
+
+fn times(values: &[i64]) -> ArrayRef {
+    Arc::new(TimestampNanosecondArray::from(values.to_vec()).with_timezone("UTC"))
+}
+
+fn floats(values: &[f64]) -> ArrayRef {
+    Arc::new(Float64Array::from(values.to_vec()))
+}
+
+fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
+/// A project whose source holds one row of key 1 and is online.
+async fn project(folder: &Path) -> (OfflineStore, MemoryStore) {
+    let rows = batch(vec![("k", ints(&[1])), ("ts", times(&[1])), ("v", floats(&[0.5]))]);
+    let file = std::fs::File::create(folder.join("rows.parquet")).unwrap();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(file, rows.schema(), None).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    let (offline, online) = (OfflineStore::new(folder, &folder.join("offline")), MemoryStore::default());
+    let (view, history) = (view(), offline.history(&view()).await.unwrap());
+    Materializer::new(&view, &history, &online, NOW).run(false, &|_| {}).await.unwrap();
+    (offline, online)
+}
+
+async fn stored(online: &MemoryStore, key: i64) -> String {
+    let view = view();
+    let table = Marks::read(online, &view).await.unwrap().table(&view).unwrap();
+    let key = EntityKey::from_columns(&[ints(&[key])], 1).remove(0).unwrap();
+    let found = online.get_many(&[table], &[key]).await.unwrap();
+    match found.get(0, 0).map(|cell| cell.at(Timestamp::MAX)) {
+        Some(At::Row(step)) => format!("{step:?}"),
+        other => format!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn refuses(columns: Vec<(&str, ArrayRef)>, want: Expect) {
+    let refused = PushedRows::new(&view(), &batch(columns)).unwrap_err();
+    want.assert_eq(&format!("{}; {}", refused.why, refused.hint));
+}
+
+#[test]
+fn mistakes_are_named() {
+    let nulls: ArrayRef = Arc::new(Int64Array::from(vec![None::<i64>]));
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
+    refuses(
+        vec![("ts", times(&[1])), ("v", floats(&[1.0]))],
+        expect![[r#"the rows have no column `k`, a join key; it is one of `ts`, `v`"#]],
+    );
+    refuses(
+        vec![("k", nulls), ("ts", times(&[1])), ("v", floats(&[1.0]))],
+        expect!["column `k`, a join key, has a null; leave such rows out"],
+    );
+    refuses(
+        vec![("k", ints(&[1])), ("v", floats(&[1.0]))],
+        expect!["the rows have no column `ts`, the event time; it is one of `k`, `v`"],
+    );
+    refuses(
+        vec![("k", ints(&[1])), ("ts", times(&[1])), ("v", text)],
+        expect!["column `v`: it is string, declared float64; send the type that the view declares"],
+    );
+    refuses(
+        vec![("k", ints(&[1])), ("ts", times(&[1])), ("w", floats(&[1.0]))],
+        expect!["column `w` is none of the view's; did you mean `v`?"],
+    );
+    refuses(
+        vec![("k", ints(&[1])), ("ts", times(&[1]))],
+        expect!["the rows have no column of a feature; send at least `v`"],
+    );
+}
+
+#[tokio::test]
+async fn a_push_is_online_at_once_and_in_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let (offline, online) = project(folder.path()).await;
+    let log = offline.pushes().unwrap();
+    let rows = batch(vec![("k", ints(&[1, 2])), ("event_timestamp", times(&[5, 6])), ("v", floats(&[1.5, 2.5]))]);
+    let done = push(&view(), &rows, None, To::Online, &log, &online, NOW).await.unwrap();
+    assert_eq!(done, Pushed { n_rows: 2, repeated: false, n_written: 2 });
+    let first = stored(&online, 1).await;
+    assert!(first.contains("00.000000005Z/1970-01-01T00:00:00.000001Z#9223372036854775808"), "{first}");
+    // Again, later: the first stamp stays.
+    let later = Timestamp::from_nanos(9_000);
+    let done = push(&view(), &rows, None, To::Online, &log, &online, later).await.unwrap();
+    assert_eq!(done, Pushed { n_rows: 2, repeated: true, n_written: 0 });
+    assert_eq!(stored(&online, 1).await, first);
+
+    let history = offline.history(&view()).await.unwrap();
+    assert_eq!((history.n_rows(), history.n_pushed()), (3, 2));
+    // A lost store is rebuilt with what was pushed.
+    let lost = MemoryStore::default();
+    Materializer::new(&view(), &history, &lost, NOW).run(false, &|_| {}).await.unwrap();
+    assert_eq!(stored(&lost, 1).await, first);
+    assert_eq!(stored(&lost, 2).await, stored(&online, 2).await);
+}
+
+#[tokio::test]
+async fn one_id_is_one_push_whatever_its_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let (offline, online) = project(folder.path()).await;
+    let log = offline.pushes().unwrap();
+    for (v, repeated) in [(1.0, false), (2.0, true)] {
+        let rows = batch(vec![("k", ints(&[7])), ("ts", times(&[5])), ("v", floats(&[v]))]);
+        let done = push(&view(), &rows, Some("order 7"), To::Offline, &log, &online, NOW).await.unwrap();
+        assert_eq!((done.repeated, done.n_written), (repeated, 0));
+    }
+    assert_eq!(offline.history(&view()).await.unwrap().n_pushed(), 1);
+    assert_eq!(stored(&online, 7).await, "None");
+}
+
+#[tokio::test]
+async fn a_view_that_is_not_online_takes_pushes_to_its_history_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (offline, _) = project(folder.path()).await;
+    let (log, empty) = (offline.pushes().unwrap(), MemoryStore::default());
+    let rows = batch(vec![("k", ints(&[1])), ("ts", times(&[5])), ("v", floats(&[1.5]))]);
+    let refused = push(&view(), &rows, None, To::Online, &log, &empty, NOW).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    assert_eq!(offline.history(&view()).await.unwrap().n_pushed(), 0, "nothing was logged");
+    push(&view(), &rows, None, To::Offline, &log, &empty, NOW).await.unwrap();
+    assert_eq!(offline.history(&view()).await.unwrap().n_pushed(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_of_several_processes_number_their_rows_without_gaps() {
+    const N: i64 = 30;
+    let folder = tempfile::tempdir().unwrap();
+    let (offline, _) = project(folder.path()).await;
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..4 {
+        let offline = offline.clone();
+        writers.spawn(async move {
+            let log = offline.pushes().unwrap();
+            for i in 0..N {
+                let rows = batch(vec![("k", ints(&[writer, i])), ("ts", times(&[i, i])), ("v", floats(&[0.0, 1.0]))]);
+                log.append(&view(), PushedRows::new(&view(), &rows).unwrap(), None, NOW).await.unwrap();
+            }
+        });
+    }
+    while let Some(done) = writers.join_next().await {
+        done.unwrap();
+    }
+    let history = offline.history(&view()).await.unwrap();
+    let mut sequences = Vec::new();
+    for unit in history.units() {
+        history
+            .scan_order(unit, |batch| {
+                sequences.extend((0..batch.len()).filter_map(|i| batch.order(i)).map(|order| order.sequence));
+                Ok(())
+            })
+            .unwrap();
+    }
+    let want: Vec<u64> = (0..u64::try_from(4 * N * 2).unwrap()).map(|i| (1 << 63) | i).collect();
+    assert_eq!(sequences[1..], want);
+}
