@@ -7,8 +7,21 @@ use crate::definitions::File;
 #[test]
 fn definitions_of_the_first_dtypes_keep_their_fingerprints() {
     let features = [
-        "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64", "string",
-        "bytes", "date", "timestamp",
+        "bool",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "float32",
+        "float64",
+        "string",
+        "bytes",
+        "date",
+        "timestamp",
     ];
     let lines: String = features.iter().map(|dtype| format!("- {{name: f_{dtype}, type: {dtype}}}\n")).collect();
     let text = format!(
@@ -27,5 +40,6 @@ fn definitions_of_the_first_dtypes_keep_their_fingerprints() {
     expect![[r#"
         51a884ae8d4ced3fd2c7037942c41e36a44a6430ce4d1a7186ca0b990b8fa391
         fd339ebb3745014582f5241f7eba9834d80e61ed2c5a7318d3cdc7ee1e5787c8
-    "#]].assert_eq(&format!("{view}\n{service}\n"));
+    "#]]
+    .assert_eq(&format!("{view}\n{service}\n"));
 }
