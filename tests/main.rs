@@ -14,3 +14,4 @@ mod killed;
 mod plumb_line;
 mod skew;
 mod switching;
+pub mod types;

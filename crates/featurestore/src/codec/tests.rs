@@ -1,4 +1,8 @@
-use arrow::array::{Float64Array, Int64Array, StringArray};
+use std::sync::Arc;
+
+use arrow::array::{AsArray, Float64Array, Int64Array, StringArray};
+use arrow::datatypes::Float64Type;
+use schema::{Scalar, Value};
 
 use super::*;
 
@@ -19,7 +23,7 @@ fn every_bit_comes_back() {
     for (want, got) in columns.iter().zip(&back) {
         assert_eq!(want.to_data(), got.to_data());
     }
-    assert_eq!(back[0].as_primitive::<at::Float64Type>().value(1).to_bits(), nan.to_bits());
+    assert_eq!(back[0].as_primitive::<Float64Type>().value(1).to_bits(), nan.to_bits());
 }
 
 #[test]
@@ -32,4 +36,40 @@ fn a_torn_row_is_refused() {
     }
     let other = RowCodec::new([Dtype::Int64]);
     assert!(other.decoder(1).push(&whole).is_err());
+}
+
+/// What is stored stays readable: the bytes of a row are part of the format.
+#[test]
+fn a_row_of_lists_has_these_bytes() {
+    let pair = Dtype::FixedList(Scalar::Int16, 2);
+    let dtypes = [Dtype::Decimal { precision: 4, scale: 1 }, Dtype::List(Scalar::String), pair, Dtype::Duration];
+    let text = |text: &str| Value::String(text.to_owned());
+    let values = [
+        Value::Int(-1),
+        Value::List(vec![text("ab"), Value::Null, text("")]),
+        Value::List(vec![Value::Int(1), Value::Int(-2)]),
+        Value::Null,
+    ];
+    let columns: Vec<ArrayRef> = values.iter().zip(dtypes).map(|(v, dtype)| v.to_array(dtype, 1).unwrap()).collect();
+    let packed = RowCodec::new(dtypes).encode(&columns, 0);
+    let hex: String = packed.iter().map(|byte| format!("{byte:02x}")).collect();
+    let fixed = "01 08 f6ffffffffffffffffffffffffffffff 0000000000000000";
+    let lists = "03000000 01 02 02000000 6162 00000000 02000000 00 0100 feff";
+    assert_eq!(hex, format!("{fixed}{lists}").replace(' ', ""));
+}
+
+#[test]
+fn a_torn_list_is_refused() {
+    let dtype = Dtype::List(Scalar::Json);
+    let codec = RowCodec::new([dtype, Dtype::FixedList(Scalar::Bool, 2)]);
+    let lists = Value::List(vec![Value::String("{}".into()), Value::Null]).to_array(dtype, 1).unwrap();
+    let pair = Value::List(vec![Value::Null, Value::Bool(true)]);
+    let pair = pair.to_array(Dtype::FixedList(Scalar::Bool, 2), 1).unwrap();
+    let whole = codec.encode(&[lists, pair], 0);
+    assert!(codec.decoder(1).push(&whole).is_ok());
+    for len in 0..whole.len() {
+        assert!(codec.decoder(1).push(&whole[..len]).is_err(), "{len} bytes");
+    }
+    let triple = RowCodec::new([dtype, Dtype::FixedList(Scalar::Bool, 3)]);
+    assert!(triple.decoder(1).push(&whole).is_err());
 }

@@ -32,7 +32,8 @@ fn written(column: &ArrayRef, row: usize) -> Result<Option<String>, CastError> {
 
 fn wrong(text: &str, why: impl std::fmt::Display) -> CastError {
     const LETTERS: usize = 60;
-    let shown: String = text.chars().take(LETTERS).collect();
-    let more = if shown.len() < text.len() { "…" } else { "" };
-    CastError::value(format!("the text `{}{more}` is {why}", shown.escape_debug()))
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let shown: String = text.chars().take(LETTERS).map(plain).collect();
+    let more = if text.chars().count() > LETTERS { "…" } else { "" };
+    CastError::value(format!("the text `{shown}{more}` is {why}"))
 }

@@ -6,8 +6,9 @@ use arrow::datatypes::{
     UInt64Type,
 };
 use ort::value::Tensor;
+use schema::Dtype;
 
-use super::{Buffer, Column, Element, Input, Rows};
+use super::{Buffer, Column, Element, Input, Rows, width};
 use crate::onnx::OnnxError;
 
 /// Fills the buffer of one input.
