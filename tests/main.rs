@@ -14,4 +14,5 @@ mod killed;
 mod plumb_line;
 mod skew;
 mod switching;
+mod typed;
 pub mod types;

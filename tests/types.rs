@@ -44,15 +44,18 @@ fn bits() -> impl Strategy<Value = Bits> {
     prop_oneof![proptest::sample::select(edges), any::<Bits>(), 0..9_u128]
 }
 
-/// A row of any dtype; `fixed` are the values of a fixed list.
+/// A row of any dtype, null now and then, and so are the values of a list.
 pub fn cell(dtype: Dtype) -> impl Strategy<Value = Cell> {
     let lengths = match dtype {
         Dtype::List(_) => 0..5,
         Dtype::FixedList(_, n) => n as usize..n as usize + 1,
         _ => 1..2,
     };
-    let one = move |null: f64| proptest::option::weighted(if dtype.is_list() { 1.0 - null } else { 1.0 }, bits());
-    proptest::option::weighted(0.8, proptest::collection::vec(one(0.2), lengths))
+    let value = match dtype.is_list() {
+        true => proptest::option::weighted(0.8, bits()).boxed(),
+        false => bits().prop_map(Some).boxed(),
+    };
+    proptest::option::weighted(0.8, proptest::collection::vec(value, lengths))
 }
 
 /// The column of some rows.
@@ -189,7 +192,10 @@ fn read_json(json: &RawValue, item: Scalar) -> Value {
         serde_json::Value::Number(v) if matches!(item, Scalar::Float32 | Scalar::Float64) => {
             Value::Float(v.as_f64().unwrap())
         }
-        serde_json::Value::Number(v) => v.as_i64().map_or_else(|| Value::Uint(v.as_u64().unwrap()), Value::Int),
+        serde_json::Value::Number(v) => {
+            let value = v.as_i64().map_or_else(|| Value::Uint(v.as_u64().unwrap()), Value::Int);
+            value.canonical(item.into()).unwrap()
+        }
         serde_json::Value::String(text) => match (item, text.as_str()) {
             (Scalar::Float32 | Scalar::Float64, "NaN") => Value::Float(f64::NAN),
             (Scalar::Float32 | Scalar::Float64, "Infinity") => Value::Float(f64::INFINITY),
