@@ -15,4 +15,4 @@ mod plumb_line;
 mod skew;
 mod switching;
 mod typed;
-pub mod types;
+mod types;

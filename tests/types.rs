@@ -31,9 +31,9 @@ use serde_json::value::RawValue;
 const CASES: u32 = 24;
 
 /// Bits that a value is made of.
-pub type Bits = u128;
+pub(crate) type Bits = u128;
 /// A row: null, or bits; a list takes all of them, a scalar the first.
-pub type Cell = Option<Vec<Option<Bits>>>;
+pub(crate) type Cell = Option<Vec<Option<Bits>>>;
 
 /// Any bits, edges of floats and integers more often.
 fn bits() -> impl Strategy<Value = Bits> {
@@ -45,7 +45,7 @@ fn bits() -> impl Strategy<Value = Bits> {
 }
 
 /// A row of any dtype, null now and then, and so are the values of a list.
-pub fn cell(dtype: Dtype) -> impl Strategy<Value = Cell> {
+pub(crate) fn cell(dtype: Dtype) -> impl Strategy<Value = Cell> {
     let lengths = match dtype {
         Dtype::List(_) => 0..5,
         Dtype::FixedList(_, n) => n as usize..n as usize + 1,
@@ -111,7 +111,7 @@ fn scalars(item: Scalar, bits: &[Option<Bits>]) -> ArrayRef {
 }
 
 /// A column of any dtype.
-pub fn column(dtype: Dtype, cells: &[Cell]) -> ArrayRef {
+pub(crate) fn column(dtype: Dtype, cells: &[Cell]) -> ArrayRef {
     let nulls: NullBuffer = cells.iter().map(Option::is_some).collect();
     let nulls = Some(nulls).filter(|nulls| nulls.null_count() > 0);
     match dtype {

@@ -139,8 +139,9 @@ impl Serialize for Cell<'_> {
             DataType::FixedSizeList(_, _) => self.list(&column.as_fixed_size_list().value(row), out),
             DataType::Struct(fields) => {
                 let columns = column.as_struct().columns();
-                let entry =
-                    |(field, column): (&at::FieldRef, &'_ ArrayRef)| (field.name().clone(), column.clone(), row);
+                let entry = |(field, column): (&at::FieldRef, &'_ ArrayRef)| {
+                    (field.name().clone(), ArrayRef::clone(column), row)
+                };
                 object(fields.iter().zip(columns).map(entry).collect(), out)
             }
             DataType::Map(_, _) => {
