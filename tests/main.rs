@@ -14,4 +14,6 @@ mod killed;
 mod plumb_line;
 mod skew;
 mod switching;
+mod typed;
+mod types;
 mod vanished;

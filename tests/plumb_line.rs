@@ -1,14 +1,17 @@
 //! The plumb line: for any history, the value served online as of t is the value that a training row at t gets, bit for
 //! bit, with status and event time. Histories hold ties, late rows, corrections, deletions, nulls, NaN and rows of the
-//! future; they arrive in random portions, by materialize and by push in any order, to both online stores.
+//! future; they arrive in random portions, by materialize and by push in any order, to both online stores. Features are
+//! of every kind of type, JSON among them that the source holds as structs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, StructArray,
+    TimestampNanosecondArray,
 };
+use arrow::datatypes::Field;
 use featurestore::materialize::{How, Materializer};
 use featurestore::offline::OfflineStore;
 use featurestore::online::testing::TestRedis;
@@ -21,11 +24,26 @@ use parquet::arrow::ArrowWriter;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use schema::definitions::File;
-use schema::{AppliedDefinitions, Definitions, Timestamp, Value};
+use schema::{AppliedDefinitions, Definitions, Dtype, Scalar, Timestamp, Value};
+
+use crate::types;
 
 /// Generated histories; every run checks as many on both stores.
 const HISTORIES: u32 = 1_000;
 const KEYS: i64 = 4;
+/// Features of types that have no column of their own in [`Row`].
+const MORE: [(&str, Dtype); 10] = [
+    ("price", Dtype::Decimal { precision: 20, scale: 4 }),
+    ("embedding", Dtype::FixedList(Scalar::Float32, 3)),
+    ("visits", Dtype::List(Scalar::Int64)),
+    ("tags", Dtype::List(Scalar::String)),
+    ("gap", Dtype::Duration),
+    ("digest", Dtype::Bytes),
+    ("day", Dtype::Date),
+    ("big", Dtype::Uint64),
+    ("single", Dtype::Float32),
+    ("seen", Dtype::Timestamp),
+];
 
 #[derive(Debug, Clone)]
 struct Row {
@@ -37,6 +55,8 @@ struct Row {
     amount: Option<u64>,
     name: Option<String>,
     flag: Option<bool>,
+    /// One for each of [`MORE`].
+    more: Vec<types::Cell>,
 }
 
 #[derive(Debug, Clone)]
@@ -80,8 +100,9 @@ fn rows() -> impl Strategy<Value = Row> {
         proptest::option::weighted(0.8, amounts),
         proptest::option::weighted(0.8, names),
         proptest::option::weighted(0.8, any::<bool>()),
+        MORE.iter().map(|(_, dtype)| types::cell(*dtype)).collect::<Vec<_>>(),
     )
-        .prop_map(|(key, event, created, deleted, count, amount, name, flag)| Row {
+        .prop_map(|(key, event, created, deleted, count, amount, name, flag, more)| Row {
             key,
             event,
             created,
@@ -90,6 +111,7 @@ fn rows() -> impl Strategy<Value = Row> {
             amount,
             name,
             flag,
+            more,
         })
 }
 
@@ -136,27 +158,47 @@ fn definitions(history: &History) -> AppliedDefinitions {
     let query =
         "sql: SELECT *, _row AS n FROM rows\nevent_time: ts\ncreated_time: created\ndeleted: gone\nsequence: n\n";
     let query = if history.query { query } else { "" };
+    let more: String = MORE.iter().map(|(name, dtype)| format!("- {{name: {name}, type: \"{dtype}\"}}\n")).collect();
+    let served: String = MORE.iter().map(|(name, _)| format!(", 'f:{name}'")).collect();
     let text = format!(
         "kind: entity\nname: e\njoin_key: k\ntype: int64\n---\n\
          kind: source\nname: rows\npath: rows\nevent_time: ts\ncreated_time: created\ndeleted: gone\n---\n\
          kind: feature_view\nname: f\nentity: e\nsource: rows\n{query}{ttl}\nknown: {known}\nstrict_before: {}\nfeatures:\n\
          - {{name: count, type: int64}}\n- {{name: amount, type: float64}}\n- {{name: name, type: string}}\n- {{name: flag, type: bool}}\n- {{name: at, type: timestamp}}\n\
+         - {{name: profile, type: json}}\n{more}\
          computed:\n- {{name: age, type: float64, expr: \"date_part('epoch', request_time) - date_part('epoch', at)\"}}\n\
          - {{name: known_amount, type: float64, expr: 'coalesce(amount, 0.0) * 0.1'}}\n---\n\
-         kind: feature_service\nname: s\nfeatures: ['f:count', 'f:amount', 'f:name', 'f:flag', 'f:age', 'f:known_amount']\n",
+         kind: feature_service\nname: s\nfeatures: ['f:count', 'f:amount', 'f:name', 'f:flag', 'f:age', 'f:known_amount', 'f:profile'{served}]\n",
         history.strict
     );
     let declared = Definitions::read(&[File { path: "p.yaml".to_owned(), text }]).unwrap();
     AppliedDefinitions::default().after(&declared)
 }
 
-fn columns(rows: &[Row]) -> Vec<ArrayRef> {
+/// The features in the order of the view, as its source holds them.
+fn columns(rows: &[Row]) -> Vec<(&'static str, ArrayRef)> {
     let count: Int64Array = rows.iter().map(|r| r.count).collect();
     let amount: Float64Array = rows.iter().map(|r| r.amount.map(f64::from_bits)).collect();
     let name: StringArray = rows.iter().map(|r| r.name.clone()).collect();
     let flag: BooleanArray = rows.iter().map(|r| r.flag).collect();
     let at = TimestampNanosecondArray::from_iter_values(rows.iter().map(|r| r.event)).with_timezone("UTC");
-    vec![Arc::new(count), Arc::new(amount), Arc::new(name), Arc::new(flag), Arc::new(at)]
+    let parts: [(&str, ArrayRef); 2] = [("n", Arc::new(count.clone())), ("amount", Arc::new(amount.clone()))];
+    let field =
+        |(name, column): (&str, ArrayRef)| (Arc::new(Field::new(name, column.data_type().clone(), true)), column);
+    let profile = StructArray::from(parts.map(field).to_vec());
+    let mut columns: Vec<(&str, ArrayRef)> = vec![
+        ("count", Arc::new(count)),
+        ("amount", Arc::new(amount)),
+        ("name", Arc::new(name)),
+        ("flag", Arc::new(flag)),
+        ("at", Arc::new(at)),
+        ("profile", Arc::new(profile)),
+    ];
+    columns.extend(MORE.iter().enumerate().map(|(i, (name, dtype))| {
+        let cells: Vec<types::Cell> = rows.iter().map(|row| row.more[i].clone()).collect();
+        (*name, types::column(*dtype, &cells))
+    }));
+    columns
 }
 
 /// Rows as a source holds them and as clients push them.
@@ -168,7 +210,7 @@ fn table(rows: &[Row]) -> RecordBatch {
         ("created", utc(rows.iter().map(|r| r.created).collect())),
         ("gone", Arc::new(rows.iter().map(|r| Some(r.deleted)).collect::<BooleanArray>())),
     ];
-    all.extend(["count", "amount", "name", "flag", "at"].into_iter().zip(columns(rows)));
+    all.extend(columns(rows));
     RecordBatch::try_from_iter_with_nullable(all.into_iter().map(|(n, c)| (n, c, true))).unwrap()
 }
 
@@ -181,7 +223,7 @@ fn write(path: &std::path::Path, rows: &[Row]) {
 
 fn said(rows: &FeatureRows, row: usize) -> Vec<String> {
     let value = |(i, column): (usize, &ArrayRef)| match Value::at(column, row) {
-        // Bits, not text: NaNs have payloads, and zero has a sign.
+        // Bits, not text: zero has a sign, and NaNs have payloads, of which arrays are compared besides.
         Value::Float(v) => format!("{:016x} {}", v.to_bits(), rows.statuses[i][row]),
         other => format!("{other} {}", rows.statuses[i][row]),
     };
@@ -258,6 +300,9 @@ async fn compare(history: &History, store: &Arc<dyn OnlineStore>, ways: &Ways) -
         let here = retrieve(&reader, &compiled, &entities, t).await.unwrap();
         let times = vec![Some(t); n];
         let (there, _) = features_at(&offline, &compiled, |_| Ok(vec![Arc::clone(&keys)]), &times).await.unwrap();
+        for (here, there) in here.columns.iter().zip(&there.columns) {
+            prop_assert_eq!(here.to_data(), there.to_data(), "as of {} ns", t.as_nanos());
+        }
         for row in 0..n {
             prop_assert_eq!(said(&here, row), said(&there, row), "key {} as of {} ns", row, t.as_nanos());
         }

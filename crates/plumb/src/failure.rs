@@ -69,6 +69,7 @@ impl Failure {
     pub fn status(&self) -> StatusCode {
         match self.kind {
             ErrorKind::Invalid if self.code == "body_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorKind::Invalid if self.code == "not_acceptable" => StatusCode::NOT_ACCEPTABLE,
             ErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
             ErrorKind::Conflict | ErrorKind::CheckFailed => StatusCode::CONFLICT,

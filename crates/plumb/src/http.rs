@@ -1,5 +1,6 @@
 //! What the server speaks: one folder per protocol, one router each with the one state it needs, merged here.
 
+pub mod accept;
 pub mod body;
 pub mod error;
 pub mod health;

@@ -273,3 +273,6 @@ fn adopt<T: Clone, M: PartialEq>(
     }
     versions.current = Some(number);
 }
+
+#[cfg(test)]
+mod tests;

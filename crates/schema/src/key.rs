@@ -3,6 +3,7 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes as at;
 
+use crate::decimal::Decimal;
 use crate::dtype::Dtype;
 use crate::value::Value;
 
@@ -99,7 +100,16 @@ fn push_part(out: &mut Vec<u8>, column: &dyn Array, row: usize) -> bool {
                 other => unreachable!("a narrow integer read as {other}"),
             }
         }
-        Dtype::Float32 | Dtype::Float64 => unreachable!("floats are refused as join keys when definitions are read"),
+        Dtype::Decimal { scale, .. } => {
+            // Without zeros at the end, for 1.5 and 1.50 are one key.
+            let unscaled = column.as_primitive::<at::Decimal128Type>().value(row);
+            let normal = Decimal { unscaled, scale }.normal();
+            out.extend([b'd', normal.scale]);
+            out.extend(normal.unscaled.to_be_bytes());
+        }
+        Dtype::Float32 | Dtype::Float64 | Dtype::Duration | Dtype::Json | Dtype::List(_) | Dtype::FixedList(_, _) => {
+            unreachable!("`Dtype::is_key` refuses them as join keys when definitions are read")
+        }
     }
     true
 }
@@ -114,6 +124,12 @@ fn read_part(tag: u8, rest: &[u8]) -> Option<(Value, &[u8])> {
                 _ => Value::Timestamp(crate::time::Timestamp::from_ordered_bytes(*head)),
             };
             Some((value, tail))
+        }
+        b'd' => {
+            let (scale, tail) = rest.split_first()?;
+            let (unscaled, tail) = tail.split_first_chunk::<16>()?;
+            let decimal = Decimal { unscaled: i128::from_be_bytes(*unscaled), scale: *scale };
+            Some((Value::Decimal(decimal), tail))
         }
         b'b' => rest.split_first().map(|(v, tail)| (Value::Bool(*v != 0), tail)),
         b's' | b'x' => {
@@ -143,6 +159,19 @@ mod tests {
         let narrow: ArrayRef = Arc::new(Int32Array::from(vec![-5]));
         let wide: ArrayRef = Arc::new(Int64Array::from(vec![-5]));
         assert_eq!(EntityKey::from_columns(&[narrow], 1), EntityKey::from_columns(&[wide], 1));
+    }
+
+    #[test]
+    fn zeros_at_the_end_of_a_decimal_do_not_matter() {
+        let key = |unscaled: i128, scale: u8| {
+            let value = Value::Decimal(Decimal { unscaled, scale });
+            EntityKey::from_columns(&[value.to_array(Dtype::Decimal { precision: 20, scale }, 1).unwrap()], 1).remove(0)
+        };
+        assert_eq!(key(150, 2), key(15, 1));
+        assert_ne!(key(150, 2), key(150, 1));
+        let parts = key(-150, 2).unwrap().parts();
+        assert_eq!(parts[0].to_array(Dtype::Decimal { precision: 5, scale: 3 }, 1).unwrap().len(), 1);
+        assert_eq!(parts, vec![Value::Decimal(Decimal { unscaled: -15, scale: 1 })]);
     }
 
     #[test]

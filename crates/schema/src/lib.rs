@@ -5,10 +5,14 @@
 //! and [`order`] for the one rule that decides which row wins.
 
 pub mod applied;
+pub mod date;
+pub mod decimal;
 pub mod definitions;
 pub mod dtype;
+pub mod duration;
 pub mod error;
 pub mod fingerprint;
+pub mod json;
 pub mod key;
 pub mod migration;
 pub mod name;
@@ -20,8 +24,11 @@ pub mod value;
 pub mod yaml;
 
 pub use applied::{AppliedDefinitions, FeatureService, FeatureView, ServiceColumn, ViewId};
+pub use date::Date;
+pub use decimal::Decimal;
 pub use definitions::Definitions;
-pub use dtype::Dtype;
+pub use dtype::{Dtype, Scalar};
+pub use duration::Duration;
 pub use error::{BoxError, ErrorKind};
 pub use fingerprint::Fingerprint;
 pub use key::EntityKey;

@@ -1,20 +1,19 @@
-//! One scalar: constants in definitions, cells of an answer.
+//! One value: constants in definitions, cells of an answer. `value/array.rs` has the way to columns and back.
+
+mod array;
 
 use std::fmt;
-use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int8Array,
-    Int16Array, Int32Array, Int64Array, StringArray, TimestampNanosecondArray, UInt8Array, UInt16Array, UInt32Array,
-    UInt64Array, new_null_array,
-};
-use arrow::datatypes as at;
 use serde::{Deserialize, Serialize};
 
+use crate::date::Date;
+use crate::decimal::Decimal;
 use crate::dtype::Dtype;
+use crate::duration::Duration;
+use crate::json::canonical;
 use crate::time::Timestamp;
 
-/// A scalar without its width: the dtype beside it says how many bits it has.
+/// A value without its width: the dtype beside it says how many bits it has. JSON is a text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "is", content = "value", rename_all = "snake_case")]
 pub enum Value {
@@ -35,6 +34,12 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// An instant.
     Timestamp(Timestamp),
+    /// A span of time.
+    Duration(Duration),
+    /// A decimal number.
+    Decimal(Decimal),
+    /// The values of a list.
+    List(Vec<Value>),
 }
 
 mod float_bits {
@@ -62,6 +67,9 @@ impl PartialEq for Value {
             (Self::String(a), Self::String(b)) => a == b,
             (Self::Bytes(a), Self::Bytes(b)) => a == b,
             (Self::Timestamp(a), Self::Timestamp(b)) => a == b,
+            (Self::Duration(a), Self::Duration(b)) => a == b,
+            (Self::Decimal(a), Self::Decimal(b)) => a == b,
+            (Self::List(a), Self::List(b)) => a == b,
             _ => false,
         }
     }
@@ -70,132 +78,40 @@ impl PartialEq for Value {
 impl Eq for Value {}
 
 impl Value {
-    /// The cell at `row` of a column in one of our dtypes (as [`Dtype::to_arrow`] holds them).
-    ///
-    /// # Panics
-    /// Never for such columns; a column of another type is a bug of the caller.
-    pub fn at(column: &dyn Array, row: usize) -> Self {
-        if column.is_null(row) {
-            return Self::Null;
-        }
-        macro_rules! int {
-            ($t:ty) => {
-                Self::Int(i64::from(column.as_primitive::<$t>().value(row)))
-            };
-        }
-        macro_rules! uint {
-            ($t:ty) => {
-                Self::Uint(u64::from(column.as_primitive::<$t>().value(row)))
-            };
-        }
-        match Dtype::from_arrow(column.data_type()).expect("columns inside the product have a dtype") {
-            Dtype::Bool => Self::Bool(column.as_boolean().value(row)),
-            Dtype::Int8 => int!(at::Int8Type),
-            Dtype::Int16 => int!(at::Int16Type),
-            Dtype::Int32 => int!(at::Int32Type),
-            Dtype::Int64 => int!(at::Int64Type),
-            Dtype::Date => int!(at::Date32Type),
-            Dtype::Uint8 => uint!(at::UInt8Type),
-            Dtype::Uint16 => uint!(at::UInt16Type),
-            Dtype::Uint32 => uint!(at::UInt32Type),
-            Dtype::Uint64 => uint!(at::UInt64Type),
-            Dtype::Float32 => Self::Float(f64::from(column.as_primitive::<at::Float32Type>().value(row))),
-            Dtype::Float64 => Self::Float(column.as_primitive::<at::Float64Type>().value(row)),
-            Dtype::String => Self::String(column.as_string::<i32>().value(row).to_owned()),
-            Dtype::Bytes => Self::Bytes(column.as_binary::<i32>().value(row).to_vec()),
-            Dtype::Timestamp => {
-                Self::Timestamp(Timestamp::from_nanos(column.as_primitive::<at::TimestampNanosecondType>().value(row)))
-            }
-        }
-    }
-
-    /// A column of `n` times this value.
-    ///
-    /// # Errors
-    /// A sentence that names both sides if the value is not exactly one of `dtype`'s.
-    pub fn to_array(&self, dtype: Dtype, n: usize) -> Result<ArrayRef, String> {
-        let wrong = || format!("{self} is not a value of {dtype}");
-        macro_rules! int {
-            ($array:ty, $native:ty) => {{
-                let value = match self {
-                    Self::Int(v) => <$native>::try_from(*v).ok(),
-                    Self::Uint(v) => <$native>::try_from(*v).ok(),
-                    _ => None,
-                };
-                Arc::new(<$array>::from(vec![value.ok_or_else(wrong)?; n]))
-            }};
-        }
-        if let Self::Null = self {
-            return Ok(new_null_array(&dtype.to_arrow(), n));
-        }
-        Ok(match dtype {
-            Dtype::Bool => match self {
-                Self::Bool(v) => Arc::new(BooleanArray::from(vec![*v; n])),
-                _ => return Err(wrong()),
-            },
-            Dtype::Int8 => int!(Int8Array, i8),
-            Dtype::Int16 => int!(Int16Array, i16),
-            Dtype::Int32 => int!(Int32Array, i32),
-            Dtype::Int64 => int!(Int64Array, i64),
-            Dtype::Uint8 => int!(UInt8Array, u8),
-            Dtype::Uint16 => int!(UInt16Array, u16),
-            Dtype::Uint32 => int!(UInt32Array, u32),
-            Dtype::Uint64 => int!(UInt64Array, u64),
-            Dtype::Float32 => {
-                let v = self.as_f64().ok_or_else(wrong)?;
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    reason = "a declared constant is rounded to the feature's width"
-                )]
-                let narrow = v as f32;
-                Arc::new(Float32Array::from(vec![narrow; n]))
-            }
-            Dtype::Float64 => Arc::new(Float64Array::from(vec![self.as_f64().ok_or_else(wrong)?; n])),
-            Dtype::String => match self {
-                Self::String(v) => Arc::new(StringArray::from(vec![v.as_str(); n])),
-                _ => return Err(wrong()),
-            },
-            Dtype::Bytes => match self {
-                Self::Bytes(v) => Arc::new(BinaryArray::from(vec![v.as_slice(); n])),
-                _ => return Err(wrong()),
-            },
-            Dtype::Date => match self {
-                Self::Int(v) => {
-                    Arc::new(Date32Array::from(vec![i32::try_from(*v).map_err(|_out_of_range| wrong())?; n]))
-                }
-                _ => return Err(wrong()),
-            },
-            Dtype::Timestamp => match self {
-                Self::Timestamp(t) => {
-                    Arc::new(TimestampNanosecondArray::from(vec![t.as_nanos(); n]).with_timezone("UTC"))
-                }
-                _ => return Err(wrong()),
-            },
-        })
-    }
-
     /// The same constant as a column of `dtype` would give it back: the form in which constants are compared.
     ///
     /// # Errors
-    /// As [`Self::to_array`]. A text becomes a time where a time is asked for.
+    /// As [`Self::to_array`]. A text becomes a time, a date, a duration, a decimal or JSON where one is asked for.
     pub fn canonical(&self, dtype: Dtype) -> Result<Self, String> {
-        match (self, dtype) {
-            (Self::String(text), Dtype::Timestamp) => {
-                Timestamp::parse(text).map(Self::Timestamp).map_err(|why| why.to_string())
-            }
-            (value, dtype) => Ok(Self::at(&value.to_array(dtype, 1)?, 0)),
-        }
+        Ok(Self::at(&self.read_as(dtype)?.to_array(dtype, 1)?, 0))
     }
 
-    /// The number as a float where that is exact.
-    fn as_f64(&self) -> Option<f64> {
-        const EXACT: i64 = 1 << 53;
-        #[expect(clippy::cast_precision_loss, reason = "checked to be below 2^53")]
-        match self {
-            Self::Float(v) => Some(*v),
-            Self::Int(v) if (-EXACT..=EXACT).contains(v) => Some(*v as f64),
-            Self::Uint(v) if i64::try_from(*v).is_ok_and(|v| v <= EXACT) => Some(*v as f64),
-            _ => None,
+    /// Texts and numbers as what `dtype` makes of them.
+    fn read_as(&self, dtype: Dtype) -> Result<Self, String> {
+        fn said(why: impl fmt::Display) -> String {
+            why.to_string()
+        }
+        match (self, dtype) {
+            (Self::String(text), Dtype::Timestamp) => Timestamp::parse(text).map(Self::Timestamp).map_err(said),
+            (Self::String(text), Dtype::Duration) => Duration::parse(text).map(Self::Duration).map_err(said),
+            (Self::String(text), Dtype::Decimal { .. }) => Decimal::parse(text).map(Self::Decimal).map_err(said),
+            (Self::String(text), Dtype::Json) => canonical(text).map(Self::String).map_err(said),
+            (Self::String(text), Dtype::Date) => {
+                let day = Date::parse(text).ok_or_else(|| format!("`{text}` is no date; write YYYY-MM-DD"))?;
+                Ok(Self::Int(day.0.into()))
+            }
+            // A float of a definition is what its digits say, as far as they can be told apart.
+            (Self::Float(number), Dtype::Decimal { .. }) => {
+                let told_apart =
+                    Decimal::parse(&number.to_string()).ok().filter(|d| d.unscaled.abs() < 10_i128.pow(15));
+                told_apart
+                    .map(Self::Decimal)
+                    .ok_or_else(|| format!("{self} is not exactly a decimal; write it in quotes"))
+            }
+            (Self::List(values), Dtype::List(item) | Dtype::FixedList(item, _)) => {
+                values.iter().map(|value| value.read_as(item.into())).collect::<Result<_, _>>().map(Self::List)
+            }
+            (value, _) => Ok(value.clone()),
         }
     }
 }
@@ -211,40 +127,18 @@ impl fmt::Display for Value {
             Self::String(v) => write!(f, "{v:?}"),
             Self::Bytes(v) => write!(f, "{} bytes", v.len()),
             Self::Timestamp(t) => write!(f, "{t}"),
+            Self::Duration(d) => write!(f, "{d}"),
+            Self::Decimal(d) => write!(f, "{d}"),
+            Self::List(values) => {
+                f.write_str("[")?;
+                for (i, value) in values.iter().enumerate() {
+                    write!(f, "{}{value}", if i > 0 { ", " } else { "" })?;
+                }
+                f.write_str("]")
+            }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn constants_become_columns_and_come_back() {
-        for (value, dtype) in [
-            (Value::Int(7), Dtype::Int8),
-            (Value::Uint(u64::MAX), Dtype::Uint64),
-            (Value::Int(i64::MAX), Dtype::Int64),
-            (Value::Float(-0.0), Dtype::Float64),
-            (Value::Float(f64::NAN), Dtype::Float64),
-            (Value::String("é".into()), Dtype::String),
-            (Value::Timestamp(Timestamp::EPOCH), Dtype::Timestamp),
-            (Value::Null, Dtype::Int32),
-        ] {
-            assert_eq!(Value::at(&value.to_array(dtype, 2).unwrap(), 1), value);
-        }
-    }
-
-    #[test]
-    fn a_constant_of_another_type_is_refused() {
-        for (value, dtype) in [
-            (Value::Int(300), Dtype::Int8),
-            (Value::Int(-1), Dtype::Uint64),
-            (Value::Float(1.5), Dtype::Int64),
-            (Value::String("1".into()), Dtype::Int64),
-            (Value::Int((1 << 53) + 1), Dtype::Float64),
-        ] {
-            assert!(value.to_array(dtype, 1).is_err(), "{value} {dtype}");
-        }
-    }
-}
+mod tests;

@@ -128,6 +128,11 @@ impl<'n> Node<'n> {
         matches!(self.scalar(), Some(Scalar::Null))
     }
 
+    /// Whether it is a list.
+    pub fn is_list(self) -> bool {
+        matches!(self.yaml.data, YamlData::Sequence(_))
+    }
+
     /// "a list", "the number 5": for messages.
     pub fn describe(self) -> String {
         match &self.yaml.data {

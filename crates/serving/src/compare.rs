@@ -143,6 +143,8 @@ fn number(column: &dyn Array, row: usize) -> Option<f64> {
         Value::Uint(v) => Some(v as f64),
         Value::Float(v) => Some(v),
         Value::Timestamp(t) => Some(t.as_nanos() as f64),
+        Value::Duration(d) => Some(d.as_nanos() as f64),
+        Value::Decimal(d) => Some(d.to_f64()),
         _ => None,
     }
 }

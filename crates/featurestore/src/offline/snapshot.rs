@@ -120,7 +120,7 @@ impl Columns {
         };
         let time = |t: &DataType| matches!(Dtype::from_arrow(t), Some(Dtype::Timestamp | Dtype::Date));
         let keys = view.keys().iter().map(|key| {
-            let at = find(key.name.as_str(), "a join key", &|t| cast::conforms(t, key.dtype), key.dtype.as_str());
+            let at = find(key.name.as_str(), "a join key", &|t| cast::conforms(t, key.dtype), &key.dtype.to_string());
             (at, key.name.to_string(), key.dtype)
         });
         let keys = keys.collect();
@@ -132,7 +132,7 @@ impl Columns {
         let features = d.features.iter().map(|feature| {
             let fits = |t: &DataType| cast::conforms(t, feature.dtype);
             (
-                find(feature.name.as_str(), "a feature", &fits, feature.dtype.as_str()),
+                find(feature.name.as_str(), "a feature", &fits, &feature.dtype.to_string()),
                 feature.name.to_string(),
                 feature.dtype,
             )

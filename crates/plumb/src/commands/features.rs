@@ -52,7 +52,11 @@ fn table(answer: &Answer) -> String {
             rows.push([
                 answer.entity_name(row),
                 column.name.to_string(),
-                schema::Value::at(&answer.rows.columns[i], row).to_string(),
+                match schema::Value::at(&answer.rows.columns[i], row) {
+                    // JSON is a text that needs no quotes.
+                    schema::Value::String(text) if column.dtype == schema::Dtype::Json => text,
+                    value => value.to_string(),
+                },
                 status.to_string(),
                 event_time.map(|t| t.to_string()).unwrap_or_default(),
             ]);

@@ -5,3 +5,4 @@ pub mod entities;
 pub mod features;
 pub mod models;
 pub mod predict;
+pub mod stream;

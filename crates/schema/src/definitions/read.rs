@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use saphyr::Scalar;
 
 use super::{Computed, Definitions, Entity, Feature, File, JoinKey, Service, ServiceFeature, Source, View};
-use crate::dtype::Dtype;
+use crate::dtype::{Dtype, TypeError};
 use crate::migration::MigrationStep;
 use crate::name::{EntityName, FeatureName, ServiceName, SourceName, ViewName};
 use crate::order::Known;
@@ -97,14 +97,13 @@ fn name<N: std::str::FromStr<Err: std::fmt::Display>>(
 }
 
 fn dtype(fields: &mut Fields<'_>, key: &'static str, mistakes: &mut Mistakes) -> Option<Dtype> {
-    let node = fields.required(key, mistakes)?;
+    type_of(fields.required(key, mistakes)?, mistakes)
+}
+
+fn type_of(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Dtype> {
     let text = node.text(mistakes)?;
-    let found = Dtype::parse(&text);
-    if found.is_none() {
-        let message = format!("`{text}` is not a type");
-        mistakes.push(Mistake::new(&node.place(), message).hint(suggest(&text, Dtype::all().map(Dtype::as_str))));
-    }
-    found
+    let wrong = |why: TypeError| mistakes.push(Mistake::new(&node.place(), why.to_string()).hint(why.hint()));
+    Dtype::parse(&text).map_err(wrong).ok()
 }
 
 fn tags(fields: &mut Fields<'_>, mistakes: &mut Mistakes) -> BTreeMap<String, String> {
@@ -147,7 +146,12 @@ fn join_key(fields: &mut Fields<'_>, key: &'static str, mistakes: &mut Mistakes)
     if let (Some(dtype), Some(place)) = (dtype, place)
         && !dtype.is_key()
     {
-        let message = format!("a join key cannot be {dtype}: equality of floats is not identity");
+        let why = match dtype {
+            Dtype::Float32 | Dtype::Float64 => "equality of floats is not identity",
+            Dtype::Duration => "a span of time identifies nothing",
+            _ => "it is made of parts",
+        };
+        let message = format!("a join key cannot be {dtype}: {why}");
         mistakes.push(Mistake::new(&place, message).hint("use an integer or a string"));
     }
     Some(JoinKey { name: found?, dtype: dtype? })
@@ -359,8 +363,13 @@ fn constant(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Value> {
         Some(Scalar::Integer(v)) => Some(Value::Int(*v)),
         Some(Scalar::FloatingPoint(v)) => Some(Value::Float(v.into_inner())),
         Some(Scalar::String(v)) => Some(Value::String(v.to_string())),
+        None if node.is_list() => {
+            let items = node.items(mistakes);
+            items.into_iter().map(|item| constant(item, mistakes)).collect::<Option<Vec<_>>>().map(Value::List)
+        }
         None => {
-            mistakes.push(node.expected("a constant"));
+            let json = "JSON is written as a text: '{\"a\": 1}'";
+            mistakes.push(node.expected("a constant").hint(json));
             None
         }
     }
@@ -373,9 +382,7 @@ fn step(node: Node<'_>, mistakes: &mut Mistakes) -> Option<MigrationStep> {
         let field = field.parse(mistakes, str::parse::<FeatureName>);
         let default = fields.required("default", mistakes).and_then(|n| constant(n, mistakes));
         let missing = fields.optional("when_missing").and_then(|n| constant(n, mistakes)).unwrap_or(Value::Null);
-        let dtype = fields
-            .optional("type")
-            .and_then(|n| n.parse(mistakes, |t| Dtype::parse(t).ok_or_else(|| format!("`{t}` is not a type"))));
+        let dtype = fields.optional("type").and_then(|node| type_of(node, mistakes));
         field.zip(default).map(|(name, default)| MigrationStep::Add { name, dtype, default, when_missing: missing })
     } else if let Some(field) = fields.optional("drop") {
         field.parse(mistakes, str::parse::<FeatureName>).map(|name| MigrationStep::Drop { name })
@@ -397,7 +404,7 @@ fn step(node: Node<'_>, mistakes: &mut Mistakes) -> Option<MigrationStep> {
         match entries.as_slice() {
             [(field, to)] => {
                 let name = field.parse(mistakes, str::parse::<FeatureName>);
-                let to = to.parse(mistakes, |t| Dtype::parse(t).ok_or_else(|| format!("`{t}` is not a type")));
+                let to = type_of(*to, mistakes);
                 name.zip(to).map(|(name, to)| MigrationStep::Widen { name, to })
             }
             _ => {

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::{concat, take};
-use schema::{Dtype, ServiceColumn, Timestamp, Value};
+use schema::{Decimal, Dtype, Duration, ServiceColumn, Timestamp, Value};
 
 use super::ProbeRow;
 use crate::onnx::OnnxError;
@@ -48,7 +48,7 @@ impl ProbeSet {
         let mut cells: Vec<Vec<Value>> = vec![Vec::with_capacity(generated); columns.len()];
         for row in 0..generated {
             for (number, column) in columns.iter().enumerate() {
-                let edges = edges(column);
+                let edges = edges(column.dtype, column.fill.as_ref());
                 let ordinary = ordinary(column.dtype, &mut random);
                 let hostile = row.checked_sub(generated - HOSTILE);
                 let edge = row.checked_sub(generated - HOSTILE - EDGES);
@@ -134,11 +134,24 @@ fn ordinary(dtype: Dtype, random: &mut Random) -> Value {
         | Dtype::Uint32
         | Dtype::Uint64
         | Dtype::Date => Value::Int(i64::try_from(random.below(100)).unwrap_or_default()),
+        Dtype::Duration => {
+            Value::Duration(Duration::from_nanos(i64::try_from(random.below(86_400_000_000_000)).unwrap_or_default()))
+        }
+        Dtype::Decimal { precision, scale } => {
+            let most = 10_i128.pow(u32::from(precision.min(4)));
+            Value::Decimal(Decimal { unscaled: i128::from(random.next()) % most, scale })
+        }
+        Dtype::Json => Value::String(format!("{{\"a\":{}}}", random.below(100))),
+        Dtype::List(item) => {
+            let n = random.below(4);
+            Value::List((0..n).map(|_| ordinary(item.into(), random)).collect())
+        }
+        Dtype::FixedList(item, n) => Value::List((0..n).map(|_| ordinary(item.into(), random)).collect()),
     }
 }
 
-/// The edges of a column's dtype. The first is what the model sees for null.
-fn edges(column: &ServiceColumn) -> Vec<Value> {
+/// The edges of a dtype. The first is what the model sees for null.
+fn edges(dtype: Dtype, fill: Option<&Value>) -> Vec<Value> {
     /// Where float64 and float32 stop counting by ones.
     const DOUBLE: i64 = 1 << 53;
     const SINGLE: i64 = 1 << 24;
@@ -146,7 +159,7 @@ fn edges(column: &ServiceColumn) -> Vec<Value> {
     let floats = |values: &[f64]| values.iter().map(|value| Value::Float(*value)).collect::<Vec<_>>();
     let texts = |values: &[&str]| values.iter().map(|value| Value::String((*value).to_owned())).collect::<Vec<_>>();
     let (nan, inf) = (f64::NAN, f64::INFINITY);
-    let edges = match column.dtype {
+    let edges = match dtype {
         Dtype::Bool => vec![Value::Bool(true), Value::Bool(false)],
         Dtype::Int8 => ints(&[i8::MAX.into(), i8::MIN.into(), 0, -1]),
         Dtype::Int16 => ints(&[i16::MAX.into(), i16::MIN.into(), 0, -1]),
@@ -167,8 +180,25 @@ fn edges(column: &ServiceColumn) -> Vec<Value> {
         Dtype::Timestamp => [1_709_164_800_000_000_000, 1_711_849_800_000_000_000, 0, i64::MAX, i64::MIN]
             .map(|nanos| Value::Timestamp(Timestamp::from_nanos(nanos)))
             .to_vec(),
+        Dtype::Duration => {
+            [0, -1, i64::MAX, i64::MIN].map(|nanos| Value::Duration(Duration::from_nanos(nanos))).to_vec()
+        }
+        Dtype::Decimal { precision, scale } => {
+            let most = 10_i128.pow(u32::from(precision)) - 1;
+            [most, -most, 0].map(|unscaled| Value::Decimal(Decimal { unscaled, scale })).to_vec()
+        }
+        Dtype::Json => texts(&["null", "{}", "[]", "9007199254740993", "\"\""]),
+        Dtype::List(item) => {
+            let one_each = edges(item.into(), None);
+            vec![Value::List(vec![]), Value::List(vec![Value::Null]), Value::List(one_each)]
+        }
+        // A list of each edge of its values, null included.
+        Dtype::FixedList(item, n) => {
+            let n = usize::try_from(n).unwrap_or_default();
+            edges(item.into(), None).into_iter().map(|edge| Value::List(vec![edge; n])).collect()
+        }
     };
-    [vec![column.fill.clone().unwrap_or(Value::Null)], edges].concat()
+    [vec![fill.cloned().unwrap_or(Value::Null)], edges].concat()
 }
 
 /// Splitmix64, always from the same seed.
@@ -220,7 +250,7 @@ mod tests {
 
     #[test]
     fn every_dtype_has_rows_of_its_type() {
-        let columns: Vec<_> = Dtype::all().map(|dtype| column(dtype.as_str(), dtype)).collect();
+        let columns: Vec<_> = Dtype::all().enumerate().map(|(i, dtype)| column(&format!("f{i}"), dtype)).collect();
         let probe = ProbeSet::new(&columns, &[]).unwrap();
         assert_eq!(probe.rows(), ROWS_MAX);
         for (array, column) in probe.columns().iter().zip(&columns) {

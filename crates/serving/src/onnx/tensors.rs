@@ -1,7 +1,8 @@
 //! How a feature service's columns become a model's inputs: decided once ([`InputPlan::fit`]), done for every run.
 //!
 //! A model takes either **one matrix**, `[N, F]` of FP32, FP64 or INT64 with one numeric column per feature in the
-//! service's order, or **one input per column**, named as the column, `[N]` or `[N, 1]`.
+//! service's order, or **one input per column**, named as the column, `[N]` or `[N, 1]`. A fixed list of `k` numbers (an
+//! embedding) is `k` columns of a matrix, or an input `[N, k]` of its name.
 //!
 //! Conversions. To a float from any number and from bool (0 or 1), **rounded to nearest, ties to even**: models are
 //! trained on float32 of whatever the features were, so an int64 above 2^24 loses its last digits here exactly as it did
@@ -9,7 +10,7 @@
 //! value it has; never from a float. Texts to BYTES, bool to BOOL, nothing else.
 //!
 //! Null (what the service's `fill` left) is NaN in a float input, and an error in any other, which names the column and
-//! the row.
+//! the row. So is a null inside a fixed list; a list that is null is null in all its places.
 
 mod fit;
 mod write;
@@ -46,8 +47,16 @@ struct Input {
     element: Element,
     /// Its columns, by number.
     columns: Range<usize>,
-    /// Second dimension; `None` for shape `[N]`.
+    /// Second dimension, the widths of its columns together; `None` for shape `[N]`.
     width: Option<usize>,
+}
+
+/// Numbers in each row of a column: those of a fixed list, else one.
+fn width(dtype: Dtype) -> usize {
+    match dtype {
+        Dtype::FixedList(_, n) => usize::try_from(n).unwrap_or(usize::MAX),
+        _ => 1,
+    }
 }
 
 /// Element types that we can feed.
@@ -259,8 +268,12 @@ impl Element {
         }
     }
 
-    /// Whether a column of this dtype may be fed to it.
+    /// Whether a column of this dtype may be fed to it: single values, or the numbers of a fixed list.
     fn takes(self, dtype: Dtype) -> bool {
+        let dtype = match dtype {
+            Dtype::FixedList(item, _) if Dtype::from(item).is_numeric() && self != Self::Bool => Dtype::from(item),
+            other => other,
+        };
         match self {
             Self::Fp32 | Self::Fp64 => dtype.is_numeric(),
             Self::Int32 => dtype == Dtype::Bool || dtype.widens_to(Dtype::Int32),

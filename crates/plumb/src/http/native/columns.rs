@@ -1,14 +1,14 @@
 //! Columns, statuses and times as JSON, written straight from memory: answers are made of little else.
 //!
 //! Integers are exact, floats their shortest round trip; what JSON lacks (NaN, infinities) is a text; times are RFC 3339,
-//! bytes hexadecimal.
-
-use std::fmt::Display;
+//! bytes hexadecimal, decimals texts, durations ISO 8601; lists are lists, and JSON is itself. [`schema::json::Cell`]
+//! writes what has no faster way here.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes as at;
 use featurestore::{CompiledService, FeatureRows};
-use schema::{Dtype, Status, Timestamp, Value};
+use schema::json::{Cell, Float, Shown};
+use schema::{Dtype, Status, Timestamp};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 /// The features of an answer: `{name: {values, statuses}}`.
@@ -30,7 +30,6 @@ struct View<'a> {
 }
 
 struct Values<'a>(&'a ArrayRef, Dtype);
-struct Shown<T>(T);
 
 impl Serialize for Features<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
@@ -82,25 +81,6 @@ impl<T, U: Serialize, F: Fn(&T) -> U> Serialize for List<'_, T, F> {
     }
 }
 
-impl<T: Display> Serialize for Shown<T> {
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        out.collect_str(&self.0)
-    }
-}
-
-struct Float(f64);
-
-impl Serialize for Float {
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            v if v.is_finite() => out.serialize_f64(v),
-            v if v.is_nan() => out.serialize_str("NaN"),
-            v if v > 0.0 => out.serialize_str("Infinity"),
-            _ => out.serialize_str("-Infinity"),
-        }
-    }
-}
-
 impl Serialize for Values<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let column = self.0;
@@ -116,7 +96,7 @@ impl Serialize for Values<'_> {
             dtype => {
                 let mut list = out.serialize_seq(Some(column.len()))?;
                 for row in 0..column.len() {
-                    list.serialize_element(&super::entities::to_json(&Value::at(column, row), dtype))?;
+                    list.serialize_element(&Cell::new(column, row, dtype))?;
                 }
                 list.end()
             }
@@ -129,6 +109,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{Date32Array, Float64Array, Int64Array};
+    use schema::Value;
 
     use super::*;
 
@@ -144,5 +125,36 @@ mod tests {
         let floats = Float64Array::from(vec![0.1, -0.0, f64::NAN, f64::NEG_INFINITY, 1.0]);
         check(Arc::new(floats), Dtype::Float64, r#"[0.1,-0.0,"NaN","-Infinity",1.0]"#);
         check(Arc::new(Date32Array::from(vec![Some(1), None])), Dtype::Date, r#"["1970-01-02",null]"#);
+    }
+
+    #[test]
+    fn lists_decimals_durations_and_json_have_their_spelling() {
+        let made = |value: Value, dtype: &str| {
+            let dtype = Dtype::parse(dtype).unwrap();
+            (value.canonical(dtype).unwrap().to_array(dtype, 1).unwrap(), dtype)
+        };
+        for (value, dtype, want) in [
+            (
+                Value::List(vec![Value::Float(0.5), Value::Null, Value::Float(f64::NAN)]),
+                "list<float32, 3>",
+                r#"[[0.5,null,"NaN"]]"#,
+            ),
+            (Value::List(vec![]), "list<int64>", "[[]]"),
+            (Value::List(vec![Value::Int(i64::MAX)]), "list<int64>", "[[9223372036854775807]]"),
+            (Value::String("12.5".into()), "decimal(10,2)", r#"["12.50"]"#),
+            (Value::String("PT1H".into()), "duration", r#"["PT3600S"]"#),
+            (
+                Value::String(r#"{"b": [1e2], "a": 12345678901234567890123}"#.into()),
+                "json",
+                r#"[{"a":12345678901234567890123,"b":[100.0]}]"#,
+            ),
+            (Value::List(vec![Value::String("{}".into())]), "list<json>", "[[{}]]"),
+            (Value::List(vec![Value::String("{}".into())]), "list<string>", r#"[["{}"]]"#),
+            (Value::String("+10000-01-01".into()), "date", r#"["+10000-01-01"]"#),
+            (Value::Null, "list<json>", "[null]"),
+        ] {
+            let (column, dtype) = made(value, dtype);
+            check(column, dtype, want);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Entity keys from JSON to columns in their declared types, and values back to JSON.
+//! Entity keys from JSON to columns in their declared types.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use featurestore::CompiledService;
 use featurestore::retrieve::EntityRows;
 use schema::definitions::JoinKey;
 use schema::yaml::suggest;
-use schema::{Dtype, Timestamp, Value};
+use schema::{Date, Decimal, Dtype, Timestamp, Value};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 
@@ -163,15 +163,21 @@ fn kind(value: &Json) -> String {
     }
 }
 
+/// Whether JSON has only texts for it. A decimal is one: numbers of JSON pass through floats.
+fn is_written(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::Timestamp | Dtype::Date | Dtype::Bytes | Dtype::Decimal { .. })
+}
+
 fn value(json: &Json, dtype: Dtype, texts: Texts) -> Option<Value> {
     let from_text = |text: &str| match dtype {
         Dtype::Bool => text.parse().ok().map(Value::Bool),
         Dtype::Uint64 => text.parse().ok().map(Value::Uint),
         Dtype::Timestamp => Timestamp::parse(text).ok().map(Value::Timestamp),
-        Dtype::Date => {
-            let day = Timestamp::parse(text).ok()?.as_nanos().div_euclid(86_400_000_000_000);
-            Some(Value::Int(day))
-        }
+        Dtype::Date => match Date::parse(text) {
+            Some(day) => Some(Value::Int(day.0.into())),
+            None => Some(Value::Int(Timestamp::parse(text).ok()?.as_nanos().div_euclid(86_400_000_000_000))),
+        },
+        Dtype::Decimal { .. } => Decimal::parse(text).ok().map(Value::Decimal),
         Dtype::Bytes => Some(Value::Bytes(text.as_bytes().to_vec())),
         _ => text.parse().ok().map(Value::Int),
     };
@@ -180,28 +186,8 @@ fn value(json: &Json, dtype: Dtype, texts: Texts) -> Option<Value> {
         Json::Bool(v) => Some(Value::Bool(*v)),
         Json::Number(v) => v.as_i64().map(Value::Int).or_else(|| v.as_u64().map(Value::Uint)),
         Json::String(text) if texts == Texts::AreValues => from_text(text),
-        Json::String(text) if matches!(dtype, Dtype::Timestamp | Dtype::Date | Dtype::Bytes) => from_text(text),
+        Json::String(text) if is_written(dtype) => from_text(text),
         _ => None,
-    }
-}
-
-/// A value as JSON: integers exact, floats shortest round trip, what JSON lacks as texts.
-pub fn to_json(value: &Value, dtype: Dtype) -> Json {
-    match value {
-        Value::Null => Json::Null,
-        Value::Bool(v) => Json::Bool(*v),
-        Value::Int(days) if dtype == Dtype::Date => {
-            let nanos = days.saturating_mul(86_400_000_000_000);
-            Json::String(Timestamp::from_nanos(nanos).to_string().chars().take(10).collect())
-        }
-        Value::Int(v) => Json::from(*v),
-        Value::Uint(v) => Json::from(*v),
-        Value::Float(v) if v.is_finite() => Json::from(*v),
-        Value::Float(v) if v.is_nan() => Json::from("NaN"),
-        Value::Float(v) => Json::from(if *v > 0.0 { "Infinity" } else { "-Infinity" }),
-        Value::String(text) => Json::String(text.clone()),
-        Value::Bytes(bytes) => Json::String(bytes.iter().map(|b| format!("{b:02x}")).collect()),
-        Value::Timestamp(t) => Json::String(t.to_string()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::post;
 use featurestore::retrieve::{EntityRows, retrieve};
@@ -17,7 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::{Features, Views};
 use super::entities::{self, Texts, instant};
+use super::stream::arrow_stream;
 use crate::failure::Failure;
+use crate::http::accept::{ARROW_STREAM, JSON, choose};
 use crate::http::body::{ApiJson, json};
 
 /// Compiled services kept; beyond that they are compiled again.
@@ -76,12 +79,14 @@ pub fn router(reader: Arc<FeatureReader>) -> Router {
 
 async fn features(
     State(reader): State<Arc<FeatureReader>>,
+    headers: HeaderMap,
     ApiJson(body): ApiJson<FeaturesBody>,
 ) -> Result<Response, Failure> {
+    let form = choose(&headers, &[JSON, ARROW_STREAM])?;
     let compiled = reader.compiled(&body)?;
     let request = resolve(compiled, &body, Texts::AreTexts)?;
     let answer = request.read(&reader.online, reader.clock).await?;
-    json(&answer.body())
+    if form == ARROW_STREAM { arrow_stream(&answer) } else { json(&answer.body()) }
 }
 
 /// What is asked: a service or features, entities by join key, an instant.

@@ -5,7 +5,7 @@ use std::fmt;
 use schema::signature::{Signature, TensorSpec};
 use schema::{Dtype, ServiceColumn};
 
-use super::{Column, Element, Input, InputPlan};
+use super::{Column, Element, Input, InputPlan, width};
 
 /// Why a model cannot be fed by a service: what the one takes, what the other gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,8 +96,13 @@ fn batch(input: &TensorSpec, columns: &[ServiceColumn]) -> Result<Option<i64>, M
 
 /// Whether a lone input takes all columns, rather than the one column of its name.
 fn is_matrix(input: &TensorSpec, columns: &[ServiceColumn]) -> bool {
-    let named = matches!(columns, [column] if column.name.as_str() == input.name);
+    let named = matches!(columns, [column] if column.name.as_str() == input.name && !column.dtype.is_list());
     input.shape.len() == 2 && !(named && input.shape[1] <= 1)
+}
+
+/// Numbers in a row of all columns.
+fn total_width(columns: &[ServiceColumn]) -> usize {
+    columns.iter().map(|column| width(column.dtype)).sum()
 }
 
 fn matrix(input: &TensorSpec, columns: &[ServiceColumn]) -> Result<Input, Misfit> {
@@ -111,7 +116,8 @@ fn matrix(input: &TensorSpec, columns: &[ServiceColumn]) -> Result<Input, Misfit
         );
     };
     // A free second dimension takes any number.
-    if input.shape[1] >= 0 && usize::try_from(input.shape[1]) != Ok(columns.len()) {
+    let total = total_width(columns);
+    if input.shape[1] >= 0 && usize::try_from(input.shape[1]) != Ok(total) {
         return misfit(
             gives(columns),
             "train the model on this service's features, or choose the service it was trained on",
@@ -120,7 +126,7 @@ fn matrix(input: &TensorSpec, columns: &[ServiceColumn]) -> Result<Input, Misfit
     if let Some(column) = columns.iter().find(|column| !element.takes(column.dtype)) {
         return misfit(gives_one(column), advice(element, column.dtype));
     }
-    Ok(Input { element, columns: 0..columns.len(), width: Some(columns.len()) })
+    Ok(Input { element, columns: 0..columns.len(), width: Some(total) })
 }
 
 fn per_column(inputs: &[TensorSpec], columns: &[ServiceColumn]) -> Result<Vec<Input>, Misfit> {
@@ -133,16 +139,24 @@ fn per_column(inputs: &[TensorSpec], columns: &[ServiceColumn]) -> Result<Vec<In
                 "name the model's inputs as the service names its features, or give it one input [N, features]",
             );
         };
-        if input.shape.len() > 2 || input.shape.get(1).is_some_and(|dim| *dim > 1 || *dim == 0) {
+        let second = input.shape.get(1).copied();
+        if let Dtype::FixedList(_, n) = column.dtype {
+            if input.shape.len() != 2 || second.is_some_and(|dim| dim >= 0 && dim != i64::from(n)) {
+                return misfit(
+                    format!("{n} values a row as `{}`", column.name),
+                    "the input of a fixed list of k values has shape [N, k]",
+                );
+            }
+        } else if input.shape.len() > 2 || second.is_some_and(|dim| dim > 1 || dim == 0) {
             return misfit(
                 format!("one value a row as `{}`", column.name),
-                "one input per feature has shape [N] or [N, 1]",
+                "one input per feature has shape [N] or [N, 1], and [N, k] where the feature is a fixed list of k values",
             );
         }
         match Element::parse(&input.datatype) {
             None => misfit(gives_one(column), "features are fed as FP32, FP64, INT32, INT64, BOOL or BYTES"),
             Some(element) if !element.takes(column.dtype) => misfit(gives_one(column), advice(element, column.dtype)),
-            Some(element) => Ok(Input { element, columns: at..at + 1, width: input.shape.get(1).map(|_| 1) }),
+            Some(element) => Ok(Input { element, columns: at..at + 1, width: second.map(|_| width(column.dtype)) }),
         }
     });
     let fitted = fitted.collect::<Result<Vec<_>, _>>()?;
@@ -159,6 +173,17 @@ fn per_column(inputs: &[TensorSpec], columns: &[ServiceColumn]) -> Result<Vec<In
 
 fn advice(element: Element, dtype: Dtype) -> &'static str {
     match (element, dtype) {
+        (_, Dtype::List(_)) => {
+            "a model takes lists of one length: declare it as list<float32, N>, or take numbers from it in the view's query"
+        }
+        (_, Dtype::FixedList(item, _)) if !Dtype::from(item).is_numeric() => {
+            "only lists of numbers are fed to a model: leave it out of the service"
+        }
+        (_, Dtype::Decimal { .. }) => {
+            "cast it to float64 in a computed feature, where its rounding is seen: cast(price as double)"
+        }
+        (_, Dtype::Duration) => "make it a number of seconds in a computed feature: date_part('epoch', it)",
+        (_, Dtype::Json) => "take the numbers out of it in the view's query, and declare each as a feature",
         (_, Dtype::Date | Dtype::Timestamp) => {
             "make it a number in a computed feature, such as the days since it, which means the same in every model"
         }
@@ -180,7 +205,7 @@ fn said(input: &TensorSpec) -> String {
     format!("`{}`{}", input.name, text.strip_prefix(input.name.as_str()).unwrap_or_default())
 }
 
-/// "3 features (a, b, c)".
+/// "3 features (a, b, c)"; with lists, how many numbers they are together.
 fn gives(columns: &[ServiceColumn]) -> String {
     const SHOWN: usize = 12;
     let mut names: Vec<&str> = columns.iter().take(SHOWN).map(|column| column.name.as_str()).collect();
@@ -188,7 +213,11 @@ fn gives(columns: &[ServiceColumn]) -> String {
         names.push("…");
     }
     let s = if columns.len() == 1 { "" } else { "s" };
-    format!("{} feature{s} ({})", columns.len(), names.join(", "))
+    let together = match total_width(columns) {
+        total if total == columns.len() => String::new(),
+        total => format!(" of {total} values together"),
+    };
+    format!("{} feature{s} ({}){together}", columns.len(), names.join(", "))
 }
 
 fn gives_one(column: &ServiceColumn) -> String {

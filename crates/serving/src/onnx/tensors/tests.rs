@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use arrow::array::{BooleanArray, Float64Array, Int32Array, Int64Array, StringArray, UInt64Array};
 use schema::signature::{Signature, TensorSpec};
-use schema::{ErrorKind, ServiceColumn, Value};
+use schema::{ErrorKind, Scalar, ServiceColumn, Value};
 
 use super::*;
 use crate::onnx::toy::{column, float_columns};
@@ -106,7 +106,8 @@ fn refusals_name_both_sides() {
 fn floats_take_every_number_and_integers_only_what_fits() {
     let takes = |datatype: &str| {
         let element = Element::parse(datatype).unwrap();
-        Dtype::all().filter(|dtype| element.takes(*dtype)).map(Dtype::as_str).collect::<Vec<_>>().join(" ")
+        let scalars = Dtype::all().filter(|dtype| !dtype.is_list() && element.takes(*dtype));
+        scalars.map(|dtype| dtype.to_string()).collect::<Vec<_>>().join(" ")
     };
     let numbers = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64";
     assert_eq!(takes("FP32"), numbers);
@@ -123,7 +124,7 @@ fn floats_take_every_number_and_integers_only_what_fits() {
 fn every_dtype_that_fits_is_written() {
     for datatype in ["FP32", "FP64", "INT32", "INT64", "BOOL", "BYTES"] {
         let element = Element::parse(datatype).unwrap();
-        for dtype in Dtype::all().filter(|dtype| element.takes(*dtype)) {
+        for dtype in Dtype::all().filter(|dtype| !dtype.is_list() && element.takes(*dtype)) {
             let one = match dtype {
                 Dtype::Bool => Value::Bool(true),
                 Dtype::String => Value::String("1".into()),
@@ -150,6 +151,74 @@ fn every_dtype_that_fits_is_written() {
             };
             assert_eq!(text, want, "{dtype} to {datatype}");
         }
+    }
+}
+
+fn list(values: &[Option<f64>]) -> Value {
+    Value::List(values.iter().map(|v| v.map_or(Value::Null, Value::Float)).collect())
+}
+
+fn cells(rows: &[Value], dtype: Dtype) -> ArrayRef {
+    let rows: Vec<ArrayRef> = rows.iter().map(|row| row.to_array(dtype, 1).unwrap()).collect();
+    arrow::compute::concat(&rows.iter().map(AsRef::as_ref).collect::<Vec<_>>()).unwrap()
+}
+
+#[test]
+fn a_fixed_list_is_an_input_of_its_name() {
+    let embedding = Dtype::FixedList(Scalar::Float32, 3);
+    let rows = [list(&[Some(1.0), Some(2.0), None]), Value::Null, list(&[Some(7.0), Some(8.0), Some(9.0)])];
+    let columns = [cells(&rows, embedding)];
+    for shape in [&[-1, 3][..], &[-1, -1]] {
+        let plan = plan(&[("e", "FP32", shape)], &[column("e", embedding)]);
+        assert_eq!(format!("{:?}", fp32(&plan.tensors(&columns, 0..2).unwrap())), "[1.0, 2.0, NaN, NaN, NaN, NaN]");
+        let picked = plan.tensors(&columns, &[2, 0]).unwrap();
+        assert_eq!(format!("{:?}", fp32(&picked)), "[7.0, 8.0, 9.0, 1.0, 2.0, NaN]");
+        // A slice starts in the middle of its values.
+        let slice = [columns[0].slice(2, 1)];
+        assert_eq!(fp32(&plan.tensors(&slice, 0..1).unwrap()), [7.0, 8.0, 9.0]);
+    }
+    let refuse = |inputs: &[(&str, &str, &[i64])], want: &str| refused(inputs, &[column("e", embedding)], want);
+    refuse(
+        &[("e", "FP32", &[-1, 4])],
+        "model takes `e`: FP32[N, 4], service `s` gives 1 feature (e) of 3 values together",
+    );
+    refuse(&[("e", "FP32", &[-1])], "model takes `e`: FP32[N], service `s` gives 3 values a row as `e`");
+}
+
+#[test]
+fn a_matrix_takes_numbers_and_fixed_lists_side_by_side() {
+    let pair = Dtype::FixedList(Scalar::Int8, 2);
+    let service = [column("a", Dtype::Float32), column("e", pair), column("b", Dtype::Bool)];
+    let a: ArrayRef = Arc::new(arrow::array::Float32Array::from(vec![0.5, 1.5]));
+    let e = cells(
+        &[Value::List(vec![Value::Int(1), Value::Int(2)]), Value::List(vec![Value::Int(3), Value::Int(4)])],
+        pair,
+    );
+    let b: ArrayRef = Arc::new(BooleanArray::from(vec![true, false]));
+    let plan = plan(&[("x", "FP32", &[-1, 4])], &service);
+    let inputs = plan.tensors(&[a, e, b], 0..2).unwrap();
+    assert_eq!(fp32(&inputs), [0.5, 1.0, 2.0, 1.0, 1.5, 3.0, 4.0, 0.0]);
+}
+
+#[test]
+fn integers_take_no_null_lists_and_no_nulls_in_them() {
+    let pair = Dtype::FixedList(Scalar::Int64, 2);
+    let plan = plan(&[("e", "INT64", &[-1, 2])], &[column("e", pair)]);
+    for missing in [Value::Null, Value::List(vec![Value::Int(1), Value::Null])] {
+        let rows = cells(&[Value::List(vec![Value::Int(1), Value::Int(2)]), missing], pair);
+        assert!(plan.tensors(&[Arc::clone(&rows)], 0..1).is_ok());
+        let error = plan.tensors(&[rows], 0..2).unwrap_err();
+        assert!(matches!(error, OnnxError::Null { row: 1, .. }), "{error}");
+    }
+}
+
+#[test]
+fn what_has_no_number_is_refused_with_advice() {
+    for dtype in ["list<float32>", "decimal(10,2)", "duration", "json", "list<string, 3>", "list<decimal(10,2), 3>"] {
+        let dtype = Dtype::parse(dtype).unwrap();
+        let misfit = InputPlan::fit(&signature(&[("e", "FP32", &[-1, -1])]), &[column("e", dtype)]).unwrap_err();
+        assert_eq!(misfit.gives, format!("`e` as {dtype}"));
+        assert!(misfit.hint().len() > 20, "{}", misfit.hint());
     }
 }
 

@@ -6,8 +6,9 @@ use arrow::datatypes::{
     UInt64Type,
 };
 use ort::value::Tensor;
+use schema::Dtype;
 
-use super::{Buffer, Column, Element, Input, Rows};
+use super::{Buffer, Column, Element, Input, Rows, width};
 use crate::onnx::OnnxError;
 
 /// Fills the buffer of one input.
@@ -19,28 +20,39 @@ pub(super) fn write(
     rows: &Rows<'_>,
 ) -> Result<(), OnnxError> {
     let sources = || columns.iter().zip(arrays).take(input.columns.end).skip(input.columns.start);
-    let step = input.columns.len();
+    let step = input.width.unwrap_or(1);
     macro_rules! fill {
-        ($variant:ident, $empty:expr, $put:expr) => {{
+        ($variant:ident, $empty:expr, $put:expr, $nan:expr) => {{
             let mut data = match std::mem::replace(buffer, Buffer::Empty) {
                 Buffer::$variant(data) => data,
                 _ => Vec::new(),
             };
             data.clear();
             data.resize(rows.len() * step, $empty);
-            for (at, (column, array)) in sources().enumerate() {
-                let mut cells = Cells { cells: &mut data, at, step, rows };
-                $put(&mut cells, column, array)?;
+            let mut at = 0;
+            for (column, array) in sources() {
+                let k = width(column.dtype);
+                if let Dtype::FixedList(_, _) = column.dtype {
+                    let list = array.as_fixed_size_list_opt().ok_or_else(|| unexpected(column, array.data_type()))?;
+                    for place in 0..k {
+                        let mut cells = Cells { cells: &mut data, at: at + place, step, rows, k, place };
+                        $put(&mut cells, column, list.values())?;
+                        cells.missing_list(column, array, $nan)?;
+                    }
+                } else {
+                    $put(&mut Cells { cells: &mut data, at, step, rows, k: 1, place: 0 }, column, array)?;
+                }
+                at += k;
             }
             *buffer = Buffer::$variant(data);
         }};
     }
     match input.element {
-        Element::Fp32 => fill!(Fp32, 0.0, put_f32),
-        Element::Fp64 => fill!(Fp64, 0.0, put_f64),
-        Element::Int32 => fill!(Int32, 0, put_i32),
-        Element::Int64 => fill!(Int64, 0, put_i64),
-        Element::Bool => fill!(Bool, false, put_bool),
+        Element::Fp32 => fill!(Fp32, 0.0, put_f32, Some(f32::NAN)),
+        Element::Fp64 => fill!(Fp64, 0.0, put_f64, Some(f64::NAN)),
+        Element::Int32 => fill!(Int32, 0, put_i32, None),
+        Element::Int64 => fill!(Int64, 0, put_i64, None),
+        Element::Bool => fill!(Bool, false, put_bool, None),
         Element::Bytes => {
             for (column, array) in sources() {
                 *buffer = Buffer::Bytes(texts(column, array, rows, input.width)?);
@@ -50,7 +62,7 @@ pub(super) fn write(
     Ok(())
 }
 
-/// The cells of one column in a row-major buffer.
+/// The cells of one column of numbers in a row-major buffer.
 struct Cells<'a, T> {
     cells: &'a mut [T],
     /// Number of the column.
@@ -58,6 +70,9 @@ struct Cells<'a, T> {
     /// Columns in all.
     step: usize,
     rows: &'a Rows<'a>,
+    /// Values of the array in each row, and which of them this column is.
+    k: usize,
+    place: usize,
 }
 
 impl<T> Cells<'_, T> {
@@ -65,25 +80,21 @@ impl<T> Cells<'_, T> {
         self.cells.get_mut(self.at..).unwrap_or_default().iter_mut().step_by(self.step)
     }
 
-    /// Writes what `value` gives for each row.
+    /// Writes what `value` gives for each row's place in the array.
     fn set(&mut self, value: impl Fn(usize) -> T) {
-        match self.rows.clone() {
-            Rows::Range(rows) => self.iter_mut().zip(rows).for_each(|(cell, row)| *cell = value(row)),
-            Rows::Take(rows) => self.iter_mut().zip(rows).for_each(|(cell, row)| *cell = value(*row)),
-        }
+        let (rows, k, place) = (self.rows.clone(), self.k, self.place);
+        self.iter_mut().zip(rows.iter()).for_each(|(cell, row)| *cell = value(row * k + place));
     }
 
     fn numbers<A: ArrowPrimitiveType>(&mut self, array: &PrimitiveArray<A>, convert: impl Fn(A::Native) -> T) {
         let values = array.values();
         match self.rows.clone() {
-            Rows::Range(rows) => {
+            Rows::Range(rows) if self.k == 1 => {
                 // Checked against the array's length when the plan was asked.
                 let values = values.get(rows).unwrap_or_default();
                 self.iter_mut().zip(values).for_each(|(cell, value)| *cell = convert(*value));
             }
-            rows @ Rows::Take(_) => {
-                self.iter_mut().zip(rows.iter()).for_each(|(cell, row)| *cell = convert(values[row]));
-            }
+            _ => self.set(|at| convert(values[at])),
         }
     }
 
@@ -93,12 +104,38 @@ impl<T> Cells<'_, T> {
         T: Copy,
     {
         if let Some(nulls) = array.nulls().filter(|nulls| nulls.null_count() > 0) {
-            let rows = self.rows.clone();
+            let (rows, k, place) = (self.rows.clone(), self.k, self.place);
             self.iter_mut().zip(rows.iter()).for_each(|(cell, row)| {
-                if nulls.is_null(row) {
+                if nulls.is_null(row * k + place) {
                     *cell = nan;
                 }
             });
+        }
+    }
+
+    /// Makes the cells of rows whose whole list is null NaN, or refuses them where there is none.
+    fn missing_list(&mut self, column: &Column, lists: &ArrayRef, nan: Option<T>) -> Result<(), OnnxError>
+    where
+        T: Copy,
+    {
+        let Some(nulls) = lists.nulls().filter(|nulls| nulls.null_count() > 0) else { return Ok(()) };
+        let rows = self.rows.clone();
+        let Some(nan) = nan else {
+            return match rows.iter().find(|row| nulls.is_null(*row)) {
+                Some(row) => Err(OnnxError::Null { column: column.name.clone(), row, datatype: "a type of integers" }),
+                None => Ok(()),
+            };
+        };
+        self.iter_mut().zip(rows.iter()).filter(|(_, row)| nulls.is_null(*row)).for_each(|(cell, _)| *cell = nan);
+        Ok(())
+    }
+
+    /// A type without a missing value cannot take a null.
+    fn no_nulls(&self, column: &Column, array: &ArrayRef, element: Element) -> Result<(), OnnxError> {
+        let Some(nulls) = array.nulls().filter(|nulls| nulls.null_count() > 0) else { return Ok(()) };
+        match self.rows.iter().find(|row| nulls.is_null(row * self.k + self.place)) {
+            Some(row) => Err(OnnxError::Null { column: column.name.clone(), row, datatype: element.as_str() }),
+            None => Ok(()),
         }
     }
 }
@@ -150,7 +187,7 @@ fn put_f64(cells: &mut Cells<'_, f64>, column: &Column, array: &ArrayRef) -> Res
 }
 
 fn put_i32(cells: &mut Cells<'_, i32>, column: &Column, array: &ArrayRef) -> Result<(), OnnxError> {
-    no_nulls(column, array, cells.rows, Element::Int32)?;
+    cells.no_nulls(column, array, Element::Int32)?;
     match array.data_type() {
         DataType::Int8 => cells.numbers(array.as_primitive::<Int8Type>(), i32::from),
         DataType::Int16 => cells.numbers(array.as_primitive::<Int16Type>(), i32::from),
@@ -167,7 +204,7 @@ fn put_i32(cells: &mut Cells<'_, i32>, column: &Column, array: &ArrayRef) -> Res
 }
 
 fn put_i64(cells: &mut Cells<'_, i64>, column: &Column, array: &ArrayRef) -> Result<(), OnnxError> {
-    no_nulls(column, array, cells.rows, Element::Int64)?;
+    cells.no_nulls(column, array, Element::Int64)?;
     match array.data_type() {
         DataType::Int8 => cells.numbers(array.as_primitive::<Int8Type>(), i64::from),
         DataType::Int16 => cells.numbers(array.as_primitive::<Int16Type>(), i64::from),
@@ -186,7 +223,7 @@ fn put_i64(cells: &mut Cells<'_, i64>, column: &Column, array: &ArrayRef) -> Res
 }
 
 fn put_bool(cells: &mut Cells<'_, bool>, column: &Column, array: &ArrayRef) -> Result<(), OnnxError> {
-    no_nulls(column, array, cells.rows, Element::Bool)?;
+    cells.no_nulls(column, array, Element::Bool)?;
     let values = array.as_boolean_opt().ok_or_else(|| unexpected(column, array.data_type()))?;
     cells.set(|row| values.value(row));
     Ok(())
