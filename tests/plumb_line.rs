@@ -215,7 +215,7 @@ async fn compare(history: &History, store: &dyn OnlineStore) -> Result<(), TestC
         let t = Timestamp::from_nanos(t);
         let here = retrieve(store, &compiled, &entities, t).await.unwrap();
         let times = vec![Some(t); n];
-        let (there, _) = features_at(&offline, &compiled, |_| Ok(vec![Arc::clone(&keys)]), &times).await.unwrap();
+        let (there, _) = features_at(&offline, &compiled, &entities, &times).await.unwrap();
         for row in 0..n {
             prop_assert_eq!(said(&here, row), said(&there, row), "key {} as of {} ns", row, t.as_nanos());
         }

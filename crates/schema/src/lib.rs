@@ -19,7 +19,7 @@ pub mod time;
 pub mod value;
 pub mod yaml;
 
-pub use applied::{AppliedDefinitions, FeatureService, FeatureView, ServiceColumn, ViewId};
+pub use applied::{AppliedDefinitions, FeatureService, FeatureView, OnDemandView, ServiceColumn, ViewId, ViewUse};
 pub use definitions::Definitions;
 pub use dtype::Dtype;
 pub use error::{BoxError, ErrorKind};

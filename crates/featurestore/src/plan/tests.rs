@@ -43,7 +43,7 @@ fn check(edits: &[(&str, &str)], want: Expect) {
         assert!(text.contains(from), "{from}");
         text = text.replace(from, to);
     }
-    want.assert_eq(&plan(&applied, &declared(&text)).to_string());
+    want.assert_eq(&plan(&applied, &declared(&text), &Surroundings::default()).to_string());
 }
 
 #[test]
@@ -134,13 +134,13 @@ fn order_and_fill_are_meaning_to_a_model() {
 fn what_nobody_declares_any_more_is_gone_and_may_come_back() {
     let first = AppliedDefinitions::default().after(&declared(BEFORE));
     let (without, _) = BEFORE.split_once("---\nkind: feature_service").unwrap();
-    let gone = plan(&first, &declared(without));
+    let gone = plan(&first, &declared(without), &Surroundings::default());
     expect![[r#"
         - feature service s: gone
             its versions stay until they are removed
     "#]]
     .assert_eq(&gone.to_string());
-    let back = plan(&gone.after, &declared(BEFORE));
+    let back = plan(&gone.after, &declared(BEFORE), &Surroundings::default());
     expect![[r#"
         ~ feature service s v1: as it was before
     "#]]
