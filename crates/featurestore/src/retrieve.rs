@@ -243,3 +243,6 @@ fn rows_of<'a>(
     }
     Ok(ViewRows { stored: decoder.finish(), statuses, event_times })
 }
+
+#[cfg(test)]
+mod tests;

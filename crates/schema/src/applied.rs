@@ -184,8 +184,15 @@ impl FeatureService {
             columns.push(column);
             meaning.push(said);
         }
-        let fingerprint = Fingerprint::of(&json!({ "format": 1, "columns": meaning }));
         let (uses, on_demand) = uses::resolve(&columns, &service.views, all)?;
+        let mut meaning = json!({ "format": 1, "columns": meaning });
+        // The log of what was answered names views as the service does, and is found by the fingerprint.
+        let named: Vec<_> = uses.iter().filter(|used| used.name != used.view.name.as_str()).collect();
+        if !named.is_empty() {
+            let said = |used: &&ViewUse| Some(json!([used.name, all.view(&used.view)?.fingerprint, used.join_keys]));
+            meaning["uses"] = json!(named.iter().map(said).collect::<Option<Vec<_>>>()?);
+        }
+        let fingerprint = Fingerprint::of(&meaning);
         let (name, definition) = (service.name.clone(), service.clone());
         Some(Self { name, version, fingerprint, definition, columns, uses, on_demand })
     }
@@ -353,3 +360,6 @@ fn adopt<T: Clone, M: PartialEq>(
     }
     versions.current = Some(number);
 }
+
+#[cfg(test)]
+mod tests;

@@ -275,3 +275,6 @@ impl View {
 fn is_false(flag: &bool) -> bool {
     !flag
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,28 +98,32 @@ pub(super) fn check_needs(
         whole.keys.extend(needs.keys);
         whole.fields.extend(needs.fields);
     }
-    let mut keys: BTreeMap<&FeatureName, Dtype> = BTreeMap::new();
+    let keys = types(whole.keys.iter().map(|key| (&key.name, key.dtype)));
+    let fields = types(whole.fields.iter().map(|field| (&field.name, field.dtype)));
     let mut clash = |message: String, hint: &str| mistakes.push(Mistake::new(place, message).hint(hint));
-    for key in &whole.keys {
-        if let Some(other) = keys.insert(&key.name, key.dtype)
-            && other != key.dtype
-        {
-            let message = format!("{who} reads join key `{}` as {other} and as {}", key.name, key.dtype);
-            clash(message, "rename one: views: [{view: name, join_keys: {key: other_name}}]");
-        }
+    for (name, types) in keys.iter().filter(|(_, types)| types.len() > 1) {
+        let message = format!("{who} reads join key `{name}` as {}", both(types));
+        clash(message, "rename one: views: [{view: name, join_keys: {key: other_name}}]");
     }
-    let mut fields: BTreeMap<&FeatureName, Dtype> = BTreeMap::new();
-    for field in &whole.fields {
-        if let Some(other) = fields.insert(&field.name, field.dtype)
-            && other != field.dtype
-        {
-            let message = format!("{who} reads request field `{}` as {other} and as {}", field.name, field.dtype);
-            clash(message, "rename one of the fields");
-        }
+    for (name, types) in fields.iter().filter(|(_, types)| types.len() > 1) {
+        clash(format!("{who} reads request field `{name}` as {}", both(types)), "rename one of the fields");
     }
     for name in fields.keys().filter(|name| keys.contains_key(*name)) {
         let message = format!("{who} reads `{name}` as a join key and as a field of the request");
         clash(message, "rename the field");
     }
     whole
+}
+
+/// The types by which each name is read.
+fn types<'n>(read: impl Iterator<Item = (&'n FeatureName, Dtype)>) -> BTreeMap<&'n FeatureName, BTreeSet<Dtype>> {
+    let mut types: BTreeMap<&FeatureName, BTreeSet<Dtype>> = BTreeMap::new();
+    for (name, dtype) in read {
+        types.entry(name).or_default().insert(dtype);
+    }
+    types
+}
+
+fn both(types: &BTreeSet<Dtype>) -> String {
+    types.iter().map(|dtype| dtype.as_str()).collect::<Vec<_>>().join(" and as ")
 }
