@@ -299,7 +299,7 @@ async fn compare(history: &History, store: &Arc<dyn OnlineStore>, ways: &Ways) -
         let t = Timestamp::from_nanos(t);
         let here = retrieve(&reader, &compiled, &entities, t).await.unwrap();
         let times = vec![Some(t); n];
-        let (there, _) = features_at(&offline, &compiled, |_| Ok(vec![Arc::clone(&keys)]), &times).await.unwrap();
+        let (there, _) = features_at(&offline, &compiled, &entities, &times).await.unwrap();
         for (here, there) in here.columns.iter().zip(&there.columns) {
             prop_assert_eq!(here.to_data(), there.to_data(), "as of {} ns", t.as_nanos());
         }

@@ -171,7 +171,7 @@ async fn both_ways(
     let entities = EntityRows { n: x.len(), columns: [("k".to_owned(), Arc::clone(&keys))].into() };
     let online = retrieve(&OnlineReader::new(Arc::clone(store)), &compiled, &entities, at).await.unwrap();
     let spine = vec![Some(at); x.len()];
-    let (there, _) = features_at(&offline, &compiled, |_| Ok(vec![Arc::clone(&keys)]), &spine).await.unwrap();
+    let (there, _) = features_at(&offline, &compiled, &entities, &spine).await.unwrap();
     (there, online, compiled)
 }
 

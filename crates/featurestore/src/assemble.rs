@@ -4,7 +4,7 @@ use arrow::array::{Array, ArrayRef, BooleanArray, TimestampNanosecondArray};
 use schema::{Status, Timestamp, Ttl};
 use transform::ExprError;
 
-use crate::compiled::{CompiledService, CompiledView};
+use crate::compiled::{ColumnSource, CompiledService, CompiledView};
 
 /// What a view has for each row asked: found offline by the join, or online by key.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub struct FeatureRows {
     pub columns: Vec<ArrayRef>,
     /// For each feature, the status of each row.
     pub statuses: Vec<Vec<Status>>,
-    /// For each view of the service, the event time of each row's answer.
+    /// For each feature view that the service reads, the event time of each row's answer.
     pub event_times: Vec<Vec<Option<Timestamp>>>,
 }
 
@@ -48,28 +48,62 @@ fn with_computed(
     Ok(columns)
 }
 
-/// A service's columns from the rows of its views, in the order of [`CompiledService::views`]; `at` is the instant of
-/// each row (the spine time, or the request's).
+/// A service's columns from the rows of its views, in the order of [`CompiledService::views`], and the fields of the
+/// request, in the order of [`CompiledService::fields`]; `at` is the instant of each row (the spine time, or the
+/// request's).
+///
+/// An on-demand feature is `Present` or `NullValue`: its expression sees null for every input that is not `Present`.
 ///
 /// # Errors
-/// [`ExprError::Evaluate`] if a computed feature fails on a row.
+/// [`ExprError::Evaluate`] if a computed or on-demand feature fails on a row.
 pub fn assemble(
     compiled: &CompiledService,
     views: Vec<ViewRows>,
+    fields: &[ArrayRef],
     at: &TimestampNanosecondArray,
 ) -> Result<FeatureRows, ExprError> {
     let whole = compiled.views.iter().zip(&views).map(|(view, rows)| with_computed(view, rows, at));
     let whole = whole.collect::<Result<Vec<_>, _>>()?;
+    let mut on_demand: Vec<Vec<ArrayRef>> = Vec::with_capacity(compiled.on_demand.len());
+    for view in &compiled.on_demand {
+        let inputs = view.inputs.iter().map(|input| column_of(*input, &whole, &on_demand));
+        let fields = view.fields.iter().map(|field| &fields[*field]);
+        let features = view.features.evaluate(inputs.chain(fields).cloned().collect(), at)?;
+        on_demand.push(features);
+    }
     let mut columns = Vec::with_capacity(compiled.sources.len());
     let mut statuses = Vec::with_capacity(compiled.sources.len());
-    for (view, feature) in &compiled.sources {
-        let column = &whole[*view][*feature];
-        let status = |(row, status): (usize, &Status)| match status {
-            Status::Present if column.is_null(row) => Status::NullValue,
-            other => *other,
-        };
-        statuses.push(views[*view].statuses.iter().enumerate().map(status).collect());
+    for source in &compiled.sources {
+        let column = column_of(*source, &whole, &on_demand);
+        let of_value = |row: usize| if column.is_null(row) { Status::NullValue } else { Status::Present };
+        statuses.push(match source {
+            ColumnSource::Stored { view, .. } => {
+                let status = |(row, status): (usize, &Status)| match status {
+                    Status::Present => of_value(row),
+                    other => *other,
+                };
+                views[*view].statuses.iter().enumerate().map(status).collect()
+            }
+            ColumnSource::OnDemand { .. } => (0..column.len()).map(of_value).collect(),
+        });
         columns.push(ArrayRef::clone(column));
     }
     Ok(FeatureRows { columns, statuses, event_times: views.into_iter().map(|rows| rows.event_times).collect() })
+}
+
+fn column_of<'a>(source: ColumnSource, stored: &'a [Vec<ArrayRef>], on_demand: &'a [Vec<ArrayRef>]) -> &'a ArrayRef {
+    match source {
+        ColumnSource::Stored { view, feature } => &stored[view][feature],
+        ColumnSource::OnDemand { view, feature } => &on_demand[view][feature],
+    }
+}
+
+impl FeatureRows {
+    /// The event time of the row behind one value; an on-demand feature has none of its own.
+    pub fn event_time(&self, compiled: &CompiledService, column: usize, row: usize) -> Option<Timestamp> {
+        match compiled.sources[column] {
+            ColumnSource::Stored { view, .. } => self.event_times[view][row],
+            ColumnSource::OnDemand { .. } => None,
+        }
+    }
 }

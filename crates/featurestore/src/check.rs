@@ -1,10 +1,10 @@
 //! Declared definitions against the data: sources that open, columns that exist, queries that yield what is declared,
 //! expressions that compile. All mistakes at once, each with its place.
 
-use schema::definitions::{Source, View};
+use schema::definitions::{Computed, OnDemand, ServiceFeature, Source, View};
 use schema::yaml::{Mistake, Place, suggest};
 use schema::{AppliedDefinitions, Definitions, Dtype, FeatureView};
-use transform::{ComputedFeatures, cast, expr};
+use transform::{ComputedFeatures, ExprError, OnDemandFeatures, cast, expr};
 
 use crate::offline::history::History;
 use crate::offline::snapshot::Columns;
@@ -31,22 +31,37 @@ pub async fn check(store: &OfflineStore, definitions: &Definitions) -> Vec<Mista
         }
     }
     for view in definitions.views.values() {
+        let names: Vec<&str> = view.features.iter().map(|f| f.name.as_str()).collect();
+        let sees = format!("`request_time` and the view's features {}", schema::yaml::list(&names));
         for (computed, why) in ComputedFeatures::check(view) {
-            let names = view.features.iter().map(|f| f.name.as_str());
-            let hint = match &why {
-                transform::ExprError::Volatile { .. } => "use `request_time` for the time of the request".to_owned(),
-                transform::ExprError::Type { .. } => "change `type`, or cast in the expression".to_owned(),
-                _ => format!(
-                    "an expression sees `request_time` and the view's features {}",
-                    schema::yaml::list(&names.collect::<Vec<_>>())
-                ),
-            };
-            mistakes
-                .push(Mistake::new(&computed.place, format!("computed feature `{}`: {why}", computed.name)).hint(hint));
+            mistakes.push(wrong_expression("computed feature", computed, &why, &sees));
         }
+    }
+    for view in definitions.on_demand.values() {
+        check_on_demand(definitions, view, &mut mistakes);
     }
     mistakes.sort_by(|a, b| a.place.cmp(&b.place));
     mistakes
+}
+
+fn check_on_demand(definitions: &Definitions, view: &OnDemand, mistakes: &mut Vec<Mistake>) {
+    let dtype = |input: &ServiceFeature| definitions.dtype_as(&view.views, input.view.as_str(), input.feature.as_str());
+    let Some(inputs) = view.inputs.iter().map(dtype).collect::<Option<Vec<_>>>() else { return };
+    let fields = view.request.iter().map(|field| field.name.as_str());
+    let names: Vec<&str> = view.inputs.iter().map(|input| input.name.as_str()).chain(fields).collect();
+    let sees = format!("`request_time`, inputs and request fields: {}", schema::yaml::list(&names));
+    for (feature, why) in OnDemandFeatures::check(view, &inputs) {
+        mistakes.push(wrong_expression("on-demand feature", feature, &why, &sees));
+    }
+}
+
+fn wrong_expression(what: &str, computed: &Computed, why: &ExprError, sees: &str) -> Mistake {
+    let hint = match why {
+        ExprError::Volatile { .. } => "use `request_time` for the time of the request".to_owned(),
+        ExprError::Type { .. } => "change `type`, or cast in the expression".to_owned(),
+        ExprError::Invalid { .. } | ExprError::Evaluate { .. } => format!("an expression sees {sees}"),
+    };
+    Mistake::new(&computed.place, format!("{what} `{}`: {why}", computed.name)).hint(hint)
 }
 
 fn mistake(place: &Place, why: &OfflineError) -> Mistake {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use schema::{AppliedDefinitions, FeatureService, FeatureView, ViewId};
-use transform::{ComputedFeatures, ExprError};
+use schema::applied::{InputSource, OnDemandUse};
+use schema::definitions::{JoinKey, RequestField};
+use schema::{AppliedDefinitions, FeatureService, FeatureView, OnDemandView, ViewId, ViewUse};
+use transform::{ComputedFeatures, ExprError, OnDemandFeatures};
 
 use crate::codec::RowCodec;
 
@@ -12,22 +14,64 @@ use crate::codec::RowCodec;
 pub struct CompiledService {
     /// The service.
     pub service: FeatureService,
-    /// Its views, in the order of [`FeatureService::views`].
+    /// Its views, in the order of [`FeatureService::view_uses`]: one view by two keys is there twice.
     pub views: Vec<Arc<CompiledView>>,
-    /// For each column of the service, the view it comes from and the feature's position among that view's features,
-    /// stored ones first.
-    pub sources: Vec<(usize, usize)>,
+    /// Its on-demand views; what one reads stands before it.
+    pub on_demand: Vec<Arc<CompiledOnDemand>>,
+    /// The fields of the request that its on-demand views read, each once.
+    pub fields: Vec<RequestField>,
+    /// For each column of the service, where it comes from.
+    pub sources: Vec<ColumnSource>,
 }
 
-/// One view version, compiled.
+/// One use of a view version, compiled.
 #[derive(Debug)]
 pub struct CompiledView {
+    /// What answers and logs call it.
+    pub name: String,
     /// The view version.
     pub view: FeatureView,
+    /// Its join keys as requests and spines name them, in the entity's order.
+    pub keys: Vec<JoinKey>,
     /// Its computed features.
     pub computed: ComputedFeatures,
     /// How its stored rows are packed.
     pub codec: RowCodec,
+}
+
+/// One use of an on-demand view version, compiled.
+#[derive(Debug)]
+pub struct CompiledOnDemand {
+    /// What answers call it.
+    pub name: String,
+    /// The on-demand view version.
+    pub view: OnDemandView,
+    /// Where each input comes from; on-demand views only from earlier ones.
+    pub inputs: Vec<ColumnSource>,
+    /// Where each of its request fields stands among [`CompiledService::fields`].
+    pub fields: Vec<usize>,
+    /// Its features.
+    pub features: OnDemandFeatures,
+}
+
+/// Where a column of a service, or an input of an on-demand view, comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnSource {
+    /// A feature view: its place among [`CompiledService::views`], and the feature's among its features, stored ones
+    /// first.
+    Stored {
+        /// The view.
+        view: usize,
+        /// The feature.
+        feature: usize,
+    },
+    /// An on-demand view: its place among [`CompiledService::on_demand`], and the feature's among its features.
+    OnDemand {
+        /// The on-demand view.
+        view: usize,
+        /// The feature.
+        feature: usize,
+    },
 }
 
 /// Why a service cannot run.
@@ -49,6 +93,16 @@ pub enum CompileError {
         /// The feature.
         feature: String,
     },
+    /// A name that a request would have to use for two things; services that are applied are checked.
+    #[error(
+        "request field `{field}` of on-demand view `{view}` has the name of a join key, or of a field of another type"
+    )]
+    Clash {
+        /// The on-demand view version.
+        view: ViewId,
+        /// The field.
+        field: String,
+    },
     /// An expression does not compile.
     #[error("feature view `{view}`")]
     Expr {
@@ -61,15 +115,27 @@ pub enum CompileError {
 }
 
 impl CompiledView {
-    /// Compiles one view version.
+    /// Compiles one use of a view version.
     ///
     /// # Errors
     /// [`CompileError::Expr`]; definitions are checked before they are applied, so not in practice.
-    pub fn new(view: FeatureView) -> Result<Self, CompileError> {
+    pub fn new(used: &ViewUse, view: FeatureView) -> Result<Self, CompileError> {
         let computed =
             ComputedFeatures::compile(&view).map_err(|source| CompileError::Expr { view: view.id.clone(), source })?;
         let codec = RowCodec::new(view.definition.features.iter().map(|f| f.dtype));
-        Ok(Self { view, computed, codec })
+        Ok(Self { name: used.name.clone(), keys: used.keys(view.keys()), view, computed, codec })
+    }
+
+    fn source(&self, view: usize, feature: &str) -> Option<ColumnSource> {
+        let feature = self.view.definition.feature_names().position(|name| name.as_str() == feature)?;
+        Some(ColumnSource::Stored { view, feature })
+    }
+}
+
+impl CompiledOnDemand {
+    fn source(&self, view: usize, feature: &str) -> Option<ColumnSource> {
+        let feature = self.view.definition.features.iter().position(|f| f.name.as_str() == feature)?;
+        Some(ColumnSource::OnDemand { view, feature })
     }
 }
 
@@ -79,19 +145,73 @@ impl CompiledService {
     /// # Errors
     /// [`CompileError`] if the definitions lack what it pins.
     pub fn new(service: &FeatureService, definitions: &AppliedDefinitions) -> Result<Self, CompileError> {
-        let ids = service.views();
-        let find = |id: &ViewId| {
-            let missing = || CompileError::NoView { service: service.name.to_string(), view: id.clone() };
-            CompiledView::new(definitions.view(id).ok_or_else(missing)?.clone()).map(Arc::new)
+        let no_view = |view: &ViewId| CompileError::NoView { service: service.name.to_string(), view: view.clone() };
+        let compile = |used: &ViewUse| {
+            let view = definitions.view(&used.view).ok_or_else(|| no_view(&used.view))?;
+            CompiledView::new(used, view.clone()).map(Arc::new)
         };
-        let views = ids.iter().map(|id| find(id)).collect::<Result<Vec<_>, _>>()?;
+        let views = service.view_uses().iter().map(compile).collect::<Result<Vec<_>, _>>()?;
+        let (on_demand, fields, sources) = (Vec::new(), Vec::new(), Vec::new());
+        let mut compiled = Self { service: service.clone(), views, on_demand, fields, sources };
+        for used in &service.on_demand {
+            let view = definitions.on_demand_view(&used.view).ok_or_else(|| no_view(&used.view))?;
+            compiled.add_on_demand(used, view)?;
+        }
         let source = |column: &schema::ServiceColumn| {
-            let at = ids.iter().position(|id| **id == column.view).unwrap_or_default();
-            let position = views[at].view.definition.feature_names().position(|name| *name == column.feature);
-            let missing = || CompileError::NoFeature { view: column.view.clone(), feature: column.feature.to_string() };
-            Ok((at, position.ok_or_else(missing)?))
+            let source = compiled.source(column.use_name(), column.feature.as_str());
+            let feature = column.feature.to_string();
+            source.ok_or_else(|| CompileError::NoFeature { view: column.view.clone(), feature })
         };
-        let sources = service.columns.iter().map(source).collect::<Result<Vec<_>, CompileError>>()?;
-        Ok(Self { service: service.clone(), views, sources })
+        compiled.sources = service.columns.iter().map(source).collect::<Result<_, CompileError>>()?;
+        Ok(compiled)
+    }
+
+    fn add_on_demand(&mut self, used: &OnDemandUse, view: &OnDemandView) -> Result<(), CompileError> {
+        let input = |input: &InputSource| {
+            let (view, feature) = (used.view.clone(), format!("{}:{}", input.of, input.feature));
+            let source = self.source(&input.of, input.feature.as_str());
+            source.ok_or(CompileError::NoFeature { view, feature })
+        };
+        let inputs = used.inputs.iter().map(input).collect::<Result<_, _>>()?;
+        let mut fields = Vec::with_capacity(view.definition.request.len());
+        for field in &view.definition.request {
+            let known = self.fields.iter().position(|known| known.name == field.name);
+            if known.is_some_and(|at| self.fields[at].dtype != field.dtype) || self.key(field.name.as_str()).is_some() {
+                return Err(CompileError::Clash { view: view.id.clone(), field: field.name.to_string() });
+            }
+            fields.push(known.unwrap_or(self.fields.len()));
+            if known.is_none() {
+                self.fields.push(field.clone());
+            }
+        }
+        let features =
+            OnDemandFeatures::compile(view).map_err(|source| CompileError::Expr { view: view.id.clone(), source })?;
+        let (name, view) = (used.name.clone(), view.clone());
+        self.on_demand.push(Arc::new(CompiledOnDemand { name, view, inputs, fields, features }));
+        Ok(())
+    }
+
+    /// Where a feature of the use with this name comes from; names are unique among all uses.
+    fn source(&self, name: &str, feature: &str) -> Option<ColumnSource> {
+        if let Some(at) = self.views.iter().position(|view| view.name == name) {
+            return self.views[at].source(at, feature);
+        }
+        let at = self.on_demand.iter().position(|view| view.name == name)?;
+        self.on_demand[at].source(at, feature)
+    }
+
+    fn key(&self, name: &str) -> Option<&JoinKey> {
+        self.views.iter().flat_map(|view| &view.keys).find(|key| key.name.as_str() == name)
+    }
+
+    /// The join keys that a request must name, each once, in order of first use.
+    pub fn keys(&self) -> Vec<&JoinKey> {
+        let mut keys: Vec<&JoinKey> = Vec::new();
+        for key in self.views.iter().flat_map(|view| &view.keys) {
+            if !keys.iter().any(|known| known.name == key.name) {
+                keys.push(key);
+            }
+        }
+        keys
     }
 }

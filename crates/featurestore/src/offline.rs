@@ -13,6 +13,7 @@ pub mod source;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use schema::definitions::Source;
 use schema::{BoxError, ErrorKind, FeatureView};
 
 use history::History;
@@ -115,6 +116,12 @@ impl OfflineStore {
     /// [`OfflineError::Write`] if its file cannot be made.
     pub fn lease(&self, view: &FeatureView) -> Result<Leasing, OfflineError> {
         Leasing::ask(&self.folder, view)
+    }
+
+    /// The rows of a source, where they can be counted without reading them.
+    pub fn rows_at_hand(&self, source: &Source) -> Option<u64> {
+        let files = source::open(&self.project, source).ok()?;
+        Some(files.files.iter().map(|file| file.n_rows).sum())
     }
 
     /// The history of a view version as its source stands now. A query is run if its snapshot does not exist yet.

@@ -1,10 +1,15 @@
 //! Declare, diff, do: what `apply` would change, as a pure value that prints.
 
+mod downstream;
+
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schema::definitions::{Entity, Source};
-use schema::{AppliedDefinitions, Definitions, FeatureService, FeatureView};
+use schema::{AppliedDefinitions, Definitions, FeatureName, FeatureService, FeatureView, OnDemandView};
 use serde::Serialize;
+
+pub use downstream::{Downstream, PinnedModel, ReachedModel, Surroundings};
 
 /// What happens to one definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -27,7 +32,7 @@ pub enum ChangeKind {
 pub struct Change {
     /// What happens.
     pub change: ChangeKind,
-    /// `entity`, `source`, `feature view` or `feature service`.
+    /// `entity`, `source`, `feature view`, `on-demand view` or `feature service`.
     pub kind: &'static str,
     /// Its name.
     pub name: String,
@@ -44,17 +49,22 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What has to be computed again, or for the first time.
     pub recompute: Vec<String>,
+    /// For each change of meaning, everything that it reaches.
+    pub downstream: Vec<Downstream>,
+    /// View versions that nothing pins any more; they stay until they are removed.
+    pub unused: Vec<String>,
     /// What is applied afterwards.
     #[serde(skip)]
     pub after: AppliedDefinitions,
 }
 
 /// Compares what is declared with what is applied.
-pub fn plan(applied: &AppliedDefinitions, declared: &Definitions) -> Plan {
+pub fn plan(applied: &AppliedDefinitions, declared: &Definitions, around: &Surroundings) -> Plan {
     let after = applied.after(declared);
     let mut changes = Vec::new();
-    let entity = |e: &Entity| Entity { description: None, ..e.clone() };
-    let source = |s: &Source| Source { description: None, ..s.clone() };
+    let no_tags = BTreeMap::new;
+    let entity = |e: &Entity| Entity { description: None, owner: None, tags: no_tags(), pii: false, ..e.clone() };
+    let source = |s: &Source| Source { description: None, owner: None, tags: no_tags(), ..s.clone() };
     plain(&mut changes, "entity", &applied.entities, &after.entities, entity);
     plain(&mut changes, "source", &applied.sources, &after.sources, source);
     let mut recompute = Vec::new();
@@ -67,9 +77,23 @@ pub fn plan(applied: &AppliedDefinitions, declared: &Definitions) -> Plan {
             if matches!(change, ChangeKind::New | ChangeKind::Meaning | ChangeKind::Restored)
                 && let Some(now) = versions.current()
             {
-                recompute.push(format!("`{}` is to be materialized: plumb materialize {}", now.id, now.id.name));
+                let rows = match (around.rows.get(now.source.name.as_str()), &now.definition.sql) {
+                    (None, _) => String::new(),
+                    (Some(n), None) => format!(" ({n} rows)"),
+                    (Some(n), Some(_)) => format!(" (a query over {n} rows of `{}`)", now.source.name),
+                };
+                recompute.push(format!("`{}` is to be materialized{rows}: plumb materialize {}", now.id, now.id.name));
             }
             changes.push(Change { change, kind: "feature view", name: name.to_string(), version, details });
+        }
+    }
+    for (name, versions) in &after.on_demand {
+        let before = applied.on_demand.get(name.as_str());
+        let was = before.and_then(|v| v.current());
+        let known = before.is_some_and(|b| versions.current.is_some_and(|n| n as usize <= b.all.len()));
+        let change = compare(was, versions.current(), known, |v| v.fingerprint, |v| v.id.version, on_demand_details);
+        if let Some((change, version, details)) = change {
+            changes.push(Change { change, kind: "on-demand view", name: name.to_string(), version, details });
         }
     }
     for (name, versions) in &after.services {
@@ -86,7 +110,9 @@ pub fn plan(applied: &AppliedDefinitions, declared: &Definitions) -> Plan {
             changes.push(Change { change, kind: "feature service", name: name.to_string(), version, details });
         }
     }
-    Plan { changes, recompute, after }
+    let downstream = downstream::downstream(&changes, applied, &after, &around.models);
+    let unused = downstream::unused(applied, &after, &around.models);
+    Plan { changes, recompute, downstream, unused, after }
 }
 
 impl Plan {
@@ -131,8 +157,8 @@ fn compare<T: PartialEq>(
 fn plain<N: Ord + fmt::Display, T: PartialEq>(
     changes: &mut Vec<Change>,
     kind: &'static str,
-    was: &std::collections::BTreeMap<N, T>,
-    now: &std::collections::BTreeMap<N, T>,
+    was: &BTreeMap<N, T>,
+    now: &BTreeMap<N, T>,
     without_words: impl Fn(&T) -> T,
 ) {
     let mut push = |change, name: &N| {
@@ -186,6 +212,33 @@ fn view_details(was: &FeatureView, now: &FeatureView) -> Vec<String> {
     details
 }
 
+fn on_demand_details(was: &OnDemandView, now: &OnDemandView) -> Vec<String> {
+    let mut details = Vec::new();
+    let inputs = |v: &OnDemandView| {
+        let of = |i: &schema::applied::OnDemandInput| {
+            (i.name.to_string(), format!("{}:{} {}{}", i.view, i.feature, i.dtype, by_keys(&i.join_keys)))
+        };
+        v.inputs.iter().map(of).collect()
+    };
+    let request = |v: &OnDemandView| {
+        v.definition.request.iter().map(|f| (f.name.to_string(), format!("{} of the request", f.dtype))).collect()
+    };
+    let features = |v: &OnDemandView| {
+        let of = |c: &schema::definitions::Computed| (c.name.to_string(), format!("{} = {}", c.dtype, c.expr));
+        v.definition.features.iter().map(of).collect()
+    };
+    columns(&mut details, inputs(was), inputs(now));
+    columns(&mut details, request(was), request(now));
+    columns(&mut details, features(was), features(now));
+    details
+}
+
+/// " by origin_city_id" for renamed join keys.
+fn by_keys(join_keys: &BTreeMap<FeatureName, FeatureName>) -> String {
+    let columns: Vec<&str> = join_keys.values().map(FeatureName::as_str).collect();
+    if columns.is_empty() { String::new() } else { format!(" by {}", columns.join(", ")) }
+}
+
 fn names(view: &FeatureView) -> Vec<String> {
     view.keys().iter().map(|k| format!("{} {}", k.name, k.dtype)).collect()
 }
@@ -194,7 +247,11 @@ fn service_details(was: &FeatureService, now: &FeatureService) -> Vec<String> {
     let columns_of = |s: &FeatureService| {
         let of = |c: &schema::ServiceColumn| {
             let fill = c.fill.as_ref().map(|v| format!(", fill {v}")).unwrap_or_default();
-            (c.name.to_string(), format!("{}:{} {}{fill}", c.view, c.feature, c.dtype))
+            let keys = s.uses.iter().find(|used| used.name == c.use_name()).map(|used| &used.join_keys);
+            let keys =
+                keys.or_else(|| s.on_demand.iter().find(|used| used.name == c.use_name()).map(|used| &used.join_keys));
+            let keys = keys.map(by_keys).unwrap_or_default();
+            (c.name.to_string(), format!("{}:{} {}{keys}{fill}", c.view, c.feature, c.dtype))
         };
         s.columns.iter().map(of).collect::<Vec<_>>()
     };
@@ -248,8 +305,14 @@ impl fmt::Display for Plan {
                 writeln!(f, "    {detail}")?;
             }
         }
+        for reached in &self.downstream {
+            writeln!(f, "> {reached}")?;
+        }
         for line in &self.recompute {
             writeln!(f, "> {line}")?;
+        }
+        for view in &self.unused {
+            writeln!(f, "> nothing pins `{view}` any more: its rows stay until they are removed")?;
         }
         Ok(())
     }

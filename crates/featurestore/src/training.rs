@@ -3,6 +3,8 @@
 pub mod spine;
 pub mod write;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, TimestampNanosecondArray};
@@ -12,8 +14,10 @@ use transform::fill::fill;
 
 use crate::assemble::{FeatureRows, assemble};
 use crate::compiled::CompiledService;
+use crate::offline::history::History;
 use crate::offline::{OfflineError, OfflineStore};
 use crate::point_in_time::{SpineIndex, find};
+use crate::retrieve::{EntityRows, RetrieveError};
 use spine::Spine;
 
 /// A training set in memory.
@@ -53,6 +57,9 @@ pub struct Report {
 pub struct ViewReport {
     /// The view version.
     pub view: String,
+    /// What the service calls it, if not by its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
     /// Digest of the state of its data.
     pub data_version: Fingerprint,
     /// History rows read.
@@ -76,32 +83,43 @@ pub struct FeatureReport {
     pub not_found: usize,
 }
 
-/// The features of a service at given keys and instants, from history: the offline half of every comparison.
+/// The features of a service for given rows and instants, from history: the offline half of every comparison.
 ///
-/// `keys(view)` gives the key columns in the dtypes of that view.
+/// `rows` holds what a request would say, keys and fields, in the declared dtypes; `times[i]` is the instant of row `i`.
 ///
 /// # Errors
-/// [`OfflineError`] if history cannot be read.
+/// [`OfflineError`] if `rows` lacks a column or history cannot be read.
 pub async fn features_at(
     store: &OfflineStore,
     compiled: &CompiledService,
-    keys: impl Fn(&schema::FeatureView) -> Result<Vec<ArrayRef>, OfflineError>,
+    rows: &EntityRows,
     times: &[Option<Timestamp>],
 ) -> Result<(FeatureRows, Vec<ViewReport>), OfflineError> {
+    let missing = |why: RetrieveError| OfflineError::Spine {
+        what: format!("rows for service `{}`", compiled.service.name),
+        hint: why.hint().unwrap_or_default(),
+        why: why.to_string(),
+    };
+    let fields = rows.fields_of(compiled).map_err(missing)?;
     let mut views = Vec::with_capacity(compiled.views.len());
     let mut reports = Vec::with_capacity(compiled.views.len());
-    for compiled_view in &compiled.views {
-        let view = &compiled_view.view;
-        let history = store.history(view).await?;
-        let index = SpineIndex::new(&keys(view)?, times);
-        let winners = find(view, &history, &index)?;
+    let mut histories: HashMap<&ViewId, History> = HashMap::new();
+    for used in &compiled.views {
+        let view = &used.view;
+        let keys = rows.keys_of(used).map_err(missing)?;
+        let history = match histories.entry(&view.id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(store.history(view).await?),
+        };
+        let winners = find(view, history, &SpineIndex::new(&keys, times))?;
         let data_version = history.data_version();
+        let alias = (used.name != view.id.name.as_str()).then(|| used.name.clone());
         let (n_scanned, n_rejected) = (winners.n_scanned, winners.n_rejected);
-        reports.push(ViewReport { view: view.id.to_string(), data_version, n_scanned, n_rejected });
-        views.push(winners.gather(view, &history)?);
+        reports.push(ViewReport { view: view.id.to_string(), alias, data_version, n_scanned, n_rejected });
+        views.push(winners.gather(view, history)?);
     }
     let at: TimestampNanosecondArray = times.iter().map(|t| t.map(Timestamp::as_nanos)).collect();
-    let rows = assemble(compiled, views, &at.with_timezone("UTC"))
+    let rows = assemble(compiled, views, &fields, &at.with_timezone("UTC"))
         .map_err(|source| OfflineError::Compute { what: compiled.service.name.to_string(), source })?;
     Ok((rows, reports))
 }
@@ -109,8 +127,8 @@ pub async fn features_at(
 /// Joins a spine with a service.
 ///
 /// # Errors
-/// [`OfflineError::Spine`] if the spine lacks a join key, has it in another type, or already has a column with a
-/// feature's name; otherwise as [`features_at`].
+/// [`OfflineError::Spine`] if the spine lacks a join key or a request field, has it in another type, or already has a
+/// column with a feature's name; otherwise as [`features_at`].
 pub async fn build(
     store: &OfflineStore,
     compiled: &CompiledService,
@@ -129,11 +147,8 @@ pub async fn build(
             });
         }
     }
-    for view in &compiled.views {
-        spine.keys(&view.view)?;
-    }
     let times = spine.times();
-    let (features, views) = features_at(store, compiled, |view| spine.keys(view), times).await?;
+    let (features, views) = features_at(store, compiled, &spine.entities(compiled)?, times).await?;
     let columns = if filled { fill_all(compiled, &features.columns)? } else { features.columns.clone() };
 
     let fields = rows.schema().fields().iter().cloned().collect::<Vec<_>>();
@@ -205,13 +220,15 @@ fn feature_reports(compiled: &CompiledService, features: &FeatureRows) -> Vec<Fe
 }
 
 fn never_found(compiled: &CompiledService, features: &FeatureRows, n: usize) -> Vec<String> {
-    let mut views: Vec<ViewId> = Vec::new();
+    let mut warnings: Vec<String> = Vec::new();
     for (column, statuses) in compiled.service.columns.iter().zip(&features.statuses) {
         let none = n > 0 && statuses.iter().all(|status| *status == Status::NotFound);
-        if none && !views.contains(&column.view) {
-            views.push(column.view.clone());
+        let named = column.alias.as_ref().map(|alias| format!(" (`{alias}`)")).unwrap_or_default();
+        let view = &column.view;
+        let warning = format!("no spine row finds a row of feature view `{view}`{named}: do keys and times overlap?");
+        if none && !warnings.contains(&warning) {
+            warnings.push(warning);
         }
     }
-    let say = |view: ViewId| format!("no spine row finds a row of feature view `{view}`: do keys and times overlap?");
-    views.into_iter().map(say).collect()
+    warnings
 }

@@ -140,6 +140,10 @@ pub struct FeaturesGetArgs {
     /// Join key and values: `user_id=1,2,3`. Repeat for more keys.
     #[arg(long = "entity", value_name = "KEY=VALUES", required = true)]
     pub entities: Vec<String>,
+    /// Field of the request, for on-demand views: one value for every row, or one a row: `amount=12.5,3`. Repeat for
+    /// more fields.
+    #[arg(long = "context", value_name = "FIELD=VALUES")]
+    pub context: Vec<String>,
     /// The instant; now unless given.
     #[arg(long, value_name = "TIME")]
     pub as_of: Option<String>,

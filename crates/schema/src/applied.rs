@@ -3,18 +3,23 @@
 //! A version is an integer that grows when the meaning changes. Versions live side by side, so a model trained on view
 //! version 1 is served version 1 for as long as it lives.
 
+mod on_demand;
+mod uses;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::definitions::{Definitions, Entity, JoinKey, Service, Source, View};
+use crate::definitions::{Definitions, Entity, JoinKey, Service, ServiceFeature, Source, View};
 use crate::dtype::Dtype;
 use crate::fingerprint::{Fingerprint, normal_sql};
 use crate::name::{EntityName, FeatureName, ServiceName, SourceName, ViewName};
 use crate::order::Visibility;
 use crate::value::Value;
+pub use on_demand::{OnDemandInput, OnDemandView};
+pub use uses::{InputSource, OnDemandUse, ViewUse};
 
 /// A view and its version: `user_features@v1`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,6 +65,13 @@ pub struct FeatureService {
     pub definition: Service,
     /// Its columns, in the model's order.
     pub columns: Vec<ServiceColumn>,
+    /// The feature views it reads, itself or through on-demand views. Empty where each is read under its own name and
+    /// keys and there are no on-demand views: [`Self::view_uses`] says it in every case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uses: Vec<ViewUse>,
+    /// The on-demand views it reads; what one reads stands before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on_demand: Vec<OnDemandUse>,
 }
 
 /// One column that a service hands to its model.
@@ -67,8 +79,11 @@ pub struct FeatureService {
 pub struct ServiceColumn {
     /// Its name in the service.
     pub name: FeatureName,
-    /// The view version it comes from.
+    /// The view version it comes from, stored or on-demand.
     pub view: ViewId,
+    /// What the service calls that view, if not by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<ViewName>,
     /// Its name in the view.
     pub feature: FeatureName,
     /// Its type.
@@ -95,6 +110,9 @@ pub struct AppliedDefinitions {
     pub sources: BTreeMap<SourceName, Source>,
     /// Views by name.
     pub views: BTreeMap<ViewName, Versions<FeatureView>>,
+    /// On-demand views by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub on_demand: BTreeMap<ViewName, Versions<OnDemandView>>,
     /// Services by name.
     pub services: BTreeMap<ServiceName, Versions<FeatureService>>,
 }
@@ -149,37 +167,88 @@ fn meaning(view: &View, entity: &Entity, source: &Source) -> serde_json::Value {
     })
 }
 
+impl ServiceColumn {
+    /// What the service calls the view.
+    pub fn use_name(&self) -> &str {
+        self.alias.as_ref().unwrap_or(&self.view.name).as_str()
+    }
+}
+
 impl FeatureService {
-    /// `version` of the declared service over the current versions in `views`.
-    fn new(service: &Service, views: &BTreeMap<ViewName, Versions<FeatureView>>, version: u32) -> Option<Self> {
-        let column = |feature: &crate::definitions::ServiceFeature| {
-            let view = views.get(feature.view.as_str())?.current()?;
-            let dtype = view.definition.dtype_of(feature.feature.as_str())?;
-            let fill = service.fill.get(feature.name.as_str());
-            let fill = fill.map(|value| value.canonical(dtype)).transpose().ok()?;
-            let (name, feature) = (feature.name.clone(), feature.feature.clone());
-            Some((ServiceColumn { name, view: view.id.clone(), feature, dtype, fill }, view.fingerprint))
-        };
-        let columns = service.features.iter().map(column).collect::<Option<Vec<_>>>()?;
-        let meaning: Vec<_> = columns
-            .iter()
-            .map(|(c, view)| json!({ "name": c.name, "dtype": c.dtype, "view": view, "feature": c.feature, "fill": c.fill }))
-            .collect();
-        let fingerprint = Fingerprint::of(&json!({ "format": 1, "columns": meaning }));
-        let columns = columns.into_iter().map(|(column, _)| column).collect();
-        Some(Self { name: service.name.clone(), version, fingerprint, definition: service.clone(), columns })
+    /// `version` of the declared service over the current versions in `all`.
+    fn new(service: &Service, all: &AppliedDefinitions, version: u32) -> Option<Self> {
+        let mut columns = Vec::with_capacity(service.features.len());
+        let mut meaning = Vec::with_capacity(service.features.len());
+        for feature in &service.features {
+            let (column, said) = column(service, feature, all)?;
+            columns.push(column);
+            meaning.push(said);
+        }
+        let (uses, on_demand) = uses::resolve(&columns, &service.views, all)?;
+        let mut meaning = json!({ "format": 1, "columns": meaning });
+        // The log of what was answered names views as the service does, and is found by the fingerprint.
+        let named: Vec<_> = uses.iter().filter(|used| used.name != used.view.name.as_str()).collect();
+        if !named.is_empty() {
+            let said = |used: &&ViewUse| Some(json!([used.name, all.view(&used.view)?.fingerprint, used.join_keys]));
+            meaning["uses"] = json!(named.iter().map(said).collect::<Option<Vec<_>>>()?);
+        }
+        let fingerprint = Fingerprint::of(&meaning);
+        let (name, definition) = (service.name.clone(), service.clone());
+        Some(Self { name, version, fingerprint, definition, columns, uses, on_demand })
     }
 
-    /// The view versions it pins, each once, in order of first use.
-    pub fn views(&self) -> Vec<&ViewId> {
-        let mut views: Vec<&ViewId> = Vec::new();
+    /// The feature views it reads, by the names that answers and logs use, in order of first use.
+    pub fn view_uses(&self) -> Vec<ViewUse> {
+        if !self.uses.is_empty() || !self.on_demand.is_empty() {
+            return self.uses.clone();
+        }
+        let mut uses: Vec<ViewUse> = Vec::new();
         for column in &self.columns {
-            if !views.contains(&&column.view) {
-                views.push(&column.view);
+            if !uses.iter().any(|known| known.view == column.view) {
+                uses.push(ViewUse::plain(&column.view));
+            }
+        }
+        uses
+    }
+
+    /// The feature view versions it pins, each once, in order of first use; on-demand views are not among them.
+    pub fn views(&self) -> Vec<&ViewId> {
+        let used = self.uses.iter().map(|used| &used.view);
+        let plain = self.columns.iter().map(|column| &column.view).filter(|_| !self.has_uses());
+        let mut views: Vec<&ViewId> = Vec::new();
+        for view in used.chain(plain) {
+            if !views.contains(&view) {
+                views.push(view);
             }
         }
         views
     }
+
+    fn has_uses(&self) -> bool {
+        !self.uses.is_empty() || !self.on_demand.is_empty()
+    }
+
+    /// Everything that it pins: feature views and on-demand views.
+    fn pins(&self) -> Vec<ViewId> {
+        let on_demand = self.on_demand.iter().map(|used| &used.view);
+        self.views().into_iter().chain(on_demand).cloned().collect()
+    }
+}
+
+/// One column of a service, and what it means.
+fn column(
+    service: &Service,
+    feature: &ServiceFeature,
+    all: &AppliedDefinitions,
+) -> Option<(ServiceColumn, serde_json::Value)> {
+    let (input, fingerprint) = on_demand::input(&service.views, feature, all)?;
+    let OnDemandInput { name, view, alias, feature, dtype, join_keys } = input;
+    let fill = service.fill.get(name.as_str()).map(|value| value.canonical(dtype)).transpose().ok()?;
+    let mut meaning = json!({ "name": name, "dtype": dtype, "view": fingerprint, "feature": feature, "fill": fill });
+    if !join_keys.is_empty() {
+        meaning["join_keys"] = json!(join_keys);
+    }
+    Some((ServiceColumn { name, view, alias, feature, dtype, fill }, meaning))
 }
 
 impl<T> Versions<T> {
@@ -201,9 +270,11 @@ impl AppliedDefinitions {
             entities: declared.entities.clone(),
             sources: declared.sources.clone(),
             views: self.views.clone(),
+            on_demand: self.on_demand.clone(),
             services: self.services.clone(),
         };
         next.views.values_mut().for_each(|versions| versions.current = None);
+        next.on_demand.values_mut().for_each(|versions| versions.current = None);
         next.services.values_mut().for_each(|versions| versions.current = None);
         for (name, view) in &declared.views {
             let versions = next.views.entry(name.clone()).or_insert(Versions { current: None, all: Vec::new() });
@@ -212,13 +283,14 @@ impl AppliedDefinitions {
                 adopt(versions, &mut found, |v| v.fingerprint, |v, n| v.id.version = n);
             }
         }
+        next.adopt_on_demand(declared);
         for (name, service) in &declared.services {
             let count = next.services.get(name.as_str()).map_or(0, |versions| versions.all.len());
             let version = u32::try_from(count).unwrap_or(u32::MAX) + 1;
-            if let Some(mut found) = FeatureService::new(service, &next.views, version) {
+            if let Some(mut found) = FeatureService::new(service, &next, version) {
                 let versions = next.services.entry(name.clone()).or_insert(Versions { current: None, all: Vec::new() });
                 // A view that was renamed means the same but stands elsewhere: a version that serves must not move there.
-                let place = |s: &FeatureService| (s.fingerprint, s.views().into_iter().cloned().collect::<Vec<_>>());
+                let place = |s: &FeatureService| (s.fingerprint, s.pins());
                 adopt(versions, &mut found, place, |s, n| s.version = n);
             }
         }
@@ -239,6 +311,21 @@ impl AppliedDefinitions {
     /// The current version of a view.
     pub fn current_view(&self, name: &str) -> Option<&FeatureView> {
         self.views.get(name)?.current()
+    }
+
+    /// An on-demand view version.
+    pub fn on_demand_view(&self, id: &ViewId) -> Option<&OnDemandView> {
+        self.on_demand.get(id.name.as_str())?.number(id.version)
+    }
+
+    /// The current version of an on-demand view.
+    pub fn current_on_demand(&self, name: &str) -> Option<&OnDemandView> {
+        self.on_demand.get(name)?.current()
+    }
+
+    /// A service that nobody applied, over the current views: version 0.
+    pub fn ad_hoc(&self, service: &Service) -> Option<FeatureService> {
+        FeatureService::new(service, self, 0)
     }
 
     /// The current version of a service.

@@ -3,7 +3,9 @@
 //! Declared things have no version yet; [`crate::applied`] gives them one. Every mistake of a folder is reported at
 //! once, each with its place ([`crate::yaml::Mistake`]).
 
+mod any_view;
 mod check;
+mod on_demand;
 mod read;
 
 use std::collections::BTreeMap;
@@ -17,6 +19,9 @@ use crate::order::Known;
 use crate::time::Ttl;
 use crate::value::Value;
 use crate::yaml::{Mistake, Place};
+
+pub use any_view::{AnyView, ViewAlias};
+pub use on_demand::{OnDemand, RequestField};
 
 /// The column that SQL over a source sees besides the source's own: the row's arrival number, `uint64`.
 pub const ROW_COLUMN: &str = "_row";
@@ -32,6 +37,8 @@ pub struct Definitions {
     pub sources: BTreeMap<SourceName, Source>,
     /// Feature views by name.
     pub views: BTreeMap<ViewName, View>,
+    /// On-demand views by name; no feature view has the same name.
+    pub on_demand: BTreeMap<ViewName, OnDemand>,
     /// Feature services by name.
     pub services: BTreeMap<ServiceName, Service>,
 }
@@ -54,6 +61,15 @@ pub struct Entity {
     pub keys: Vec<JoinKey>,
     /// For people; no part of the meaning.
     pub description: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// Whether its keys say who a person is; recorded, no part of the meaning.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub pii: bool,
     /// Where it is declared.
     #[serde(skip)]
     pub place: Place,
@@ -88,6 +104,12 @@ pub struct Source {
     pub field_mapping: BTreeMap<String, String>,
     /// For people.
     pub description: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
     /// Where it is declared.
     #[serde(skip)]
     pub place: Place,
@@ -146,12 +168,16 @@ pub struct Feature {
     pub dtype: Dtype,
     /// For people.
     pub description: Option<String>,
+    /// Whether it says something of a person; recorded, no part of the meaning.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub pii: bool,
     /// Where it is declared.
     #[serde(skip)]
     pub place: Place,
 }
 
-/// A feature that is an expression over its view's stored features and the request's time.
+/// A feature that is an expression: over its view's stored features and the request's time, or over the inputs and
+/// request fields of an on-demand view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Computed {
     /// Its name.
@@ -162,6 +188,9 @@ pub struct Computed {
     pub expr: String,
     /// For people.
     pub description: Option<String>,
+    /// Whether it says something of a person; recorded, no part of the meaning.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub pii: bool,
     /// Where it is declared.
     #[serde(skip)]
     pub place: Place,
@@ -172,7 +201,10 @@ pub struct Computed {
 pub struct Service {
     /// Its name.
     pub name: ServiceName,
-    /// The features, in the model's order.
+    /// Views that it reads under another name, or by other names of their join keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<ViewAlias>,
+    /// The features, in the model's order; wildcards are written out.
     pub features: Vec<ServiceFeature>,
     /// What the model sees in place of null, by the feature's name in the service.
     pub fill: BTreeMap<FeatureName, Value>,
@@ -190,14 +222,14 @@ pub struct Service {
     pub place: Place,
 }
 
-/// One feature of a service.
+/// One feature of a service, or one input of an on-demand view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceFeature {
-    /// The view it comes from.
+    /// The view it comes from: its name, or its alias where the feature stands.
     pub view: ViewName,
     /// Its name there.
     pub feature: FeatureName,
-    /// Its name in the service.
+    /// Its name in the service, or in the view's expressions.
     pub name: FeatureName,
     /// Where it is declared.
     #[serde(skip)]
@@ -222,7 +254,7 @@ impl Definitions {
 
 impl Definitions {
     fn count(&self) -> usize {
-        self.entities.len() + self.sources.len() + self.views.len() + self.services.len()
+        self.entities.len() + self.sources.len() + self.views.len() + self.on_demand.len() + self.services.len()
     }
 }
 
@@ -238,3 +270,11 @@ impl View {
         self.features.iter().map(|f| &f.name).chain(self.computed.iter().map(|c| &c.name))
     }
 }
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields by reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+#[cfg(test)]
+mod tests;

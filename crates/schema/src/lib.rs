@@ -23,7 +23,7 @@ pub mod time;
 pub mod value;
 pub mod yaml;
 
-pub use applied::{AppliedDefinitions, FeatureService, FeatureView, ServiceColumn, ViewId};
+pub use applied::{AppliedDefinitions, FeatureService, FeatureView, OnDemandView, ServiceColumn, ViewId, ViewUse};
 pub use date::Date;
 pub use decimal::Decimal;
 pub use definitions::Definitions;

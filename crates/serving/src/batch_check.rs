@@ -7,7 +7,7 @@
 //! Run when a version is loaded, before it is ready. Whether answers are equal to the bit is a property of the model and
 //! its kernels: it is found out here and recorded, never assumed. Without a verdict in favour, rows run one at a time.
 
-mod probe;
+pub(crate) mod probe;
 
 use std::collections::BTreeMap;
 use std::fmt;

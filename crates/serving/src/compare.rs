@@ -83,12 +83,11 @@ pub fn compare(
     let one = |(i, column): (usize, &schema::ServiceColumn)| {
         let mut found = FeatureComparison { feature: column.name.to_string(), ..FeatureComparison::default() };
         let (mut smape_sum, mut smape_n) = (0.0, 0.0);
-        let (view, _) = compiled.sources[i];
         for row in 0..offline.statuses[i].len() {
             let side = |rows: &FeatureRows| Side {
                 value: Value::at(&rows.columns[i], row),
                 status: rows.statuses[i][row],
-                event_time: rows.event_times[view][row],
+                event_time: rows.event_time(compiled, i, row),
             };
             let (a, b) = (side(offline), side(online));
             found.compared += 1;

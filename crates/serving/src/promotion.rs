@@ -4,7 +4,8 @@
 //! is what history says. Batch square: an answer does not depend on the rows it is batched with (batching stays off where
 //! it does). The checks run the same code that serves.
 
-use std::collections::HashMap;
+mod sample;
+
 use std::fmt;
 
 use arrow::array::ArrayRef;
@@ -115,16 +116,17 @@ pub async fn check(
     let compiled = &model.compiled;
     let service = || compiled.service.name.to_string();
     let from_offline = |source| PromotionError::Offline { service: service(), source };
-    let entities = sample(compiled, offline).await.map_err(from_offline)?;
+    let entities = sample::sample(compiled, offline).await.map_err(from_offline)?;
     let times = vec![Some(now); entities.n];
-    let keys = |view: &schema::FeatureView| {
-        entities.keys_of(view).map_err(|why| OfflineError::Spine {
-            what: "the sample".to_owned(),
-            why: why.to_string(),
-            hint: "report this".to_owned(),
-        })
+    let (entities, there) = match features_at(offline, compiled, &entities, &times).await {
+        // An expression may refuse what was made up for a request field: then nobody says anything.
+        Err(OfflineError::Compute { .. }) if !compiled.fields.is_empty() => {
+            let silent = sample::without_fields(compiled, entities).map_err(from_offline)?;
+            let there = features_at(offline, compiled, &silent, &times).await;
+            (silent, there.map_err(from_offline)?.0)
+        }
+        there => (entities, there.map_err(from_offline)?.0),
     };
-    let (there, _) = features_at(offline, compiled, keys, &times).await.map_err(from_offline)?;
     let features = match retrieve(online, compiled, &entities, now).await {
         Ok(here) => feature_square(compiled, &entities, &there, &here),
         // Nothing to compare with: refused, like features that differ.
@@ -151,30 +153,6 @@ fn name_row(entities: &EntityRows, row: usize) -> String {
     names.sort();
     let value = |name: &&String| format!("{name}={}", schema::Value::at(&entities.columns[*name], row));
     names.iter().map(value).collect::<Vec<_>>().join(" ")
-}
-
-/// Entities by the hash of their keys: the same ones every time, hot keys not preferred. Views of other entities add
-/// their key columns beside, paired by position.
-async fn sample(compiled: &CompiledService, offline: &OfflineStore) -> Result<EntityRows, OfflineError> {
-    let mut columns: HashMap<String, ArrayRef> = HashMap::new();
-    let mut n = SAMPLE_ENTITIES;
-    let mut parts = Vec::new();
-    for view in &compiled.views {
-        if view.view.keys().iter().all(|key| columns.contains_key(key.name.as_str())) {
-            continue;
-        }
-        let history = offline.history(&view.view).await?;
-        let keys = history.sample_keys(SAMPLE_ENTITIES)?;
-        n = n.min(keys.first().map_or(0, |column| column.len()));
-        for (key, column) in view.view.keys().iter().zip(&keys) {
-            columns.insert(key.name.to_string(), ArrayRef::clone(column));
-        }
-        parts.push(keys);
-    }
-    for column in columns.values_mut() {
-        *column = column.slice(0, n);
-    }
-    Ok(EntityRows { n, columns })
 }
 
 impl fmt::Display for Evidence {

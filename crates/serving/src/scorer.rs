@@ -71,7 +71,7 @@ pub struct Prediction {
     pub as_of: Timestamp,
     /// Whether the project fixed its clock.
     pub clock_fixed: bool,
-    /// The keys asked for.
+    /// The keys and request fields that were sent.
     pub entities: EntityRows,
     /// The features before filling.
     pub features: FeatureRows,

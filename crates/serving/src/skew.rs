@@ -146,8 +146,7 @@ async fn replay(
     };
     let failed = |source| SkewError::Offline { service: compiled.service.name.to_string(), source };
     let logged = LoggedRows::join(logged).map_err(|why| failed(other(why.to_string())))?;
-    let keys = |view: &schema::FeatureView| logged.entities.keys_of(view).map_err(|why| other(why.to_string()));
-    let (offline, _) = features_at(store, compiled, keys, &logged.as_of).await.map_err(failed)?;
+    let (offline, _) = features_at(store, compiled, &logged.entities, &logged.as_of).await.map_err(failed)?;
     found.predictions += logged.entities.n;
     accumulate(&mut found.features, compare(compiled, &offline, &logged.features, |row| logged.ids[row].clone()));
     Ok(())

@@ -2,21 +2,20 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampNanosecondArray, UInt32Array};
+use arrow::array::{ArrayRef, BooleanArray, TimestampNanosecondArray, UInt32Array};
 use arrow::compute::{filter_record_batch, take};
-use arrow::datatypes::{Field, Schema, SchemaRef};
-use schema::FeatureView;
-use schema::definitions::{Computed, REQUEST_TIME, View};
-use schema::dtype::timestamp_type;
+use schema::definitions::{Computed, View};
+use schema::{Dtype, FeatureView};
 
 use crate::expr::{CompiledExpr, ExprError};
+use crate::exprs::Exprs;
+
+/// What messages call a failure that is no single expression's.
+const WHAT: &str = "computed features";
 
 /// A view's computed features, compiled once.
 #[derive(Debug, Clone)]
-pub struct ComputedFeatures {
-    input: SchemaRef,
-    exprs: Vec<CompiledExpr>,
-}
+pub struct ComputedFeatures(Exprs);
 
 impl ComputedFeatures {
     /// Compiles the expressions of a view version.
@@ -24,21 +23,17 @@ impl ComputedFeatures {
     /// # Errors
     /// The first [`ExprError`]; use [`Self::check`] for all of them.
     pub fn compile(view: &FeatureView) -> Result<Self, ExprError> {
-        let input = input_of(&view.definition);
-        let exprs = view.definition.computed.iter().map(|c| CompiledExpr::compile(&c.expr, &input, c.dtype));
-        Ok(Self { exprs: exprs.collect::<Result<_, _>>()?, input })
+        Exprs::compile(stored(&view.definition), &view.definition.computed).map(Self)
     }
 
     /// Every computed feature of a declared view that does not compile.
     pub fn check(view: &View) -> Vec<(&Computed, ExprError)> {
-        let input = input_of(view);
-        let compile = |c: &Computed| CompiledExpr::compile(&c.expr, &input, c.dtype).err();
-        view.computed.iter().filter_map(|c| compile(c).map(|why| (c, why))).collect()
+        Exprs::check(stored(view), &view.computed)
     }
 
     /// Whether the view has none.
     pub fn is_empty(&self) -> bool {
-        self.exprs.is_empty()
+        self.0.is_empty()
     }
 
     /// The computed columns for rows of stored features.
@@ -54,18 +49,16 @@ impl ComputedFeatures {
         request_time: &TimestampNanosecondArray,
         present: &BooleanArray,
     ) -> Result<Vec<ArrayRef>, ExprError> {
-        if self.exprs.is_empty() {
+        if self.0.is_empty() {
             return Ok(Vec::new());
         }
         let mut columns = stored.to_vec();
         columns.push(Arc::new(request_time.clone()));
-        let evaluate_error = |why: arrow::error::ArrowError| ExprError::Evaluate {
-            expr: "computed features".to_owned(),
-            why: why.to_string(),
-        };
-        let batch = RecordBatch::try_new(SchemaRef::clone(&self.input), columns).map_err(evaluate_error)?;
+        let evaluate_error =
+            |why: arrow::error::ArrowError| ExprError::Evaluate { expr: WHAT.to_owned(), why: why.to_string() };
+        let batch = self.0.rows(columns, WHAT)?;
         if present.true_count() == present.len() {
-            return self.exprs.iter().map(|expr| expr.evaluate(&batch)).collect();
+            return self.0.iter().map(|expr| expr.evaluate(&batch)).collect();
         }
         // An expression may fail on the nulls of a row that is not there: only those that are there are evaluated.
         let there = filter_record_batch(&batch, present).map_err(evaluate_error)?;
@@ -78,12 +71,10 @@ impl ComputedFeatures {
             })
             .collect();
         let one = |expr: &CompiledExpr| take(&expr.evaluate(&there)?, &places, None).map_err(evaluate_error);
-        self.exprs.iter().map(one).collect()
+        self.0.iter().map(one).collect()
     }
 }
 
-fn input_of(view: &View) -> SchemaRef {
-    let stored = view.features.iter().map(|f| Field::new(f.name.as_str(), f.dtype.to_arrow(), true));
-    let time = Field::new(REQUEST_TIME, timestamp_type(), true);
-    Arc::new(Schema::new(stored.chain([time]).collect::<Vec<_>>()))
+fn stored(view: &View) -> impl Iterator<Item = (&str, Dtype)> {
+    view.features.iter().map(|f| (f.name.as_str(), f.dtype))
 }

@@ -34,6 +34,7 @@ mod tests {
         let service = ServiceColumn {
             name: "x".parse().unwrap(),
             view: ViewId { name: "v".parse().unwrap(), version: 1 },
+            alias: None,
             feature: "x".parse().unwrap(),
             dtype: Dtype::Float64,
             fill: Some(Value::Float(9.0)),

@@ -6,7 +6,10 @@
 pub mod cast;
 pub mod computed;
 pub mod expr;
+mod exprs;
 pub mod fill;
+pub mod on_demand;
 
 pub use computed::ComputedFeatures;
 pub use expr::{CompiledExpr, ExprError};
+pub use on_demand::OnDemandFeatures;

@@ -43,7 +43,7 @@ fn check(edits: &[(&str, &str)], want: Expect) {
         assert!(text.contains(from), "{from}");
         text = text.replace(from, to);
     }
-    want.assert_eq(&plan(&applied, &declared(&text)).to_string());
+    want.assert_eq(&plan(&applied, &declared(&text), &Surroundings::default()).to_string());
 }
 
 #[test]
@@ -81,15 +81,17 @@ fn a_view_takes_its_services_along() {
     check(
         &[("ttl: 1d", "ttl: 2d"), ("b * 2.0", "b * 3.0")],
         expect![[r#"
-        ~ feature view f v2: changed in meaning
-            ttl: 1d -> 2d
-            ~ c: float64 = b * 2.0 -> float64 = b * 3.0
-        ~ feature service s v2: changed in meaning
-            ~ a: f@v1:a int64, fill 0 -> f@v2:a int64, fill 0
-            ~ b: f@v1:b float64 -> f@v2:b float64
-        > `f@v2` is to be materialized: plumb materialize f
-        > models on `s` keep its version before; new ones are to be trained on the new one
-    "#]],
+            ~ feature view f v2: changed in meaning
+                ttl: 1d -> 2d
+                ~ c: float64 = b * 2.0 -> float64 = b * 3.0
+            ~ feature service s v2: changed in meaning
+                ~ a: f@v1:a int64, fill 0 -> f@v2:a int64, fill 0
+                ~ b: f@v1:b float64 -> f@v2:b float64
+            > feature view f reaches feature service s
+            > `f@v2` is to be materialized: plumb materialize f
+            > models on `s` keep its version before; new ones are to be trained on the new one
+            > nothing pins `f@v1` any more: its rows stay until they are removed
+        "#]],
     );
 }
 
@@ -98,15 +100,17 @@ fn another_file_is_no_change_of_words() {
     check(
         &[("rows.parquet", "other.parquet")],
         expect![[r#"
-        ~ source rows: changed in meaning
-        ~ feature view f v2: changed in meaning
-            source: rows.parquet -> other.parquet
-        ~ feature service s v2: changed in meaning
-            ~ a: f@v1:a int64, fill 0 -> f@v2:a int64, fill 0
-            ~ b: f@v1:b float64 -> f@v2:b float64
-        > `f@v2` is to be materialized: plumb materialize f
-        > models on `s` keep its version before; new ones are to be trained on the new one
-    "#]],
+            ~ source rows: changed in meaning
+            ~ feature view f v2: changed in meaning
+                source: rows.parquet -> other.parquet
+            ~ feature service s v2: changed in meaning
+                ~ a: f@v1:a int64, fill 0 -> f@v2:a int64, fill 0
+                ~ b: f@v1:b float64 -> f@v2:b float64
+            > source rows reaches feature view f, feature service s
+            > `f@v2` is to be materialized: plumb materialize f
+            > models on `s` keep its version before; new ones are to be trained on the new one
+            > nothing pins `f@v1` any more: its rows stay until they are removed
+        "#]],
     );
 }
 
@@ -134,15 +138,170 @@ fn order_and_fill_are_meaning_to_a_model() {
 fn what_nobody_declares_any_more_is_gone_and_may_come_back() {
     let first = AppliedDefinitions::default().after(&declared(BEFORE));
     let (without, _) = BEFORE.split_once("---\nkind: feature_service").unwrap();
-    let gone = plan(&first, &declared(without));
+    let gone = plan(&first, &declared(without), &Surroundings::default());
     expect![[r#"
         - feature service s: gone
             its versions stay until they are removed
     "#]]
     .assert_eq(&gone.to_string());
-    let back = plan(&gone.after, &declared(BEFORE));
+    let back = plan(&gone.after, &declared(BEFORE), &Surroundings::default());
     expect![[r#"
         ~ feature service s v1: as it was before
     "#]]
     .assert_eq(&back.to_string());
+}
+
+const TRIPS: &str = "{kind: entity, name: city, join_key: city_id, type: int64}
+---
+{kind: source, name: cities, path: cities.parquet, event_time: ts}
+---
+{kind: feature_view, name: city, entity: city, source: cities, features: [{name: people, type: int64}]}
+---
+{kind: feature_view, name: mood, entity: city, source: cities, sql: SELECT * FROM cities, event_time: ts, features: [{name: glad, type: bool}]}
+---
+kind: on_demand_view
+name: trip
+views: [{view: city, as: origin, join_keys: {city_id: origin_id}}]
+inputs: [origin:people]
+request: [{name: km, type: float64}]
+features: [{name: pull, type: float64, expr: people / km}]
+---
+{kind: on_demand_view, name: dear, inputs: [trip:pull], features: [{name: fare, type: float64, expr: pull * 2.0}]}
+---
+{kind: feature_service, name: fares, features: [dear:fare, city:people]}
+---
+{kind: feature_service, name: moods, features: [mood:glad]}
+";
+
+/// Applies `TRIPS` with a model on each service, then plans it with each `(from, to)` replaced.
+#[track_caller]
+fn check_trips(edits: &[(&str, &str)], want: Expect) {
+    let applied = AppliedDefinitions::default().after(&declared(TRIPS));
+    let pinned = |model: &str, service: &str, stage: &str| {
+        let service = applied.current_service(service).unwrap();
+        let (model, stage) = (model.to_owned(), stage.to_owned());
+        PinnedModel { model, version: 1, stage, service: service.name.clone(), fingerprint: service.fingerprint }
+    };
+    let models = vec![pinned("price", "fares", "Production"), pinned("smile", "moods", "None")];
+    let around = Surroundings { models, rows: [("cities".parse().unwrap(), 1_200)].into() };
+    let mut text = TRIPS.to_owned();
+    for (from, to) in edits {
+        assert!(text.contains(from), "{from}");
+        text = text.replacen(from, to, 1);
+    }
+    want.assert_eq(&plan(&applied, &declared(&text), &around).to_string());
+}
+
+#[test]
+fn a_change_reaches_models_through_views_behind_views() {
+    check_trips(
+        &[("name: city, entity: city,", "name: city, entity: city, ttl: 1d,")],
+        expect![[r#"
+        ~ feature view city v2: changed in meaning
+            ttl: none -> 1d
+        ~ on-demand view dear v2: changed in meaning
+            ~ pull: trip@v1:pull float64 -> trip@v2:pull float64
+        ~ on-demand view trip v2: changed in meaning
+            ~ people: city@v1:people int64 by origin_id -> city@v2:people int64 by origin_id
+        ~ feature service fares v2: changed in meaning
+            ~ fare: dear@v1:fare float64 -> dear@v2:fare float64
+            ~ people: city@v1:people int64 -> city@v2:people int64
+        > feature view city reaches on-demand view trip, on-demand view dear, feature service fares, model price version 1 (Production, keeps fares v1)
+        > `city@v2` is to be materialized (1200 rows): plumb materialize city
+        > models on `fares` keep its version before; new ones are to be trained on the new one
+    "#]],
+    );
+}
+
+#[test]
+fn a_change_of_an_on_demand_view_materializes_nothing() {
+    check_trips(
+        &[("people / km", "people / (km + 1.0)"), ("name: km, type: float64", "name: km, type: float32")],
+        expect![[r#"
+            ~ on-demand view dear v2: changed in meaning
+                ~ pull: trip@v1:pull float64 -> trip@v2:pull float64
+            ~ on-demand view trip v2: changed in meaning
+                ~ km: float64 of the request -> float32 of the request
+                ~ pull: float64 = people / km -> float64 = people / (km + 1.0)
+            ~ feature service fares v2: changed in meaning
+                ~ fare: dear@v1:fare float64 -> dear@v2:fare float64
+            > on-demand view trip reaches on-demand view dear, feature service fares, model price version 1 (Production, keeps fares v1)
+            > models on `fares` keep its version before; new ones are to be trained on the new one
+        "#]],
+    );
+}
+
+#[test]
+fn a_source_reaches_every_view_of_it() {
+    check_trips(
+        &[("cities.parquet", "towns.parquet")],
+        expect![[r#"
+        ~ source cities: changed in meaning
+        ~ feature view city v2: changed in meaning
+            source: cities.parquet -> towns.parquet
+        ~ feature view mood v2: changed in meaning
+            source: cities.parquet -> towns.parquet
+        ~ on-demand view dear v2: changed in meaning
+            ~ pull: trip@v1:pull float64 -> trip@v2:pull float64
+        ~ on-demand view trip v2: changed in meaning
+            ~ people: city@v1:people int64 by origin_id -> city@v2:people int64 by origin_id
+        ~ feature service fares v2: changed in meaning
+            ~ fare: dear@v1:fare float64 -> dear@v2:fare float64
+            ~ people: city@v1:people int64 -> city@v2:people int64
+        ~ feature service moods v2: changed in meaning
+            ~ glad: mood@v1:glad bool -> mood@v2:glad bool
+        > source cities reaches feature view city, feature view mood, on-demand view trip, on-demand view dear, feature service fares, feature service moods, model price version 1 (Production, keeps fares v1), model smile version 1 (None, keeps moods v1)
+        > `city@v2` is to be materialized (1200 rows): plumb materialize city
+        > `mood@v2` is to be materialized (a query over 1200 rows of `cities`): plumb materialize mood
+        > models on `fares` keep its version before; new ones are to be trained on the new one
+        > models on `moods` keep its version before; new ones are to be trained on the new one
+    "#]],
+    );
+}
+
+#[test]
+fn what_no_model_pins_may_go() {
+    check_trips(
+        &[("---\n{kind: feature_service, name: moods, features: [mood:glad]}\n", "")],
+        expect![[r#"
+        - feature service moods: gone
+            its versions stay until they are removed
+        > feature service moods reaches model smile version 1 (None, keeps moods v1)
+    "#]],
+    );
+    let edit = ("join_keys: {city_id: origin_id}", "join_keys: {city_id: home_id}");
+    check_trips(
+        &[edit],
+        expect![[r#"
+        ~ on-demand view dear v2: changed in meaning
+            ~ pull: trip@v1:pull float64 -> trip@v2:pull float64
+        ~ on-demand view trip v2: changed in meaning
+            ~ people: city@v1:people int64 by origin_id -> city@v1:people int64 by home_id
+        ~ feature service fares v2: changed in meaning
+            ~ fare: dear@v1:fare float64 -> dear@v2:fare float64
+        > on-demand view trip reaches on-demand view dear, feature service fares, model price version 1 (Production, keeps fares v1)
+        > models on `fares` keep its version before; new ones are to be trained on the new one
+    "#]],
+    );
+}
+
+#[test]
+fn owners_tags_and_pii_are_words() {
+    check_trips(
+        &[
+            ("join_key: city_id, type: int64", "join_key: city_id, type: int64, pii: true, owner: geo"),
+            ("event_time: ts}", "event_time: ts, tags: {tier: gold}}"),
+            ("{name: people, type: int64}", "{name: people, type: int64, pii: true}"),
+            ("name: trip\n", "name: trip\nowner: geo\n"),
+            ("name: moods,", "name: moods, description: How a city feels.,"),
+        ],
+        expect![[r#"
+            . entity city: changed in words only
+            . source cities: changed in words only
+            . feature view city v1: changed in words only
+            . feature view mood v1: changed in words only
+            . on-demand view trip v1: changed in words only
+            . feature service moods v1: changed in words only
+        "#]],
+    );
 }

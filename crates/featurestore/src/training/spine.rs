@@ -1,5 +1,6 @@
 //! The spine: the rows to be joined, with keys, a time and whatever else, from Parquet, CSV or SQL over the sources.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 
@@ -9,11 +10,13 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::prelude::CsvReadOptions;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schema::yaml::suggest;
-use schema::{AppliedDefinitions, FeatureView, Timestamp};
+use schema::{AppliedDefinitions, Dtype, Timestamp};
 use transform::{cast, expr};
 
+use crate::compiled::CompiledService;
 use crate::offline::source::{self, read_error};
 use crate::offline::{OfflineError, OfflineStore, query};
+use crate::retrieve::EntityRows;
 
 /// Names that are taken for the event time when none is given.
 const TIME_COLUMNS: [&str; 2] = ["event_time", "event_timestamp"];
@@ -105,32 +108,48 @@ impl Spine {
         &self.times
     }
 
-    /// The key columns of a view, in its dtypes.
+    /// What a request would say: the columns of keys and request fields that a service needs, in their dtypes.
     ///
     /// # Errors
-    /// [`OfflineError::Spine`] naming the column and both types.
-    pub fn keys(&self, view: &FeatureView) -> Result<Vec<ArrayRef>, OfflineError> {
-        let schema = self.rows.schema();
-        let key = |key: &schema::definitions::JoinKey| {
+    /// [`OfflineError::Spine`] if a column is absent or of a type that does not widen to the declared one.
+    pub fn entities(&self, compiled: &CompiledService) -> Result<EntityRows, OfflineError> {
+        let mut columns = HashMap::new();
+        for view in &compiled.views {
+            for (key, own) in view.keys.iter().zip(view.view.keys()) {
+                let named = if key.name == own.name { String::new() } else { format!(" `{}`", own.name) };
+                let needed_by = format!("the join key{named} of feature view `{}`", view.name);
+                let declared = format!("the join key of entity `{}`", view.view.entity.name);
+                let column = self.column(key.name.as_str(), key.dtype, &needed_by, &declared)?;
+                columns.insert(key.name.to_string(), column);
+            }
+        }
+        for view in &compiled.on_demand {
+            for field in &view.view.definition.request {
+                let needed_by = format!("a request field of on-demand view `{}`", view.name);
+                let declared = format!("the request field of on-demand view `{}`", view.name);
+                let column = self.column(field.name.as_str(), field.dtype, &needed_by, &declared)?;
+                columns.insert(field.name.to_string(), column);
+            }
+        }
+        Ok(EntityRows { n: self.rows.num_rows(), columns })
+    }
+
+    fn column(&self, name: &str, dtype: Dtype, needed_by: &str, declared: &str) -> Result<ArrayRef, OfflineError> {
+        let what = || format!("spine `{}`", self.name);
+        let column = self.rows.column_by_name(name).ok_or_else(|| {
+            let schema = self.rows.schema();
             let names = schema.fields().iter().map(|f| f.name().as_str());
-            let column = self.rows.column_by_name(key.name.as_str()).ok_or_else(|| OfflineError::Spine {
-                what: format!("spine `{}`", self.name),
-                why: format!("it has no column `{}`, the join key of feature view `{}`", key.name, view.id.name),
-                hint: suggest(key.name.as_str(), names),
-            })?;
-            cast::conform(column, key.dtype, None).map_err(|_types| OfflineError::Spine {
-                what: format!("spine `{}`", self.name),
-                why: format!(
-                    "column `{}` is {}, but the join key of entity `{}` is {}",
-                    key.name,
-                    cast::describe(column.data_type()),
-                    view.entity.name,
-                    key.dtype
-                ),
-                hint: "write the column in the key's type".to_owned(),
-            })
-        };
-        view.keys().iter().map(key).collect()
+            let why = format!("it has no column `{name}`, {needed_by}");
+            OfflineError::Spine { what: what(), why, hint: suggest(name, names) }
+        })?;
+        cast::conform(column, dtype, None).map_err(|why| {
+            let why = match why {
+                cast::CastError::Type { from, .. } => format!("column `{name}` is {from}, but {declared} is {dtype}"),
+                cast::CastError::Value { why } => format!("column `{name}`: {why}"),
+            };
+            let hint = format!("write the column as {dtype}");
+            OfflineError::Spine { what: what(), why, hint }
+        })
     }
 
     /// What the user should know of it.

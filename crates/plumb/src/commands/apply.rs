@@ -3,9 +3,10 @@
 use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
-use featurestore::plan::Plan;
-use registry::{Command, Seq};
-use schema::Clock;
+use featurestore::plan::{PinnedModel, Plan, Surroundings};
+use registry::{Catalog, Command, Seq, VersionState};
+use schema::definitions::Source;
+use schema::{Clock, Definitions};
 
 use crate::cli::Format;
 use crate::config::actor;
@@ -19,7 +20,22 @@ const CHANGES_PENDING: u8 = 8;
 async fn make_plan(project: &Project) -> Result<(Plan, Seq), Failure> {
     let declared = project.declared().await?;
     let catalog = project.registry.catalog();
-    Ok((featurestore::plan::plan(catalog.definitions(), &declared), catalog.definitions_seq()))
+    let around = surroundings(project, &catalog, &declared);
+    Ok((featurestore::plan::plan(catalog.definitions(), &declared, &around), catalog.definitions_seq()))
+}
+
+/// What stands on the definitions and under them: model versions, and the sizes of sources.
+fn surroundings(project: &Project, catalog: &Catalog, declared: &Definitions) -> Surroundings {
+    let pinned = |state: &VersionState| PinnedModel {
+        model: state.version.name.to_string(),
+        version: state.version.version,
+        stage: state.stage.to_string(),
+        service: state.version.service.clone(),
+        fingerprint: state.version.service_fingerprint,
+    };
+    let models = catalog.models().flat_map(|(_, model)| model.versions()).map(pinned).collect();
+    let rows = |source: &Source| Some((source.name.clone(), project.offline.rows_at_hand(source)?));
+    Surroundings { models, rows: declared.sources.values().filter_map(rows).collect() }
 }
 
 /// Prints the plan.
@@ -76,5 +92,8 @@ async fn apply_plan(project: &Project, plan: &Plan, based_on: Seq) -> Result<(),
 }
 
 fn to_json(plan: &Plan) -> serde_json::Value {
-    serde_json::json!({ "changes": plan.changes, "recompute": plan.recompute, "pending": plan.changes.len() })
+    serde_json::json!({
+        "changes": plan.changes, "recompute": plan.recompute, "downstream": plan.downstream, "unused": plan.unused,
+        "pending": plan.changes.len(),
+    })
 }

@@ -25,10 +25,24 @@ pub async fn get(project: &Project, format: Format, args: &FeaturesGetArgs) -> R
         let values = values.split(',').map(|text| serde_json::Value::String(text.to_owned())).collect();
         entities.insert(key.to_owned(), values);
     }
+    let mut context = serde_json::Map::new();
+    for pair in &args.context {
+        let Some((field, values)) = pair.split_once('=') else {
+            return Err(Failure::invalid(format!("`{pair}` names no field")).hint("write --context amount=12.5"));
+        };
+        // One value holds for every row.
+        let values: Vec<_> = values.split(',').map(|text| serde_json::Value::String(text.to_owned())).collect();
+        let value = match <[_; 1]>::try_from(values) {
+            Ok([one]) => one,
+            Err(many) => serde_json::Value::Array(many),
+        };
+        context.insert(field.to_owned(), value);
+    }
     let body = FeaturesBody {
         service: args.service.clone(),
         features: (!args.features.is_empty()).then(|| args.features.clone()),
         entities,
+        context,
         as_of: args.as_of.clone(),
     };
     let online = project.online().await?;
@@ -46,9 +60,8 @@ fn table(answer: &Answer) -> String {
     let mut rows = Vec::new();
     for row in 0..answer.entities.n {
         for (i, column) in answer.compiled.service.columns.iter().enumerate() {
-            let (view, _) = answer.compiled.sources[i];
             let status = answer.rows.statuses[i][row];
-            let event_time = answer.rows.event_times[view][row];
+            let event_time = answer.rows.event_time(&answer.compiled, i, row);
             rows.push([
                 answer.entity_name(row),
                 column.name.to_string(),

@@ -1,6 +1,7 @@
 //! plumb's own protocol, `/v1/...`: predictions and features by entity keys.
 
 pub mod columns;
+mod context;
 pub mod entities;
 pub mod features;
 pub mod models;

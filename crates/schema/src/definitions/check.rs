@@ -1,9 +1,12 @@
 //! What needs two definitions: references, names that clash, constants of the right type, migrations that arrive.
 
+mod aliases;
+mod on_demand;
+
 use std::collections::BTreeSet;
 
 use super::read::Broken;
-use super::{Definitions, REQUEST_TIME, Service, View};
+use super::{Definitions, REQUEST_TIME, Service, ServiceFeature, View};
 use crate::dtype::Dtype;
 use crate::migration::{FeatureSchema, Field, Migration};
 use crate::order::Known;
@@ -23,6 +26,10 @@ pub(super) fn check(all: &Definitions, broken: &Broken, mistakes: &mut Mistakes)
     for view in all.views.values() {
         check_view(all, view, broken, mistakes);
     }
+    for view in all.on_demand.values() {
+        on_demand::check(all, view, broken, mistakes);
+    }
+    on_demand::check_circles(all, mistakes);
     for service in all.services.values() {
         check_service(all, service, broken, mistakes);
         if typed {
@@ -80,41 +87,27 @@ fn check_view(all: &Definitions, view: &View, broken: &Broken, mistakes: &mut Mi
 }
 
 fn check_service(all: &Definitions, service: &Service, broken: &Broken, mistakes: &mut Mistakes) {
+    let who = format!("feature service `{}`", service.name);
+    aliases::check(all, &who, &service.views, broken, mistakes);
+    aliases::check_references(all, &who, &service.views, &service.features, broken, mistakes);
+    let needs = aliases::check_needs(all, &who, &service.views, &service.features, &service.place, mistakes);
     let mut names = BTreeSet::new();
     for feature in &service.features {
-        let Some(view) = all.views.get(feature.view.as_str()) else {
-            if broken.contains(feature.view.as_str()) {
-                continue;
-            }
-            let hint = suggest(feature.view.as_str(), all.views.keys().map(super::super::name::ViewName::as_str));
-            let message = format!(
-                "feature service `{}` names feature view `{}`, which nobody declares",
-                service.name, feature.view
-            );
-            mistakes.push(Mistake::new(&feature.place, message).hint(hint));
-            continue;
-        };
-        if view.dtype_of(feature.feature.as_str()).is_none() {
-            let hint =
-                suggest(feature.feature.as_str(), view.feature_names().map(super::super::name::FeatureName::as_str));
-            let message = format!("feature view `{}` has no feature `{}`", view.name, feature.feature);
-            mistakes.push(Mistake::new(&feature.place, message).hint(hint));
+        if needs.keys.iter().any(|key| key.name == feature.name) {
+            let message = format!("{who} calls a feature `{}`, which is a join key", feature.name);
+            mistakes.push(Mistake::new(&feature.place, message).hint("choose another name after `as:`"));
         }
-        let keys = all.entities.get(view.entity.as_str()).map(|e| e.keys.as_slice()).unwrap_or_default();
-        if keys.iter().any(|key| key.name == feature.name) {
-            let message =
-                format!("feature service `{}` calls a feature `{}`, which is a join key", service.name, feature.name);
+        if needs.fields.iter().any(|field| field.name == feature.name) {
+            let message = format!("{who} calls a feature `{}`, which is a field of the request", feature.name);
             mistakes.push(Mistake::new(&feature.place, message).hint("choose another name after `as:`"));
         }
         if !names.insert(feature.name.as_str()) {
-            let message = format!("feature service `{}` uses the name `{}` twice", service.name, feature.name);
-            mistakes.push(Mistake::new(&feature.place, message).hint("rename one: {feature: view:feature, as: name}"));
+            let message = format!("{who} uses the name `{}` twice", feature.name);
+            let hint = "rename one: {feature: view:feature, as: name}, or all of a view: {feature: view:*, as: a_*}";
+            mistakes.push(Mistake::new(&feature.place, message).hint(hint));
         }
     }
-    // Where a feature is misspelt, its `fill` is not a second mistake.
-    let resolves = |f: &super::ServiceFeature| {
-        all.views.get(f.view.as_str()).is_some_and(|view| view.dtype_of(f.feature.as_str()).is_some())
-    };
+    let resolves = |f: &ServiceFeature| all.dtype_as(&service.views, f.view.as_str(), f.feature.as_str()).is_some();
     if service.features.iter().all(resolves) {
         for name in service.fill.keys().filter(|name| !service.features.iter().any(|f| f.name == **name)) {
             let hint = suggest(name.as_str(), service.features.iter().map(|f| f.name.as_str()));
@@ -161,13 +154,13 @@ fn check_types(all: &Definitions, service: &Service, mistakes: &mut Mistakes) {
 
 fn service_dtype(all: &Definitions, service: &Service, name: &str) -> Option<Dtype> {
     let feature = service.features.iter().find(|f| f.name.as_str() == name)?;
-    all.views.get(feature.view.as_str())?.dtype_of(feature.feature.as_str())
+    all.dtype_as(&service.views, feature.view.as_str(), feature.feature.as_str())
 }
 
 /// The row type that a service hands to its model, if all its references hold.
 pub(crate) fn schema_of(all: &Definitions, service: &Service) -> Option<FeatureSchema> {
     let fields = service.features.iter().map(|feature| {
-        let dtype = all.views.get(feature.view.as_str())?.dtype_of(feature.feature.as_str())?;
+        let dtype = all.dtype_as(&service.views, feature.view.as_str(), feature.feature.as_str())?;
         Some(Field { name: feature.name.clone(), dtype })
     });
     fields.collect::<Option<Vec<_>>>().and_then(|fields| FeatureSchema::new(fields).ok())

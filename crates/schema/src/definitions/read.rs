@@ -1,10 +1,13 @@
-//! From YAML nodes to definitions: types and spelling of each field, nothing that needs two definitions.
+//! From YAML nodes to definitions: types and spelling of each field, nothing that needs two definitions but wildcards.
+
+mod on_demand;
+mod references;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use saphyr::Scalar;
 
-use super::{Computed, Definitions, Entity, Feature, File, JoinKey, Service, ServiceFeature, Source, View};
+use super::{Computed, Definitions, Entity, Feature, File, JoinKey, Service, Source, View};
 use crate::dtype::{Dtype, TypeError};
 use crate::migration::MigrationStep;
 use crate::name::{EntityName, FeatureName, ServiceName, SourceName, ViewName};
@@ -12,10 +15,11 @@ use crate::order::Known;
 use crate::time::Ttl;
 use crate::value::Value;
 use crate::yaml::{Fields, Mistake, Node, Place, documents, suggest};
+use references::{Reference, References};
 
 type Mistakes = Vec<Mistake>;
 
-const KINDS: [&str; 4] = ["entity", "source", "feature_view", "feature_service"];
+const KINDS: [&str; 5] = ["entity", "source", "feature_view", "on_demand_view", "feature_service"];
 
 /// Names of definitions that could not be read: what refers to them is not a second mistake.
 pub(super) type Broken = BTreeSet<String>;
@@ -23,6 +27,7 @@ pub(super) type Broken = BTreeSet<String>;
 pub(super) fn read(files: &[File], mistakes: &mut Mistakes) -> (Definitions, Broken) {
     let mut definitions = Definitions::default();
     let mut broken = Broken::new();
+    let mut references = References::default();
     let texts: HashMap<&str, &str> = files.iter().map(|f| (f.path.as_str(), f.text.as_str())).collect();
     for file in files.iter().filter(|f| is_yaml(&f.path)) {
         let parsed = match documents(&file.path, &file.text) {
@@ -36,13 +41,14 @@ pub(super) fn read(files: &[File], mistakes: &mut Mistakes) -> (Definitions, Bro
             let node = Node::new(&file.path, document);
             if !node.is_null() {
                 let before = definitions.count();
-                read_document(node, &texts, &mut definitions, mistakes);
+                read_document(node, &texts, &mut definitions, &mut references, mistakes);
                 if definitions.count() == before {
                     broken.extend(node.fields("a definition", &mut Mistakes::new()).text("name", &mut Mistakes::new()));
                 }
             }
         }
     }
+    references.write_out(&mut definitions, &broken, mistakes);
     (definitions, broken)
 }
 
@@ -51,7 +57,13 @@ fn is_yaml(path: &str) -> bool {
     end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml")
 }
 
-fn read_document(node: Node<'_>, texts: &HashMap<&str, &str>, all: &mut Definitions, mistakes: &mut Mistakes) {
+fn read_document(
+    node: Node<'_>,
+    texts: &HashMap<&str, &str>,
+    all: &mut Definitions,
+    references: &mut References,
+    mistakes: &mut Mistakes,
+) {
     let mut fields = node.fields("a definition", mistakes);
     let Some(kind) = fields.required("kind", mistakes) else { return };
     let Some(kind_text) = kind.text(mistakes) else { return };
@@ -62,8 +74,13 @@ fn read_document(node: Node<'_>, texts: &HashMap<&str, &str>, all: &mut Definiti
             let view = view(node, texts, mistakes);
             insert(&mut all.views, view, |d| (&d.name, &d.place), "feature view", mistakes);
         }
+        "on_demand_view" => {
+            let view = references.of_view(on_demand::on_demand(node, mistakes));
+            insert(&mut all.on_demand, view, |d| (&d.name, &d.place), "on-demand view", mistakes);
+        }
         "feature_service" => {
-            insert(&mut all.services, service(node, mistakes), |d| (&d.name, &d.place), "feature service", mistakes);
+            let service = references.of_service(service(node, mistakes));
+            insert(&mut all.services, service, |d| (&d.name, &d.place), "feature service", mistakes);
         }
         other => mistakes.push(
             Mistake::new(&kind.place(), format!("`{other}` is not a kind of definition")).hint(suggest(other, KINDS)),
@@ -112,6 +129,10 @@ fn tags(fields: &mut Fields<'_>, mistakes: &mut Mistakes) -> BTreeMap<String, St
     entries.into_iter().filter_map(|(k, v)| Some((k.text(mistakes)?, v.text(mistakes)?))).collect()
 }
 
+fn pii(fields: &mut Fields<'_>, mistakes: &mut Mistakes) -> bool {
+    fields.flag("pii", mistakes).unwrap_or(false)
+}
+
 fn entity(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Entity> {
     let mut fields = node.fields("an entity", mistakes);
     fields.optional("kind");
@@ -134,9 +155,12 @@ fn entity(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Entity> {
         join_key(&mut fields, "join_key", mistakes).map(|key| vec![key])
     };
     let description = fields.text("description", mistakes);
+    let owner = fields.text("owner", mistakes);
+    let tags = tags(&mut fields, mistakes);
+    let pii = pii(&mut fields, mistakes);
     let place = fields.place().clone();
     fields.finish(mistakes);
-    Some(Entity { name: entity_name?, keys: keys?, description, place })
+    Some(Entity { name: entity_name?, keys: keys?, description, owner, tags, pii, place })
 }
 
 fn join_key(fields: &mut Fields<'_>, key: &'static str, mistakes: &mut Mistakes) -> Option<JoinKey> {
@@ -180,10 +204,24 @@ fn source(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Source> {
         }
     }
     let description = fields.text("description", mistakes);
+    let owner = fields.text("owner", mistakes);
+    let tags = tags(&mut fields, mistakes);
     let place = fields.place().clone();
     fields.finish(mistakes);
     let (name, path, event_time) = (source_name?, path?, event_time?);
-    Some(Source { name, path, event_time, created_time, deleted, timezone, field_mapping, description, place })
+    Some(Source {
+        name,
+        path,
+        event_time,
+        created_time,
+        deleted,
+        timezone,
+        field_mapping,
+        description,
+        owner,
+        tags,
+        place,
+    })
 }
 
 fn view(node: Node<'_>, texts: &HashMap<&str, &str>, mistakes: &mut Mistakes) -> Option<View> {
@@ -277,10 +315,11 @@ fn feature(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Feature> {
     let feature_name = name(&mut fields, "name", mistakes);
     let dtype = dtype(&mut fields, "type", mistakes);
     let description = fields.text("description", mistakes);
+    let pii = pii(&mut fields, mistakes);
     let place = fields.place().clone();
     fields.finish(mistakes);
     // After a mistake nothing is returned to anybody: any type serves to find further mistakes.
-    Some(Feature { name: feature_name?, dtype: dtype.unwrap_or(Dtype::String), description, place })
+    Some(Feature { name: feature_name?, dtype: dtype.unwrap_or(Dtype::String), description, pii, place })
 }
 
 fn computed(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Computed> {
@@ -290,18 +329,20 @@ fn computed(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Computed> {
     let expr_node = fields.required("expr", mistakes);
     let expr = expr_node.and_then(|n| n.text(mistakes));
     let description = fields.text("description", mistakes);
+    let pii = pii(&mut fields, mistakes);
     let place = expr_node.map_or_else(|| fields.place().clone(), Node::place);
     fields.finish(mistakes);
     let dtype = dtype.unwrap_or(Dtype::String);
-    Some(Computed { name: feature_name?, dtype, expr: expr?, description, place })
+    Some(Computed { name: feature_name?, dtype, expr: expr?, description, pii, place })
 }
 
-fn service(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Service> {
+fn service(node: Node<'_>, mistakes: &mut Mistakes) -> Option<(Service, Vec<Reference>)> {
     let mut fields = node.fields("a feature service", mistakes);
     fields.optional("kind");
     let service_name: Option<ServiceName> = name(&mut fields, "name", mistakes);
+    let views = list_of(&mut fields, "views", mistakes, references::alias);
     let has_features = fields.required("features", mistakes).is_some();
-    let features = list_of(&mut fields, "features", mistakes, service_feature);
+    let features = list_of(&mut fields, "features", mistakes, references::reference);
     let mut fill = BTreeMap::new();
     if let Some(map) = fields.optional("fill") {
         for (key, value) in map.entries(mistakes) {
@@ -328,32 +369,10 @@ fn service(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Service> {
     if has_features && features.is_empty() {
         mistakes.push(Mistake::new(&place, "the feature service names no features"));
     }
-    Some(Service { name: service_name?, features, fill, migrate_from, description, owner, tags, place })
-}
-
-/// `view:feature`, or `{feature: view:feature, as: name}`.
-fn service_feature(node: Node<'_>, mistakes: &mut Mistakes) -> Option<ServiceFeature> {
-    let place = node.place();
-    let (reference, name) = if matches!(node.scalar(), Some(Scalar::String(_))) {
-        (node, None)
-    } else {
-        let mut fields = node.fields("a feature of a service", mistakes);
-        let reference = fields.required("feature", mistakes);
-        let name = fields.optional("as").and_then(|n| n.parse(mistakes, str::parse::<FeatureName>));
-        fields.finish(mistakes);
-        (reference?, name)
-    };
-    let text = reference.text(mistakes)?;
-    let Some((view, feature)) = text.split_once(':') else {
-        let message = format!("`{text}` does not name a feature");
-        mistakes.push(Mistake::new(&place, message).hint("write view:feature, such as user_features:total_orders"));
-        return None;
-    };
-    let mut keep = |why: crate::name::NameError| mistakes.push(Mistake::new(&place, why.to_string()));
-    let view = view.trim().parse::<ViewName>().map_err(&mut keep).ok();
-    let feature = feature.trim().parse::<FeatureName>().map_err(&mut keep).ok();
-    let feature = feature?;
-    Some(ServiceFeature { view: view?, name: name.unwrap_or_else(|| feature.clone()), feature, place })
+    // The features are written out once every view is read.
+    let (name, unread) = (service_name?, Vec::new());
+    let service = Service { name, views, features: unread, fill, migrate_from, description, owner, tags, place };
+    Some((service, features))
 }
 
 fn constant(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Value> {

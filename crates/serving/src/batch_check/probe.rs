@@ -115,7 +115,7 @@ fn failed(why: impl ToString) -> OnnxError {
 }
 
 /// A value of no distinction.
-fn ordinary(dtype: Dtype, random: &mut Random) -> Value {
+pub(crate) fn ordinary(dtype: Dtype, random: &mut Random) -> Value {
     match dtype {
         Dtype::Bool => Value::Bool(random.below(2) == 1),
         Dtype::Float32 | Dtype::Float64 => Value::Float((random.unit() - 0.5) * [1.0, 10.0, 1000.0][random.below(3)]),
@@ -203,10 +203,10 @@ fn edges(dtype: Dtype, fill: Option<&Value>) -> Vec<Value> {
 
 /// Splitmix64, always from the same seed.
 #[derive(Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(0x706c_756d_6200_0001)
     }
 

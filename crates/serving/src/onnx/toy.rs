@@ -32,7 +32,7 @@ pub(crate) fn column(name: &str, dtype: Dtype) -> ServiceColumn {
 
 pub(crate) fn filled(name: &str, dtype: Dtype, fill: Option<Value>) -> ServiceColumn {
     let view = ViewId { name: "view".parse().unwrap(), version: 1 };
-    ServiceColumn { name: name.parse().unwrap(), view, feature: name.parse().unwrap(), dtype, fill }
+    ServiceColumn { name: name.parse().unwrap(), view, alias: None, feature: name.parse().unwrap(), dtype, fill }
 }
 
 /// float32 columns of these names.

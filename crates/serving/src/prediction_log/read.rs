@@ -13,7 +13,7 @@ use featurestore::{CompiledService, FeatureRows};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schema::{BoxError, Fingerprint, Status, Timestamp};
 
-use super::rows::{EVENT_TIME, FEATURE, KEY, STATUS};
+use super::rows::{FEATURE, KEY, REQUEST, STATUS, event_time_of};
 
 /// Why the log cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,7 @@ pub struct LogFile {
 pub struct LoggedRows {
     /// Prediction ids.
     pub ids: Vec<String>,
-    /// The keys.
+    /// The keys and request fields.
     pub entities: EntityRows,
     /// The instants.
     pub as_of: Vec<Option<Timestamp>>,
@@ -170,11 +170,14 @@ impl LogFile {
         let ids = ids.as_string::<i32>().iter().map(|id| id.unwrap_or_default().to_owned()).collect();
         let mut keys = HashMap::new();
         let mut event_times = Vec::new();
+        for key in compiled.keys() {
+            keys.insert(key.name.to_string(), column(format!("{KEY}{}", key.name))?);
+        }
+        for field in &compiled.fields {
+            keys.insert(field.name.to_string(), column(format!("{REQUEST}{}", field.name))?);
+        }
         for view in &compiled.views {
-            for key in view.view.keys() {
-                keys.insert(key.name.to_string(), column(format!("{KEY}{}", key.name))?);
-            }
-            event_times.push(times(&column(format!("{EVENT_TIME}{}", view.view.id))?));
+            event_times.push(times(&column(event_time_of(view))?));
         }
         let mut columns = Vec::new();
         let mut statuses = Vec::new();

@@ -1,6 +1,5 @@
-//! Predictions as rows of the log: stable columns first, then the keys and features of their service.
+//! Predictions as rows of the log: stable columns first, then keys, request fields and features of their service.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -9,6 +8,7 @@ use arrow::array::{
 use arrow::compute::concat;
 use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
+use featurestore::compiled::CompiledView;
 use schema::Timestamp;
 
 use crate::onnx::rows::row_json;
@@ -16,12 +16,14 @@ use crate::scorer::Prediction;
 
 /// Prefix of key columns.
 pub(super) const KEY: &str = "key.";
+/// Prefix of columns of request fields.
+pub(super) const REQUEST: &str = "request.";
 /// Prefix of feature columns.
 pub(super) const FEATURE: &str = "feature.";
 /// Prefix of status columns; the values are [`schema::Status`] as numbers.
 pub(super) const STATUS: &str = "status.";
-/// Prefix of the event time columns, one for each view version.
-pub(super) const EVENT_TIME: &str = "event_time.";
+/// Prefix of the event time columns, one for each use of a view.
+const EVENT_TIME: &str = "event_time.";
 /// Prefix of output columns: JSON texts.
 pub(super) const OUTPUT: &str = "output.";
 /// Version of this layout, in the files' metadata.
@@ -49,12 +51,12 @@ pub(super) fn rows(predictions: &[Arc<Prediction>]) -> Result<RecordBatch, Arrow
     columns.push("service", text(service.name.to_string()));
     columns.push("service_version", Arc::new(UInt32Array::from(vec![service.version; n])));
 
-    let mut keys = BTreeSet::new();
-    for key in compiled.views.iter().flat_map(|view| view.view.keys()) {
-        if keys.insert(key.name.as_str()) {
-            let parts = predictions.iter().filter_map(|p| p.entities.columns.get(key.name.as_str()));
-            columns.push(&format!("{KEY}{}", key.name), joined(parts)?);
-        }
+    let said = |name: &str| joined(predictions.iter().filter_map(|p| p.entities.columns.get(name)));
+    for key in compiled.keys() {
+        columns.push(&format!("{KEY}{}", key.name), said(key.name.as_str())?);
+    }
+    for field in &compiled.fields {
+        columns.push(&format!("{REQUEST}{}", field.name), said(field.name.as_str())?);
     }
     for (i, column) in service.columns.iter().enumerate() {
         let values = joined(predictions.iter().map(|p| &p.features.columns[i]))?;
@@ -65,7 +67,7 @@ pub(super) fn rows(predictions: &[Arc<Prediction>]) -> Result<RecordBatch, Arrow
     for (i, view) in compiled.views.iter().enumerate() {
         let found = predictions.iter().flat_map(|p| &p.features.event_times[i]);
         let found: TimestampNanosecondArray = found.map(|t| t.map(Timestamp::as_nanos)).collect();
-        columns.push(&format!("{EVENT_TIME}{}", view.view.id), Arc::new(found.with_timezone("UTC")));
+        columns.push(&event_time_of(view), Arc::new(found.with_timezone("UTC")));
     }
     for (i, output) in first.outputs.columns.iter().enumerate() {
         let answers = predictions.iter().flat_map(|p| {
@@ -75,6 +77,11 @@ pub(super) fn rows(predictions: &[Arc<Prediction>]) -> Result<RecordBatch, Arrow
         columns.push(&format!("{OUTPUT}{}", output.name), Arc::new(answers.collect::<StringArray>()));
     }
     RecordBatch::try_new(Arc::new(Schema::new(columns.fields)), columns.arrays)
+}
+
+/// The column of the event times of a view, by the name that the service gives it.
+pub(super) fn event_time_of(view: &CompiledView) -> String {
+    format!("{EVENT_TIME}{}@v{}", view.name, view.view.id.version)
 }
 
 #[derive(Default)]

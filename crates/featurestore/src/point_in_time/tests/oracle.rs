@@ -9,6 +9,7 @@ use schema::{Status, Timestamp};
 use super::table::{definitions, write};
 use crate::compiled::CompiledService;
 use crate::offline::OfflineStore;
+use crate::retrieve::EntityRows;
 use crate::training::features_at;
 
 /// Key, event time, created time, deletion mark, value.
@@ -97,7 +98,8 @@ proptest! {
         let keys: arrow::array::ArrayRef = Arc::new(spine.iter().map(|s| s.0).collect::<Int64Array>());
         let at: Vec<Option<Timestamp>> = spine.iter().map(|s| s.1.map(Timestamp::from_nanos)).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let joined = features_at(&store, &compiled, |_| Ok(vec![Arc::clone(&keys)]), &at);
+        let asked = EntityRows { n: spine.len(), columns: [("k".to_owned(), keys)].into() };
+        let joined = features_at(&store, &compiled, &asked, &at);
         let (found, _) = runtime.block_on(joined).unwrap();
         for (i, (key, at)) in spine.iter().enumerate() {
             let (value, status) = naive(&rows, *key, *at, ttl, as_of, strict);

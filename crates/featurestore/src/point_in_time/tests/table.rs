@@ -191,6 +191,7 @@ pub(super) fn join(setup: &Setup<'_>) -> String {
 
 fn statuses(store: &OfflineStore, compiled: &CompiledService, spine: &Spine) -> Vec<Status> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let features = crate::training::features_at(store, compiled, |view| spine.keys(view), spine.times());
+    let rows = spine.entities(compiled).unwrap();
+    let features = crate::training::features_at(store, compiled, &rows, spine.times());
     runtime.block_on(features).unwrap().0.statuses.swap_remove(0)
 }

@@ -8,14 +8,15 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes as at;
 use featurestore::{CompiledService, FeatureRows};
 use schema::json::{Cell, Float, Shown};
-use schema::{Dtype, Status, Timestamp};
+use schema::{Dtype, Status, Timestamp, ViewId};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 /// The features of an answer: `{name: {values, statuses}}`.
 #[derive(Debug)]
 pub struct Features<'a>(pub &'a CompiledService, pub &'a FeatureRows);
 
-/// The view versions of an answer and the event times of their rows: `{name: {version, event_times}}`.
+/// The view versions of an answer and the event times of their rows: `{name: {version, event_times}}`. What a service
+/// calls otherwise says its view, and on-demand views have no event times.
 #[derive(Debug)]
 pub struct Views<'a>(pub &'a CompiledService, pub &'a FeatureRows);
 
@@ -25,8 +26,9 @@ struct Feature<'a> {
 }
 
 struct View<'a> {
-    version: u32,
-    event_times: &'a [Option<Timestamp>],
+    name: &'a str,
+    id: &'a ViewId,
+    event_times: Option<&'a [Option<Timestamp>]>,
 }
 
 struct Values<'a>(&'a ArrayRef, Dtype);
@@ -45,10 +47,14 @@ impl Serialize for Features<'_> {
 
 impl Serialize for Views<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        let mut map = out.serialize_map(Some(self.0.views.len()))?;
+        let mut map = out.serialize_map(Some(self.0.views.len() + self.0.on_demand.len()))?;
         for (view, event_times) in self.0.views.iter().zip(&self.1.event_times) {
             let id = &view.view.id;
-            map.serialize_entry(id.name.as_str(), &View { version: id.version, event_times })?;
+            map.serialize_entry(&view.name, &View { name: &view.name, id, event_times: Some(event_times) })?;
+        }
+        for view in &self.0.on_demand {
+            let id = &view.view.id;
+            map.serialize_entry(&view.name, &View { name: &view.name, id, event_times: None })?;
         }
         map.end()
     }
@@ -65,9 +71,14 @@ impl Serialize for Feature<'_> {
 
 impl Serialize for View<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        let mut map = out.serialize_map(Some(2))?;
-        map.serialize_entry("version", &self.version)?;
-        map.serialize_entry("event_times", &List(self.event_times, |time: &Option<Timestamp>| time.map(Shown)))?;
+        let mut map = out.serialize_map(None)?;
+        if self.name != self.id.name.as_str() {
+            map.serialize_entry("view", self.id.name.as_str())?;
+        }
+        map.serialize_entry("version", &self.id.version)?;
+        if let Some(times) = self.event_times {
+            map.serialize_entry("event_times", &List(times, |time: &Option<Timestamp>| time.map(Shown)))?;
+        }
         map.end()
     }
 }

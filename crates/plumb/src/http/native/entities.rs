@@ -1,4 +1,4 @@
-//! Entity keys from JSON to columns in their declared types.
+//! What a request says, from JSON to columns in their declared types: entity keys here, its fields in `context`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,6 +13,7 @@ use schema::{Date, Decimal, Dtype, Timestamp, Value};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 
+use super::context;
 use crate::failure::Failure;
 
 /// Rows that one request may ask for.
@@ -54,23 +55,17 @@ pub fn unique_keys<'de, D: Deserializer<'de>>(input: D) -> Result<serde_json::Ma
     input.deserialize_map(Keys)
 }
 
-/// The key columns that a service needs, from `{"user_id": [1, 2]}`.
+/// What a service needs of a request: key columns from `{"user_id": [1, 2]}`, request fields from `{"amount": 12.5}`.
 ///
 /// # Errors
-/// A missing or unknown key, lists of different lengths, no rows, too many, or a value of another type.
+/// A missing or unknown key or field, lists of different lengths, no rows, too many, or a value of another type.
 pub fn read(
     entities: &serde_json::Map<String, Json>,
+    context: &serde_json::Map<String, Json>,
     compiled: &CompiledService,
     texts: Texts,
 ) -> Result<EntityRows, Failure> {
-    let mut keys: Vec<&JoinKey> = Vec::new();
-    for view in &compiled.views {
-        for key in view.view.keys() {
-            if !keys.iter().any(|known| known.name == key.name) {
-                keys.push(key);
-            }
-        }
-    }
+    let keys = compiled.keys();
     let names = || keys.iter().map(|key| key.name.as_str());
     for name in entities.keys() {
         if !names().any(|known| known == name) {
@@ -79,6 +74,7 @@ pub fn read(
             return Err(Failure::invalid(message).code("unknown_join_key").hint(suggest(name, names())));
         }
     }
+    context::no_unknown(context, compiled)?;
     let mut columns = HashMap::new();
     let mut rows: Option<(usize, &str)> = None;
     for key in keys.iter().copied() {
@@ -100,7 +96,8 @@ pub fn read(
         }
         columns.insert(name.to_owned(), column(key, values, texts)?);
     }
-    let n = rows.map_or(0, |(n, _)| n);
+    // A service without entities has as many rows as its request fields say.
+    let n = rows.map_or_else(|| context::n_rows(context), |(n, _)| n);
     if n == 0 {
         return Err(Failure::invalid("`entities` lists no rows")
             .code("empty_entities")
@@ -110,6 +107,7 @@ pub fn read(
         let message = format!("`entities` lists {n} rows; one request takes at most {ROWS_MAX}");
         return Err(Failure::invalid(message).code("too_many_rows").hint("split the request"));
     }
+    columns.extend(context::read(context, compiled, n, texts)?);
     Ok(EntityRows { n, columns })
 }
 
@@ -152,7 +150,7 @@ fn wrong(key: &JoinKey, row: usize, value: &Json) -> Failure {
     Failure::invalid(message).code("wrong_key_type")
 }
 
-fn kind(value: &Json) -> String {
+pub(super) fn kind(value: &Json) -> String {
     match value {
         Json::Null => "null".to_owned(),
         Json::Bool(v) => format!("the truth value {v}"),

@@ -1,5 +1,7 @@
 //! `POST /v1/features`: the features of some entities, by service or by name.
 
+mod ad_hoc;
+
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,9 +13,8 @@ use axum::routing::post;
 use featurestore::retrieve::{EntityRows, retrieve};
 use featurestore::{CompiledService, FeatureRows, OnlineReader};
 use registry::{Registry, Seq};
-use schema::definitions::{Service, ServiceFeature};
-use schema::yaml::{Place, suggest};
-use schema::{AppliedDefinitions, Clock, ErrorKind, FeatureService, Fingerprint, ServiceColumn, Timestamp, Value};
+use schema::yaml::suggest;
+use schema::{AppliedDefinitions, Clock, ErrorKind, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
 use super::columns::{Features, Views};
@@ -102,6 +103,9 @@ pub struct FeaturesBody {
     /// Lists of values by join key.
     #[serde(deserialize_with = "entities::unique_keys")]
     pub entities: serde_json::Map<String, serde_json::Value>,
+    /// Fields of the request, for on-demand views: a value for all rows, or a list with one a row.
+    #[serde(default)]
+    pub context: serde_json::Map<String, serde_json::Value>,
     /// The instant; now unless given.
     #[serde(default)]
     pub as_of: Option<String>,
@@ -130,7 +134,7 @@ pub fn compile(definitions: &AppliedDefinitions, body: &FeaturesBody) -> Result<
             Ok(CompiledService::new(service, definitions)?)
         }
         (None, Some(references)) if !references.is_empty() => {
-            Ok(CompiledService::new(&ad_hoc(definitions, references)?, definitions)?)
+            Ok(CompiledService::new(&ad_hoc::service(definitions, references)?, definitions)?)
         }
         _ => Err(Failure::invalid("the request must name one `service`, or some `features`, and not both")
             .code("no_features")
@@ -143,58 +147,8 @@ pub fn compile(definitions: &AppliedDefinitions, body: &FeaturesBody) -> Result<
 /// # Errors
 /// Unknown keys, values of another type, no rows, no time.
 pub fn resolve(compiled: Arc<CompiledService>, body: &FeaturesBody, texts: Texts) -> Result<FeaturesRequest, Failure> {
-    let entities = entities::read(&body.entities, &compiled, texts)?;
+    let entities = entities::read(&body.entities, &body.context, &compiled, texts)?;
     Ok(FeaturesRequest { compiled, entities, as_of: instant(body.as_of.as_deref())? })
-}
-
-/// A service of the features that somebody names, over the current views.
-fn ad_hoc(definitions: &AppliedDefinitions, references: &[String]) -> Result<FeatureService, Failure> {
-    let mut columns: Vec<ServiceColumn> = Vec::new();
-    for reference in references {
-        let Some((view_name, feature)) = reference.split_once(':') else {
-            return Err(Failure::invalid(format!("`{reference}` does not name a feature"))
-                .code("wrong_reference")
-                .hint("write view:feature, such as user_features:total_orders"));
-        };
-        let not_found = |message: String, code: &'static str| Failure::new(ErrorKind::NotFound, message).code(code);
-        let view = definitions.current_view(view_name).ok_or_else(|| {
-            let known = definitions.views.keys().map(schema::ViewName::as_str);
-            not_found(format!("feature view `{view_name}` is not applied"), "unknown_view")
-                .hint(suggest(view_name, known))
-        })?;
-        let name = view.definition.feature_names().find(|name| name.as_str() == feature);
-        let known = || view.definition.feature_names().map(schema::FeatureName::as_str);
-        let (Some(name), Some(dtype)) = (name, view.definition.dtype_of(feature)) else {
-            let message = format!("feature view `{view_name}` has no feature `{feature}`");
-            return Err(not_found(message, "unknown_feature").hint(suggest(feature, known())));
-        };
-        if columns.iter().any(|column| column.name == *name) {
-            let message = format!("two features are called `{name}`");
-            return Err(Failure::invalid(message)
-                .code("name_collision")
-                .hint("ask for a feature service that renames one"));
-        }
-        columns.push(ServiceColumn {
-            name: name.clone(),
-            view: view.id.clone(),
-            feature: name.clone(),
-            dtype,
-            fill: None,
-        });
-    }
-    let name: schema::ServiceName =
-        "features".parse().map_err(|why: schema::name::NameError| Failure::invalid(why.to_string()))?;
-    let definition = Service {
-        name: name.clone(),
-        features: Vec::<ServiceFeature>::new(),
-        fill: std::collections::BTreeMap::new(),
-        migrate_from: std::collections::BTreeMap::new(),
-        description: None,
-        owner: None,
-        tags: std::collections::BTreeMap::new(),
-        place: Place::default(),
-    };
-    Ok(FeatureService { name, version: 0, fingerprint: Fingerprint::of_bytes(b""), definition, columns })
 }
 
 /// The features that were found.

@@ -31,8 +31,7 @@ async fn predict(
     ApiJson(body): ApiJson<PredictBody>,
 ) -> Result<Response, Failure> {
     let model = loaded(&scorer, &model)?;
-    body.check_context(&model)?;
-    let entities = entities::read(&body.entities, &model.compiled, Texts::AreTexts)?;
+    let entities = entities::read(&body.entities, &body.context, &model.compiled, Texts::AreTexts)?;
     let as_of = instant(body.as_of.as_deref())?;
     let prediction = scorer.predict(model, entities, as_of).await?;
     reply(&prediction)
@@ -44,21 +43,11 @@ async fn predict(
 struct PredictBody {
     #[serde(deserialize_with = "entities::unique_keys")]
     entities: serde_json::Map<String, serde_json::Value>,
-    /// Fields of the request itself, for expressions that read them.
+    /// Fields of the request, for on-demand views: a value for all rows, or a list with one a row.
     #[serde(default)]
     context: serde_json::Map<String, serde_json::Value>,
     #[serde(default)]
     as_of: Option<String>,
-}
-
-impl PredictBody {
-    /// A field that nothing reads is a mistake: it would silently not count.
-    fn check_context(&self, model: &LoadedModel) -> Result<(), Failure> {
-        let Some(field) = self.context.keys().next() else { return Ok(()) };
-        let service = &model.compiled.service.name;
-        let message = format!("`context` has field `{field}`, which no feature of service `{service}` reads");
-        Err(Failure::invalid(message).code("unknown_context").hint("leave it out"))
-    }
 }
 
 fn loaded(scorer: &Scorer, name: &str) -> Result<Arc<LoadedModel>, Failure> {

@@ -1,0 +1,223 @@
+//! On-demand views, aliases and wildcards as they are written, and every mistake in them as people read it.
+
+use expect_test::{Expect, expect};
+
+use super::*;
+
+const CITIES: &str = "
+kind: entity
+name: city
+owner: geo
+tags: {team: geo}
+join_keys: [{name: country, type: string}, {name: city_id, type: int64}]
+---
+{kind: entity, name: user, join_key: user_id, type: int64, pii: true}
+---
+{kind: source, name: rows, path: rows.parquet, event_time: ts, owner: geo, tags: {tier: gold}}
+---
+{kind: feature_view, name: city_stats, entity: city, source: rows, features: [{name: population, type: int64}, {name: area, type: float64}]}
+---
+{kind: feature_view, name: user_stats, entity: user, source: rows, features: [{name: phone, type: string, pii: true}]}
+---
+";
+
+fn read(text: &str) -> Result<Definitions, Vec<Mistake>> {
+    Definitions::read(&[File { path: "p.yaml".to_owned(), text: format!("{CITIES}{text}") }])
+}
+
+/// What is wrong with definitions beside `CITIES`, a line each.
+#[track_caller]
+fn mistakes(text: &str, want: Expect) {
+    let lines = match read(text) {
+        Ok(_) => "nothing\n".to_owned(),
+        Err(mistakes) => mistakes.iter().map(|m| format!("{}{}\n", m.message, hint(m))).collect(),
+    };
+    want.assert_eq(&lines);
+}
+
+fn hint(mistake: &Mistake) -> String {
+    mistake.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default()
+}
+
+/// The features of the service `s`, as `name = view:feature`.
+#[track_caller]
+fn features(text: &str, want: Expect) {
+    let definitions = read(text).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+    let of = |f: &ServiceFeature| format!("{} = {}:{}", f.name, f.view, f.feature);
+    let features: Vec<String> = definitions.services["s"].features.iter().map(of).collect();
+    want.assert_eq(&features.join("\n"));
+}
+
+const TRIP: &str = "
+kind: on_demand_view
+name: trip
+views:
+  - {view: city_stats, as: origin, join_keys: {city_id: origin_id}}
+inputs: [origin:population]
+request: [{name: km, type: float64}]
+features: [{name: per_km, type: float64, expr: population / km}]
+---
+";
+
+#[test]
+fn words_of_every_kind_are_kept() {
+    let definitions = read(TRIP).unwrap();
+    assert!(definitions.entities["user"].pii && !definitions.entities["city"].pii);
+    assert!(definitions.views["user_stats"].features[0].pii);
+    assert_eq!(definitions.entities["city"].tags["team"], "geo");
+    assert_eq!(definitions.sources["rows"].owner.as_deref(), Some("geo"));
+    assert_eq!(definitions.on_demand["trip"].request[0].dtype, Dtype::Float64);
+}
+
+#[test]
+fn a_wildcard_names_all_in_declared_order() {
+    features(
+        "{kind: feature_service, name: s, features: ['city_stats:*', user_stats:phone]}",
+        expect![[r#"
+            population = city_stats:population
+            area = city_stats:area
+            phone = user_stats:phone"#]],
+    );
+}
+
+#[test]
+fn a_wildcard_renames_by_a_pattern() {
+    features(
+        &format!(
+            "{TRIP}
+kind: feature_service
+name: s
+views:
+  - {{view: city_stats, as: origin, join_keys: {{city_id: origin_id}}}}
+  - {{view: city_stats, as: destination, join_keys: {{city_id: destination_id}}}}
+features:
+  - {{feature: 'origin:*', as: 'origin_*'}}
+  - {{feature: 'destination:*', as: 'destination_*'}}
+  - 'trip:*'"
+        ),
+        expect![[r#"
+            origin_population = origin:population
+            origin_area = origin:area
+            destination_population = destination:population
+            destination_area = destination:area
+            per_km = trip:per_km"#]],
+    );
+}
+
+#[test]
+fn names_that_are_not_there() {
+    mistakes(
+        "
+kind: feature_service
+name: s
+views:
+  - {view: city_stat, as: origin}
+  - {view: city_stats, as: there, join_keys: {cty_id: x}}
+features: [origin:population, ther:population, there:size, 'nowhere:*']",
+        expect![[r#"
+            feature service `s` names view `city_stat`, which nobody declares (did you mean `city_stats`?)
+            `join_keys` renames `cty_id`, which is no join key of view `city_stats` (did you mean `city_id`?)
+            feature service `s` names feature view `ther`, which nobody declares (did you mean `there`?)
+            feature service `s` uses the name `population` twice (rename one: {feature: view:feature, as: name}, or all of a view: {feature: view:*, as: a_*})
+            feature view `there` has no feature `size` (there is `population` and `area`)
+            `nowhere:*` names a view that nobody declares (did you mean `there`?)
+        "#]],
+    );
+}
+
+#[test]
+fn one_name_means_one_thing() {
+    mistakes(
+        "
+kind: feature_service
+name: s
+views:
+  - {view: city_stats, as: user_stats}
+  - {view: city_stats, as: twice}
+  - {view: city_stats, as: twice}
+  - {view: city_stats, as: both, join_keys: {city_id: country}}
+features: ['twice:*', 'both:*', {feature: both:area, as: city_id}]",
+        expect![[r#"
+            feature service `s` reads join key `country` as int64 and as string (rename one: views: [{view: name, join_keys: {key: other_name}}])
+            feature service `s` calls view `city_stats` by the name of another view, `user_stats` (choose another name after `as:`)
+            feature service `s` calls two views `twice` (give each a name of its own: `as: name`)
+            join keys `country` and `city_id` of view `city_stats` are both `country` (name a column of its own for each)
+            feature service `s` uses the name `population` twice (rename one: {feature: view:feature, as: name}, or all of a view: {feature: view:*, as: a_*})
+            feature service `s` uses the name `area` twice (rename one: {feature: view:feature, as: name}, or all of a view: {feature: view:*, as: a_*})
+            feature service `s` calls a feature `city_id`, which is a join key (choose another name after `as:`)
+        "#]],
+    );
+}
+
+#[test]
+fn what_an_on_demand_view_reads_is_named_once() {
+    mistakes(
+        "
+kind: on_demand_view
+name: trip
+inputs: [city_stats:population, city_stats:area]
+request: [{name: area, type: float64}, {name: city_id, type: int64}, {name: request_time, type: timestamp}]
+features: [{name: population, type: int64, expr: '1'}]
+---
+{kind: on_demand_view, name: city_stats, inputs: [], features: [{name: one, type: int64, expr: '1'}]}
+---
+{kind: on_demand_view, name: empty, features: []}",
+        expect![[r#"
+            on-demand view `trip` uses the name `area` twice (inputs and request fields included) (rename an input: {feature: view:feature, as: name})
+            on-demand view `trip` reads `city_id` as a join key and as a field of the request (rename the field)
+            `request_time` is the name of the request's time (choose another name)
+            on-demand view `trip` uses the name `population` twice (inputs and request fields included) (rename an input: {feature: view:feature, as: name})
+            on-demand view `city_stats` has the name of the feature view in p.yaml:12:1 (rename one of them)
+            the on-demand view has no features
+        "#]],
+    );
+}
+
+#[test]
+fn a_request_field_is_no_feature_and_no_key_of_its_service() {
+    mistakes(
+        &format!(
+            "{TRIP}
+kind: feature_service
+name: s
+views: [{{view: user_stats, join_keys: {{user_id: km}}}}]
+features: [trip:per_km, {{feature: city_stats:area, as: km}}, user_stats:phone]
+---
+{{kind: on_demand_view, name: far, inputs: [trip:per_km], request: [{{name: km, type: int64}}], features: [{{name: x, type: float64, expr: per_km}}]}}"
+        ),
+        expect![[r#"
+            feature service `s` reads `km` as a join key and as a field of the request (rename the field)
+            feature service `s` calls a feature `km`, which is a join key (choose another name after `as:`)
+            feature service `s` calls a feature `km`, which is a field of the request (choose another name after `as:`)
+            on-demand view `far` reads request field `km` as int64, and through its inputs as float64 (rename one of the fields)
+        "#]],
+    );
+}
+
+#[test]
+fn views_that_read_each_other_are_told_once() {
+    mistakes(
+        "
+{kind: on_demand_view, name: a, inputs: [b:x], features: [{name: x, type: int64, expr: '1'}]}
+---
+{kind: on_demand_view, name: b, inputs: [{feature: c:x, as: y}], features: [{name: x, type: int64, expr: '1'}]}
+---
+{kind: on_demand_view, name: c, views: [{view: a, as: again}], inputs: [{feature: again:x, as: z}], features: [{name: x, type: int64, expr: '1'}]}
+---
+{kind: feature_service, name: s, features: [a:x]}",
+        expect![[r#"
+            on-demand views read each other in a circle: `a` reads `b` reads `c` reads `a` (take one of these inputs away)
+            on-demand view `a` uses the name `x` twice (inputs and request fields included) (rename an input: {feature: view:feature, as: name})
+        "#]],
+    );
+}
+
+#[test]
+fn a_pattern_has_one_star() {
+    mistakes(
+        "{kind: feature_service, name: s, features: [{feature: 'city_stats:*', as: origin}]}",
+        expect![[r#"
+            `origin` names all features of a view: write one `*` for the name of each, such as a_*
+        "#]],
+    );
+}
