@@ -30,6 +30,37 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_form_of_type_is_filled() {
+        let text = |text: &str| Value::String(text.to_owned());
+        for (dtype, value, fill_with, want) in [
+            ("decimal(10,2)", text("1.50"), Value::Int(2), "1.50 2.00"),
+            ("duration", text("PT1S"), text("PT1H"), "PT1S PT3600S"),
+            ("json", text("[1]"), text("{ }"), "\"[1]\" \"{}\""),
+            ("list<int64>", Value::List(vec![Value::Null]), Value::List(vec![]), "[null] []"),
+            (
+                "list<float32, 2>",
+                Value::List(vec![Value::Null, Value::Float(0.5)]),
+                Value::List(vec![Value::Int(0); 2]),
+                "[null, 0.5] [0.0, 0.0]",
+            ),
+        ] {
+            let dtype = Dtype::parse(dtype).unwrap();
+            let one = |value: &Value| value.canonical(dtype).unwrap().to_array(dtype, 1).unwrap();
+            let column = arrow::compute::concat(&[&one(&value), &one(&Value::Null)]).unwrap();
+            let service = ServiceColumn {
+                name: "x".parse().unwrap(),
+                view: ViewId { name: "v".parse().unwrap(), version: 1 },
+                feature: "x".parse().unwrap(),
+                dtype,
+                fill: Some(fill_with.canonical(dtype).unwrap()),
+            };
+            let filled = fill(&column, &service).unwrap();
+            let shown: Vec<String> = (0..2).map(|row| Value::at(&filled, row).to_string()).collect();
+            assert_eq!(shown.join(" "), want);
+        }
+    }
+
+    #[test]
     fn nan_is_a_value_and_stays() {
         let service = ServiceColumn {
             name: "x".parse().unwrap(),

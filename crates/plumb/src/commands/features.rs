@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use featurestore::OnlineReader;
+use schema::{Date, Dtype, Value};
 
 use crate::cli::{FeaturesGetArgs, Format};
 use crate::failure::Failure;
@@ -65,11 +66,7 @@ fn table(answer: &Answer) -> String {
             rows.push([
                 answer.entity_name(row),
                 column.name.to_string(),
-                match schema::Value::at(&answer.rows.columns[i], row) {
-                    // JSON is a text that needs no quotes.
-                    schema::Value::String(text) if column.dtype == schema::Dtype::Json => text,
-                    value => value.to_string(),
-                },
+                shown(&Value::at(&answer.rows.columns[i], row), column.dtype),
                 status.to_string(),
                 event_time.map(|t| t.to_string()).unwrap_or_default(),
             ]);
@@ -78,4 +75,15 @@ fn table(answer: &Answer) -> String {
     let table = output::table(["ENTITY", "FEATURE", "VALUE", "STATUS", "EVENT TIME"], rows);
     let fixed = if answer.clock_fixed { " (the project's clock is fixed)" } else { "" };
     format!("{table}as of {}{fixed}\n", answer.as_of)
+}
+
+/// A value for people: JSON is a text that needs no quotes, a date is more than a number of days.
+fn shown(value: &Value, dtype: Dtype) -> String {
+    match (value, dtype) {
+        (Value::String(text), Dtype::Json) => text.clone(),
+        (Value::Int(days), Dtype::Date) => {
+            i32::try_from(*days).map_or_else(|_| days.to_string(), |days| Date(days).to_string())
+        }
+        (value, _) => value.to_string(),
+    }
 }

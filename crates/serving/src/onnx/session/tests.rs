@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
-use schema::{Dtype, ErrorKind};
+use arrow::array::{ArrayRef, FixedSizeListArray, Float64Array, Int64Array, StringArray};
+use arrow::datatypes::Float32Type;
+use schema::{Dtype, ErrorKind, Scalar};
 
 use super::*;
 use crate::onnx::toy::{self, FLOAT, Graph, INT64, Node, STRING};
@@ -23,6 +24,19 @@ fn rows_get_the_models_answers() {
     for (row, want) in wanted.iter().enumerate() {
         assert_eq!(toy::scores(&session.run(&plan, &columns, row..row + 1).unwrap()), [*want]);
     }
+}
+
+/// An embedding is the matrix itself: no column for each of its numbers.
+#[test]
+fn a_fixed_list_is_a_models_whole_input() {
+    let model = toy::file("linear");
+    let embedding = [toy::column("embedding", Dtype::FixedList(Scalar::Float32, 3))];
+    let plan = InputPlan::fit(&crate::onnx::inspect(&toy::runtime(), &model).unwrap().signature, &embedding).unwrap();
+    let rows: [[f32; 3]; 2] = [[1.0, 2.0, 3.0], [-4.0, 0.5, 0.25]];
+    let lists = rows.iter().map(|row| Some(row.iter().map(|v| Some(*v)).collect::<Vec<_>>()));
+    let lists: ArrayRef = Arc::new(FixedSizeListArray::from_iter_primitive::<Float32Type, _, _>(lists, 3));
+    let outputs = session(&model).run(&plan, &[lists], 0..2).unwrap();
+    assert_eq!(toy::scores(&outputs), rows.map(|row| toy::linear(&row)));
 }
 
 #[test]
