@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod embedded;
 pub mod memory;
 pub mod redis;
+pub mod refusal;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod watermark;
@@ -25,7 +26,8 @@ use schema::{BoxError, EntityKey, ErrorKind, Timestamp, ViewId};
 pub use cell::{At, Cell, MalformedCell, OnlineRow, Step};
 pub use embedded::EmbeddedStore;
 pub use memory::MemoryStore;
-pub use redis::RedisStore;
+pub use redis::{RedisConfig, RedisStore};
+pub use refusal::Refusal;
 
 /// The rows that can still be an answer, per view version and entity key.
 #[async_trait]
@@ -71,6 +73,8 @@ pub enum OnlineError {
         #[source]
         source: BoxError,
     },
+    #[error("the settings of the online store: {problem}")]
+    Settings { problem: String },
     #[error("opening the online store at `{address}`")]
     Open {
         address: String,
@@ -88,6 +92,14 @@ pub enum OnlineError {
     Write {
         doing: Doing,
         address: String,
+        #[source]
+        source: BoxError,
+    },
+    #[error("{doing} the online store at `{address}`: {refusal}")]
+    Refused {
+        doing: Doing,
+        address: String,
+        refusal: Refusal,
         #[source]
         source: BoxError,
     },
@@ -156,8 +168,8 @@ impl OnlineError {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Address { .. } => ErrorKind::Invalid,
-            Self::Open { .. } | Self::Read { .. } | Self::Write { .. } => ErrorKind::Unavailable,
+            Self::Address { .. } | Self::Settings { .. } => ErrorKind::Invalid,
+            Self::Open { .. } | Self::Read { .. } | Self::Write { .. } | Self::Refused { .. } => ErrorKind::Unavailable,
             Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Corrupt { .. } => ErrorKind::Internal,
         }
@@ -166,12 +178,17 @@ impl OnlineError {
     /// What to do.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Address { .. } => Some("write redis://[user:password@]host[:port][/database]"),
+            Self::Address { .. } => Some("write redis://[user:password@]host[:port][/database], or rediss:// for TLS"),
+            Self::Refused { refusal, .. } => Some(refusal.hint()),
             Self::Corrupt { source: MalformedCell::Format { .. }, .. } => {
                 Some("a newer version of plumb wrote it: run that version, or empty the store and materialize again")
             }
             Self::Corrupt { .. } => Some("empty the online store and materialize again: history is the record"),
-            Self::Open { .. } | Self::Read { .. } | Self::Write { .. } | Self::Timeout { .. } => None,
+            Self::Settings { .. }
+            | Self::Open { .. }
+            | Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Timeout { .. } => None,
         }
     }
 }
