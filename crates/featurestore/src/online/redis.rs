@@ -16,6 +16,7 @@ mod sentinel;
 mod servers;
 mod slot;
 mod slot_map;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -93,7 +94,7 @@ impl RedisStore {
                         && let (CORRUPT, Some(key)) = (error.code(), key_of(error.details(), cells))
                     {
                         // The reader says which part of it.
-                        self.get_many(std::slice::from_ref(view), std::slice::from_ref(key)).await?;
+                        self.get_each(std::slice::from_ref(view), std::slice::from_ref(key)).await?;
                     }
                     return Err(failed(Failed::unexpected(self.servers.address(), &other)));
                 }
@@ -141,11 +142,8 @@ impl RedisStore {
             source,
         })
     }
-}
 
-#[async_trait]
-impl OnlineStore for RedisStore {
-    async fn get_many(&self, views: &[ViewId], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
+    async fn get_each(&self, views: &[ViewId], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
         if views.is_empty() || keys.is_empty() {
             return Ok(OnlineRows::new(Vec::new(), views.len()));
         }
@@ -179,7 +177,7 @@ impl OnlineStore for RedisStore {
         Ok(OnlineRows::new(cells, views.len()))
     }
 
-    async fn put_many(
+    async fn put_each(
         &self,
         view: &ViewId,
         cells: &[(EntityKey, Cell)],
@@ -189,6 +187,50 @@ impl OnlineStore for RedisStore {
         let mut report = WriteReport { written: 0, unchanged: cells.len() - some.len() };
         for chunk in some.chunks(CELLS_PER_PIPELINE * self.servers.n_masters()) {
             report += self.put_chunk(view, chunk, horizon).await?;
+        }
+        Ok(report)
+    }
+
+    /// Whether any of these is kept on every node.
+    fn is_spread<'a>(&self, mut keys: impl Iterator<Item = &'a EntityKey>) -> bool {
+        self.servers.is_cluster() && keys.any(spread::is_own)
+    }
+}
+
+#[async_trait]
+impl OnlineStore for RedisStore {
+    async fn get_many(&self, views: &[ViewId], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
+        if !self.is_spread(keys.iter()) {
+            return self.get_each(views, keys).await;
+        }
+        let mut cells = Vec::with_capacity(keys.len() * views.len());
+        for key in keys {
+            let copies = if spread::is_own(key) { spread::copies(&self.prefix, key) } else { vec![key.clone()] };
+            let rows = self.get_each(views, &copies).await?;
+            cells.extend((0..views.len()).map(|v| spread::oldest((0..copies.len()).map(|k| rows.get(k, v)))));
+        }
+        Ok(OnlineRows::new(cells, views.len()))
+    }
+
+    async fn put_many(
+        &self,
+        view: &ViewId,
+        cells: &[(EntityKey, Cell)],
+        horizon: Timestamp,
+    ) -> Result<WriteReport, OnlineError> {
+        if !self.is_spread(cells.iter().map(|(key, _)| key)) {
+            return self.put_each(view, cells, horizon).await;
+        }
+        let mut report = WriteReport::default();
+        for one in cells {
+            let (key, cell) = one;
+            if spread::is_own(key) {
+                let copies = spread::copies(&self.prefix, key).into_iter().map(|copy| (copy, cell.clone()));
+                let copies: Vec<_> = copies.collect();
+                report.count(self.put_each(view, &copies, horizon).await?.written > 0);
+            } else {
+                report += self.put_each(view, std::slice::from_ref(one), horizon).await?;
+            }
         }
         Ok(report)
     }

@@ -37,6 +37,7 @@ impl Refusal {
             "CLUSTERDOWN" | "MASTERDOWN" => Self::ClusterDown,
             "MOVED" | "ASK" | "TRYAGAIN" | "CROSSSLOT" => Self::Elsewhere,
             "NOREPLICAS" => Self::NotReplicated,
+            "ERR" if details.contains("user executing the script can't") => Self::NoPermission,
             "ERR" if details.contains("max number of clients") => Self::TooManyClients,
             "ERR" if details.contains("cluster support disabled") => Self::NotACluster,
             _ => return None,
@@ -52,7 +53,7 @@ impl Refusal {
             }
             Self::NoPermission => {
                 "the user needs `~plumb:*` and `+hmget +hget +hset +evalsha +eval +script|load +ping +role +wait \
-                 +cluster|slots +cluster|info +asking +select +client|setinfo`: ACL SETUSER"
+                 +cluster|slots +cluster|info +asking +select`: ACL SETUSER"
             }
             Self::OutOfMemory => "raise the server's `maxmemory`, or remove keys that are not needed; reads go on",
             Self::ReadOnly => "name the master, or let sentinels name it: `sentinel: {master: NAME, urls: [...]}`",

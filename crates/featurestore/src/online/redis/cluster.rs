@@ -220,8 +220,7 @@ impl Cluster {
 
     /// A newer map than number `seen`, first from `told_by`.
     async fn fetch(&self, seen: u64, told_by: Option<&Address>, deadline: Deadline) -> Result<Versioned, Failed> {
-        let turn = tokio::time::timeout_at(deadline.at, self.asking.lock()).await;
-        let _turn = turn.map_err(|_| deadline.missed(self.addresses()))?;
+        let _turn = deadline.turn(&self.asking, self.addresses()).await?;
         let current = self.current();
         if current.number > seen && current.map.is_some() {
             return Ok(current);

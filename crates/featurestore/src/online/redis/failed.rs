@@ -55,6 +55,18 @@ impl Deadline {
         self.at.saturating_duration_since(Instant::now())
     }
 
+    /// Waits for a turn, but not for ever.
+    pub(super) async fn turn<'a>(
+        self,
+        lock: &'a tokio::sync::Mutex<()>,
+        address: impl Display,
+    ) -> Result<tokio::sync::MutexGuard<'a, ()>, Failed> {
+        match tokio::time::timeout_at(self.at, lock.lock()).await {
+            Ok(turn) => Ok(turn),
+            Err(_) => Err(self.missed(address)),
+        }
+    }
+
     pub(super) fn missed(self, address: impl Display) -> Failed {
         Failed { address: address.to_string(), why: Why::Slow { limit: self.limit } }
     }

@@ -59,8 +59,8 @@ impl Node {
         };
         let n_commands = commands.len();
         if self.replicas > 0 {
-            // Earlier than the deadline, so that the answer says what is missing.
-            let limit = (deadline.left() * 3 / 4).as_millis().max(1).to_string();
+            // Early enough for a second time within the deadline: the answer says what is missing.
+            let limit = (deadline.left() / 3).as_millis().max(1).to_string();
             commands.cmd("WAIT").arg(self.replicas).arg(limit);
         }
         let mut replies = link.ask(commands, deadline).await?;

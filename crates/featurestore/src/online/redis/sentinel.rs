@@ -125,8 +125,7 @@ impl Shared {
         if let Some(found) = self.current() {
             return Ok(found);
         }
-        let turn = tokio::time::timeout_at(deadline.at, self.looking.lock()).await;
-        let _turn = turn.map_err(|_| deadline.missed(self.addresses()))?;
+        let _turn = deadline.turn(&self.looking, self.addresses()).await?;
         if let Some(found) = self.current() {
             return Ok(found);
         }
