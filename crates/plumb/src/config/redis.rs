@@ -39,7 +39,7 @@ fn servers(inner: &mut Fields<'_>, mistakes: &mut Vec<Mistake>) -> Option<RedisS
         return Some(RedisServers::Cluster(urls));
     }
     if let Some(node) = sentinel {
-        let mut fields = node.fields("the sentinels", mistakes);
+        let mut fields = node.fields("the `sentinel` setting", mistakes);
         let master = fields.required("master", mistakes).and_then(|node| node.text(mistakes));
         let named = fields.required("urls", mistakes).and_then(|node| urls(node, mistakes));
         let login = login(&mut fields, mistakes);
@@ -80,7 +80,7 @@ fn login(fields: &mut Fields<'_>, mistakes: &mut Vec<Mistake>) -> Login {
 }
 
 fn tls(node: Node<'_>, folder: &Path, mistakes: &mut Vec<Mistake>) -> TlsFiles {
-    let mut fields = node.fields("TLS", mistakes);
+    let mut fields = node.fields("the `tls` setting", mistakes);
     let [ca, cert, key] = ["ca", "cert", "key"].map(|name| fields.text(name, mistakes).map(|path| folder.join(path)));
     let identity: Option<(PathBuf, PathBuf)> = match (cert, key) {
         (Some(cert), Some(key)) => Some((cert, key)),

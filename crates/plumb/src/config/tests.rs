@@ -83,35 +83,75 @@ fn mistakes_about_redis_have_places_and_hints_and_no_passwords() {
         want.assert_eq(&text);
     };
     check("  timeout: 1s\n", expect_test::expect!["plumb.yaml:3:3: the online store lacks `url`"]);
-    check("  url: redis://a\n  cluster: [redis://b]\n", expect_test::expect![[r#"
+    check(
+        "  url: redis://a\n  cluster: [redis://b]\n",
+        expect_test::expect![[r#"
         plumb.yaml:3:3: the online store has more than one of `url`, `cluster` and `sentinel`
-          hint: keep the one that says how the servers are run"#]]);
-    check("  url: u:s3cret@host\n", expect_test::expect![[r#"
+          hint: keep the one that says how the servers are run"#]],
+    );
+    check(
+        "  url: u:s3cret@host\n",
+        expect_test::expect![[r#"
         plumb.yaml:4:8: this is not a Redis URL: it has no scheme
-          hint: write redis://[user:password@]host[:port][/database], or rediss:// for TLS"#]]);
-    check("  url: rediss://u:s3cret@host#insecure\n", expect_test::expect![[r#"
+          hint: write redis://[user:password@]host[:port][/database], or rediss:// for TLS"#]],
+    );
+    check(
+        "  url: rediss://u:s3cret@host#insecure\n",
+        expect_test::expect![[r#"
         plumb.yaml:4:8: this is not a Redis URL: it has a `#`: certificates are always checked, and a `#` in a password is written %23
-          hint: write redis://[user:password@]host[:port][/database], or rediss:// for TLS"#]]);
-    check("  cluster: []\n", expect_test::expect![[r#"
+          hint: write redis://[user:password@]host[:port][/database], or rediss:// for TLS"#]],
+    );
+    check(
+        "  cluster: []\n",
+        expect_test::expect![[r#"
         plumb.yaml:4:12: expected at least one URL, found a list
-          hint: write [redis://host:port, ...]; the rest is found from there"#]]);
-    check("  cluster: [redis://:s3cret@a, rediss://b]\n", expect_test::expect!["plumb.yaml:3:3: the settings of the online store: some URLs are `redis://` and some `rediss://`: either all connections are encrypted or none"]);
-    check("  sentinel: {name: m, urls: [redis://a]}\n", expect_test::expect![[r#"
-        plumb.yaml:4:13: the sentinels lacks `master`
-        plumb.yaml:4:14: the sentinels has no field `name`
-          hint: there is `master`, `urls`, `username` and `password`"#]]);
-    check("  sentinel: {master: m, urls: [redis://a], username: u}\n", expect_test::expect!["plumb.yaml:4:13: there is a `username` and no `password`"]);
-    check("  url: redis://a\n  tls: {ca: ca.pem}\n", expect_test::expect!["plumb.yaml:3:3: the settings of the online store: `tls` is given, and the URL is `redis://`, which is not encrypted: write `rediss://`"]);
-    check("  url: rediss://a\n  tls: {cert: c.pem, kye: k.pem}\n", expect_test::expect![[r#"
+          hint: write [redis://host:port, ...]; the rest is found from there"#]],
+    );
+    check(
+        "  cluster: [redis://:s3cret@a, rediss://b]\n",
+        expect_test::expect![
+            "plumb.yaml:3:3: the settings of the online store: some URLs are `redis://` and some `rediss://`: either all connections are encrypted or none"
+        ],
+    );
+    check(
+        "  sentinel: {name: m, urls: [redis://a]}\n",
+        expect_test::expect![[r#"
+        plumb.yaml:4:13: the `sentinel` setting lacks `master`
+        plumb.yaml:4:14: the `sentinel` setting has no field `name`
+          hint: there is `master`, `urls`, `username` and `password`"#]],
+    );
+    check(
+        "  sentinel: {master: m, urls: [redis://a], username: u}\n",
+        expect_test::expect!["plumb.yaml:4:13: there is a `username` and no `password`"],
+    );
+    check(
+        "  url: redis://a\n  tls: {ca: ca.pem}\n",
+        expect_test::expect![
+            "plumb.yaml:3:3: the settings of the online store: `tls` is given, and the URL is `redis://`, which is not encrypted: write `rediss://`"
+        ],
+    );
+    check(
+        "  url: rediss://a\n  tls: {cert: c.pem, kye: k.pem}\n",
+        expect_test::expect![[r#"
         plumb.yaml:5:8: of `cert` and `key` there is only one
           hint: name both, the client's certificate and its key, or neither
-        plumb.yaml:5:22: TLS has no field `kye`
-          hint: did you mean `key`?"#]]);
-    check("  url: redis://a\n  replicas: many\n  database: -1\n", expect_test::expect![[r#"
+        plumb.yaml:5:22: the `tls` setting has no field `kye`
+          hint: did you mean `key`?"#]],
+    );
+    check(
+        "  url: redis://a\n  replicas: many\n  database: -1\n",
+        expect_test::expect![[r#"
         plumb.yaml:6:13: expected a whole number, 0 or more, found the number -1
-        plumb.yaml:5:13: expected a whole number, 0 or more, found the text `many`"#]]);
-    check("  cluster: [redis://a]\n  database: 1\n", expect_test::expect!["plumb.yaml:3:3: the settings of the online store: a cluster has only database 0"]);
-    check("  url: redis://a\n  passwort: s3cret\n", expect_test::expect![[r#"
+        plumb.yaml:5:13: expected a whole number, 0 or more, found the text `many`"#]],
+    );
+    check(
+        "  cluster: [redis://a]\n  database: 1\n",
+        expect_test::expect!["plumb.yaml:3:3: the settings of the online store: a cluster has only database 0"],
+    );
+    check(
+        "  url: redis://a\n  passwort: s3cret\n",
+        expect_test::expect![[r#"
         plumb.yaml:5:3: the online store has no field `passwort`
-          hint: did you mean `password`?"#]]);
+          hint: did you mean `password`?"#]],
+    );
 }

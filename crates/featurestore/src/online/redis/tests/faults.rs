@@ -195,6 +195,52 @@ async fn refusals_are_told_apart() {
     check(login, Refusal::NotReplicated).await;
     run(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
 
+    // Another client's script that does not end.
+    run(&["CONFIG", "SET", "busy-reply-threshold", "50"]);
+    let endless = std::thread::spawn({
+        let url = format!("redis://{login}{address}");
+        move || {
+            let mut client = redis::Client::open(url).unwrap().get_connection().unwrap();
+            redis::cmd("EVAL").arg("while true do end").arg(0).exec(&mut client).unwrap_err()
+        }
+    });
+    let started = Instant::now();
+    let store = RedisStore::connect(&format!("redis://{login}{address}"), "p", PATIENT).await;
+    // It answers until the script has begun, and again after it is killed.
+    let busy = loop {
+        let answer = match &store {
+            Ok(store) => store.get_many(&[view()], &[key()]).await,
+            Err(_) => break store.unwrap_err(),
+        };
+        match answer {
+            Err(error) => break error,
+            Ok(_) => assert!(started.elapsed() < PATIENT, "it is never busy"),
+        }
+    };
+    assert!(matches!(busy, OnlineError::Refused { refusal: Refusal::Busy, .. }), "{busy:?}");
+    run(&["SCRIPT", "KILL"]);
+    assert!(endless.join().unwrap().to_string().contains("SCRIPT KILL"));
+
+    // A disk that cannot be written.
+    let folder = server.server().folder();
+    std::fs::remove_dir_all(folder).unwrap();
+    run(&["CONFIG", "SET", "save", "3600 1"]);
+    run(&["BGSAVE"]);
+    let started = Instant::now();
+    let near = RedisStore::connect(&format!("redis://{login}{address}"), "p", PATIENT).await.unwrap();
+    let mut time = 1;
+    let error = loop {
+        // What brings nothing new is no write.
+        time += 1;
+        match near.put_many(&view(), &[(key(), cell(time))], at(time)).await {
+            Err(error) => break error,
+            Ok(_) => assert!(started.elapsed() < PATIENT, "it goes on without a disk"),
+        }
+    };
+    assert!(matches!(error, OnlineError::Refused { refusal: Refusal::NotSaved, .. }), "{error:?}");
+    run(&["CONFIG", "SET", "save", ""]);
+    near.put_many(&view(), &[(key(), cell(time))], at(time)).await.unwrap();
+
     // What the hint says is enough.
     let hint = Refusal::NoPermission.hint();
     let enough: Vec<&str> = hint.split(['`', ' ', ':']).filter(|word| word.starts_with('+')).collect();
@@ -202,6 +248,7 @@ async fn refusals_are_told_apart() {
     let store = RedisStore::connect(&format!("redis://enough:s3cret@{address}/2"), "p", PATIENT).await.unwrap();
     store.put_many(&view(), &[(key(), cell(1))], at(1)).await.unwrap();
     assert_eq!(store.get_many(&[view()], &[key()]).await.unwrap().get(0, 0), Some(&cell(1)));
+    assert_eq!(near.get_many(&[view()], &[key()]).await.unwrap().get(0, 0), Some(&cell(time)));
 
     // Without replicas none can have a write.
     let config =
@@ -209,4 +256,31 @@ async fn refusals_are_told_apart() {
     let store = RedisStore::open(&config, &unique_project()).await.unwrap();
     let error = store.put_many(&view(), &[(key(), cell(1))], at(1)).await.unwrap_err();
     assert!(matches!(error, OnlineError::Refused { refusal: Refusal::NotReplicated, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_loads_its_data_says_so_and_then_answers() {
+    let server = TestRedis::with(&["--enable-debug-command", "yes", "--loading-process-events-interval-bytes", "1024"]);
+    let store = connect(&server, PATIENT).await;
+    let cells: Vec<_> = (0..3_000_u32).map(|i| (EntityKey::from_bytes(&i.to_be_bytes()), cell(1))).collect();
+    store.put_many(&view(), &cells, at(1)).await.unwrap();
+    let address = server.server().address();
+    server.server().ask(&["CONFIG", "SET", "key-load-delay", "5000"]);
+    let reload = std::thread::spawn(move || {
+        let mut client = redis::Client::open(format!("redis://{address}")).unwrap().get_connection().unwrap();
+        redis::cmd("DEBUG").arg("RELOAD").exec(&mut client)
+    });
+    let started = Instant::now();
+    let error = loop {
+        match store.get_many(&[view()], &[cells[0].0.clone()]).await {
+            Err(error) => break error,
+            Ok(_) => assert!(started.elapsed() < PATIENT, "it never loads"),
+        }
+    };
+    assert!(matches!(error, OnlineError::Refused { refusal: Refusal::Loading, .. }), "{error:?}");
+    server.server().ask(&["CONFIG", "SET", "key-load-delay", "0"]);
+    reload.join().unwrap().unwrap();
+    let keys: Vec<_> = cells.iter().map(|(key, _)| key.clone()).collect();
+    let rows = store.get_many(&[view()], &keys).await.unwrap();
+    assert!(cells.iter().enumerate().all(|(i, (_, cell))| rows.get(i, 0) == Some(cell)));
 }

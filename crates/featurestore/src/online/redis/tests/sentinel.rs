@@ -108,6 +108,29 @@ async fn a_demoted_master_is_left() {
     assert_eq!(store.get_many(&[view()], &[key()]).await.unwrap().get(0, 0), Some(&cell(time)));
 }
 
+/// A master that the sentinels and its replica lost, but we did not, goes on taking writes. They are lost, as Redis has it;
+/// but the sentinels are asked once a second, so that it is left although it never fails.
+#[tokio::test]
+async fn a_master_that_only_we_can_see_is_left() {
+    let group = TestSentinels::start(500);
+    let store = RedisStore::open(&config(&group, 0), &unique_project()).await.unwrap();
+    store.put_many(&view(), &[(key(), cell(1))], at(1)).await.unwrap();
+    let [old, new] = &group.servers;
+    // To those who only ask whether it lives, it is dead.
+    old.ask(&["ACL", "SETUSER", "default", "-ping"]);
+
+    let started = Instant::now();
+    let written_there = || new.ask_text(&["INFO", "commandstats"]).contains("cmdstat_evalsha:");
+    let mut time = 1;
+    while !written_there() {
+        time += 1;
+        store.put_many(&view(), &[(key(), cell(time))], at(time)).await.unwrap();
+        assert!(started.elapsed() < PATIENT * 3, "it stays with the old master");
+    }
+    assert!(format!("{:?}", old.ask(&["ROLE"])).contains("master"));
+    assert_eq!(store.get_many(&[view()], &[key()]).await.unwrap().get(0, 0), Some(&cell(time)));
+}
+
 #[tokio::test]
 async fn what_sentinels_refuse_is_said() {
     let group = TestSentinels::start(5_000);
