@@ -45,7 +45,7 @@ pub(crate) async fn router(options: &Options<'_>) -> Result<Router, Failure> {
     let info = options.required("redis")?.into_connection_info()?;
     let tcp = info.tcp_settings().clone().set_nodelay(true);
     let client = Client::open(info.set_tcp_settings(tcp))?;
-    let mut prefix = format!("plumb:{}:", options.get("project").unwrap_or("bench")).into_bytes();
+    let mut prefix = format!("plumb:{{}}:{}:", options.get("project").unwrap_or("bench")).into_bytes();
     prefix.extend(KEY_TAG);
     let reader = Reader {
         connection: client.get_multiplexed_async_connection().await?,

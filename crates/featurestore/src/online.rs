@@ -14,6 +14,7 @@ pub mod marks;
 pub mod memory;
 pub mod reader;
 pub mod redis;
+pub mod refusal;
 pub mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -29,7 +30,8 @@ pub use cell::{At, Cell, MalformedCell, OnlineRow, Step};
 pub use embedded::EmbeddedStore;
 pub use memory::MemoryStore;
 pub use reader::OnlineReader;
-pub use redis::RedisStore;
+pub use redis::{RedisConfig, RedisStore};
+pub use refusal::Refusal;
 pub use table::OnlineTable;
 
 /// The rows that can still be an answer, per table and entity key.
@@ -80,6 +82,8 @@ pub enum OnlineError {
         #[source]
         source: BoxError,
     },
+    #[error("the settings of the online store: {problem}")]
+    Settings { problem: String },
     #[error("opening the online store at `{address}`")]
     Open {
         address: String,
@@ -97,6 +101,14 @@ pub enum OnlineError {
     Write {
         doing: Doing,
         address: String,
+        #[source]
+        source: BoxError,
+    },
+    #[error("{doing} the online store at `{address}`: {refusal}")]
+    Refused {
+        doing: Doing,
+        address: String,
+        refusal: Refusal,
         #[source]
         source: BoxError,
     },
@@ -166,8 +178,8 @@ impl OnlineError {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Address { .. } => ErrorKind::Invalid,
-            Self::Open { .. } | Self::Read { .. } | Self::Write { .. } => ErrorKind::Unavailable,
+            Self::Address { .. } | Self::Settings { .. } => ErrorKind::Invalid,
+            Self::Open { .. } | Self::Read { .. } | Self::Write { .. } | Self::Refused { .. } => ErrorKind::Unavailable,
             Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Corrupt { .. } => ErrorKind::Internal,
         }
@@ -176,12 +188,17 @@ impl OnlineError {
     /// What to do.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Address { .. } => Some("write redis://[user:password@]host[:port][/database]"),
+            Self::Address { .. } => Some("write redis://[user:password@]host[:port][/database], or rediss:// for TLS"),
+            Self::Refused { refusal, .. } => Some(refusal.hint()),
             Self::Corrupt { source: MalformedCell::Format { .. }, .. } => {
                 Some("a newer version of plumb wrote it: run that version, or empty the store and materialize again")
             }
             Self::Corrupt { .. } => Some("empty the online store and materialize again: history is the record"),
-            Self::Open { .. } | Self::Read { .. } | Self::Write { .. } | Self::Timeout { .. } => None,
+            Self::Settings { .. }
+            | Self::Open { .. }
+            | Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Timeout { .. } => None,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! `plumb.yaml`: which stores a project uses, and its clock. The only place that reads the environment.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod redis;
 
+use std::path::{Path, PathBuf};
+
+use featurestore::online::RedisConfig;
 use schema::yaml::{Mistake, Place, documents, suggest};
 use schema::{Clock, Timestamp};
 
@@ -38,13 +40,8 @@ pub enum OnlineConfig {
         /// The folder.
         path: PathBuf,
     },
-    /// Redis.
-    Redis {
-        /// `redis://[user:password@]host[:port][/db]`.
-        url: String,
-        /// Longest wait for one call.
-        timeout: Duration,
-    },
+    /// Redis: one server, a cluster, or a master that sentinels watch.
+    Redis(Box<RedisConfig>),
 }
 
 impl Config {
@@ -169,12 +166,7 @@ fn online(fields: &mut schema::yaml::Fields<'_>, folder: &Path, mistakes: &mut V
             let path = inner.text("path", mistakes).unwrap_or_else(|| ".plumb/online".to_owned());
             Some(OnlineConfig::Embedded { path: folder.join(path) })
         }
-        "redis" => {
-            let url = inner.required("url", mistakes).and_then(|n| n.text(mistakes));
-            let timeout = inner.optional("timeout").and_then(|n| n.parse(mistakes, schema::Ttl::parse));
-            let nanos = timeout.map_or(1_000_000_000, schema::Ttl::as_nanos).unsigned_abs();
-            url.map(|url| OnlineConfig::Redis { url, timeout: Duration::from_nanos(nanos) })
-        }
+        "redis" => redis::read(&mut inner, folder, mistakes).map(|config| OnlineConfig::Redis(Box::new(config))),
         other => {
             let message = format!("`{other}` is not a kind of online store");
             mistakes.push(Mistake::new(&kind.place(), message).hint(suggest(other, ["embedded", "redis"])));
@@ -186,39 +178,4 @@ fn online(fields: &mut schema::yaml::Fields<'_>, folder: &Path, mistakes: &mut V
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> (Option<Config>, Vec<String>) {
-        let mut mistakes = Vec::new();
-        let get = |name: &str| (name == "REDIS_URL").then(|| "redis://localhost".to_owned());
-        let text = with_environment(text, get, &mut mistakes);
-        let config = parse(&text, Path::new("/p"), &mut mistakes);
-        (config, mistakes.iter().map(ToString::to_string).collect())
-    }
-
-    #[test]
-    fn a_name_is_enough() {
-        let (config, mistakes) = read("project: shop\n");
-        assert_eq!(mistakes, Vec::<String>::new());
-        assert!(
-            matches!(config.unwrap().online, OnlineConfig::Embedded { path } if path == Path::new("/p/.plumb/online"))
-        );
-    }
-
-    #[test]
-    fn values_come_from_the_environment_but_not_in_comments() {
-        let (config, mistakes) = read("project: shop # not ${THIS}\nonline: {kind: redis, url: \"${REDIS_URL}\"}\n");
-        assert_eq!(mistakes, Vec::<String>::new());
-        assert!(matches!(config.unwrap().online, OnlineConfig::Redis { url, .. } if url == "redis://localhost"));
-        let (_, mistakes) = read("project: shop\nonline: {kind: redis, url: \"${NOPE}\"}\n");
-        assert!(mistakes[0].starts_with("plumb.yaml:2:29: the environment has no variable `NOPE`"), "{mistakes:?}");
-    }
-
-    #[test]
-    fn every_mistake_has_its_place() {
-        let (_, mistakes) = read("projekt: shop\nclock: {now: noon}\nonline: {kind: rediss}\n");
-        assert_eq!(mistakes.len(), 4, "{mistakes:#?}");
-        assert!(mistakes.iter().any(|m| m.contains("plumb.yaml:3:16")), "{mistakes:#?}");
-    }
-}
+mod tests;

@@ -50,9 +50,7 @@ impl Project {
     pub async fn online(&self) -> Result<Arc<dyn OnlineStore>, Failure> {
         Ok(match &self.config.online {
             OnlineConfig::Embedded { path } => Arc::new(EmbeddedStore::open(path)?),
-            OnlineConfig::Redis { url, timeout } => {
-                Arc::new(RedisStore::connect(url, &self.config.project, *timeout).await?)
-            }
+            OnlineConfig::Redis(redis) => Arc::new(RedisStore::open(redis, &self.config.project).await?),
         })
     }
 

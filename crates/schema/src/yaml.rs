@@ -170,6 +170,17 @@ impl<'n> Node<'n> {
         None
     }
 
+    /// The node as a whole number, zero or more.
+    pub fn count(self, mistakes: &mut Vec<Mistake>) -> Option<u32> {
+        if let Some(Scalar::Integer(number)) = self.scalar()
+            && let Ok(count) = u32::try_from(*number)
+        {
+            return Some(count);
+        }
+        mistakes.push(self.expected("a whole number, 0 or more"));
+        None
+    }
+
     /// Parses a text with `read`, whose error becomes the mistake.
     pub fn parse<T, E: fmt::Display>(
         self,

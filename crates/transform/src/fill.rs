@@ -51,6 +51,7 @@ mod tests {
                 name: "x".parse().unwrap(),
                 view: ViewId { name: "v".parse().unwrap(), version: 1 },
                 feature: "x".parse().unwrap(),
+                alias: None,
                 dtype,
                 fill: Some(fill_with.canonical(dtype).unwrap()),
             };

@@ -11,6 +11,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use schema::{EntityKey, Fingerprint, RowOrder, Timestamp, ViewId};
 use tokio::task::JoinSet;
 
+use super::marks::{Contents, Marks};
 use super::{At, Cell, MemoryStore, OnlineRow, OnlineStore, OnlineTable, WriteReport};
 
 /// Runs the whole suite against an empty store. Every story has tables of its own.
@@ -31,6 +32,7 @@ pub async fn online_store_conformance(store: Arc<dyn OnlineStore>) {
     a_key_may_come_twice_in_a_call(s).await;
     a_large_batch_is_whole(s).await;
     a_dropped_table_is_gone_and_no_other(s).await;
+    marks_are_those_written_last(s).await;
     concurrent_writers_converge(&[Arc::clone(&store), Arc::clone(&store)]).await;
     stores_agree_byte_for_byte(s).await;
 }
@@ -261,6 +263,22 @@ async fn a_dropped_table_is_gone_and_no_other(store: &dyn OnlineStore) {
         assert!((0..N).all(|i| rows.get(i, 1) == Some(&cells[i].1) && rows.get(i, 2) == Some(&cells[i].1)));
     }
     assert_eq!(put(store, &gone, "1", &[row(1, "again")], 5).await, WRITTEN);
+}
+
+async fn marks_are_those_written_last(store: &dyn OnlineStore) {
+    let tables = [table("marks"), generation("marks", 2)];
+    assert_eq!(Marks::read_many(store, &tables).await.unwrap(), [Marks::default(), Marks::default()]);
+    let mut marks = Marks::default();
+    for n in 0..4_u8 {
+        let contents = Contents { version: Fingerprint::of_bytes(&[n]), n_files: 0, n_pushed: 0 };
+        marks = marks.begin(contents, at(0)).switch(at(0));
+        marks.write_to(store, &tables[0]).await.unwrap();
+        assert_eq!(Marks::read_many(store, &tables).await.unwrap(), [marks.clone(), Marks::default()]);
+    }
+    // Also when they say what they said before.
+    let back = marks.roll_back(at(1)).unwrap();
+    back.write_to(store, &tables[0]).await.unwrap();
+    assert_eq!(Marks::read_many(store, &tables).await.unwrap()[0], back);
 }
 
 /// Writers at the handles of one store leave the merge of all they wrote, whoever comes first.

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use schema::{EntityKey, FeatureView, Fingerprint, RowOrder, Timestamp};
+use schema::{Clock, EntityKey, FeatureView, Fingerprint, RowOrder, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{At, Cell, OnlineError, OnlineRow, OnlineStore, OnlineTable};
@@ -166,18 +166,28 @@ impl Marks {
     /// # Errors
     /// What the store fails with.
     pub async fn write(&self, store: &dyn OnlineStore, view: &FeatureView) -> Result<(), OnlineError> {
-        let (table, key) = (OnlineTable::marks(view), EntityKey::from_bytes(KEY));
-        let rows = store.get_many(std::slice::from_ref(&table), std::slice::from_ref(&key)).await?;
+        self.write_to(store, &OnlineTable::marks(view)).await
+    }
+
+    /// As [`Self::write`], for a table of [`OnlineTable::marks`].
+    ///
+    /// # Errors
+    /// What the store fails with.
+    pub async fn write_to(&self, store: &dyn OnlineStore, table: &OnlineTable) -> Result<(), OnlineError> {
+        let key = EntityKey::from_bytes(KEY);
+        let rows = store.get_many(std::slice::from_ref(table), std::slice::from_ref(&key)).await?;
         let before = match rows.get(0, 0).map(|cell| cell.at(Timestamp::MAX)) {
             Some(At::Row(step)) => step.order().sequence,
             _ => 0,
         };
-        // A place in the order that only grows, whatever the clocks say.
+        // A place in the order that only grows. The time is part of it because a writer that was killed may have
+        // reached some of a cluster's copies: no other marks may stand where those do.
+        let now = u64::try_from(Clock::wall().as_nanos()).unwrap_or(0);
         let at = Timestamp::from_nanos(0);
-        let order = RowOrder { event_time: at, created_time: None, sequence: before + 1 };
+        let order = RowOrder { event_time: at, created_time: None, sequence: now.max(before + 1) };
         let text = serde_json::to_string(self).unwrap_or_default();
         let row = OnlineRow { order, visible_from: at, deleted: false, payload: text.into_bytes().into() };
-        store.put_many(&table, &[(key, Cell::of([&row], at))], at).await?;
+        store.put_many(table, &[(key, Cell::of([&row], at))], at).await?;
         Ok(())
     }
 }

@@ -1,5 +1,12 @@
 //! The Redis store against a real server.
 
+mod cluster;
+mod faults;
+mod proxy;
+mod secure;
+mod sentinel;
+mod slots;
+
 use std::sync::Arc;
 
 use redis::AsyncCommands;
@@ -18,8 +25,12 @@ async fn connect(server: &TestRedis, timeout: Duration) -> RedisStore {
 }
 
 fn table() -> OnlineTable {
+    generation(1)
+}
+
+fn generation(number: u64) -> OnlineTable {
     let view = schema::ViewId { name: "user_features".parse().unwrap(), version: 1 };
-    OnlineTable::new(view, &schema::Fingerprint::of_bytes(b""), Some(1))
+    OnlineTable::new(view, &schema::Fingerprint::of_bytes(b""), Some(number))
 }
 
 fn key() -> EntityKey {
@@ -106,7 +117,7 @@ async fn a_server_that_is_gone_is_unavailable_at_once_and_may_come_back_empty() 
 async fn a_damaged_cell_is_an_error_and_stays() {
     let server = TestRedis::start();
     let store = connect(&server, PATIENT).await;
-    let client = Client::open(server.url()).unwrap();
+    let client = redis::Client::open(server.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     for (bytes, why) in [
         ([9, 0].as_slice(), "its format is 9, and this version reads 1"),

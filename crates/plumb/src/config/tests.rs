@@ -1,0 +1,157 @@
+//! `plumb.yaml`, read right and wrong.
+
+use featurestore::online::redis::RedisServers;
+
+use super::*;
+
+fn read(text: &str) -> (Option<Config>, Vec<String>) {
+    let mut mistakes = Vec::new();
+    let get = |name: &str| (name == "REDIS_URL").then(|| "redis://localhost".to_owned());
+    let text = with_environment(text, get, &mut mistakes);
+    let config = parse(&text, Path::new("/p"), &mut mistakes);
+    (config, mistakes.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_name_is_enough() {
+    let (config, mistakes) = read("project: shop\n");
+    assert_eq!(mistakes, Vec::<String>::new());
+    assert!(matches!(config.unwrap().online, OnlineConfig::Embedded { path } if path == Path::new("/p/.plumb/online")));
+}
+
+#[test]
+fn values_come_from_the_environment_but_not_in_comments() {
+    let (config, mistakes) = read("project: shop # not ${THIS}\nonline: {kind: redis, url: \"${REDIS_URL}\"}\n");
+    assert_eq!(mistakes, Vec::<String>::new());
+    assert!(
+        matches!(config.unwrap().online, OnlineConfig::Redis(redis) if matches!(&redis.servers, RedisServers::One(url) if url.to_string() == "redis://localhost:6379"))
+    );
+    let (_, mistakes) = read("project: shop\nonline: {kind: redis, url: \"${NOPE}\"}\n");
+    assert!(mistakes[0].starts_with("plumb.yaml:2:29: the environment has no variable `NOPE`"), "{mistakes:?}");
+}
+
+#[test]
+fn every_mistake_has_its_place() {
+    let (_, mistakes) = read("projekt: shop\nclock: {now: noon}\nonline: {kind: rediss}\n");
+    assert_eq!(mistakes.len(), 4, "{mistakes:#?}");
+    assert!(mistakes.iter().any(|m| m.contains("plumb.yaml:3:16")), "{mistakes:#?}");
+}
+
+fn redis(text: &str) -> (Option<RedisConfig>, Vec<String>) {
+    let (config, mistakes) = read(&format!("project: shop\nonline:\n  kind: redis\n{text}"));
+    let config = config.map(|config| match config.online {
+        OnlineConfig::Redis(config) => *config,
+        OnlineConfig::Embedded { .. } => panic!("the default took its place"),
+    });
+    (config, mistakes)
+}
+
+#[test]
+fn redis_is_one_server_a_cluster_or_watched() {
+    let (config, mistakes) =
+        redis("  url: rediss://u:p@host:1/2\n  tls: {ca: ca.pem, cert: c.pem, key: /k.pem}\n  timeout: 250ms\n");
+    assert_eq!(mistakes, Vec::<String>::new());
+    let config = config.unwrap();
+    assert_eq!((config.timeout.as_millis(), config.replicas), (250, 0));
+    assert_eq!(config.tls.ca.as_deref(), Some(Path::new("/p/ca.pem")));
+    assert_eq!(config.tls.identity, Some(("/p/c.pem".into(), "/k.pem".into())));
+    assert!(matches!(&config.servers, RedisServers::One(url) if url.to_string() == "rediss://host:1/2"));
+
+    let (config, mistakes) = redis("  cluster: [\"${REDIS_URL}:1\", redis://b:2]\n  username: u\n  password: p\n");
+    assert_eq!(mistakes, Vec::<String>::new());
+    let config = config.unwrap();
+    assert_eq!(config.login.username.as_deref(), Some("u"));
+    assert!(
+        matches!(&config.servers, RedisServers::Cluster(urls) if urls.len() == 2 && urls[0].to_string() == "redis://localhost:1")
+    );
+
+    let sentinel = "{master: m, urls: [redis://a:26379], username: s, password: q}";
+    let (config, mistakes) = redis(&format!("  sentinel: {sentinel}\n  password: p\n  database: 3\n  replicas: 1\n"));
+    assert_eq!(mistakes, Vec::<String>::new());
+    let config = config.unwrap();
+    assert_eq!((config.database, config.replicas, config.login.password.as_deref()), (Some(3), 1, Some("p")));
+    let RedisServers::Sentinel { master, login, .. } = &config.servers else { panic!("{config:?}") };
+    assert_eq!((master.as_str(), login.username.as_deref()), ("m", Some("s")));
+}
+
+#[test]
+fn mistakes_about_redis_have_places_and_hints_and_no_passwords() {
+    let check = |text: &str, want: expect_test::Expect| {
+        let (_, mistakes) = redis(text);
+        let text = mistakes.join("\n");
+        assert!(!text.contains("s3cret"), "{text}");
+        want.assert_eq(&text);
+    };
+    check("  timeout: 1s\n", expect_test::expect!["plumb.yaml:3:3: the online store lacks `url`"]);
+    check(
+        "  url: redis://a\n  cluster: [redis://b]\n",
+        expect_test::expect![[r#"
+        plumb.yaml:3:3: the online store has more than one of `url`, `cluster` and `sentinel`
+          hint: keep the one that says how the servers are run"#]],
+    );
+    check(
+        "  url: u:s3cret@host\n",
+        expect_test::expect![[r#"
+        plumb.yaml:4:8: this is not a Redis URL: it has no scheme
+          hint: write redis://[user:password@]host[:port][/database], or rediss:// for TLS"#]],
+    );
+    check(
+        "  url: rediss://u:s3cret@host#insecure\n",
+        expect_test::expect![[r#"
+        plumb.yaml:4:8: this is not a Redis URL: it has a `#`: certificates are always checked, and a `#` in a password is written %23
+          hint: write redis://[user:password@]host[:port][/database], or rediss:// for TLS"#]],
+    );
+    check(
+        "  cluster: []\n",
+        expect_test::expect![[r#"
+        plumb.yaml:4:12: expected at least one URL, found a list
+          hint: write [redis://host:port, ...]; the rest is found from there"#]],
+    );
+    check(
+        "  cluster: [redis://:s3cret@a, rediss://b]\n",
+        expect_test::expect![
+            "plumb.yaml:3:3: the settings of the online store: some URLs are `redis://` and some `rediss://`: either all connections are encrypted or none"
+        ],
+    );
+    check(
+        "  sentinel: {name: m, urls: [redis://a]}\n",
+        expect_test::expect![[r#"
+        plumb.yaml:4:13: the `sentinel` setting lacks `master`
+        plumb.yaml:4:14: the `sentinel` setting has no field `name`
+          hint: there is `master`, `urls`, `username` and `password`"#]],
+    );
+    check(
+        "  sentinel: {master: m, urls: [redis://a], username: u}\n",
+        expect_test::expect!["plumb.yaml:4:13: there is a `username` and no `password`"],
+    );
+    check(
+        "  url: redis://a\n  tls: {ca: ca.pem}\n",
+        expect_test::expect![
+            "plumb.yaml:3:3: the settings of the online store: `tls` is given, and the URL is `redis://`, which is not encrypted: write `rediss://`"
+        ],
+    );
+    check(
+        "  url: rediss://a\n  tls: {cert: c.pem, kye: k.pem}\n",
+        expect_test::expect![[r#"
+        plumb.yaml:5:8: of `cert` and `key` there is only one
+          hint: name both, the client's certificate and its key, or neither
+        plumb.yaml:5:22: the `tls` setting has no field `kye`
+          hint: did you mean `key`?"#]],
+    );
+    check(
+        "  url: redis://a\n  replicas: many\n  database: -1\n",
+        expect_test::expect![[r#"
+        plumb.yaml:6:13: expected a whole number, 0 or more, found the number -1
+        plumb.yaml:5:13: expected a whole number, 0 or more, found the text `many`"#]],
+    );
+    check(
+        "  cluster: [redis://a]\n  database: 1\n",
+        expect_test::expect!["plumb.yaml:3:3: the settings of the online store: a cluster has only database 0"],
+    );
+    check(
+        "  url: redis://a\n  passwort: s3cret\n",
+        expect_test::expect![[r#"
+        plumb.yaml:5:3: the online store has no field `passwort`
+          hint: did you mean `password`?"#]],
+    );
+}
