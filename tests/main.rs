@@ -12,6 +12,7 @@ mod bad_input;
 mod first_ten_minutes;
 mod killed;
 mod plumb_line;
+mod pushes;
 mod skew;
 mod switching;
 mod typed;

@@ -6,12 +6,13 @@ pub mod error;
 pub mod health;
 pub mod metrics;
 pub mod native;
+pub mod pusher;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use featurestore::OnlineReader;
+use featurestore::{OfflineStore, OnlineReader};
 use metrics_exporter_prometheus::PrometheusHandle;
 use registry::Registry;
 use schema::Clock;
@@ -24,6 +25,8 @@ pub struct Parts {
     pub scorer: Arc<Scorer>,
     /// The definitions.
     pub registry: Arc<Registry>,
+    /// History.
+    pub offline: OfflineStore,
     /// The features.
     pub online: Arc<OnlineReader>,
     /// The time.
@@ -34,12 +37,14 @@ pub struct Parts {
 
 /// All routes.
 pub fn router(parts: Parts, metrics: PrometheusHandle) -> Router {
-    let Parts { scorer, registry, online, clock, readiness } = parts;
+    let Parts { scorer, registry, offline, online, clock, readiness } = parts;
+    let pusher = pusher::Pusher::new(Arc::clone(&registry), offline, Arc::clone(&online), clock);
     let features = native::features::FeatureReader::new(registry, online, clock);
     Router::new()
         .merge(native::predict::router(Arc::clone(&scorer)))
         .merge(native::models::router(scorer))
         .merge(native::features::router(Arc::new(features)))
+        .merge(native::push::router(Arc::new(pusher)))
         .merge(health::router(readiness))
         .route("/metrics", get(move || std::future::ready(metrics.render())))
         .fallback(error::no_route)

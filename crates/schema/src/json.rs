@@ -6,7 +6,9 @@
 //! 8601); bytes are hexadecimal.
 
 mod cell;
+mod read;
 mod text;
 
 pub use cell::{Cell, Float, Shown};
+pub use read::{read, read_column};
 pub use text::{JsonError, canonical};

@@ -117,6 +117,7 @@ pub async fn start(project: &Project, address: SocketAddr) -> Result<Server, Fai
     let parts = Parts {
         scorer: Arc::clone(&scorer),
         registry: Arc::clone(&project.registry),
+        offline: project.offline.clone(),
         online,
         clock: project.clock(),
         readiness,

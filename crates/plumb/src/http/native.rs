@@ -6,4 +6,5 @@ pub mod entities;
 pub mod features;
 pub mod models;
 pub mod predict;
+pub mod push;
 pub mod stream;

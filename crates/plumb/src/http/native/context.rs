@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use arrow::array::ArrayRef;
 use featurestore::CompiledService;
 use schema::definitions::RequestField;
+use schema::json::{read, read_column};
 use schema::yaml::suggest;
-use schema::{Dtype, Timestamp, Value};
 use serde_json::{Map, Value as Json};
 
-use super::entities::{Texts, kind};
+use super::entities::{Texts, from_command_line, kind};
 use crate::failure::Failure;
 
 /// A field that nothing reads is a mistake: it would silently not count.
@@ -31,7 +31,7 @@ pub(super) fn n_rows(context: &Map<String, Json>) -> usize {
 ///
 /// # Errors
 /// A missing field, a list of another length, a value of another type.
-pub(super) fn read(
+pub(super) fn columns(
     context: &Map<String, Json>,
     compiled: &CompiledService,
     n: usize,
@@ -54,77 +54,36 @@ pub(super) fn read(
 
 fn column(field: &RequestField, said: &Json, n: usize, texts: Texts) -> Result<ArrayRef, Failure> {
     let name = &field.name;
-    let cell = |place: &dyn Fn() -> String, json: &Json, n: usize| {
-        let column = value(json, field.dtype, texts).and_then(|value| value.to_array(field.dtype, n).ok());
-        column.ok_or_else(|| {
-            let message = format!("`{}` is {}, but the field is {}", place(), kind(json), field.dtype);
-            Failure::invalid(message).code("wrong_context_type")
-        })
+    let wrong = |place: String, json: &Json| {
+        let message = format!("`{place}` is {}, but the field is {}", kind(json), field.dtype);
+        Failure::invalid(message).code("wrong_context_type")
     };
-    let Json::Array(values) = said else { return cell(&|| format!("context.{name}"), said, n) };
+    let value = |json: &Json| match texts {
+        Texts::AreTexts => json.clone(),
+        Texts::AreValues => from_command_line(json, field.dtype),
+    };
+    let values = match said {
+        Json::Array(values) if !field.dtype.is_list() || values.iter().any(Json::is_array) => values,
+        // A list that is a value, or a single value, holds for every row.
+        one => {
+            let constant = read(&value(one), field.dtype).and_then(|value| value.to_array(field.dtype, n).ok());
+            return constant.ok_or_else(|| wrong(format!("context.{name}"), said));
+        }
+    };
     if values.len() != n {
         let message = format!("`context.{name}` has {} values, and the request {n} rows", values.len());
         let hint = "send one value for all rows, or one a row";
         return Err(Failure::invalid(message).code("unequal_lists").hint(hint));
     }
-    let cells = values.iter().enumerate().map(|(row, json)| cell(&|| format!("context.{name}[{row}]"), json, 1));
-    let cells = cells.collect::<Result<Vec<_>, _>>()?;
-    if let [one] = cells.as_slice() {
-        return Ok(ArrayRef::clone(one));
-    }
-    let parts: Vec<&dyn arrow::array::Array> = cells.iter().map(AsRef::as_ref).collect();
-    arrow::compute::concat(&parts).map_err(|why| Failure::new(schema::ErrorKind::Internal, why.to_string()))
-}
-
-/// A JSON value as one of the field's type, `None` where it is none; what JSON lacks comes as a text, as in answers.
-fn value(json: &Json, dtype: Dtype, texts: Texts) -> Option<Value> {
-    let float = matches!(dtype, Dtype::Float32 | Dtype::Float64);
-    match json {
-        Json::Null => Some(Value::Null),
-        Json::Bool(flag) => Some(Value::Bool(*flag)),
-        Json::Number(number) if float => number.as_f64().map(Value::Float),
-        Json::Number(number) if dtype != Dtype::Date => {
-            number.as_i64().map(Value::Int).or_else(|| number.as_u64().map(Value::Uint))
-        }
-        Json::String(text) => match dtype {
-            Dtype::String => Some(Value::String(text.clone())),
-            Dtype::Bytes => hex(text).map(Value::Bytes),
-            Dtype::Timestamp => Timestamp::parse(text).ok().map(Value::Timestamp),
-            Dtype::Date => day(text),
-            Dtype::Float32 | Dtype::Float64 => match text.as_str() {
-                "NaN" => Some(Value::Float(f64::NAN)),
-                "Infinity" => Some(Value::Float(f64::INFINITY)),
-                "-Infinity" => Some(Value::Float(f64::NEG_INFINITY)),
-                _ if texts == Texts::AreValues => text.parse().ok().map(Value::Float),
-                _ => None,
-            },
-            _ if texts == Texts::AreValues => value(&serde_json::from_str(text).ok()?, dtype, Texts::AreTexts),
-            _ => None,
-        },
-        Json::Number(_) | Json::Array(_) | Json::Object(_) => None,
-    }
-}
-
-/// Days since the epoch of `2026-01-31`; a time of day is more than a date holds.
-fn day(text: &str) -> Option<Value> {
-    let nanos = Timestamp::parse(text).ok()?.as_nanos();
-    (nanos.rem_euclid(DAY) == 0).then(|| Value::Int(nanos.div_euclid(DAY)))
-}
-
-const DAY: i64 = 86_400_000_000_000;
-
-fn hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |at: usize| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    if text.len() % 2 != 0 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(digit).collect()
+    let read: Vec<Json> = values.iter().map(value).collect();
+    read_column(&read, field.dtype).map_err(|row| wrong(format!("context.{name}[{row}]"), &values[row]))
 }
 
 #[cfg(test)]
 mod tests {
     use arrow::array::Array;
     use schema::yaml::Place;
+    use schema::{Dtype, Value};
     use serde_json::json;
 
     use super::*;

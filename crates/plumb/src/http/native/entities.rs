@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, StringArray};
+use arrow::array::ArrayRef;
 use featurestore::CompiledService;
 use featurestore::retrieve::EntityRows;
 use schema::definitions::JoinKey;
+use schema::json::{read as read_json, read_column};
 use schema::yaml::suggest;
-use schema::{Date, Decimal, Dtype, Timestamp, Value};
+use schema::{Dtype, Timestamp};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 
@@ -107,42 +107,34 @@ pub fn read(
         let message = format!("`entities` lists {n} rows; one request takes at most {ROWS_MAX}");
         return Err(Failure::invalid(message).code("too_many_rows").hint("split the request"));
     }
-    columns.extend(context::read(context, compiled, n, texts)?);
+    columns.extend(context::columns(context, compiled, n, texts)?);
     Ok(EntityRows { n, columns })
 }
 
 fn column(key: &JoinKey, values: &[Json], texts: Texts) -> Result<ArrayRef, Failure> {
-    if key.dtype == Dtype::String {
-        let text = |(i, value): (usize, &Json)| match value {
-            Json::Null => Ok(None),
-            Json::String(text) => Ok(Some(text.clone())),
-            other => Err(wrong(key, i, other)),
-        };
-        let texts = values.iter().enumerate().map(text).collect::<Result<Vec<_>, _>>()?;
-        return Ok(Arc::new(StringArray::from(texts)));
-    }
-    if key.dtype == Dtype::Int64 {
-        let number = |(i, json): (usize, &Json)| match value(json, key.dtype, texts) {
-            Some(Value::Int(v)) => Ok(Some(v)),
-            Some(Value::Null) => Ok(None),
-            _ => Err(wrong(key, i, json)),
-        };
-        let numbers = values.iter().enumerate().map(number).collect::<Result<Vec<_>, _>>()?;
-        return Ok(Arc::new(Int64Array::from(numbers)));
-    }
-    let cell = |(i, json): (usize, &Json)| {
-        let value = value(json, key.dtype, texts).ok_or_else(|| wrong(key, i, json))?;
-        value.to_array(key.dtype, 1).map_err(|_types| wrong(key, i, json))
+    let read = match texts {
+        Texts::AreTexts => read_column(values, key.dtype),
+        Texts::AreValues => {
+            let values: Vec<Json> = values.iter().map(|json| from_command_line(json, key.dtype)).collect();
+            read_column(&values, key.dtype)
+        }
     };
-    if let [one] = values {
-        return cell((0, one));
+    read.map_err(|row| wrong(key, row, &values[row]))
+}
+
+/// A word of the command line as the JSON that a request would have: what is no text there is written as JSON writes it.
+pub(super) fn from_command_line(word: &Json, dtype: Dtype) -> Json {
+    match (word, dtype) {
+        (Json::String(text), Dtype::Bytes) => Json::String(hex(text.as_bytes())),
+        (Json::String(text), dtype) if read_json(word, dtype).is_none() => {
+            serde_json::from_str(text).unwrap_or_else(|_no_json| word.clone())
+        }
+        (word, _) => word.clone(),
     }
-    let cells = values.iter().enumerate().map(cell).collect::<Result<Vec<_>, _>>()?;
-    if cells.is_empty() {
-        return Ok(arrow::array::new_empty_array(&key.dtype.to_arrow()));
-    }
-    let parts: Vec<&dyn arrow::array::Array> = cells.iter().map(AsRef::as_ref).collect();
-    arrow::compute::concat(&parts).map_err(|why| Failure::new(schema::ErrorKind::Internal, why.to_string()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn wrong(key: &JoinKey, row: usize, value: &Json) -> Failure {
@@ -158,34 +150,6 @@ pub(super) fn kind(value: &Json) -> String {
         Json::String(v) => format!("the text {v:?}"),
         Json::Array(_) => "a list".to_owned(),
         Json::Object(_) => "an object".to_owned(),
-    }
-}
-
-/// Whether JSON has only texts for it. A decimal is one: numbers of JSON pass through floats.
-fn is_written(dtype: Dtype) -> bool {
-    matches!(dtype, Dtype::Timestamp | Dtype::Date | Dtype::Bytes | Dtype::Decimal { .. })
-}
-
-fn value(json: &Json, dtype: Dtype, texts: Texts) -> Option<Value> {
-    let from_text = |text: &str| match dtype {
-        Dtype::Bool => text.parse().ok().map(Value::Bool),
-        Dtype::Uint64 => text.parse().ok().map(Value::Uint),
-        Dtype::Timestamp => Timestamp::parse(text).ok().map(Value::Timestamp),
-        Dtype::Date => match Date::parse(text) {
-            Some(day) => Some(Value::Int(day.0.into())),
-            None => Some(Value::Int(Timestamp::parse(text).ok()?.as_nanos().div_euclid(86_400_000_000_000))),
-        },
-        Dtype::Decimal { .. } => Decimal::parse(text).ok().map(Value::Decimal),
-        Dtype::Bytes => Some(Value::Bytes(text.as_bytes().to_vec())),
-        _ => text.parse().ok().map(Value::Int),
-    };
-    match json {
-        Json::Null => Some(Value::Null),
-        Json::Bool(v) => Some(Value::Bool(*v)),
-        Json::Number(v) => v.as_i64().map(Value::Int).or_else(|| v.as_u64().map(Value::Uint)),
-        Json::String(text) if texts == Texts::AreValues => from_text(text),
-        Json::String(text) if is_written(dtype) => from_text(text),
-        _ => None,
     }
 }
 

@@ -38,7 +38,7 @@ pub fn arrow_stream(answer: &Answer) -> Result<Response, Failure> {
 fn batch(answer: &Answer) -> Result<RecordBatch, Failure> {
     let (compiled, rows) = (&answer.compiled, &answer.rows);
     let mut columns = Columns::default();
-    for key in compiled.views.iter().flat_map(|view| view.view.keys()) {
+    for key in compiled.keys() {
         let name = key.name.as_str();
         if let Some(column) = answer.entities.columns.get(name)
             && !columns.has(name)
@@ -57,7 +57,7 @@ fn batch(answer: &Answer) -> Result<RecordBatch, Failure> {
     for (view, times) in compiled.views.iter().zip(&rows.event_times) {
         let times: TimestampNanosecondArray = times.iter().map(|time| time.map(Timestamp::as_nanos)).collect();
         let times: ArrayRef = Arc::new(times.with_timezone("UTC"));
-        columns.push(plain(&format!("{}__event_time", view.view.id.name), &times), &times)?;
+        columns.push(plain(&format!("{}__event_time", view.name), &times), &times)?;
     }
     let schema = Arc::new(Schema::new(columns.fields).with_metadata(about(answer)));
     let options = RecordBatchOptions::new().with_row_count(Some(answer.entities.n));
@@ -66,7 +66,7 @@ fn batch(answer: &Answer) -> Result<RecordBatch, Failure> {
 }
 
 fn about(answer: &Answer) -> HashMap<String, String> {
-    let views = answer.compiled.views.iter().map(|view| (view.view.id.name.to_string(), view.view.id.version.into()));
+    let views = answer.compiled.views.iter().map(|view| (view.name.clone(), view.view.id.version.into()));
     let views: serde_json::Map<String, serde_json::Value> = views.collect();
     let mut about = HashMap::from([
         ("plumb.effective_time".to_owned(), answer.as_of.to_string()),

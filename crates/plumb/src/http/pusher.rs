@@ -1,0 +1,135 @@
+//! Pushes as every protocol makes them: columns by name to a feature view.
+
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{ArrayRef, RecordBatch};
+use featurestore::push::log::PushLog;
+use featurestore::push::{PushError, Pushed, To, push};
+use featurestore::{OfflineStore, OnlineReader};
+use registry::Registry;
+use schema::json::read_column;
+use schema::yaml::suggest;
+use schema::{Clock, Dtype, ErrorKind, FeatureView};
+use serde_json::{Map, Value as Json};
+
+use crate::failure::Failure;
+
+/// Rows that one push may have.
+pub const ROWS_MAX: usize = 10_000;
+
+/// What takes pushes to the log and the online store.
+#[derive(Debug)]
+pub struct Pusher {
+    registry: Arc<Registry>,
+    offline: OfflineStore,
+    online: Arc<OnlineReader>,
+    clock: Clock,
+    log: OnceLock<PushLog>,
+}
+
+impl Pusher {
+    /// Pushes into the history of `offline`, and online.
+    pub fn new(registry: Arc<Registry>, offline: OfflineStore, online: Arc<OnlineReader>, clock: Clock) -> Self {
+        Self { registry, offline, online, clock, log: OnceLock::new() }
+    }
+
+    /// A feature view by name, or one of its versions by `name@v2`.
+    ///
+    /// # Errors
+    /// `unknown_view`.
+    pub fn view(&self, name: &str) -> Result<FeatureView, Failure> {
+        let catalog = self.registry.catalog();
+        let definitions = catalog.definitions();
+        let versioned = name.rsplit_once("@v").and_then(|(view, version)| {
+            let versions = definitions.views.get(view)?;
+            versions.all.iter().find(|found| found.id.version.to_string() == version)
+        });
+        versioned.or_else(|| definitions.current_view(name)).cloned().ok_or_else(|| {
+            let known = definitions.views.keys().map(schema::ViewName::as_str);
+            let message = format!("feature view `{}` is not applied", name.escape_debug());
+            Failure::new(ErrorKind::NotFound, message).code("unknown_view").hint(suggest(name, known))
+        })
+    }
+
+    /// Pushes rows; durable when it returns.
+    ///
+    /// # Errors
+    /// Rows that are none of the view's, a view that is not online, stores that cannot be written.
+    pub async fn push(
+        &self,
+        view: &FeatureView,
+        rows: &RecordBatch,
+        id: Option<&str>,
+        to: To,
+    ) -> Result<Pushed, Failure> {
+        if rows.num_rows() > ROWS_MAX {
+            let message = format!("the push has {} rows; one takes at most {ROWS_MAX}", rows.num_rows());
+            return Err(Failure::invalid(message).code("too_many_rows").hint("split it"));
+        }
+        let log = match self.log.get() {
+            Some(log) => log,
+            None => {
+                let opened = self.offline.pushes()?;
+                self.log.get_or_init(|| opened)
+            }
+        };
+        Ok(push(view, rows, id, to, log, self.online.store().as_ref(), self.clock.now()).await?)
+    }
+}
+
+/// JSON lists by column name as columns in the view's types; times stay texts, which the push reads.
+///
+/// # Errors
+/// No lists, lists of different lengths, a value of another type.
+pub fn columns(view: &FeatureView, rows: &Map<String, Json>) -> Result<RecordBatch, Failure> {
+    let d = &view.definition;
+    let dtype = |name: &str| {
+        let key = view.keys().iter().find(|key| key.name.as_str() == name).map(|key| key.dtype);
+        let feature = || d.features.iter().find(|feature| feature.name.as_str() == name).map(|feature| feature.dtype);
+        let deleted = || (d.deleted.as_deref().unwrap_or("is_deleted") == name).then_some(Dtype::Bool);
+        key.or_else(feature).or_else(deleted).unwrap_or(Dtype::String)
+    };
+    let mut columns: Vec<(&str, ArrayRef, bool)> = Vec::with_capacity(rows.len());
+    for (name, values) in rows {
+        let Json::Array(values) = values else {
+            let message = format!("`rows.{name}` is not a list");
+            return Err(Failure::invalid(message).code("wrong_json").hint(format!("send \"{name}\": [value, ...]")));
+        };
+        if let Some((first, column, _)) = columns.first()
+            && column.len() != values.len()
+        {
+            let message = format!("`rows.{name}` has {} values and `rows.{first}` {}", values.len(), column.len());
+            return Err(Failure::invalid(message).code("unequal_lists"));
+        }
+        let dtype = dtype(name);
+        let column = read_column(values, dtype).map_err(|row| {
+            let message = format!("`rows.{name}[{row}]` is {}, which is no {dtype}", values[row]);
+            Failure::invalid(message).code("wrong_value_type").hint("times are texts in RFC 3339")
+        })?;
+        columns.push((name, column, true));
+    }
+    if columns.first().is_none_or(|(_, column, _)| column.is_empty()) {
+        let example = view.keys().first().map_or("key", |key| key.name.as_str());
+        return Err(Failure::invalid("`rows` holds no rows").code("empty_rows").hint(format!(
+            "send lists by column: {{\"rows\": {{\"{example}\": [...], \"{}\": [...], ...}}}}",
+            d.event_time
+        )));
+    }
+    RecordBatch::try_from_iter_with_nullable(columns)
+        .map_err(|why| Failure::new(ErrorKind::Internal, format!("making rows: {why}")))
+}
+
+impl From<PushError> for Failure {
+    fn from(error: PushError) -> Self {
+        let code = match &error {
+            PushError::Rows { .. } => Some("wrong_rows"),
+            PushError::NotOnline { .. } => Some("not_materialized"),
+            PushError::Log { .. } | PushError::Online { .. } => None,
+        };
+        let failure = Self { hint: error.hint(), ..Self::new(error.kind(), schema::error::chain(&error)) };
+        match code {
+            Some(code) => failure.code(code),
+            None => failure,
+        }
+    }
+}
