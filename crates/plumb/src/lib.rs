@@ -8,6 +8,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod failure;
+pub mod feast;
 pub mod http;
 pub mod output;
 pub mod project;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::cli::{FeaturesGetArgs, Format};
 use crate::failure::Failure;
 use crate::http::native::entities::Texts;
-use crate::http::native::features::{Answer, FeaturesBody, all_online, compile, resolve};
+use crate::http::native::features::{Answer, FeaturesBody, compile, resolve};
+use crate::http::services::all_online;
 use crate::output;
 use crate::project::Project;
 

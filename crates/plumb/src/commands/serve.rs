@@ -116,6 +116,7 @@ pub async fn start(project: &Project, address: SocketAddr) -> Result<Server, Fai
     follower.settle().await;
 
     let parts = Parts {
+        project: project.config.project.clone(),
         scorer: Arc::clone(&scorer),
         registry: Arc::clone(&project.registry),
         online,

@@ -34,14 +34,7 @@ pub fn read(
     compiled: &CompiledService,
     texts: Texts,
 ) -> Result<EntityRows, Failure> {
-    let mut keys: Vec<&JoinKey> = Vec::new();
-    for view in &compiled.views {
-        for key in view.view.keys() {
-            if !keys.iter().any(|known| known.name == key.name) {
-                keys.push(key);
-            }
-        }
-    }
+    let keys = keys_of(compiled);
     let names = || keys.iter().map(|key| key.name.as_str());
     for name in entities.keys() {
         if !names().any(|known| known == name) {
@@ -50,6 +43,37 @@ pub fn read(
             return Err(Failure::invalid(message).code("unknown_join_key").hint(suggest(name, names())));
         }
     }
+    let rows = columns(entities, &keys, texts)?;
+    if rows.n == 0 {
+        return Err(Failure::invalid("`entities` lists no rows")
+            .code("empty_entities")
+            .hint("send at least one value"));
+    }
+    Ok(rows)
+}
+
+/// The join keys that a service needs, each once.
+pub fn keys_of(compiled: &CompiledService) -> Vec<&JoinKey> {
+    let mut keys: Vec<&JoinKey> = Vec::new();
+    for view in &compiled.views {
+        for key in view.view.keys() {
+            if !keys.iter().any(|known| known.name == key.name) {
+                keys.push(key);
+            }
+        }
+    }
+    keys
+}
+
+/// The columns of `keys`, from lists of one length by join key; any number of rows, none included.
+///
+/// # Errors
+/// A missing key, lists of different lengths, too many rows, or a value of another type.
+pub fn columns(
+    entities: &serde_json::Map<String, Json>,
+    keys: &[&JoinKey],
+    texts: Texts,
+) -> Result<EntityRows, Failure> {
     let mut columns = HashMap::new();
     let mut rows: Option<(usize, &str)> = None;
     for key in keys.iter().copied() {
@@ -72,11 +96,6 @@ pub fn read(
         columns.insert(name.to_owned(), column(key, values, texts)?);
     }
     let n = rows.map_or(0, |(n, _)| n);
-    if n == 0 {
-        return Err(Failure::invalid("`entities` lists no rows")
-            .code("empty_entities")
-            .hint("send at least one value"));
-    }
     if n > ROWS_MAX {
         let message = format!("`entities` lists {n} rows; one request takes at most {ROWS_MAX}");
         return Err(Failure::invalid(message).code("too_many_rows").hint("split the request"));

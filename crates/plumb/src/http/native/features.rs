@@ -1,28 +1,22 @@
 //! `POST /v1/features`: the features of some entities, by service or by name.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
-use featurestore::materialize::is_materialized;
 use featurestore::retrieve::{EntityRows, retrieve};
 use featurestore::{CompiledService, FeatureRows, OnlineStore};
-use registry::{Registry, Seq};
-use schema::definitions::{Service, ServiceFeature};
-use schema::yaml::{Place, suggest};
-use schema::{AppliedDefinitions, Clock, ErrorKind, FeatureService, Fingerprint, ServiceColumn, Timestamp, Value};
+use registry::Registry;
+use schema::{AppliedDefinitions, Clock, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
 use super::columns::{Features, Views};
 use super::entities::{self, Texts, instant};
 use crate::failure::Failure;
 use crate::http::body::{ApiJson, json};
-
-/// Compiled services kept; beyond that they are compiled again.
-const COMPILED_MAX: usize = 1_024;
+use crate::http::services::{self, Compiled, Reference, all_online};
 
 /// Answers for features.
 #[derive(Debug)]
@@ -30,43 +24,29 @@ pub struct FeatureReader {
     registry: Arc<Registry>,
     online: Arc<dyn OnlineStore>,
     clock: Clock,
-    ready: RwLock<Ready>,
+    compiled: Compiled<Wanted, CompiledService>,
 }
 
-/// What was compiled for the definitions of one sequence number.
-#[derive(Debug, Default)]
-struct Ready {
-    definitions: Seq,
-    by_request: HashMap<Wanted, Arc<CompiledService>>,
-}
-
+/// What requests ask for: a service or some features.
 type Wanted = (Option<String>, Option<Vec<String>>);
 
 impl FeatureReader {
     /// A reader over the current definitions.
     pub fn new(registry: Arc<Registry>, online: Arc<dyn OnlineStore>, clock: Clock) -> Self {
-        Self { registry, online, clock, ready: RwLock::default() }
+        Self { registry, online, clock, compiled: Compiled::default() }
     }
 
     /// The compiled service of a request: most requests ask for what others asked for before.
     async fn compiled(&self, body: &FeaturesBody) -> Result<Arc<CompiledService>, Failure> {
         let catalog = self.registry.catalog();
+        let definitions = catalog.definitions_seq();
         let wanted = (body.service.clone(), body.features.clone());
-        {
-            let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner);
-            if ready.definitions == catalog.definitions_seq()
-                && let Some(found) = ready.by_request.get(&wanted)
-            {
-                return Ok(Arc::clone(found));
-            }
+        if let Some(found) = self.compiled.get(definitions, &wanted) {
+            return Ok(found);
         }
         let compiled = Arc::new(compile(catalog.definitions(), body)?);
         all_online(&compiled, self.online.as_ref()).await?;
-        let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
-        if ready.definitions != catalog.definitions_seq() || ready.by_request.len() >= COMPILED_MAX {
-            *ready = Ready { definitions: catalog.definitions_seq(), by_request: HashMap::new() };
-        }
-        ready.by_request.insert(wanted, Arc::clone(&compiled));
+        self.compiled.put(definitions, wanted, Arc::clone(&compiled));
         Ok(compiled)
     }
 }
@@ -111,38 +91,18 @@ pub struct FeaturesRequest {
     as_of: Option<Timestamp>,
 }
 
-/// Refuses views that were never brought online: their rows are not missing but not there yet.
-///
-/// # Errors
-/// `not_materialized`, or the store cannot be read.
-pub async fn all_online(compiled: &CompiledService, online: &dyn OnlineStore) -> Result<(), Failure> {
-    for view in &compiled.views {
-        let id = &view.view.id;
-        if !is_materialized(id, online).await? {
-            return Err(Failure::new(ErrorKind::Conflict, format!("feature view `{id}` is not materialized"))
-                .code("not_materialized")
-                .hint(format!("run plumb materialize {}", id.name)));
-        }
-    }
-    Ok(())
-}
-
 /// The service that a request names, or the features that it names, ready to run.
 ///
 /// # Errors
 /// Unknown names.
 pub fn compile(definitions: &AppliedDefinitions, body: &FeaturesBody) -> Result<CompiledService, Failure> {
     match (&body.service, &body.features) {
-        (Some(name), None) => {
-            let service = definitions.current_service(name).ok_or_else(|| {
-                let known = definitions.services.keys().map(schema::ServiceName::as_str);
-                let message = format!("feature service `{name}` is not applied");
-                Failure::new(ErrorKind::NotFound, message).code("unknown_service").hint(suggest(name, known))
-            })?;
-            Ok(CompiledService::new(service, definitions)?)
-        }
+        (Some(name), None) => Ok(services::declared(definitions, name)?),
         (None, Some(references)) if !references.is_empty() => {
-            Ok(CompiledService::new(&ad_hoc(definitions, references)?, definitions)?)
+            let references = references.iter().map(|text| Reference::parse(text)).collect::<Result<Vec<_>, _>>()?;
+            let compiled = services::named(definitions, &references)?;
+            no_collision(&compiled)?;
+            Ok(compiled)
         }
         _ => Err(Failure::invalid("the request must name one `service`, or some `features`, and not both")
             .code("no_features")
@@ -159,54 +119,17 @@ pub fn resolve(compiled: Arc<CompiledService>, body: &FeaturesBody, texts: Texts
     Ok(FeaturesRequest { compiled, entities, as_of: instant(body.as_of.as_deref())? })
 }
 
-/// A service of the features that somebody names, over the current views.
-fn ad_hoc(definitions: &AppliedDefinitions, references: &[String]) -> Result<FeatureService, Failure> {
-    let mut columns: Vec<ServiceColumn> = Vec::new();
-    for reference in references {
-        let Some((view_name, feature)) = reference.split_once(':') else {
-            return Err(Failure::invalid(format!("`{reference}` does not name a feature"))
-                .code("wrong_reference")
-                .hint("write view:feature, such as user_features:total_orders"));
-        };
-        let not_found = |message: String, code: &'static str| Failure::new(ErrorKind::NotFound, message).code(code);
-        let view = definitions.current_view(view_name).ok_or_else(|| {
-            let known = definitions.views.keys().map(schema::ViewName::as_str);
-            not_found(format!("feature view `{view_name}` is not applied"), "unknown_view")
-                .hint(suggest(view_name, known))
-        })?;
-        let name = view.definition.feature_names().find(|name| name.as_str() == feature);
-        let known = || view.definition.feature_names().map(schema::FeatureName::as_str);
-        let (Some(name), Some(dtype)) = (name, view.definition.dtype_of(feature)) else {
-            let message = format!("feature view `{view_name}` has no feature `{feature}`");
-            return Err(not_found(message, "unknown_feature").hint(suggest(feature, known())));
-        };
-        if columns.iter().any(|column| column.name == *name) {
-            let message = format!("two features are called `{name}`");
-            return Err(Failure::invalid(message)
+/// Answers are by name, so two features of one name cannot both be in one.
+fn no_collision(compiled: &CompiledService) -> Result<(), Failure> {
+    let columns = &compiled.service.columns;
+    for (i, column) in columns.iter().enumerate() {
+        if columns[..i].iter().any(|other| other.name == column.name) {
+            return Err(Failure::invalid(format!("two features are called `{}`", column.name))
                 .code("name_collision")
                 .hint("ask for a feature service that renames one"));
         }
-        columns.push(ServiceColumn {
-            name: name.clone(),
-            view: view.id.clone(),
-            feature: name.clone(),
-            dtype,
-            fill: None,
-        });
     }
-    let name: schema::ServiceName =
-        "features".parse().map_err(|why: schema::name::NameError| Failure::invalid(why.to_string()))?;
-    let definition = Service {
-        name: name.clone(),
-        features: Vec::<ServiceFeature>::new(),
-        fill: std::collections::BTreeMap::new(),
-        migrate_from: std::collections::BTreeMap::new(),
-        description: None,
-        owner: None,
-        tags: std::collections::BTreeMap::new(),
-        place: Place::default(),
-    };
-    Ok(FeatureService { name, version: 0, fingerprint: Fingerprint::of_bytes(b""), definition, columns })
+    Ok(())
 }
 
 /// The features that were found.
