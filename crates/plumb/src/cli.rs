@@ -216,6 +216,9 @@ pub struct ServeArgs {
     /// Address to listen on; port 0 takes a free one and prints it.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub http: SocketAddr,
+    /// Address for gRPC; the port after that of HTTP unless given, or a free one where HTTP takes a free one.
+    #[arg(long)]
+    pub grpc: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -230,4 +233,7 @@ pub struct DemoArgs {
     /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub http: SocketAddr,
+    /// Address for gRPC; the port after that of HTTP unless given.
+    #[arg(long)]
+    pub grpc: Option<SocketAddr>,
 }

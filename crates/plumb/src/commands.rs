@@ -42,7 +42,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Model(ModelCommand::List(args)) => model::list(&open().await?, output, args.name.as_deref()),
             Command::Model(ModelCommand::Promote(args)) => model::promote(&open().await?, output, &args).await,
             Command::Model(ModelCommand::Rollback(args)) => model::rollback(&open().await?, output, &args).await,
-            Command::Serve(args) => serve::serve(&open().await?, output, args.http).await,
+            Command::Serve(args) => serve::serve(&open().await?, output, args.http, args.grpc).await,
             Command::Skew => skew::skew(&open().await?, output).await,
             Command::Demo(args) => Box::pin(demo::demo(&args)).await,
         }
