@@ -55,7 +55,12 @@ pub struct Server {
 ///
 /// # Errors
 /// The address is taken, or a store cannot be opened.
-pub async fn serve(project: &Project, format: Format, http: SocketAddr, grpc: Option<SocketAddr>) -> Result<ExitCode, Failure> {
+pub async fn serve(
+    project: &Project,
+    format: Format,
+    http: SocketAddr,
+    grpc: Option<SocketAddr>,
+) -> Result<ExitCode, Failure> {
     let server = start(project, http, grpc).await?;
     let json = serde_json::json!({
         "address": format!("http://{}", server.address),

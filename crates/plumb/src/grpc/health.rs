@@ -20,16 +20,17 @@ struct HealthCheckRequest {
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 struct HealthCheckResponse {
-    #[prost(enumeration = "Serving", tag = "1")]
+    #[prost(enumeration = "State", tag = "1")]
     status: i32,
 }
 
+/// `SERVING` and `NOT_SERVING` of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
 #[repr(i32)]
-enum Serving {
+enum State {
     Unknown = 0,
-    Serving = 1,
-    NotServing = 2,
+    Up = 1,
+    Down = 2,
 }
 
 /// The method.
@@ -45,7 +46,7 @@ fn check(service: &str, readiness: &Readiness) -> Result<HealthCheckResponse, St
         "" => readiness.is_ready(),
         other => return Err(Status::not_found(format!("there is no service `{}`", other.escape_debug()))),
     };
-    let status = if serving { Serving::Serving } else { Serving::NotServing };
+    let status = if serving { State::Up } else { State::Down };
     Ok(HealthCheckResponse { status: status.into() })
 }
 

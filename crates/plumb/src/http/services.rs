@@ -95,8 +95,10 @@ pub fn declared(definitions: &AppliedDefinitions, name: &str) -> Result<Compiled
     compile(service, definitions)
 }
 
-/// A service of the features that somebody names, ready to run: a column per reference, in their order, each called as
-/// the feature is. Two columns may have one name: whether that is a collision depends on what the caller calls them.
+/// A service of the features that somebody names, ready to run.
+///
+/// It has a column per reference, in their order, each called as the feature is. Two columns may have one name: whether
+/// that is a collision depends on what the caller calls them.
 ///
 /// # Errors
 /// It names what is not applied.

@@ -13,7 +13,7 @@ use crate::feast::FeastError;
 /// Why a request is not answered.
 #[derive(Debug)]
 pub enum Refusal {
-    /// The body does not have the shape: a list of what is wrong where, as FastAPI gives it.
+    /// The body does not have the shape: a list of what is wrong where, as Feast's web framework gives it.
     Shape(Vec<Value>),
     /// An error of Feast, and the HTTP status of what it came from.
     Feast(StatusCode, FeastError),

@@ -116,6 +116,9 @@ fn flag(value: Option<&Value>, name: &str, mistakes: &mut Vec<Value>) -> bool {
     read.unwrap_or_else(|| {
         let at = json!(["body", name]);
         mistakes.push(match value {
+            Value::Number(number) if number.is_f64() => {
+                wrong("bool_type", at, "Input should be a valid boolean", value)
+            }
             Value::Number(_) | Value::String(_) => {
                 let message = "Input should be a valid boolean, unable to interpret input";
                 wrong("bool_parsing", at, message, value)
@@ -143,18 +146,49 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_with_its_place() {
-        check("", &expect![[""]]);
-        check("{", &expect![[""]]);
-        check("[]", &expect![[""]]);
-        check("{}", &expect![[""]]);
-        check(r#"{"entities": []}"#, &expect![[""]]);
-        check(r#"{"entities": {"k": 1, "l": [1], "m": "x"}}"#, &expect![[""]]);
+        check("", &expect![[r#"{"type":"missing","loc":["body"],"msg":"Field required","input":null}"#]]);
+        check(
+            "{",
+            &expect![[
+                r#"{"type":"json_invalid","loc":["body",0],"msg":"JSON decode error","input":{},"ctx":{"error":"EOF while parsing an object at line 1 column 1"}}"#
+            ]],
+        );
+        check(
+            "[]",
+            &expect![[
+                r#"{"type":"model_attributes_type","loc":["body"],"msg":"Input should be a valid dictionary or object to extract fields from","input":[]}"#
+            ]],
+        );
+        check("{}", &expect![[r#"{"type":"missing","loc":["body","entities"],"msg":"Field required","input":{}}"#]]);
+        check(
+            r#"{"entities": []}"#,
+            &expect![[
+                r#"{"type":"dict_type","loc":["body","entities"],"msg":"Input should be a valid dictionary","input":[]}"#
+            ]],
+        );
+        check(
+            r#"{"entities": {"k": 1, "l": [1], "m": "x"}}"#,
+            &expect![[r#"
+            {"type":"list_type","loc":["body","entities","k"],"msg":"Input should be a valid list","input":1}
+            {"type":"list_type","loc":["body","entities","m"],"msg":"Input should be a valid list","input":"x"}"#]],
+        );
         check(
             r#"{"entities": {}, "feature_service": 1, "features": ["a", 1, null], "full_feature_names": "maybe",
                 "include_feature_view_version_metadata": null}"#,
-            &expect![[""]],
+            &expect![[r#"
+                {"type":"string_type","loc":["body","feature_service"],"msg":"Input should be a valid string","input":1}
+                {"type":"string_type","loc":["body","features",1],"msg":"Input should be a valid string","input":1}
+                {"type":"string_type","loc":["body","features",2],"msg":"Input should be a valid string","input":null}
+                {"type":"bool_parsing","loc":["body","full_feature_names"],"msg":"Input should be a valid boolean, unable to interpret input","input":"maybe"}
+                {"type":"bool_type","loc":["body","include_feature_view_version_metadata"],"msg":"Input should be a valid boolean","input":null}"#]],
         );
-        check(r#"{"features": null, "full_feature_names": 2}"#, &expect![[""]]);
+        check(
+            r#"{"features": null, "full_feature_names": 2}"#,
+            &expect![[r#"
+            {"type":"missing","loc":["body","entities"],"msg":"Field required","input":{"features":null,"full_feature_names":2}}
+            {"type":"list_type","loc":["body","features"],"msg":"Input should be a valid list","input":null}
+            {"type":"bool_parsing","loc":["body","full_feature_names"],"msg":"Input should be a valid boolean, unable to interpret input","input":2}"#]],
+        );
     }
 
     #[test]
@@ -162,7 +196,9 @@ mod tests {
         check(
             r#"{"entities": {"k": [1]}, "feature_service": null, "full_feature_names": "Yes",
                 "include_feature_view_version_metadata": 0.0, "unknown": 1}"#,
-            &expect![[""]],
+            &expect![[
+                r#"Wire { entities: {"k": Array [Number(1)]}, feature_service: None, features: [], full_feature_names: true, include_feature_view_version_metadata: false }"#
+            ]],
         );
     }
 }
