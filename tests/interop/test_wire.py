@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import kinds_data
+import pyarrow as pa
 import pytest
 import requests
 
@@ -185,6 +187,22 @@ def test_an_empty_service_name_is_none(kinds):
 def test_no_rows_is_an_answer(kinds):
     answer = ask(kinds, entities={"card_id": []}, features=["kinds:f_int64"])
     assert answer == {"card_id": {"values": [], "statuses": []}, "f_int64": {"values": [], "statuses": []}}
+
+
+def test_an_arrow_stream_has_every_value_in_its_type(kinds):
+    body = {"entities": {"card_id": [1, 2, 3, 4, 9]}, "features": [f"kinds:{name}" for name in kinds_data.COLUMNS]}
+    accept = {"Accept": "application/vnd.apache.arrow.stream"}
+    response = requests.post(f"{kinds.http}/get-online-features", json=body, headers=accept, timeout=10)
+    assert response.headers["content-type"] == accept["Accept"]
+    table = pa.ipc.open_stream(response.content).read_all()
+    for name, (kind, values) in kinds_data.COLUMNS.items():
+        assert table.schema.field(name).type == kind
+        want = pa.array([*values, None], kind)
+        assert repr(table[name].to_pylist()) == repr(want.to_pylist()), name
+        assert table[f"{name}__status"].to_pylist() == ["PRESENT", "PRESENT", "NULL_VALUE", "PRESENT", "NOT_FOUND"]
+    times = [kinds_data.NOW - age for age in kinds_data.AGES]
+    assert [time and time.to_pydatetime() for time in table["f_int64__ts"].to_pylist()] == [*times, None]
+    assert table.schema.metadata == {b"as_of": b"2026-11-22T18:00:00Z", b"views": b"kinds@v1"}
 
 
 CARD = {"card_id": [1]}

@@ -9,6 +9,7 @@ pub mod cell;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod embedded;
+pub mod feast_redis;
 pub mod memory;
 pub mod redis;
 #[cfg(any(test, feature = "testing"))]

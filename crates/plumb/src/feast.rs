@@ -2,6 +2,8 @@
 //! those of Feast 0.67.
 
 pub mod error;
+pub mod import;
+pub mod messages;
 pub mod value_type;
 
 pub use error::{Class, FeastError};

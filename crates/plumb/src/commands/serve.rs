@@ -69,7 +69,7 @@ pub async fn serve(
     });
     output::answer(format, &json, || {
         format!(
-            "serving `{}` on http://{}, gRPC on {} (ready in {} ms)\n",
+            "serving `{}` on http://{} and gRPC on {} (ready in {} ms)\n",
             project.config.project,
             server.address,
             server.grpc,

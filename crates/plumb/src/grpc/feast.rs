@@ -3,7 +3,6 @@
 //! Answers come from the catalog in memory, which follows the registry. Only reading is there: definitions are applied by
 //! `plumb apply`.
 
-pub mod messages;
 pub mod objects;
 
 use std::collections::BTreeMap;
@@ -17,9 +16,9 @@ use schema::{AppliedDefinitions, ErrorKind};
 use tonic::{Code, Status};
 
 use super::unary::unary;
+use crate::feast::messages::core;
+use crate::feast::messages::registry as wire;
 use crate::feast::{Class, FeastError};
-use messages::core;
-use messages::registry as wire;
 use objects::Objects;
 
 /// The service's name.

@@ -8,6 +8,7 @@ mod entities;
 mod error;
 mod reply;
 mod request;
+mod typed;
 mod validation;
 mod values;
 
@@ -17,7 +18,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{any, post};
 use featurestore::{CompiledService, OnlineStore};
@@ -91,6 +92,7 @@ pub fn router(reader: Arc<FeastReader>) -> Router {
 
 async fn get_online_features(
     State(reader): State<Arc<FeastReader>>,
+    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
     let Request { wanted, entities, with_versions } = Request::read(&body.map_err(unread)?)?;
@@ -98,7 +100,8 @@ async fn get_online_features(
     let entities = entities::read(entities, &asked.compiled)?;
     let as_of = reader.clock.now();
     let rows = entities.features(reader.online.as_ref(), &asked.compiled, as_of).await?;
-    Ok(json(&Reply { asked: &asked, entities: &entities, rows: &rows, as_of, with_versions })?)
+    let reply = Reply { asked: &asked, entities: &entities, rows: &rows, as_of, with_versions };
+    Ok(if typed::is_wanted(&headers) { typed::response(&reply)? } else { json(&reply)? })
 }
 
 fn unread(why: BytesRejection) -> Failure {

@@ -6,8 +6,8 @@
 use schema::definitions::{Entity, JoinKey};
 use schema::{AppliedDefinitions, Dtype, FeatureService, FeatureView, Ttl};
 
-use super::messages::core;
 use crate::feast::ValueType;
+use crate::feast::messages::core;
 
 const NANOS: i64 = 1_000_000_000;
 

@@ -1,7 +1,7 @@
 //! Bodies that are not quite of the shape: read as leniently as Feast's server does, or refused in the form that it uses,
 //! a list with an object per mistake: what kind, where, in words, and the input.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use super::request::Wire;
 
@@ -116,7 +116,7 @@ fn flag(value: Option<&Value>, name: &str, mistakes: &mut Vec<Value>) -> bool {
     read.unwrap_or_else(|| {
         let at = json!(["body", name]);
         mistakes.push(match value {
-            Value::Number(number) if number.is_f64() => {
+            Value::Number(number) if !is_whole(number) => {
                 wrong("bool_type", at, "Input should be a valid boolean", value)
             }
             Value::Number(_) | Value::String(_) => {
@@ -127,6 +127,13 @@ fn flag(value: Option<&Value>, name: &str, mistakes: &mut Vec<Value>) -> bool {
         });
         false
     })
+}
+
+/// Whether a number is an integer, written as one or not.
+fn is_whole(number: &Number) -> bool {
+    const INTEGERS_END: f64 = 9_223_372_036_854_775_808.0;
+    let whole = |v: f64| v.fract() == 0.0 && v.abs() < INTEGERS_END;
+    !number.is_f64() || number.as_f64().is_some_and(whole)
 }
 
 #[cfg(test)]
