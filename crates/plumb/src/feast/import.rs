@@ -390,11 +390,13 @@ mod tests {
             features:
               - {feature: stats:trips, as: stats__trips}
               - {feature: pairs:trips, as: pairs__trips}
-        "#]].assert_eq(&yaml);
+        "#]]
+        .assert_eq(&yaml);
         expect![[r#"
             feature view `lake`: its source `data/rides.parquet` is BatchSnowflake, not a file
             feature view `global`: it has no entity; give it one with a constant key
-            feature service `cold`: its view `lake` was left out"#]].assert_eq(&left_out.join("\n"));
+            feature service `cold`: its view `lake` was left out"#]]
+        .assert_eq(&left_out.join("\n"));
         assert_eq!(import(&registry, "another"), Imported { yaml: String::new(), left_out: Vec::new() });
     }
 }
