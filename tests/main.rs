@@ -9,6 +9,7 @@
 mod harness;
 
 mod bad_input;
+mod feast;
 mod first_ten_minutes;
 mod killed;
 mod plumb_line;

@@ -74,6 +74,16 @@ pub enum ColumnSource {
     },
 }
 
+impl ColumnSource {
+    /// The feature view whose rows have the column's event times; an on-demand feature has none of its own.
+    pub fn view(self) -> Option<usize> {
+        match self {
+            Self::Stored { view, .. } => Some(view),
+            Self::OnDemand { .. } => None,
+        }
+    }
+}
+
 /// Why a service cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {

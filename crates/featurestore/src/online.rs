@@ -10,6 +10,7 @@ pub mod cell;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod embedded;
+pub mod feast_redis;
 pub mod marks;
 pub mod memory;
 pub mod reader;

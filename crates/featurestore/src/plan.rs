@@ -233,7 +233,7 @@ fn on_demand_details(was: &OnDemandView, now: &OnDemandView) -> Vec<String> {
     details
 }
 
-/// " by origin_city_id" for renamed join keys.
+/// " by `origin_city_id`" for renamed join keys.
 fn by_keys(join_keys: &BTreeMap<FeatureName, FeatureName>) -> String {
     let columns: Vec<&str> = join_keys.values().map(FeatureName::as_str).collect();
     if columns.is_empty() { String::new() } else { format!(" by {}", columns.join(", ")) }

@@ -72,6 +72,9 @@ pub enum Command {
     /// Register, promote and roll back model versions.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Turn the definitions of another system into ours.
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Serve features and predictions over HTTP.
     ///
     /// Example: plumb serve --project shop --http 127.0.0.1:8080
@@ -237,12 +240,34 @@ pub struct RollbackArgs {
     pub stage: String,
 }
 
+#[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub enum ImportCommand {
+    /// Print the definitions of a Feast registry file. Exit status 1 when something of it cannot be had here.
+    ///
+    /// Example: plumb import feast data/registry.db > features.yaml
+    Feast(ImportFeastArgs),
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct ImportFeastArgs {
+    /// The registry file.
+    pub file: PathBuf,
+    /// Which of its projects, where it holds several.
+    #[arg(long, value_name = "NAME")]
+    pub feast_project: Option<String>,
+}
+
 #[derive(Debug, Args)]
 #[expect(missing_docs, reason = "the help texts are the documentation")]
 pub struct ServeArgs {
     /// Address to listen on; port 0 takes a free one and prints it.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub http: SocketAddr,
+    /// Address for gRPC; the port after that of HTTP unless given, or a free one where HTTP takes a free one.
+    #[arg(long)]
+    pub grpc: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -257,4 +282,7 @@ pub struct DemoArgs {
     /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub http: SocketAddr,
+    /// Address for gRPC; the port after that of HTTP unless given.
+    #[arg(long)]
+    pub grpc: Option<SocketAddr>,
 }

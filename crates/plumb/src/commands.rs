@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod demo;
 pub mod features;
+pub mod import;
 pub mod init;
 pub mod materialize;
 pub mod model;
@@ -12,7 +13,7 @@ pub mod training_set;
 
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command, FeaturesCommand, ModelCommand, TrainingSetCommand};
+use crate::cli::{Cli, Command, FeaturesCommand, ImportCommand, ModelCommand, TrainingSetCommand};
 use crate::failure::Failure;
 use crate::project::Project;
 
@@ -42,7 +43,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Model(ModelCommand::List(args)) => model::list(&open().await?, output, args.name.as_deref()),
             Command::Model(ModelCommand::Promote(args)) => model::promote(&open().await?, output, &args).await,
             Command::Model(ModelCommand::Rollback(args)) => model::rollback(&open().await?, output, &args).await,
-            Command::Serve(args) => serve::serve(&open().await?, output, args.http).await,
+            Command::Import(ImportCommand::Feast(args)) => import::feast(output, &args),
+            Command::Serve(args) => serve::serve(&open().await?, output, args.http, args.grpc).await,
             Command::Skew => skew::skew(&open().await?, output).await,
             Command::Demo(args) => Box::pin(demo::demo(&args, output)).await,
         }

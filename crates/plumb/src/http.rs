@@ -3,10 +3,12 @@
 pub mod accept;
 pub mod body;
 pub mod error;
+pub mod feast;
 pub mod health;
 pub mod metrics;
 pub mod native;
 pub mod pusher;
+pub mod services;
 
 use std::sync::Arc;
 
@@ -21,6 +23,8 @@ use serving::Scorer;
 /// What the routers are made of.
 #[derive(Debug)]
 pub struct Parts {
+    /// The project's name.
+    pub project: String,
     /// The models.
     pub scorer: Arc<Scorer>,
     /// The definitions.
@@ -37,14 +41,16 @@ pub struct Parts {
 
 /// All routes.
 pub fn router(parts: Parts, metrics: PrometheusHandle) -> Router {
-    let Parts { scorer, registry, offline, online, clock, readiness } = parts;
+    let Parts { project, scorer, registry, offline, online, clock, readiness } = parts;
     let pusher = pusher::Pusher::new(Arc::clone(&registry), offline, Arc::clone(&online), clock);
+    let feast = feast::FeastReader::new(project, Arc::clone(&registry), Arc::clone(&online), clock);
     let features = native::features::FeatureReader::new(registry, online, clock);
     Router::new()
         .merge(native::predict::router(Arc::clone(&scorer)))
         .merge(native::models::router(scorer))
         .merge(native::features::router(Arc::new(features)))
         .merge(native::push::router(Arc::new(pusher)))
+        .merge(feast::router(Arc::new(feast)))
         .merge(health::router(readiness))
         .route("/metrics", get(move || std::future::ready(metrics.render())))
         .fallback(error::no_route)

@@ -8,6 +8,8 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod failure;
+pub mod feast;
+pub mod grpc;
 pub mod http;
 pub mod output;
 pub mod project;

@@ -13,6 +13,7 @@ mod workspace;
 mod bench;
 mod check;
 mod demo;
+mod interop;
 mod models;
 mod setup;
 mod test;
@@ -51,6 +52,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[cargo test args]",
         about: "the whole test suite, with a redis-server of its own",
         run: test::run,
+    },
+    Command {
+        name: "interop",
+        arguments: "[pytest args]",
+        about: "drive the server with the real Feast SDK, in an environment of its own",
+        run: interop::run,
     },
     Command {
         name: "setup",

@@ -42,7 +42,7 @@ pub async fn demo(args: &DemoArgs, format: Format) -> Result<ExitCode, Failure> 
     steps.run("register", register_step(&project)).await?;
     steps.run("promote version 1", promote_step(&project, 1)).await?;
 
-    let server = serve::start(&project, args.http).await?;
+    let server = serve::start(&project, args.http, args.grpc).await?;
     let url = format!("http://{}", server.address);
     steps.run("serve", async { ready(&server, &url) }).await?;
     steps.run("predict", async { predict_step(&url, 1) }).await?;

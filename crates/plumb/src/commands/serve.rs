@@ -1,10 +1,11 @@
-//! `plumb serve`: features and predictions over HTTP.
+//! `plumb serve`: features and predictions over HTTP, definitions over gRPC.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use featurestore::OnlineReader;
 use registry::Registry;
 use schema::error::chain;
@@ -12,13 +13,14 @@ use schema::{ErrorKind, FeatureView};
 use serving::prediction_log::LogConfig;
 use serving::{Fleet, PredictionLog, Scorer};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::cli::Format;
 use crate::config::onnxruntime_library;
 use crate::failure::Failure;
+use crate::grpc;
 use crate::http::health::Readiness;
 use crate::http::{self, Parts};
 use crate::output;
@@ -37,11 +39,13 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub struct Server {
     /// Where.
     pub address: SocketAddr,
+    /// Where gRPC is.
+    pub grpc: SocketAddr,
     /// From the call to ready.
     pub ready_after: Duration,
     scorer: Arc<Scorer>,
     listening: JoinSet<()>,
-    stop: oneshot::Sender<()>,
+    stop: watch::Sender<bool>,
     /// Ends with the server.
     _following: JoinSet<()>,
 }
@@ -50,17 +54,24 @@ pub struct Server {
 ///
 /// # Errors
 /// The address is taken, or a store cannot be opened.
-pub async fn serve(project: &Project, format: Format, address: SocketAddr) -> Result<ExitCode, Failure> {
-    let server = start(project, address).await?;
+pub async fn serve(
+    project: &Project,
+    format: Format,
+    http: SocketAddr,
+    grpc: Option<SocketAddr>,
+) -> Result<ExitCode, Failure> {
+    let server = start(project, http, grpc).await?;
     let json = serde_json::json!({
         "address": format!("http://{}", server.address),
+        "grpc": server.grpc.to_string(),
         "ready_ms": u64::try_from(server.ready_after.as_millis()).unwrap_or(u64::MAX),
     });
     output::answer(format, &json, || {
         format!(
-            "serving `{}` on http://{} (ready in {} ms)\n",
+            "serving `{}` on http://{} and gRPC on {} (ready in {} ms)\n",
             project.config.project,
             server.address,
+            server.grpc,
             server.ready_after.as_millis()
         )
     });
@@ -87,14 +98,10 @@ pub(super) async fn interrupted() {
 ///
 /// # Errors
 /// The address is taken, or a store cannot be opened.
-pub async fn start(project: &Project, address: SocketAddr) -> Result<Server, Failure> {
+pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>) -> Result<Server, Failure> {
     let started = Instant::now();
-    let listener = TcpListener::bind(address).await.map_err(|why| {
-        Failure::new(ErrorKind::Unavailable, format!("listening on {address}: {why}"))
-            .code("environment")
-            .hint("another server may run there; choose one with --http 127.0.0.1:PORT")
-    })?;
-    let address = listener.local_addr().unwrap_or(address);
+    let (listener, address) = listen(http, "--http").await?;
+    let (grpc_listener, grpc) = listen(grpc.unwrap_or_else(|| beside(http)), "--grpc").await?;
     let metrics = http::metrics::install()
         .map_err(|why| Failure::new(ErrorKind::Internal, format!("installing metrics: {why}")))?;
     let online = Arc::new(OnlineReader::new(project.online().await?));
@@ -115,6 +122,7 @@ pub async fn start(project: &Project, address: SocketAddr) -> Result<Server, Fai
     follower.settle().await;
 
     let parts = Parts {
+        project: project.config.project.clone(),
         scorer: Arc::clone(&scorer),
         registry: Arc::clone(&project.registry),
         offline: project.offline.clone(),
@@ -122,20 +130,45 @@ pub async fn start(project: &Project, address: SocketAddr) -> Result<Server, Fai
         clock: project.clock(),
         readiness,
     };
-    let router = http::router(parts, metrics);
-    let (stop, stopped) = oneshot::channel::<()>();
+    let grpc_parts = grpc::Parts {
+        project: parts.project.clone(),
+        registry: Arc::clone(&parts.registry),
+        readiness: Arc::clone(&parts.readiness),
+    };
+    let (stop, stopped) = watch::channel(false);
     let mut listening = JoinSet::new();
-    listening.spawn(async move {
-        let until = async { drop(stopped.await) };
-        if let Err(why) = axum::serve(listener, router).with_graceful_shutdown(until).await {
-            tracing::error!("the server ended: {why}");
-        }
-    });
+    listening.spawn(answer(listener, http::router(parts, metrics), stopped.clone()));
+    listening.spawn(answer(grpc_listener, grpc::router(grpc_parts), stopped));
     let mut following = JoinSet::new();
     following.spawn(follower.follow());
     let ready_after = started.elapsed();
     info!(took_ms = ready_after.as_millis(), "serving on http://{address}");
-    Ok(Server { address, ready_after, scorer, listening, stop, _following: following })
+    Ok(Server { address, grpc, ready_after, scorer, listening, stop, _following: following })
+}
+
+/// Where gRPC is unless the user says: on the next port.
+fn beside(http: SocketAddr) -> SocketAddr {
+    let port = if http.port() == 0 { 0 } else { http.port().checked_add(1).unwrap_or(0) };
+    SocketAddr::new(http.ip(), port)
+}
+
+/// Listens on an address that `option` gives.
+async fn listen(address: SocketAddr, option: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+    let listener = TcpListener::bind(address).await.map_err(|why| {
+        Failure::new(ErrorKind::Unavailable, format!("listening on {address}: {why}"))
+            .code("environment")
+            .hint(format!("another server may run there; choose one with {option} 127.0.0.1:PORT"))
+    })?;
+    let address = listener.local_addr().unwrap_or(address);
+    Ok((listener, address))
+}
+
+/// Answers until told to stop, and then what is in flight.
+async fn answer(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+    let until = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
+    if let Err(why) = axum::serve(listener, router).with_graceful_shutdown(until).await {
+        tracing::error!("the server ended: {why}");
+    }
 }
 
 /// What follows the registry, so that what another process promotes is served here.
@@ -213,7 +246,7 @@ impl Server {
     /// The log cannot be written.
     pub async fn stop(self) -> Result<(), Failure> {
         let Self { scorer, mut listening, stop, .. } = self;
-        if stop.send(()).is_err() {
+        if stop.send(true).is_err() {
             warn!("the server had ended by itself");
         }
         let finished = async { while listening.join_next().await.is_some() {} };

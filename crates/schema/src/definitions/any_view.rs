@@ -100,7 +100,7 @@ impl Definitions {
             Some(AnyView::OnDemand(view)) if !path.contains(&view.name.as_str()) => {
                 path.push(view.name.as_str());
                 let mut all = Needs { keys: Vec::new(), fields: view.request.clone() };
-                for input in view.inputs.iter() {
+                for input in &view.inputs {
                     let one = self.needs(&view.views, input.view.as_str(), path);
                     let known = |key: &JoinKey| all.keys.contains(key);
                     let keys: Vec<JoinKey> = one.keys.into_iter().filter(|key| !known(key)).collect();

@@ -75,6 +75,38 @@ pub fn read(
         }
     }
     context::no_unknown(context, compiled)?;
+    let mut rows = columns(entities, &keys, texts)?;
+    if keys.is_empty() {
+        // A service without entities has as many rows as its request fields say.
+        rows.n = context::n_rows(context);
+        at_most(rows.n)?;
+    }
+    if rows.n == 0 {
+        return Err(Failure::invalid("`entities` lists no rows")
+            .code("empty_entities")
+            .hint("send at least one value"));
+    }
+    rows.columns.extend(context::columns(context, compiled, rows.n, texts)?);
+    Ok(rows)
+}
+
+fn at_most(n: usize) -> Result<(), Failure> {
+    if n <= ROWS_MAX {
+        return Ok(());
+    }
+    let message = format!("`entities` lists {n} rows; one request takes at most {ROWS_MAX}");
+    Err(Failure::invalid(message).code("too_many_rows").hint("split the request"))
+}
+
+/// The columns of `keys`, from lists of one length by join key; any number of rows, none included.
+///
+/// # Errors
+/// A missing key, lists of different lengths, too many rows, or a value of another type.
+pub fn columns(
+    entities: &serde_json::Map<String, Json>,
+    keys: &[&JoinKey],
+    texts: Texts,
+) -> Result<EntityRows, Failure> {
     let mut columns = HashMap::new();
     let mut rows: Option<(usize, &str)> = None;
     for key in keys.iter().copied() {
@@ -96,18 +128,8 @@ pub fn read(
         }
         columns.insert(name.to_owned(), column(key, values, texts)?);
     }
-    // A service without entities has as many rows as its request fields say.
-    let n = rows.map_or_else(|| context::n_rows(context), |(n, _)| n);
-    if n == 0 {
-        return Err(Failure::invalid("`entities` lists no rows")
-            .code("empty_entities")
-            .hint("send at least one value"));
-    }
-    if n > ROWS_MAX {
-        let message = format!("`entities` lists {n} rows; one request takes at most {ROWS_MAX}");
-        return Err(Failure::invalid(message).code("too_many_rows").hint("split the request"));
-    }
-    columns.extend(context::columns(context, compiled, n, texts)?);
+    let n = rows.map_or(0, |(n, _)| n);
+    at_most(n)?;
     Ok(EntityRows { n, columns })
 }
 

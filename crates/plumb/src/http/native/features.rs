@@ -1,9 +1,6 @@
 //! `POST /v1/features`: the features of some entities, by service or by name.
 
-mod ad_hoc;
-
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
@@ -12,9 +9,8 @@ use axum::response::Response;
 use axum::routing::post;
 use featurestore::retrieve::{EntityRows, retrieve};
 use featurestore::{CompiledService, FeatureRows, OnlineReader};
-use registry::{Registry, Seq};
-use schema::yaml::suggest;
-use schema::{AppliedDefinitions, Clock, ErrorKind, Timestamp, Value};
+use registry::Registry;
+use schema::{AppliedDefinitions, Clock, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
 use super::columns::{Features, Views};
@@ -23,9 +19,7 @@ use super::stream::arrow_stream;
 use crate::failure::Failure;
 use crate::http::accept::{ARROW_STREAM, JSON, choose};
 use crate::http::body::{ApiJson, json};
-
-/// Compiled services kept; beyond that they are compiled again.
-const COMPILED_MAX: usize = 1_024;
+use crate::http::services::{self, Compiled, Reference};
 
 /// Answers for features.
 #[derive(Debug)]
@@ -33,42 +27,28 @@ pub struct FeatureReader {
     registry: Arc<Registry>,
     online: Arc<OnlineReader>,
     clock: Clock,
-    ready: RwLock<Ready>,
+    compiled: Compiled<Wanted, CompiledService>,
 }
 
-/// What was compiled for the definitions of one sequence number.
-#[derive(Debug, Default)]
-struct Ready {
-    definitions: Seq,
-    by_request: HashMap<Wanted, Arc<CompiledService>>,
-}
-
+/// What requests ask for: a service or some features.
 type Wanted = (Option<String>, Option<Vec<String>>);
 
 impl FeatureReader {
     /// A reader over the current definitions.
     pub fn new(registry: Arc<Registry>, online: Arc<OnlineReader>, clock: Clock) -> Self {
-        Self { registry, online, clock, ready: RwLock::default() }
+        Self { registry, online, clock, compiled: Compiled::default() }
     }
 
     /// The compiled service of a request: most requests ask for what others asked for before.
     fn compiled(&self, body: &FeaturesBody) -> Result<Arc<CompiledService>, Failure> {
         let catalog = self.registry.catalog();
+        let definitions = catalog.definitions_seq();
         let wanted = (body.service.clone(), body.features.clone());
-        {
-            let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner);
-            if ready.definitions == catalog.definitions_seq()
-                && let Some(found) = ready.by_request.get(&wanted)
-            {
-                return Ok(Arc::clone(found));
-            }
+        if let Some(found) = self.compiled.get(definitions, &wanted) {
+            return Ok(found);
         }
         let compiled = Arc::new(compile(catalog.definitions(), body)?);
-        let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
-        if ready.definitions != catalog.definitions_seq() || ready.by_request.len() >= COMPILED_MAX {
-            *ready = Ready { definitions: catalog.definitions_seq(), by_request: HashMap::new() };
-        }
-        ready.by_request.insert(wanted, Arc::clone(&compiled));
+        self.compiled.put(definitions, wanted, Arc::clone(&compiled));
         Ok(compiled)
     }
 }
@@ -125,16 +105,12 @@ pub struct FeaturesRequest {
 /// Unknown names.
 pub fn compile(definitions: &AppliedDefinitions, body: &FeaturesBody) -> Result<CompiledService, Failure> {
     match (&body.service, &body.features) {
-        (Some(name), None) => {
-            let service = definitions.current_service(name).ok_or_else(|| {
-                let known = definitions.services.keys().map(schema::ServiceName::as_str);
-                let message = format!("feature service `{name}` is not applied");
-                Failure::new(ErrorKind::NotFound, message).code("unknown_service").hint(suggest(name, known))
-            })?;
-            Ok(CompiledService::new(service, definitions)?)
-        }
+        (Some(name), None) => Ok(services::declared(definitions, name)?),
         (None, Some(references)) if !references.is_empty() => {
-            Ok(CompiledService::new(&ad_hoc::service(definitions, references)?, definitions)?)
+            let references = references.iter().map(|text| Reference::parse(text)).collect::<Result<Vec<_>, _>>()?;
+            let compiled = services::named(definitions, &references)?;
+            no_collision(&compiled)?;
+            Ok(compiled)
         }
         _ => Err(Failure::invalid("the request must name one `service`, or some `features`, and not both")
             .code("no_features")
@@ -149,6 +125,19 @@ pub fn compile(definitions: &AppliedDefinitions, body: &FeaturesBody) -> Result<
 pub fn resolve(compiled: Arc<CompiledService>, body: &FeaturesBody, texts: Texts) -> Result<FeaturesRequest, Failure> {
     let entities = entities::read(&body.entities, &body.context, &compiled, texts)?;
     Ok(FeaturesRequest { compiled, entities, as_of: instant(body.as_of.as_deref())? })
+}
+
+/// Answers are by name, so two features of one name cannot both be in one.
+fn no_collision(compiled: &CompiledService) -> Result<(), Failure> {
+    let columns = &compiled.service.columns;
+    for (i, column) in columns.iter().enumerate() {
+        if columns[..i].iter().any(|other| other.name == column.name) {
+            return Err(Failure::invalid(format!("two features are called `{}`", column.name))
+                .code("name_collision")
+                .hint("ask for a feature service that renames one"));
+        }
+    }
+    Ok(())
 }
 
 /// The features that were found.

@@ -1,0 +1,202 @@
+//! Values and times: `feast.types.Value` and `google.protobuf.Timestamp`.
+
+use prost::{Message, Oneof};
+use schema::{Dtype, Timestamp, Value};
+
+use super::FeastLayoutError;
+
+const NANOS: i64 = 1_000_000_000;
+
+/// `google.protobuf.Timestamp`.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+struct WireTime {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
+}
+
+/// `feast.types.Value`, the scalars of it. A field's number is the type's.
+#[derive(Clone, PartialEq, Message)]
+struct WireValue {
+    #[prost(oneof = "Scalar", tags = "1, 2, 3, 4, 5, 6, 7, 8, 19")]
+    scalar: Option<Scalar>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+enum Scalar {
+    #[prost(bytes, tag = "1")]
+    Bytes(Vec<u8>),
+    #[prost(string, tag = "2")]
+    String(String),
+    #[prost(int32, tag = "3")]
+    Int32(i32),
+    #[prost(int64, tag = "4")]
+    Int64(i64),
+    #[prost(double, tag = "5")]
+    Double(f64),
+    #[prost(float, tag = "6")]
+    Float(f32),
+    #[prost(bool, tag = "7")]
+    Bool(bool),
+    #[prost(int64, tag = "8")]
+    UnixTimestamp(i64),
+    #[prost(int32, tag = "19")]
+    Null(i32),
+}
+
+/// The bytes of a time field.
+pub fn encode_time(time: Timestamp) -> Vec<u8> {
+    let seconds = time.as_nanos().div_euclid(NANOS);
+    let nanos = i32::try_from(time.as_nanos().rem_euclid(NANOS)).unwrap_or(0);
+    WireTime { seconds, nanos }.encode_to_vec()
+}
+
+/// The inverse of [`encode_time`]; no bytes are the epoch.
+///
+/// # Errors
+/// Other bytes, or a time that we cannot hold.
+pub fn decode_time(bytes: &[u8]) -> Result<Timestamp, FeastLayoutError> {
+    let wire = WireTime::decode(bytes).map_err(|why| FeastLayoutError::Malformed { why: why.to_string() })?;
+    let nanos = wire.seconds.checked_mul(NANOS).and_then(|nanos| nanos.checked_add(i64::from(wire.nanos)));
+    nanos.map(Timestamp::from_nanos).ok_or(FeastLayoutError::Range)
+}
+
+/// The bytes of a feature; none for null.
+///
+/// # Errors
+/// A value that its type does not have in Feast, such as an instant between two seconds.
+pub fn encode_value(value: &Value, dtype: Dtype) -> Result<Vec<u8>, FeastLayoutError> {
+    let wrong = || FeastLayoutError::Value { value: value.to_string(), dtype };
+    let int32 = |v: i64| i32::try_from(v).map(Scalar::Int32).map_err(|_out_of_range| wrong());
+    let scalar = match (dtype, value) {
+        (_, Value::Null) => return Ok(Vec::new()),
+        (Dtype::Bytes, Value::Bytes(bytes)) => Scalar::Bytes(bytes.clone()),
+        (Dtype::String, Value::String(text)) => Scalar::String(text.clone()),
+        (Dtype::Bool, Value::Bool(v)) => Scalar::Bool(*v),
+        (Dtype::Int8 | Dtype::Int16 | Dtype::Int32, Value::Int(v)) => int32(*v)?,
+        (Dtype::Uint8 | Dtype::Uint16, Value::Uint(v)) => int32(i64::try_from(*v).map_err(|_out_of_range| wrong())?)?,
+        (Dtype::Int64, Value::Int(v)) => Scalar::Int64(*v),
+        (Dtype::Uint32 | Dtype::Uint64, Value::Uint(v)) => {
+            Scalar::Int64(i64::try_from(*v).map_err(|_out_of_range| wrong())?)
+        }
+        (Dtype::Float64, Value::Float(v)) => Scalar::Double(*v),
+        (Dtype::Float32, Value::Float(v)) => {
+            #[expect(clippy::cast_possible_truncation, reason = "a value of float32 is held as the float64 it is")]
+            let narrow = *v as f32;
+            Scalar::Float(narrow)
+        }
+        (Dtype::Timestamp, Value::Timestamp(t)) if t.as_nanos() % NANOS == 0 => {
+            Scalar::UnixTimestamp(t.as_nanos() / NANOS)
+        }
+        (Dtype::Date, Value::Int(days)) => Scalar::UnixTimestamp(days.checked_mul(86_400).ok_or_else(wrong)?),
+        _ => return Err(wrong()),
+    };
+    Ok(WireValue { scalar: Some(scalar) }.encode_to_vec())
+}
+
+/// What a feature's bytes say; null for none.
+///
+/// # Errors
+/// Other bytes, or a value of a type that we lack: lists, maps and the like. Those are never taken for null.
+pub fn decode_value(bytes: &[u8]) -> Result<Value, FeastLayoutError> {
+    let wire = WireValue::decode(bytes).map_err(|why| FeastLayoutError::Malformed { why: why.to_string() })?;
+    Ok(match wire.scalar {
+        None if bytes.is_empty() => Value::Null,
+        None => return Err(FeastLayoutError::ValueType { number: first_field(bytes) }),
+        Some(Scalar::Null(_)) => Value::Null,
+        Some(Scalar::Bytes(bytes)) => Value::Bytes(bytes),
+        Some(Scalar::String(text)) => Value::String(text),
+        Some(Scalar::Int32(v)) => Value::Int(i64::from(v)),
+        Some(Scalar::Int64(v)) => Value::Int(v),
+        Some(Scalar::Double(v)) => Value::Float(v),
+        Some(Scalar::Float(v)) => Value::Float(f64::from(v)),
+        Some(Scalar::Bool(v)) => Value::Bool(v),
+        Some(Scalar::UnixTimestamp(seconds)) => {
+            let nanos = seconds.checked_mul(NANOS).ok_or(FeastLayoutError::Range)?;
+            Value::Timestamp(Timestamp::from_nanos(nanos))
+        }
+    })
+}
+
+/// The number of the first field of a message that has one.
+fn first_field(mut bytes: &[u8]) -> u32 {
+    let key = prost::encoding::decode_varint(&mut bytes).unwrap_or_default();
+    u32::try_from(key >> 3).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As Feast 0.67 writes them.
+    #[test]
+    fn values_are_feasts_byte_for_byte() {
+        for (dtype, value, want) in [
+            (Dtype::Float64, Value::Float(0.5), "29000000000000e03f"),
+            (Dtype::Float64, Value::Float(f64::NAN), "29000000000000f87f"),
+            (Dtype::Float64, Value::Float(0.0), "290000000000000000"),
+            (Dtype::Float32, Value::Float(f64::from(0.1_f32)), "35cdcccc3d"),
+            (Dtype::Int64, Value::Int(10), "200a"),
+            (Dtype::Int64, Value::Int(0), "2000"),
+            (Dtype::Int64, Value::Int(-1), "20ffffffffffffffffff01"),
+            (Dtype::Int32, Value::Int(-1), "18ffffffffffffffffff01"),
+            (Dtype::String, Value::String("a".to_owned()), "120161"),
+            (Dtype::String, Value::String(String::new()), "1200"),
+            (Dtype::Bool, Value::Bool(false), "3800"),
+            (Dtype::Bool, Value::Bool(true), "3801"),
+            (Dtype::Bytes, Value::Bytes(vec![0xff]), "0a01ff"),
+            (Dtype::Timestamp, Value::Timestamp(Timestamp::parse("2026-11-22T17:58:24Z").unwrap()), "40c0da8cd806"),
+            (Dtype::Int64, Value::Null, ""),
+        ] {
+            let bytes = encode_value(&value, dtype).unwrap();
+            assert_eq!(hex::encode(&bytes), want, "{dtype} {value}");
+            assert_eq!(decode_value(&bytes).unwrap(), value);
+        }
+        assert_eq!(decode_value(&hex::decode("980100").unwrap()).unwrap(), Value::Null);
+    }
+
+    #[test]
+    fn what_we_lack_is_never_taken_for_null() {
+        let list = hex::decode("72030a0101").unwrap();
+        assert_eq!(decode_value(&list), Err(FeastLayoutError::ValueType { number: 14 }));
+        assert!(matches!(decode_value(b"\xff"), Err(FeastLayoutError::Malformed { .. })));
+        assert!(encode_value(&Value::Uint(u64::MAX), Dtype::Uint64).is_err());
+        assert!(encode_value(&Value::Timestamp(Timestamp::from_nanos(1)), Dtype::Timestamp).is_err());
+    }
+
+    #[test]
+    fn times_are_feasts_byte_for_byte() {
+        for (nanos, want) in [
+            (1_795_370_304 * NANOS, "08c0da8cd806"),
+            (0, ""),
+            (5, "1005"),
+            (-NANOS, "08ffffffffffffffffff01"),
+            (-1, "08ffffffffffffffffff0110ff93ebdc03"),
+        ] {
+            let time = Timestamp::from_nanos(nanos);
+            assert_eq!(hex::encode(encode_time(time)), want);
+            assert_eq!(decode_time(&encode_time(time)), Ok(time));
+        }
+        let far = WireTime { seconds: i64::MAX, nanos: 0 }.encode_to_vec();
+        assert_eq!(decode_time(&far), Err(FeastLayoutError::Range));
+    }
+
+    proptest! {
+        #[test]
+        fn times_come_back(nanos in any::<i64>()) {
+            let time = Timestamp::from_nanos(nanos);
+            prop_assert_eq!(decode_time(&encode_time(time)), decode_in_range(nanos));
+        }
+    }
+
+    /// Seconds are rounded down, which for the first second of our range leaves it.
+    fn decode_in_range(nanos: i64) -> Result<Timestamp, FeastLayoutError> {
+        match nanos.div_euclid(NANOS).checked_mul(NANOS) {
+            Some(_) => Ok(Timestamp::from_nanos(nanos)),
+            None => Err(FeastLayoutError::Range),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What Feast's protocols share, HTTP and gRPC alike: its types and its errors. Field numbers, names and rules are
+//! those of Feast 0.67.
+
+pub mod error;
+pub mod import;
+pub mod messages;
+pub mod value_type;
+
+pub use error::{Class, FeastError};
+pub use value_type::ValueType;

@@ -1,0 +1,42 @@
+//! What the server speaks over gRPC, on a port of its own: Feast's registry and the health of the server.
+//!
+//! There is no protoc: messages are structs with their field numbers, methods are routes. A route is axum's, as HTTP's
+//! are; tonic reads and writes the frames. What nobody implements answers `UNIMPLEMENTED`.
+
+pub mod feast;
+pub mod health;
+mod unary;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::Uri;
+use axum::response::Response;
+use registry::Registry;
+use tonic::Status;
+
+use crate::http::health::Readiness;
+
+/// What the services are made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The project's name.
+    pub project: String,
+    /// The definitions.
+    pub registry: Arc<Registry>,
+    /// Whether all wanted models are loaded.
+    pub readiness: Arc<Readiness>,
+}
+
+/// All methods.
+pub fn router(parts: Parts) -> Router {
+    let Parts { project, registry, readiness } = parts;
+    Router::new()
+        .merge(feast::router(Arc::new(feast::FeastRegistry::new(project, registry))))
+        .merge(health::router(readiness))
+        .fallback(unimplemented)
+}
+
+async fn unimplemented(uri: Uri) -> Response {
+    Status::unimplemented(format!("plumb does not implement {}", uri.path())).into_http()
+}

@@ -1,0 +1,221 @@
+//! Applied definitions as Feast's objects: pure, and made anew for every answer.
+//!
+//! Feast's entity is one join key: an entity of ours with several becomes one for each, named `entity.key`. A view's
+//! source to push to, which Feast wants named, is `<view>_push`.
+
+use schema::definitions::{Entity, JoinKey};
+use schema::{AppliedDefinitions, Dtype, FeatureService, FeatureView, Ttl};
+
+use crate::feast::ValueType;
+use crate::feast::messages::core;
+
+const NANOS: i64 = 1_000_000_000;
+
+/// What is applied in a project.
+#[derive(Debug)]
+pub struct Objects<'a> {
+    project: &'a str,
+    definitions: &'a AppliedDefinitions,
+}
+
+impl<'a> Objects<'a> {
+    /// The objects of `project`.
+    pub fn new(project: &'a str, definitions: &'a AppliedDefinitions) -> Self {
+        Self { project, definitions }
+    }
+
+    /// All entities, by name.
+    pub fn entities(&self) -> Vec<core::Entity> {
+        let of = |entity: &'a Entity| entity.keys.iter().map(move |key| self.entity(entity, key));
+        self.definitions.entities.values().flat_map(of).collect()
+    }
+
+    /// The current version of every view, by name.
+    pub fn feature_views(&self) -> Vec<core::FeatureView> {
+        self.views().map(|view| self.view(view)).collect()
+    }
+
+    /// The current version of a view.
+    pub fn feature_view(&self, name: &str) -> Option<core::FeatureView> {
+        self.definitions.current_view(name).map(|view| self.view(view))
+    }
+
+    /// The current version of every service, by name.
+    pub fn feature_services(&self) -> Vec<core::FeatureService> {
+        self.definitions.services.values().filter_map(|versions| Some(self.service(versions.current()?))).collect()
+    }
+
+    /// The current version of a service.
+    pub fn feature_service(&self, name: &str) -> Option<core::FeatureService> {
+        self.definitions.current_service(name).map(|service| self.service(service))
+    }
+
+    /// What views read, each view's once, and what can be pushed to.
+    pub fn data_sources(&self) -> Vec<core::DataSource> {
+        self.views().flat_map(|view| [self.batch_source(view), self.push_source(view)]).collect()
+    }
+
+    /// All of it, as a registry file holds it.
+    pub fn registry(&self) -> core::Registry {
+        core::Registry {
+            entities: self.entities(),
+            registry_schema_version: "1".to_owned(),
+            feature_views: self.feature_views(),
+            feature_services: self.feature_services(),
+            data_sources: self.data_sources(),
+            projects: vec![project(self.project)],
+            ..core::Registry::default()
+        }
+    }
+
+    fn views(&self) -> impl Iterator<Item = &'a FeatureView> {
+        self.definitions.views.values().filter_map(|versions| versions.current())
+    }
+
+    fn entity(&self, entity: &Entity, key: &JoinKey) -> core::Entity {
+        let spec = core::EntitySpec {
+            name: entity_name(entity, key),
+            value_type: number(key.dtype),
+            description: entity.description.clone().unwrap_or_default(),
+            join_key: key.name.to_string(),
+            project: self.project.to_owned(),
+            ..core::EntitySpec::default()
+        };
+        core::Entity { spec: Some(spec), meta: Some(core::Meta::default()) }
+    }
+
+    fn view(&self, view: &FeatureView) -> core::FeatureView {
+        let definition = &view.definition;
+        let column = |key: &JoinKey| core::FeatureSpec {
+            name: key.name.to_string(),
+            value_type: number(key.dtype),
+            ..core::FeatureSpec::default()
+        };
+        let spec = core::FeatureViewSpec {
+            name: view.id.name.to_string(),
+            project: self.project.to_owned(),
+            entities: view.keys().iter().map(|key| entity_name(&view.entity, key)).collect(),
+            features: definition.feature_names().filter_map(|name| feature(view, name.as_str())).collect(),
+            tags: definition.tags.clone(),
+            ttl: Some(duration(definition.ttl)),
+            batch_source: Some(self.batch_source(view)),
+            online: true,
+            stream_source: Some(self.push_source(view)),
+            description: definition.description.clone().unwrap_or_default(),
+            owner: definition.owner.clone().unwrap_or_default(),
+            entity_columns: view.keys().iter().map(column).collect(),
+            feature_transformation: None,
+        };
+        let version = i32::try_from(view.id.version).unwrap_or(i32::MAX);
+        let meta = core::FeatureViewMeta { current_version_number: version, ..core::FeatureViewMeta::default() };
+        core::FeatureView { spec: Some(spec), meta: Some(meta) }
+    }
+
+    fn service(&self, service: &FeatureService) -> core::FeatureService {
+        let spec = core::FeatureServiceSpec {
+            name: service.name.to_string(),
+            project: self.project.to_owned(),
+            features: service
+                .views()
+                .into_iter()
+                .filter_map(|id| self.definitions.view(id))
+                .map(|view| self.projection(view, service))
+                .collect(),
+            tags: service.definition.tags.clone(),
+            description: service.definition.description.clone().unwrap_or_default(),
+            owner: service.definition.owner.clone().unwrap_or_default(),
+        };
+        core::FeatureService { spec: Some(spec), meta: Some(core::Meta::default()) }
+    }
+
+    /// The features that a service takes from a view, under the view's names: Feast's services do not rename.
+    fn projection(&self, view: &FeatureView, service: &FeatureService) -> core::FeatureViewProjection {
+        let columns = service.columns.iter().filter(|column| column.view == view.id);
+        let current = self.definitions.current_view(view.id.name.as_str()).is_some_and(|now| now.id == view.id);
+        core::FeatureViewProjection {
+            feature_view_name: view.id.name.to_string(),
+            feature_columns: columns.filter_map(|column| feature(view, column.feature.as_str())).collect(),
+            timestamp_field: view.definition.event_time.clone(),
+            created_timestamp_column: view.definition.created_time.clone().unwrap_or_default(),
+            version_tag: if current { None } else { i32::try_from(view.id.version).ok() },
+            view_type: "featureView".to_owned(),
+            ..core::FeatureViewProjection::default()
+        }
+    }
+
+    /// The rows of a view as Feast would read them: its own times, whatever its query makes them of.
+    fn batch_source(&self, view: &FeatureView) -> core::DataSource {
+        let format = core::FileFormat { parquet_format: Some(core::Empty {}), delta_format: None };
+        core::DataSource {
+            r#type: core::SourceType::BatchFile.into(),
+            name: format!("{}_rows", view.id.name),
+            file_options: Some(core::FileOptions {
+                file_format: Some(format),
+                uri: view.source.path.clone(),
+                s3_endpoint_override: String::new(),
+            }),
+            description: view.source.description.clone().unwrap_or_default(),
+            ..self.times(view)
+        }
+    }
+
+    fn push_source(&self, view: &FeatureView) -> core::DataSource {
+        core::DataSource {
+            r#type: core::SourceType::Push.into(),
+            name: push_source_name(view.id.name.as_str()),
+            push_options: Some(core::Empty {}),
+            batch_source: Some(Box::new(self.batch_source(view))),
+            ..self.times(view)
+        }
+    }
+
+    fn times(&self, view: &FeatureView) -> core::DataSource {
+        core::DataSource {
+            timestamp_field: view.definition.event_time.clone(),
+            created_timestamp_column: view.definition.created_time.clone().unwrap_or_default(),
+            project: self.project.to_owned(),
+            ..core::DataSource::default()
+        }
+    }
+}
+
+/// The source by which rows are pushed into a view.
+pub fn push_source_name(view: &str) -> String {
+    format!("{view}_push")
+}
+
+/// A project.
+pub fn project(name: &str) -> core::Project {
+    let spec = core::ProjectSpec { name: name.to_owned(), description: String::new() };
+    core::Project { spec: Some(spec), meta: Some(core::Meta::default()) }
+}
+
+fn entity_name(entity: &Entity, key: &JoinKey) -> String {
+    match entity.keys.as_slice() {
+        [_] => entity.name.to_string(),
+        _ => format!("{}.{}", entity.name, key.name),
+    }
+}
+
+fn feature(view: &FeatureView, name: &str) -> Option<core::FeatureSpec> {
+    let definition = &view.definition;
+    let stored = definition.features.iter().find(|f| f.name.as_str() == name).map(|f| (f.dtype, &f.description));
+    let computed = || definition.computed.iter().find(|c| c.name.as_str() == name).map(|c| (c.dtype, &c.description));
+    let (dtype, description) = stored.or_else(computed)?;
+    Some(core::FeatureSpec {
+        name: name.to_owned(),
+        value_type: number(dtype),
+        description: description.clone().unwrap_or_default(),
+        ..core::FeatureSpec::default()
+    })
+}
+
+fn number(dtype: Dtype) -> i32 {
+    ValueType::from(dtype).number()
+}
+
+/// Zero is for ever.
+fn duration(ttl: Option<Ttl>) -> core::Duration {
+    let nanos = ttl.map_or(0, Ttl::as_nanos);
+    core::Duration { seconds: nanos / NANOS, nanos: i32::try_from(nanos % NANOS).unwrap_or(0) }
+}

@@ -1,0 +1,111 @@
+//! Feast's feature server, so that an unmodified Feast SDK reads from us: `online_store: {type: remote, path: ..}`.
+//!
+//! The client guesses types from JSON's tokens, retries what it takes for the server's fault, and loses the whole answer
+//! to one value that it cannot read: [`values`] and [`error`] are shaped by that. What is behind the names is the path of
+//! every other protocol. See docs/feast.md.
+
+mod entities;
+mod error;
+mod reply;
+mod request;
+mod typed;
+mod validation;
+mod values;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum::routing::{any, post};
+use featurestore::{CompiledService, OnlineReader};
+use registry::Registry;
+use schema::Clock;
+
+use crate::failure::Failure;
+use crate::feast::FeastError;
+use crate::http::body::json;
+use crate::http::services::Compiled;
+pub use error::Refusal;
+use reply::Reply;
+use request::{Request, Wanted};
+
+/// Routes of Feast's server that this one does not have. Its client tries others when it is told so in these words.
+const ABSENT: [&str; 6] = [
+    "/push",
+    "/write-to-online-store",
+    "/materialize",
+    "/materialize-incremental",
+    "/search",
+    "/retrieve-online-documents",
+];
+
+/// Answers in Feast's protocol.
+#[derive(Debug)]
+pub struct FeastReader {
+    project: String,
+    registry: Arc<Registry>,
+    online: Arc<OnlineReader>,
+    clock: Clock,
+    asked: Compiled<Wanted, Asked>,
+}
+
+/// What a request asks for: features in order, and what the answer calls them.
+#[derive(Debug)]
+struct Asked {
+    compiled: CompiledService,
+    /// Names of the features in the answer, as many as the service has columns.
+    names: Vec<String>,
+}
+
+impl FeastReader {
+    /// A reader over the current definitions of `project`.
+    pub fn new(project: String, registry: Arc<Registry>, online: Arc<OnlineReader>, clock: Clock) -> Self {
+        Self { project, registry, online, clock, asked: Compiled::default() }
+    }
+
+    fn asked(&self, wanted: Wanted) -> Result<Arc<Asked>, FeastError> {
+        let catalog = self.registry.catalog();
+        if let Some(found) = self.asked.get(catalog.definitions_seq(), &wanted) {
+            return Ok(found);
+        }
+        let asked = Arc::new(wanted.resolve(catalog.definitions(), &self.project)?);
+        self.asked.put(catalog.definitions_seq(), wanted, Arc::clone(&asked));
+        Ok(asked)
+    }
+}
+
+/// The routes.
+pub fn router(reader: Arc<FeastReader>) -> Router {
+    let mut router = Router::new()
+        .route("/get-online-features", post(get_online_features).fallback(error::no_method))
+        .with_state(reader);
+    for route in ABSENT {
+        router = router.route(route, any(error::not_found));
+    }
+    router
+}
+
+async fn get_online_features(
+    State(reader): State<Arc<FeastReader>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    let Request { wanted, entities, with_versions } = Request::read(&body.map_err(unread)?)?;
+    let asked = reader.asked(wanted)?;
+    let entities = entities::read(entities, &asked.compiled)?;
+    let as_of = reader.clock.now();
+    let rows = entities.features(&reader.online, &asked.compiled, as_of).await?;
+    let reply = Reply { asked: &asked, entities: &entities, rows: &rows, as_of, with_versions };
+    Ok(if typed::is_wanted(&headers) { typed::response(&reply)? } else { json(&reply)? })
+}
+
+fn unread(why: BytesRejection) -> Failure {
+    if why.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return Failure::invalid("the body is larger than 2 MB").code("body_too_large").hint("split the request");
+    }
+    Failure::invalid(format!("reading the body: {}", why.body_text()))
+}

@@ -1,0 +1,111 @@
+//! For whom: the key columns of a request, as Feast's client sends them.
+
+use arrow::array::new_empty_array;
+use featurestore::retrieve::{EntityRows, retrieve};
+use featurestore::{CompiledService, FeatureRows, OnlineReader};
+use schema::definitions::JoinKey;
+use schema::{Dtype, Timestamp};
+use serde_json::{Map, Value};
+
+use crate::failure::Failure;
+use crate::http::native::entities::{Texts, columns};
+
+const NANOS: i64 = 1_000_000_000;
+
+/// The rows asked for.
+#[derive(Debug)]
+pub(super) struct Entities {
+    /// The join keys in the order of the request, which is the answer's.
+    pub keys: Vec<JoinKey>,
+    /// Their columns.
+    pub rows: EntityRows,
+}
+
+/// The columns that `compiled` needs. A column may be called by its join key or, an old habit, by the entity; columns
+/// that nobody needs are left out, but are as long as the others.
+///
+/// # Errors
+/// Lists of different lengths, a key that is not there, a value of another type.
+pub(super) fn read(sent: Map<String, Value>, compiled: &CompiledService) -> Result<Entities, Failure> {
+    same_length(&sent)?;
+    let needed = compiled.keys();
+    let mut known = Map::new();
+    let mut keys: Vec<JoinKey> = Vec::new();
+    for (name, values) in sent {
+        let key =
+            needed.iter().copied().find(|key| key.name.as_str() == name).or_else(|| key_of_entity(&name, compiled));
+        let (Some(key), Value::Array(values)) = (key, values) else { continue };
+        let values = values.into_iter().map(|value| normal(value, key.dtype)).collect();
+        if known.insert(key.name.to_string(), Value::Array(values)).is_none() {
+            keys.push(key.clone());
+        }
+    }
+    let rows = columns(&known, &needed, Texts::AreTexts)?;
+    Ok(Entities { keys, rows })
+}
+
+impl Entities {
+    /// Their features as of an instant.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(super) async fn features(
+        &self,
+        online: &OnlineReader,
+        compiled: &CompiledService,
+        as_of: Timestamp,
+    ) -> Result<FeatureRows, Failure> {
+        if self.rows.n == 0 {
+            let columns = &compiled.service.columns;
+            return Ok(FeatureRows {
+                columns: columns.iter().map(|column| new_empty_array(&column.dtype.to_arrow())).collect(),
+                statuses: vec![Vec::new(); columns.len()],
+                event_times: vec![Vec::new(); compiled.views.len()],
+            });
+        }
+        Ok(retrieve(online, compiled, &self.rows, as_of).await?)
+    }
+}
+
+fn same_length(sent: &Map<String, Value>) -> Result<(), Failure> {
+    let mut lengths = sent.iter().map(|(name, values)| (name, values.as_array().map_or(0, Vec::len)));
+    let Some((first, n)) = lengths.next() else { return Ok(()) };
+    match lengths.find(|(_, length)| *length != n) {
+        None => Ok(()),
+        Some((name, length)) => {
+            let message = format!("`entities.{name}` has {length} values and `entities.{first}` {n}");
+            Err(Failure::invalid(message).code("unequal_lists"))
+        }
+    }
+}
+
+/// The only key of the entity called `name`.
+fn key_of_entity<'a>(name: &str, compiled: &'a CompiledService) -> Option<&'a JoinKey> {
+    let view = compiled.views.iter().find(|view| view.view.entity.name.as_str() == name)?;
+    match view.view.keys() {
+        [key] => Some(key),
+        _ => None,
+    }
+}
+
+/// A value as our own protocol writes it: times are epoch seconds to Feast, and Python makes floats of integers on the way
+/// through a data frame.
+fn normal(value: Value, dtype: Dtype) -> Value {
+    let Value::Number(number) = &value else { return value };
+    let whole = number.as_i64().or_else(|| number.as_f64().and_then(exact));
+    match (dtype, whole) {
+        (Dtype::Timestamp | Dtype::Date, Some(seconds)) => match seconds.checked_mul(NANOS) {
+            Some(nanos) => Value::String(Timestamp::from_nanos(nanos).to_string()),
+            None => value,
+        },
+        (Dtype::Float32 | Dtype::Float64, _) | (_, None) => value,
+        (_, Some(whole)) => Value::from(whole),
+    }
+}
+
+/// The integer that a float is, where floats still tell all integers apart.
+fn exact(float: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and below 2^53")]
+    (float.fract() == 0.0 && float.abs() < EXACT).then_some(float as i64)
+}

@@ -1,0 +1,148 @@
+//! The answer of `/get-online-features`: a column per join key in the order of the request, then one per feature in the
+//! order asked.
+//!
+//! `metadata` has three fields that Feast's has not, and its client ignores: the columns' types, which JSON lacks, and
+//! what reproduces the answer offline.
+
+use arrow::array::{Array, ArrayRef};
+use featurestore::FeatureRows;
+use schema::{Dtype, Status, Timestamp};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+
+use super::Asked;
+use super::entities::Entities;
+use super::values::{KeyStatuses, Statuses, Values};
+use crate::feast::ValueType;
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Reply<'a> {
+    pub asked: &'a Asked,
+    pub entities: &'a Entities,
+    pub rows: &'a FeatureRows,
+    pub as_of: Timestamp,
+    /// Whether `metadata` names the view versions as Feast does.
+    pub with_versions: bool,
+}
+
+struct Results<'a>(&'a Reply<'a>);
+struct Metadata<'a>(&'a Reply<'a>);
+struct ReplayToken<'a>(&'a Reply<'a>);
+struct Times<'a>(&'a [Option<Timestamp>]);
+struct Epochs(usize);
+
+/// One column; `statuses` are `None` for a join key.
+struct Column<'a> {
+    values: &'a ArrayRef,
+    dtype: Dtype,
+    of: Of<'a>,
+}
+
+enum Of<'a> {
+    Key,
+    Feature { statuses: &'a [Status], event_times: Option<&'a [Option<Timestamp>]> },
+}
+
+impl Reply<'_> {
+    fn key_column(&self, name: &str) -> Option<&ArrayRef> {
+        self.entities.rows.columns.get(name)
+    }
+}
+
+impl Serialize for Reply<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let mut map = out.serialize_map(Some(2))?;
+        map.serialize_entry("results", &Results(self))?;
+        map.serialize_entry("metadata", &Metadata(self))?;
+        map.end()
+    }
+}
+
+impl Serialize for Results<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let Reply { asked, entities, rows, .. } = self.0;
+        let mut list = out.serialize_seq(Some(entities.keys.len() + rows.columns.len()))?;
+        for key in &entities.keys {
+            if let Some(values) = self.0.key_column(key.name.as_str()) {
+                list.serialize_element(&Column { values, dtype: key.dtype, of: Of::Key })?;
+            }
+        }
+        for (i, (column, source)) in asked.compiled.service.columns.iter().zip(&asked.compiled.sources).enumerate() {
+            let event_times = source.view().map(|view| rows.event_times[view].as_slice());
+            let of = Of::Feature { statuses: &rows.statuses[i], event_times };
+            list.serialize_element(&Column { values: &rows.columns[i], dtype: column.dtype, of })?;
+        }
+        list.end()
+    }
+}
+
+impl Serialize for Column<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let n = self.values.len();
+        let mut map = out.serialize_map(None)?;
+        map.serialize_entry("values", &Values(self.values, self.dtype))?;
+        match self.of {
+            Of::Key => map.serialize_entry("statuses", &KeyStatuses(self.values))?,
+            Of::Feature { statuses, .. } => map.serialize_entry("statuses", &Statuses(statuses, self.values))?,
+        }
+        // Feast leaves an empty list out.
+        match self.of {
+            _ if n == 0 => {}
+            Of::Key => map.serialize_entry("event_timestamps", &Epochs(n))?,
+            Of::Feature { event_times: None, .. } => map.serialize_entry("event_timestamps", &Epochs(n))?,
+            Of::Feature { event_times: Some(times), .. } => map.serialize_entry("event_timestamps", &Times(times))?,
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Times<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let mut list = out.serialize_seq(Some(self.0.len()))?;
+        for time in self.0 {
+            list.serialize_element(&format_args!("{}", time.unwrap_or(Timestamp::EPOCH)))?;
+        }
+        list.end()
+    }
+}
+
+impl Serialize for Epochs {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_seq(std::iter::repeat_n("1970-01-01T00:00:00Z", self.0))
+    }
+}
+
+impl Serialize for Metadata<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let Reply { asked, entities, with_versions, .. } = self.0;
+        let mut map = out.serialize_map(None)?;
+        let names: Vec<&str> =
+            entities.keys.iter().map(|k| k.name.as_str()).chain(asked.names.iter().map(String::as_str)).collect();
+        map.serialize_entry("feature_names", &names)?;
+        if *with_versions {
+            let versions: Vec<_> = asked
+                .compiled
+                .views
+                .iter()
+                .map(|view| serde_json::json!({ "name": view.view.id.name, "version": view.view.id.version }))
+                .collect();
+            map.serialize_entry("feature_view_metadata", &versions)?;
+        }
+        let keys = entities.keys.iter().map(|key| key.dtype);
+        let dtypes = keys.chain(asked.compiled.service.columns.iter().map(|column| column.dtype));
+        let types: Vec<&str> = dtypes.map(|dtype| ValueType::from(dtype).as_str()).collect();
+        map.serialize_entry("feature_types", &types)?;
+        map.serialize_entry("replay_token", &ReplayToken(self.0))?;
+        map.end()
+    }
+}
+
+impl Serialize for ReplayToken<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let views: Vec<String> = self.0.asked.compiled.views.iter().map(|view| view.view.id.to_string()).collect();
+        let mut map = out.serialize_map(Some(2))?;
+        map.serialize_entry("as_of", &format_args!("{}", self.0.as_of))?;
+        map.serialize_entry("views", &views)?;
+        map.end()
+    }
+}

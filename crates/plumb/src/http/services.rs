@@ -1,0 +1,206 @@
+//! The services that requests ask for: a declared one by its name, or one made of the features that they name.
+//!
+//! Both are a [`FeatureService`], so that everything behind them is one path. Compiling one takes longer than answering
+//! with it: [`Compiled`] keeps them for as long as the definitions stay as they are.
+
+mod compiled;
+mod reference;
+
+use std::collections::BTreeMap;
+
+use featurestore::CompiledService;
+use featurestore::compiled::CompileError;
+use schema::definitions::{Service, ServiceFeature};
+use schema::yaml::{Place, suggest};
+use schema::{
+    AppliedDefinitions, ErrorKind, FeatureService, FeatureView, Fingerprint, OnDemandView, ServiceColumn, ServiceName,
+};
+
+use crate::failure::Failure;
+
+pub use compiled::Compiled;
+pub use reference::Reference;
+
+/// Why a request's service or features cannot be answered: it names what is not there.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum ServiceError {
+    #[error("feature service `{name}` is not applied")]
+    NoService { name: String, hint: String },
+    #[error("feature view `{name}` is not applied")]
+    NoView { name: String, hint: String },
+    #[error("feature view `{name}` has no version {version}")]
+    NoVersion { name: String, version: u32, hint: String },
+    #[error("feature view `{view}` has no feature `{feature}`")]
+    NoFeature { view: String, feature: String, hint: String },
+    #[error("`{text}` does not name a feature")]
+    NoReference { text: String },
+    #[error("`{text}` is not the current version, which on-demand views of the same request read")]
+    Versions { text: String },
+    #[error("service `{name}` names what is not applied")]
+    Unresolved { name: String },
+    #[error("feature service `{name}` does not run")]
+    Compile {
+        name: String,
+        #[source]
+        source: CompileError,
+    },
+}
+
+impl ServiceError {
+    /// What to do.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::NoService { hint, .. }
+            | Self::NoView { hint, .. }
+            | Self::NoVersion { hint, .. }
+            | Self::NoFeature { hint, .. } => Some(hint),
+            Self::NoReference { .. } => Some("write view:feature, such as user_features:total_orders"),
+            Self::Versions { .. } => Some("ask for the version in a request of its own"),
+            Self::Compile { .. } | Self::Unresolved { .. } => None,
+        }
+    }
+
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoReference { .. } | Self::Versions { .. } | Self::Compile { .. } => ErrorKind::Invalid,
+            _ => ErrorKind::NotFound,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoService { .. } => "unknown_service",
+            Self::NoView { .. } => "unknown_view",
+            Self::NoVersion { .. } => "unknown_view_version",
+            Self::NoFeature { .. } => "unknown_feature",
+            Self::NoReference { .. } | Self::Versions { .. } => "wrong_reference",
+            Self::Unresolved { .. } => "not_found",
+            Self::Compile { .. } => "invalid_input",
+        }
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        let hint = error.hint().map(str::to_owned);
+        let failure = Self::new(error.kind(), schema::error::chain(&error)).code(error.code());
+        Self { hint, ..failure }
+    }
+}
+
+/// The current version of a declared service, ready to run.
+///
+/// # Errors
+/// It is not applied.
+pub fn declared(definitions: &AppliedDefinitions, name: &str) -> Result<CompiledService, ServiceError> {
+    let service = definitions.current_service(name).ok_or_else(|| {
+        let known = definitions.services.keys().map(ServiceName::as_str);
+        ServiceError::NoService { name: name.escape_debug().to_string(), hint: suggest(name, known) }
+    })?;
+    compile(service, definitions)
+}
+
+/// A service of the features that somebody names, ready to run.
+///
+/// It has a column per reference, in their order, each called as the feature is. Two columns may have one name: whether
+/// that is a collision depends on what the caller calls them.
+///
+/// # Errors
+/// It names what is not applied.
+///
+/// # Panics
+/// Never: the service's name is a constant.
+pub fn named(definitions: &AppliedDefinitions, references: &[Reference]) -> Result<CompiledService, ServiceError> {
+    let name: ServiceName = "features".parse().expect("`features` is a name");
+    let mut definition = Service {
+        name: name.clone(),
+        views: Vec::new(),
+        features: Vec::new(),
+        fill: BTreeMap::new(),
+        migrate_from: BTreeMap::new(),
+        description: None,
+        owner: None,
+        tags: BTreeMap::new(),
+        place: Place::default(),
+    };
+    if references.iter().any(|reference| on_demand(definitions, reference).is_some()) {
+        for reference in references {
+            definition.features.push(feature(definitions, reference)?);
+        }
+        let unresolved = || ServiceError::Unresolved { name: name.to_string() };
+        return compile(&definitions.ad_hoc(&definition).ok_or_else(unresolved)?, definitions);
+    }
+    let columns = references.iter().map(|reference| column(definitions, reference)).collect::<Result<_, _>>()?;
+    let fingerprint = Fingerprint::of_bytes(b"");
+    let (uses, on_demand) = (Vec::new(), Vec::new());
+    let service = FeatureService { name, version: 0, fingerprint, definition, columns, uses, on_demand };
+    compile(&service, definitions)
+}
+
+/// The on-demand view that a reference names.
+fn on_demand<'a>(definitions: &'a AppliedDefinitions, reference: &Reference) -> Option<&'a OnDemandView> {
+    definitions.current_on_demand(&reference.view).filter(|_| reference.version.is_none())
+}
+
+/// A reference beside an on-demand view, whose inputs are of current versions: one view cannot be there in two.
+fn feature(definitions: &AppliedDefinitions, reference: &Reference) -> Result<ServiceFeature, ServiceError> {
+    let (view, feature) = match on_demand(definitions, reference) {
+        Some(found) => {
+            let names = || found.definition.features.iter().map(|feature| &feature.name);
+            let name = names().find(|name| name.as_str() == reference.feature);
+            let name = name.ok_or_else(|| no_feature(reference, names().map(schema::FeatureName::as_str)))?;
+            (found.id.name.clone(), name.clone())
+        }
+        None => {
+            let found = column(definitions, reference)?;
+            let current = definitions.current_view(&reference.view).is_some_and(|view| view.id == found.view);
+            if !current {
+                let text = format!("{}@v{}:{}", reference.view, found.view.version, reference.feature);
+                return Err(ServiceError::Versions { text });
+            }
+            (found.view.name, found.feature)
+        }
+    };
+    Ok(ServiceFeature { view, name: feature.clone(), feature, place: Place::default() })
+}
+
+fn no_feature<'n>(reference: &Reference, known: impl Iterator<Item = &'n str>) -> ServiceError {
+    let (view, feature) = (reference.view.clone(), reference.feature.escape_debug().to_string());
+    ServiceError::NoFeature { view, feature, hint: suggest(&reference.feature, known) }
+}
+
+fn compile(service: &FeatureService, definitions: &AppliedDefinitions) -> Result<CompiledService, ServiceError> {
+    CompiledService::new(service, definitions)
+        .map_err(|source| ServiceError::Compile { name: service.name.to_string(), source })
+}
+
+fn column(definitions: &AppliedDefinitions, reference: &Reference) -> Result<ServiceColumn, ServiceError> {
+    let view = view(definitions, reference)?;
+    let feature = reference.feature.as_str();
+    let name = view.definition.feature_names().find(|name| name.as_str() == feature);
+    let (Some(name), Some(dtype)) = (name, view.definition.dtype_of(feature)) else {
+        return Err(no_feature(reference, view.definition.feature_names().map(schema::FeatureName::as_str)));
+    };
+    let (view, feature, name) = (view.id.clone(), name.clone(), name.clone());
+    Ok(ServiceColumn { name, view, alias: None, feature, dtype, fill: None })
+}
+
+/// The current version of the view, or the one that the reference pins.
+fn view<'a>(definitions: &'a AppliedDefinitions, reference: &Reference) -> Result<&'a FeatureView, ServiceError> {
+    let name = reference.view.as_str();
+    let missing = || {
+        let known = definitions.views.keys().chain(definitions.on_demand.keys()).map(schema::ViewName::as_str);
+        ServiceError::NoView { name: name.escape_debug().to_string(), hint: suggest(name, known) }
+    };
+    let Some(version) = reference.version else { return definitions.current_view(name).ok_or_else(missing) };
+    let versions = &definitions.views.get(name).ok_or_else(missing)?.all;
+    versions.iter().find(|view| view.id.version == version).ok_or_else(|| {
+        let hint = match versions.len() {
+            1 => "there is version 1".to_owned(),
+            n => format!("there are versions 1 to {n}"),
+        };
+        ServiceError::NoVersion { name: name.to_owned(), version, hint }
+    })
+}

@@ -1,0 +1,69 @@
+//! `view:feature`, `view@v2:feature`, `view@latest:feature`.
+
+use super::ServiceError;
+
+/// A feature as requests name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// The view.
+    pub view: String,
+    /// Its version; the current one unless given.
+    pub version: Option<u32>,
+    /// The feature, stored or computed.
+    pub feature: String,
+}
+
+impl Reference {
+    /// Reads a reference. What follows an `@` and is no version belongs to the view's name, which then is unknown.
+    ///
+    /// # Errors
+    /// [`ServiceError::NoReference`] for a text without a colon.
+    pub fn parse(text: &str) -> Result<Self, ServiceError> {
+        let missing = || ServiceError::NoReference { text: text.escape_debug().to_string() };
+        let (view, feature) = text.split_once(':').ok_or_else(missing)?;
+        let (view, version) = match view.split_once('@') {
+            Some((name, "")) => (name, None),
+            Some((name, at)) if at.eq_ignore_ascii_case("latest") => (name, None),
+            Some((name, at)) => match version(at) {
+                Some(version) => (name, Some(version)),
+                None => (view, None),
+            },
+            None => (view, None),
+        };
+        Ok(Self { view: view.to_owned(), version, feature: feature.to_owned() })
+    }
+}
+
+/// The number of `v2` or `V2`. One too large for a version is a version that nobody has.
+fn version(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix(['v', 'V'])?;
+    let number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    number.then(|| digits.parse().unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_read_as_feast_reads_them() {
+        for (text, view, version, feature) in [
+            ("txn:avg_7d", "txn", None, "avg_7d"),
+            ("txn@v2:cnt_7d", "txn", Some(2), "cnt_7d"),
+            ("txn@V02:cnt_7d", "txn", Some(2), "cnt_7d"),
+            ("txn@latest:cnt_7d", "txn", None, "cnt_7d"),
+            ("txn@LATEST:cnt_7d", "txn", None, "cnt_7d"),
+            ("txn@:cnt_7d", "txn", None, "cnt_7d"),
+            ("txn@2:cnt_7d", "txn@2", None, "cnt_7d"),
+            ("txn@v:cnt_7d", "txn@v", None, "cnt_7d"),
+            ("txn@v2x:cnt_7d", "txn@v2x", None, "cnt_7d"),
+            ("txn@v99999999999:cnt_7d", "txn", Some(u32::MAX), "cnt_7d"),
+            ("txn:a:b", "txn", None, "a:b"),
+            (":", "", None, ""),
+        ] {
+            let want = Reference { view: view.to_owned(), version, feature: feature.to_owned() };
+            assert_eq!(Reference::parse(text).unwrap(), want, "{text}");
+        }
+        assert!(Reference::parse("txn").is_err());
+    }
+}

@@ -1,0 +1,22 @@
+//! `cargo xtask interop`: other people's clients against our server, each the real one, unmodified.
+//!
+//! The tests are Python's, in `tests/interop/`; they start their own servers. The first run installs the clients, some
+//! 700 MB.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+use crate::failure::Failure;
+use crate::workspace::{Profile, Workspace};
+use crate::{process, setup, venv};
+
+pub(crate) fn run(workspace: &Workspace, args: Vec<OsString>) -> Result<(), Failure> {
+    let library = setup::ready(workspace)?;
+    let python = venv::ready(workspace, "interop", Path::new("tests/interop/requirements.txt"))?;
+    process::run(workspace.cargo("build").args(["--workspace", "--bin", "plumb"]))?;
+    let mut tests = Command::new(python);
+    tests.current_dir(workspace.root().join("tests/interop")).args(["-m", "pytest", "--quiet"]).args(args);
+    tests.env("PLUMB_BIN", workspace.program(Profile::Dev, "plumb")).env("ORT_DYLIB_PATH", library);
+    process::run(&mut tests)
+}

@@ -1,0 +1,83 @@
+"""A project in a folder, and its server: the two things that every test here needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import requests
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+BINARY = os.environ["PLUMB_BIN"]
+
+
+class Project:
+    """A copy of a project, changed by its tests as they like."""
+
+    def __init__(self, source: Path, folder: Path) -> None:
+        shutil.copytree(source, folder, ignore=shutil.ignore_patterns(".*"))
+        self.folder = folder
+
+    def run(self, *words: str) -> str:
+        done = subprocess.run([BINARY, *words, "--project", self.folder], capture_output=True, text=True)
+        assert done.returncode == 0, f"plumb {' '.join(words)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text, f"{old!r} is not in {file}"
+        path.write_text(text.replace(old, new))
+
+
+class Server:
+    """`plumb serve` on free ports."""
+
+    def __init__(self, project: Project) -> None:
+        command = [BINARY, "serve", "--http", "127.0.0.1:0", "--output", "json", "--project", project.folder]
+        self.log = (project.folder / "serve.log").open("w")
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        text = ""
+        for line in self.process.stdout:
+            text += line
+            if line.startswith("}"):
+                break
+        started = json.loads(text)
+        self.http, self.grpc = started["address"], started["grpc"]
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(timeout=30) == 0
+        self.log.close()
+
+    def ask(self, body: object) -> requests.Response:
+        """One POST to `/get-online-features`, without retries."""
+        text = body if isinstance(body, str | bytes) else json.dumps(body)
+        return requests.post(f"{self.http}/get-online-features", data=text, timeout=10)
+
+    def posts(self) -> dict[int, int]:
+        """How many requests `/get-online-features` has answered, by status."""
+        text = requests.get(f"{self.http}/metrics", timeout=10).text
+        found = re.findall(r'plumb_http_requests_total\{route="/get-online-features",status="(\d+)"\} (\d+)', text)
+        return {int(status): int(count) for status, count in found}
+
+
+def feature_store(folder: Path, project: str, server: Server, *, remote: bool) -> Path:
+    """A Feast repository whose `feature_store.yaml` names our server; nothing else is in it."""
+    folder.mkdir(parents=True)
+    registry = f"{{registry_type: remote, path: {server.grpc}}}" if remote else "{registry_type: file, path: data/registry.db}"
+    (folder / "feature_store.yaml").write_text(
+        f"project: {project}\n"
+        "provider: local\n"
+        f"registry: {registry}\n"
+        f"online_store: {{type: remote, path: {server.http}}}\n"
+        "offline_store: {type: dask}\n"
+        "entity_key_serialization_version: 3\n"
+    )
+    return folder

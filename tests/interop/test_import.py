@@ -1,0 +1,159 @@
+"""A registry that the real SDK wrote becomes a project of ours that answers as Feast does."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, PushSource, RequestSource, ValueType
+from feast.on_demand_feature_view import on_demand_feature_view
+from feast.types import Array, Float32, Float64, Int64, String
+from plumb import BINARY, Project, Server
+
+NOW = datetime(2026, 11, 22, 18, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("import-data")
+    times = [NOW - timedelta(hours=hours) for hours in (3, 2, 1)]
+    drivers = pd.DataFrame(
+        {
+            "driver_id": [1, 1, 2],
+            "customer_id": ["a", "b", "a"],
+            "event_timestamp": times,
+            "created": times,
+            "conv_rate": [0.25, 0.5, 0.75],
+            "trips": [10, 2**53 + 1, 30],
+        }
+    )
+    drivers.to_parquet(folder / "drivers.parquet")
+    return folder
+
+
+def definitions(data: Path) -> list:
+    driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64, description="Who drives.")
+    customer = Entity(name="customer", join_keys=["customer_id"], value_type=ValueType.STRING)
+    source = FileSource(
+        name="drivers",
+        path=str(data / "drivers.parquet"),
+        timestamp_field="event_timestamp",
+        created_timestamp_column="created",
+    )
+    stats = FeatureView(
+        name="driver_stats",
+        entities=[driver],
+        ttl=timedelta(hours=36),
+        schema=[Field(name="conv_rate", dtype=Float64), Field(name="trips", dtype=Int64, description="So far: all.")],
+        source=source,
+        owner="team@example.com",
+        tags={"tier": "gold", "yes": "no"},
+    )
+    pairs = FeatureView(
+        name="pair_stats",
+        entities=[driver, customer],
+        ttl=timedelta(0),
+        schema=[Field(name="trips", dtype=Int64)],
+        source=PushSource(name="drivers_push", batch_source=source),
+    )
+    vectors = FeatureView(
+        name="vectors",
+        entities=[driver],
+        schema=[Field(name="embedding", dtype=Array(Float32))],
+        source=FileSource(path=str(data / "drivers.parquet"), timestamp_field="event_timestamp"),
+    )
+
+    @on_demand_feature_view(
+        sources=[stats, RequestSource(name="request", schema=[Field(name="bonus", dtype=Float64)])],
+        schema=[Field(name="with_bonus", dtype=Float64)],
+    )
+    def bonus(inputs: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"with_bonus": inputs["conv_rate"] + inputs["bonus"]})
+
+    return [
+        driver,
+        customer,
+        stats,
+        pairs,
+        vectors,
+        bonus,
+        FeatureService(name="both_v1", features=[stats, pairs], description="Two views: a name in both."),
+        FeatureService(name="one_v1", features=[stats[["trips"]]]),
+        FeatureService(name="bonus_v1", features=[stats, bonus]),
+    ]
+
+
+@pytest.fixture(scope="module")
+def feast_repo(data, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("feast-repo")
+    (folder / "feature_store.yaml").write_text(
+        "project: rides\nprovider: local\nregistry: data/registry.db\n"
+        "online_store: {type: sqlite, path: data/online.db}\nentity_key_serialization_version: 3\n"
+    )
+    (folder / "data").mkdir()
+    FeatureStore(folder).apply(definitions(data))
+    return folder
+
+
+def run(*words: object) -> subprocess.CompletedProcess:
+    return subprocess.run([BINARY, *map(str, words)], capture_output=True, text=True)
+
+
+def test_what_cannot_come_over_is_named(feast_repo):
+    done = run("import", "feast", feast_repo / "data/registry.db")
+    assert done.returncode == 1, done.stderr
+    left_out = [line.removeprefix("left out: ") for line in done.stderr.splitlines()]
+    assert left_out == [
+        "feature view `vectors`: feature `embedding` has Feast's type 16, for which there is none here",
+        "on-demand feature view `bonus`: it is the Python function `bonus`; write its features as SQL expressions",
+        "feature service `bonus_v1`: its view `bonus` was left out",
+    ]
+
+
+def test_what_came_over_answers_as_feast_does(feast_repo, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "plumb.yaml").write_text("project: rides\nclock: {now: 2026-11-22T18:00:00Z}\n")
+    (source / "features.yaml").write_text(run("import", "feast", feast_repo / "data/registry.db").stdout)
+    project = Project(source, tmp_path / "project")
+    project.run("apply", "--yes")
+    project.run("materialize")
+
+    theirs = FeatureStore(feast_repo)
+    theirs.materialize(NOW - timedelta(days=1), NOW, feature_views=["driver_stats", "pair_stats"])
+    features = ["driver_stats:conv_rate", "driver_stats:trips", "pair_stats:trips"]
+    rows = {"driver_id": [1, 1, 2, 3], "customer_id": ["a", "b", "a", "a"]}
+    want = theirs.get_online_features(features, rows, full_feature_names=True).to_dict()
+
+    server = Server(project)
+    try:
+        body = {"entities": rows, "features": features, "full_feature_names": True}
+        answer = server.ask(body).json()
+        got = {
+            name: result["values"]
+            for name, result in zip(answer["metadata"]["feature_names"], answer["results"], strict=True)
+        }
+        assert got == want
+        service = server.ask({"entities": rows, "feature_service": "both_v1"}).json()
+        assert service["metadata"]["feature_names"] == [
+            "driver_id",
+            "customer_id",
+            "conv_rate",
+            "driver_stats__trips",
+            "pair_stats__trips",
+        ]
+    finally:
+        server.stop()
+
+
+def test_what_is_no_registry_is_refused(tmp_path):
+    file = tmp_path / "registry.db"
+    for content in (b"", b"SQLite format 3\0", b"\xff\xff"):
+        file.write_bytes(content)
+        done = run("import", "feast", file)
+        assert done.returncode == 2
+        assert "is no registry file of Feast" in done.stderr
+    assert run("import", "feast", tmp_path / "nothing").returncode == 7
