@@ -15,7 +15,7 @@ use schema::ErrorKind;
 use super::*;
 use crate::online::OnlineRow;
 use crate::online::conformance::{concurrent_writers_converge, online_store_conformance};
-use crate::online::testing::TestRedis;
+use crate::online::testing::{TestRedis, TestServer};
 
 /// Long enough for a busy machine.
 const PATIENT: Duration = Duration::from_secs(20);
@@ -57,6 +57,26 @@ async fn two_clients_are_one_store() {
     let server = TestRedis::start();
     let clients = [connect(&server, PATIENT).await, connect(&server, PATIENT).await];
     concurrent_writers_converge(&clients.map(|client| Arc::new(client) as Arc<dyn OnlineStore>)).await;
+}
+
+#[tokio::test]
+async fn a_server_may_listen_on_a_socket_in_the_file_system() {
+    let server = TestServer::start(&["--unixsocket", "DIR/redis.sock"]);
+    let url = format!("unix://{}?db=1", server.argument("--unixsocket"));
+    let store = RedisStore::connect(&url, "p", PATIENT).await.unwrap();
+    store.put_many(&table(), &[(key(), cell(1))], at(1)).await.unwrap();
+    assert_eq!(store.get_many(&[table()], &[key()]).await.unwrap().get(0, 0), Some(&cell(1)));
+}
+
+#[tokio::test]
+async fn both_versions_of_the_protocol_are_spoken() {
+    let server = TestRedis::spawn();
+    for version in ["2", "resp3"] {
+        let url = format!("{}?protocol={version}", server.url());
+        let store = RedisStore::connect(&url, server.project(), PATIENT).await.unwrap();
+        online_store_conformance(Arc::new(store)).await;
+        server.server().ask(&["FLUSHALL"]);
+    }
 }
 
 #[tokio::test]

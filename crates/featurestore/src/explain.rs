@@ -1,0 +1,269 @@
+//! Why a view answers what it answers for one key at one instant: the rows of the key, which of them counts, where each
+//! came from, and what the online store holds.
+
+use std::fmt;
+
+use schema::{EntityKey, FeatureView, RowOrder, Status, Timestamp};
+use serde::Serialize;
+
+use crate::assemble::status_at;
+use crate::offline::OfflineError;
+use crate::offline::history::History;
+use crate::online::marks::Marks;
+use crate::online::{At, OnlineError, OnlineStore, OnlineTable};
+
+/// Rows shown: those around the one that counts, and the newest.
+const ROWS_MAX: usize = 20;
+
+/// The whole answer to "why".
+#[derive(Debug, Clone, Serialize)]
+pub struct Explanation {
+    /// The view version.
+    pub view: String,
+    /// Digest of the state of the data.
+    pub data_version: schema::Fingerprint,
+    /// The instant asked for.
+    pub as_of: Timestamp,
+    /// What history says.
+    pub status: Status,
+    /// All rows of the key in history.
+    pub n_rows: usize,
+    /// The greatest rows of the key, greatest first, at most 20.
+    pub rows: Vec<ExplainedRow>,
+    /// What the online store says.
+    pub online: OnlineState,
+}
+
+/// One row of the key.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExplainedRow {
+    /// When it was true.
+    pub event_time: Timestamp,
+    /// When it became known.
+    pub created_time: Option<Timestamp>,
+    /// Its place among rows of equal times.
+    pub sequence: u64,
+    /// The first instant that may see it.
+    pub visible_from: Timestamp,
+    /// Whether it counts, and if not, why.
+    pub verdict: Verdict,
+    /// The file that holds it, relative to the project: a source's, or what was made of a query or of pushes.
+    pub file: String,
+    /// Its number in the file, from 0.
+    pub row: u64,
+}
+
+/// Why a row counts or does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It is the greatest row visible, and its values are the answer.
+    Counts,
+    /// It is the greatest row visible, and says that the key is no more.
+    Deletes,
+    /// It is the greatest row visible, but older than the TTL.
+    TooOld,
+    /// Its event is later than the instant.
+    Future,
+    /// Its event is not later, but it became known later.
+    NotYetKnown,
+    /// A greater row is visible.
+    Older,
+}
+
+/// What the online store has for the key.
+#[derive(Debug, Clone, Serialize)]
+pub struct OnlineState {
+    /// The generation that answers; `None` if the view is not online.
+    pub generation: Option<u64>,
+    /// Digest of the state of the data that the generation was made of, without pushes.
+    pub data_version: Option<schema::Fingerprint>,
+    /// What it says.
+    pub says: OnlineSays,
+    /// Whether the online store and history name the same row, or both none.
+    pub agrees: bool,
+}
+
+/// What the online store says of the key at the instant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnlineSays {
+    /// The view was never brought online.
+    NotOnline,
+    /// It knows no row.
+    Nothing,
+    /// It keeps nothing as old as the instant.
+    AnswersFrom(Timestamp),
+    /// This row counts.
+    Row {
+        /// When it was true.
+        event_time: Timestamp,
+        /// When it became known.
+        created_time: Option<Timestamp>,
+        /// Its place among rows of equal times.
+        sequence: u64,
+        /// Whether it deletes the key.
+        deleted: bool,
+    },
+}
+
+/// Why there is no explanation.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum ExplainError {
+    #[error("reading history")]
+    Offline(#[source] OfflineError),
+    #[error("reading the online store")]
+    Online(#[source] OnlineError),
+}
+
+struct Found {
+    order: RowOrder,
+    visible_from: Timestamp,
+    deleted: bool,
+    row: u64,
+}
+
+/// Explains the answer of `view` for `key` as of an instant.
+///
+/// # Errors
+/// [`ExplainError`] if history or the store cannot be read.
+pub async fn explain(
+    view: &FeatureView,
+    history: &History,
+    store: &dyn OnlineStore,
+    key: &EntityKey,
+    as_of: Timestamp,
+) -> Result<Explanation, ExplainError> {
+    let mut rows = rows_of(view, history, key).map_err(ExplainError::Offline)?;
+    rows.sort_by(|a, b| b.order.cmp(&a.order).then_with(|| b.row.cmp(&a.row)));
+    let winner = rows.iter().position(|row| row.visible_from <= as_of);
+    let status = match winner.map(|at| &rows[at]) {
+        None => Status::NotFound,
+        Some(row) if row.deleted => Status::NotFound,
+        Some(row) => status_at(row.order.event_time, view.definition.ttl, as_of),
+    };
+    let online = online(view, store, key, as_of, winner.map(|at| &rows[at])).await.map_err(ExplainError::Online)?;
+    // The winner is always among those shown, with what is greater than it.
+    let from = winner.map_or(0, |at| at.saturating_sub(ROWS_MAX / 2));
+    let explained = rows.iter().enumerate().skip(from).take(ROWS_MAX).map(|(at, row)| {
+        let (file, number) = history.locate(row.row).unwrap_or_default();
+        let verdict = match row {
+            _ if winner.is_some_and(|winner| at > winner) => Verdict::Older,
+            _ if winner == Some(at) && row.deleted => Verdict::Deletes,
+            _ if winner == Some(at) && status == Status::OutsideMaxAge => Verdict::TooOld,
+            _ if winner == Some(at) => Verdict::Counts,
+            row if row.order.event_time > as_of => Verdict::Future,
+            row if row.order.event_time == as_of && view.definition.strict_before => Verdict::Future,
+            _ => Verdict::NotYetKnown,
+        };
+        ExplainedRow {
+            event_time: row.order.event_time,
+            created_time: row.order.created_time,
+            sequence: row.order.sequence,
+            visible_from: row.visible_from,
+            verdict,
+            file: file.to_owned(),
+            row: number,
+        }
+    });
+    Ok(Explanation {
+        view: view.id.to_string(),
+        data_version: history.data_version(),
+        as_of,
+        status,
+        n_rows: rows.len(),
+        rows: explained.collect(),
+        online,
+    })
+}
+
+fn rows_of(view: &FeatureView, history: &History, wanted: &EntityKey) -> Result<Vec<Found>, OfflineError> {
+    let visibility = view.visibility();
+    let mut found = Vec::new();
+    for unit in history.units() {
+        history.scan_order(unit, |batch| {
+            EntityKey::each(&batch.keys, batch.len(), |i, key| {
+                if key == Some(wanted.as_bytes())
+                    && let Some(order) = batch.order(i)
+                {
+                    let row = batch.first_row + i as u64;
+                    let visible_from = visibility.visible_from(&order);
+                    found.push(Found { order, visible_from, deleted: batch.deleted(i), row });
+                }
+            });
+            Ok(())
+        })?;
+    }
+    Ok(found)
+}
+
+async fn online(
+    view: &FeatureView,
+    store: &dyn OnlineStore,
+    key: &EntityKey,
+    as_of: Timestamp,
+    winner: Option<&Found>,
+) -> Result<OnlineState, OnlineError> {
+    let marks = Marks::read(store, view).await?;
+    let Some(current) = &marks.current else {
+        let says = OnlineSays::NotOnline;
+        return Ok(OnlineState { generation: None, data_version: None, says, agrees: false });
+    };
+    let table = OnlineTable::generation(view, current.number);
+    let cells = store.get_many(&[table], std::slice::from_ref(key)).await?;
+    let says = match cells.get(0, 0).map(|cell| cell.at(as_of)) {
+        None | Some(At::Nothing) => OnlineSays::Nothing,
+        Some(At::TooOld { kept_from }) => OnlineSays::AnswersFrom(kept_from),
+        Some(At::Row(step)) => {
+            let RowOrder { event_time, created_time, sequence } = step.order();
+            OnlineSays::Row { event_time, created_time, sequence, deleted: step.deleted() }
+        }
+    };
+    let agrees = match (&says, winner) {
+        (OnlineSays::Nothing, None) => true,
+        (OnlineSays::Row { event_time, created_time, sequence, deleted }, Some(row)) => {
+            let order = RowOrder { event_time: *event_time, created_time: *created_time, sequence: *sequence };
+            order == row.order && *deleted == row.deleted
+        }
+        // It says that it does not know, which is no disagreement.
+        (OnlineSays::AnswersFrom(_), _) => true,
+        _ => false,
+    };
+    let (generation, data_version) = (Some(current.number), Some(current.contents.version));
+    Ok(OnlineState { generation, data_version, says, agrees })
+}
+
+impl Verdict {
+    /// In words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counts => "counts",
+            Self::Deletes => "deletes the key",
+            Self::TooOld => "older than the TTL",
+            Self::Future => "in the future",
+            Self::NotYetKnown => "not yet known",
+            Self::Older => "older",
+        }
+    }
+}
+
+impl fmt::Display for OnlineSays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOnline => f.write_str("the view is not online"),
+            Self::Nothing => f.write_str("no row"),
+            Self::AnswersFrom(from) => write!(f, "nothing before {from} is kept"),
+            Self::Row { event_time, created_time, sequence, deleted } => {
+                write!(f, "{} of {event_time}", if *deleted { "deletion" } else { "row" })?;
+                if let Some(created) = created_time {
+                    write!(f, ", known since {created}")?;
+                }
+                write!(f, ", sequence {sequence}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
