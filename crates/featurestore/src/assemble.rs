@@ -51,7 +51,8 @@ fn with_computed(
 /// A service's columns from the rows of its views and the fields of the request.
 ///
 /// `views` are in the order of [`CompiledService::views`], `fields` in that of [`CompiledService::fields`]; `at` is the
-/// instant of each row (the spine time, or the request's). An on-demand feature is `Present` or `NullValue`: its expression sees null for every input that is not `Present`.
+/// instant of each row (the spine time, or the request's). An on-demand feature is `Present` or `NullValue`: its
+/// expression sees null for every input that is not `Present`.
 ///
 /// # Errors
 /// [`ExprError::Evaluate`] if a computed or on-demand feature fails on a row.

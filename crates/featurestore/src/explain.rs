@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use schema::{EntityKey, FeatureView, RowOrder, Status, Timestamp};
+use schema::{EntityKey, ErrorKind, FeatureView, RowOrder, Status, Timestamp};
 use serde::Serialize;
 
 use crate::assemble::status_at;
@@ -115,6 +115,16 @@ pub enum ExplainError {
     Offline(#[source] OfflineError),
     #[error("reading the online store")]
     Online(#[source] OnlineError),
+}
+
+impl ExplainError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Offline(source) => source.kind(),
+            Self::Online(source) => source.kind(),
+        }
+    }
 }
 
 struct Found {

@@ -9,6 +9,7 @@ pub mod assemble;
 pub mod check;
 pub mod codec;
 pub mod compiled;
+pub mod explain;
 pub mod materialize;
 pub mod offline;
 pub mod online;

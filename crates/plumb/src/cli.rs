@@ -129,6 +129,25 @@ pub enum FeaturesCommand {
     ///
     /// Example: plumb features get --service `churn_v1` --entity `user_id=1,2,3`
     Get(FeaturesGetArgs),
+    /// Why a feature view answers what it answers for one entity: the rows, their files, which counts, what is online.
+    ///
+    /// Exit status 1 when the online store and history name different rows.
+    ///
+    /// Example: plumb features explain `user_features` --entity `user_id=4`
+    Explain(FeaturesExplainArgs),
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct FeaturesExplainArgs {
+    /// The feature view, or one of its versions: view@v2.
+    pub view: String,
+    /// Join key and value: `user_id=4`. Repeat for more keys.
+    #[arg(long = "entity", value_name = "KEY=VALUE", required = true)]
+    pub entities: Vec<String>,
+    /// The instant; now unless given.
+    #[arg(long, value_name = "TIME")]
+    pub as_of: Option<String>,
 }
 
 #[derive(Debug, Args)]

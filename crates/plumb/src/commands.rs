@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod demo;
+pub mod explain;
 pub mod features;
 pub mod import;
 pub mod init;
@@ -36,6 +37,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Apply(args) => apply::apply(&open().await?, output, args.yes).await,
             Command::Materialize(args) => materialize::materialize(&open().await?, output, &args).await,
             Command::Features(FeaturesCommand::Get(args)) => features::get(&open().await?, output, &args).await,
+            Command::Features(FeaturesCommand::Explain(args)) => explain::explain(&open().await?, output, &args).await,
             Command::TrainingSet(TrainingSetCommand::Build(args)) => {
                 training_set::build(&open().await?, output, &args).await
             }

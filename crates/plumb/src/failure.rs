@@ -156,6 +156,7 @@ from_errors! {
     registry::StoreError { registry::StoreError::hint },
     registry::ArtifactError { registry::ArtifactError::hint },
     registry::RegistryError { registry::RegistryError::hint },
+    featurestore::explain::ExplainError { |_| None },
     serving::promotion::PromotionError { |_| None },
     serving::skew::SkewError { |_| None },
 }

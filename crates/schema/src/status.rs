@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// The status of one feature value. Every status except `Present` carries null.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[repr(u8)]
 pub enum Status {
     /// The row was found and has a value, NaN included.

@@ -202,6 +202,12 @@ impl History {
         self.files[self.n_base..].iter().map(|file| file.n_rows).sum()
     }
 
+    /// The file that holds a row, relative to the project, and the row's number in it, from 0.
+    pub fn locate(&self, row: u64) -> Option<(&str, u64)> {
+        let file = self.files.iter().rfind(|file| file.first_row <= row)?;
+        Some((&file.name, row - file.first_row))
+    }
+
     fn layout(&self, unit: Unit) -> &Layout {
         if unit.file < self.n_base { &self.layout } else { &self.pushed }
     }

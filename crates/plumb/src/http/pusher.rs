@@ -8,11 +8,11 @@ use featurestore::push::{PushError, Pushed, To, push};
 use featurestore::{OfflineStore, OnlineReader};
 use registry::Registry;
 use schema::json::read_column;
-use schema::yaml::suggest;
 use schema::{Clock, Dtype, ErrorKind, FeatureView};
 use serde_json::{Map, Value as Json};
 
 use crate::failure::Failure;
+use crate::http::services;
 
 /// Rows that one push may have.
 pub const ROWS_MAX: usize = 10_000;
@@ -38,17 +38,7 @@ impl Pusher {
     /// # Errors
     /// `unknown_view`.
     pub fn view(&self, name: &str) -> Result<FeatureView, Failure> {
-        let catalog = self.registry.catalog();
-        let definitions = catalog.definitions();
-        let versioned = name.rsplit_once("@v").and_then(|(view, version)| {
-            let versions = definitions.views.get(view)?;
-            versions.all.iter().find(|found| found.id.version.to_string() == version)
-        });
-        versioned.or_else(|| definitions.current_view(name)).cloned().ok_or_else(|| {
-            let known = definitions.views.keys().map(schema::ViewName::as_str);
-            let message = format!("feature view `{}` is not applied", name.escape_debug());
-            Failure::new(ErrorKind::NotFound, message).code("unknown_view").hint(suggest(name, known))
-        })
+        Ok(services::view_named(self.registry.catalog().definitions(), name)?.clone())
     }
 
     /// Pushes rows; durable when it returns.

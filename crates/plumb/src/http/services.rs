@@ -187,6 +187,14 @@ fn column(definitions: &AppliedDefinitions, reference: &Reference) -> Result<Ser
     Ok(ServiceColumn { name, view, alias: None, feature, dtype, fill: None })
 }
 
+/// A feature view by name, or one of its versions by `name@v2`.
+///
+/// # Errors
+/// It is not applied.
+pub fn view_named<'a>(definitions: &'a AppliedDefinitions, name: &str) -> Result<&'a FeatureView, ServiceError> {
+    view(definitions, &Reference::parse(&format!("{name}:"))?)
+}
+
 /// The current version of the view, or the one that the reference pins.
 fn view<'a>(definitions: &'a AppliedDefinitions, reference: &Reference) -> Result<&'a FeatureView, ServiceError> {
     let name = reference.view.as_str();

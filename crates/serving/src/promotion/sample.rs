@@ -26,7 +26,7 @@ pub(super) async fn sample(compiled: &CompiledService, offline: &OfflineStore) -
             continue;
         }
         let keys = offline.history(&view.view).await?.sample_keys(SAMPLE_ENTITIES)?;
-        n = n.min(keys.first().map_or(0, arrow::array::Array::len));
+        n = n.min(keys.first().map_or(0, Array::len));
         for (key, column) in view.keys.iter().zip(&keys) {
             if !columns.contains_key(key.name.as_str()) {
                 // A pair of one entity with itself would show little. Parts of one key stay together.

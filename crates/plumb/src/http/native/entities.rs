@@ -145,7 +145,7 @@ fn column(key: &JoinKey, values: &[Json], texts: Texts) -> Result<ArrayRef, Fail
 }
 
 /// A word of the command line as the JSON that a request would have: what is no text there is written as JSON writes it.
-pub(super) fn from_command_line(word: &Json, dtype: Dtype) -> Json {
+pub fn from_command_line(word: &Json, dtype: Dtype) -> Json {
     match (word, dtype) {
         (Json::String(text), Dtype::Bytes) => Json::String(hex(text.as_bytes())),
         (Json::String(text), dtype) if read_json(word, dtype).is_none() => {
