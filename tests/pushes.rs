@@ -112,3 +112,15 @@ fn a_push_that_is_wrong_is_told_so_and_changes_nothing() {
     assert_eq!((status, &answer["repeated"]), (200, &json!(false)), "{answer}");
     server.stop();
 }
+
+#[test]
+fn an_answer_can_be_explained() {
+    let plumb = Plumb::demo_online();
+    let json = plumb.json("features explain user_features --entity user_id=4 --as-of 1998-07-01T00:00:00Z");
+    assert_eq!((&json["status"], &json["n_rows"]), (&json!("PRESENT"), &json!(4)), "{json}");
+    assert_eq!((&json["rows"][0]["verdict"], &json["online"]["agrees"]), (&json!("counts"), &json!(true)), "{json}");
+    let text = plumb.run("features explain user_features --entity user_id=4").ok().stdout;
+    assert!(text.contains("as history says"), "{text}");
+    plumb.run("features explain user_features@v9 --entity user_id=4").fails(2, &["has no version 9"]);
+    plumb.run("features explain user_features --entity user=4").fails(2, &["no join key", "did you mean `user_id`?"]);
+}

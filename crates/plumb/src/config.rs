@@ -88,7 +88,8 @@ fn with_environment(text: &str, get: impl Fn(&str) -> Option<String>, mistakes: 
     let mut out = String::with_capacity(text.len());
     for (number, line) in (1..).zip(text.lines()) {
         let mut rest = line;
-        let code_ends = line.find(" #").unwrap_or(if line.starts_with('#') { 0 } else { line.len() });
+        let is_comment = line.trim_start().starts_with('#');
+        let code_ends = if is_comment { 0 } else { line.find(" #").unwrap_or(line.len()) };
         while let Some(start) = rest.find("${") {
             let at = line.len() - rest.len() + start;
             let Some(length) = rest[start..].find('}').filter(|_| at < code_ends) else { break };

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use featurestore::push::log::PushLog;
 use featurestore::push::{PushError, Pushed, To, push};
 use featurestore::{OfflineStore, OnlineReader};
@@ -77,7 +77,9 @@ pub fn columns(view: &FeatureView, rows: &Map<String, Json>) -> Result<RecordBat
         let key = view.keys().iter().find(|key| key.name.as_str() == name).map(|key| key.dtype);
         let feature = || d.features.iter().find(|feature| feature.name.as_str() == name).map(|feature| feature.dtype);
         let deleted = || (d.deleted.as_deref().unwrap_or("is_deleted") == name).then_some(Dtype::Bool);
-        key.or_else(feature).or_else(deleted).unwrap_or(Dtype::String)
+        let times = ["event_time", "event_timestamp", "created", "created_timestamp"];
+        let is_time = times.contains(&name) || name == d.event_time || Some(name) == d.created_time.as_deref();
+        key.or_else(feature).or_else(deleted).or_else(|| is_time.then_some(Dtype::String))
     };
     let mut columns: Vec<(&str, ArrayRef, bool)> = Vec::with_capacity(rows.len());
     for (name, values) in rows {
@@ -91,7 +93,11 @@ pub fn columns(view: &FeatureView, rows: &Map<String, Json>) -> Result<RecordBat
             let message = format!("`rows.{name}` has {} values and `rows.{first}` {}", values.len(), column.len());
             return Err(Failure::invalid(message).code("unequal_lists"));
         }
-        let dtype = dtype(name);
+        let Some(dtype) = dtype(name) else {
+            // The push itself says that the view has no such column, and which it has.
+            columns.push((name, new_null_array(&Dtype::String.to_arrow(), values.len()), true));
+            continue;
+        };
         let column = read_column(values, dtype).map_err(|row| {
             let message = format!("`rows.{name}[{row}]` is {}, which is no {dtype}", values[row]);
             Failure::invalid(message).code("wrong_value_type").hint("times are texts in RFC 3339")
