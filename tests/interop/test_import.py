@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, PushSource, RequestSource, ValueType
 from feast.on_demand_feature_view import on_demand_feature_view
-from feast.types import Array, Float32, Float64, Int64, String
+from feast.types import Array, Float64, Int64, Map
 from plumb import BINARY, Project, Server
 
 NOW = datetime(2026, 11, 22, 18, tzinfo=UTC)
@@ -28,6 +28,7 @@ def data(tmp_path_factory) -> Path:
             "created": times,
             "conv_rate": [0.25, 0.5, 0.75],
             "trips": [10, 2**53 + 1, 30],
+            "embedding": [[0.5, 1.0], [0.25, -1.0], [0.0, 2.5]],
         }
     )
     drivers.to_parquet(folder / "drivers.parquet")
@@ -62,7 +63,13 @@ def definitions(data: Path) -> list:
     vectors = FeatureView(
         name="vectors",
         entities=[driver],
-        schema=[Field(name="embedding", dtype=Array(Float32))],
+        schema=[Field(name="embedding", dtype=Array(Float64))],
+        source=FileSource(path=str(data / "drivers.parquet"), timestamp_field="event_timestamp"),
+    )
+    maps = FeatureView(
+        name="maps",
+        entities=[driver],
+        schema=[Field(name="attributes", dtype=Map)],
         source=FileSource(path=str(data / "drivers.parquet"), timestamp_field="event_timestamp"),
     )
 
@@ -79,6 +86,7 @@ def definitions(data: Path) -> list:
         stats,
         pairs,
         vectors,
+        maps,
         bonus,
         FeatureService(name="both_v1", features=[stats, pairs], description="Two views: a name in both."),
         FeatureService(name="one_v1", features=[stats[["trips"]]]),
@@ -107,7 +115,7 @@ def test_what_cannot_come_over_is_named(feast_repo):
     assert done.returncode == 1, done.stderr
     left_out = [line.removeprefix("left out: ") for line in done.stderr.splitlines()]
     assert left_out == [
-        "feature view `vectors`: feature `embedding` has Feast's type 16, for which there is none here",
+        "feature view `maps`: feature `attributes` has Feast's type 20, for which there is none here",
         "on-demand feature view `bonus`: it is the Python function `bonus`; write its features as SQL expressions",
         "feature service `bonus_v1`: its view `bonus` was left out",
     ]
@@ -156,4 +164,4 @@ def test_what_is_no_registry_is_refused(tmp_path):
         done = run("import", "feast", file)
         assert done.returncode == 2
         assert "is no registry file of Feast" in done.stderr
-    assert run("import", "feast", tmp_path / "nothing").returncode == 7
+    assert run("import", "feast", tmp_path / "nothing").returncode == 2

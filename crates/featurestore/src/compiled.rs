@@ -156,11 +156,17 @@ impl CompiledService {
     /// [`CompileError`] if the definitions lack what it pins.
     pub fn new(service: &FeatureService, definitions: &AppliedDefinitions) -> Result<Self, CompileError> {
         let no_view = |view: &ViewId| CompileError::NoView { service: service.name.to_string(), view: view.clone() };
+        let uses = service.view_uses();
         let compile = |used: &ViewUse| {
             let view = definitions.view(&used.view).ok_or_else(|| no_view(&used.view))?;
-            CompiledView::new(used, view.clone()).map(Arc::new)
+            let mut compiled = CompiledView::new(used, view.clone())?;
+            if uses.iter().filter(|other| other.name == used.name).count() > 1 {
+                // Two versions of one view, as only a request can ask for: each by its own name.
+                compiled.name = used.view.to_string();
+            }
+            Ok(Arc::new(compiled))
         };
-        let views = service.view_uses().iter().map(compile).collect::<Result<Vec<_>, _>>()?;
+        let views = uses.iter().map(compile).collect::<Result<Vec<_>, _>>()?;
         let (on_demand, fields, sources) = (Vec::new(), Vec::new(), Vec::new());
         let mut compiled = Self { service: service.clone(), views, on_demand, fields, sources };
         for used in &service.on_demand {
@@ -168,7 +174,9 @@ impl CompiledService {
             compiled.add_on_demand(used, view)?;
         }
         let source = |column: &schema::ServiceColumn| {
-            let source = compiled.source(column.use_name(), column.feature.as_str());
+            let pinned = column.view.to_string();
+            let versioned = || compiled.source(&pinned, column.feature.as_str());
+            let source = compiled.source(column.use_name(), column.feature.as_str()).or_else(versioned);
             let feature = column.feature.to_string();
             source.ok_or_else(|| CompileError::NoFeature { view: column.view.clone(), feature })
         };
