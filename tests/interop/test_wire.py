@@ -242,7 +242,7 @@ def test_errors_are_json_in_a_json_string(kinds, body, status, raised, words):
     assert words in detail["message"]
 
 
-@pytest.mark.parametrize("path", ["/push", "/search", "/retrieve-online-documents", "/materialize"])
+@pytest.mark.parametrize("path", ["/search", "/retrieve-online-documents"])
 def test_routes_that_are_not_there_say_so_in_the_words_that_the_client_knows(kinds, path):
     response = requests.post(kinds.http + path, json={}, timeout=10)
     assert (response.status_code, response.json()) == (404, {"detail": "Not Found"})

@@ -6,5 +6,8 @@ pub mod import;
 pub mod messages;
 pub mod value_type;
 
+/// What follows a view's name in the name of the source that pushes to it.
+pub const PUSH_SOURCE: &str = "_push";
+
 pub use error::{Class, FeastError};
 pub use value_type::ValueType;

@@ -5,6 +5,7 @@ pub mod body;
 pub mod error;
 pub mod feast;
 pub mod health;
+pub mod materializing;
 pub mod metrics;
 pub mod native;
 pub mod pusher;
@@ -42,15 +43,20 @@ pub struct Parts {
 /// All routes.
 pub fn router(parts: Parts, metrics: PrometheusHandle) -> Router {
     let Parts { project, scorer, registry, offline, online, clock, readiness } = parts;
-    let pusher = pusher::Pusher::new(Arc::clone(&registry), offline, Arc::clone(&online), clock);
+    let pusher = pusher::Pusher::new(Arc::clone(&registry), offline.clone(), Arc::clone(&online), clock);
+    let pusher = Arc::new(pusher);
+    let materializing = materializing::Materializing::new(Arc::clone(&registry), offline, Arc::clone(&online), clock);
+    let materializing = Arc::new(materializing);
+    let feast_writer = feast::FeastWriter::new(project.clone(), Arc::clone(&pusher), Arc::clone(&materializing));
     let feast = feast::FeastReader::new(project, Arc::clone(&registry), Arc::clone(&online), clock);
     let features = native::features::FeatureReader::new(registry, online, clock);
     Router::new()
         .merge(native::predict::router(Arc::clone(&scorer)))
         .merge(native::models::router(scorer))
         .merge(native::features::router(Arc::new(features)))
-        .merge(native::push::router(Arc::new(pusher)))
-        .merge(feast::router(Arc::new(feast)))
+        .merge(native::materialize::router(materializing))
+        .merge(native::push::router(pusher))
+        .merge(feast::router(Arc::new(feast), Arc::new(feast_writer)))
         .merge(health::router(readiness))
         .route("/metrics", get(move || std::future::ready(metrics.render())))
         .fallback(error::no_route)

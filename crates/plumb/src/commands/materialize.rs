@@ -118,9 +118,14 @@ pub async fn roll_back(project: &Project, format: Format, names: &[String]) -> R
     Ok(ExitCode::SUCCESS)
 }
 
-/// Every view version that is current, or pinned by any model version: one that waits for its promotion needs its
-/// features, and so does one that a rollback brings back. Or the current versions of the named views.
-fn wanted<'c>(catalog: &'c Catalog, names: &[String]) -> Result<Vec<&'c FeatureView>, Failure> {
+/// Every view version that is in use, or the current versions of the named views.
+///
+/// In use is what is current or pinned by any model version: one that waits for its promotion needs its features, and so
+/// does one that a rollback brings back.
+///
+/// # Errors
+/// A name that is not applied; nothing is.
+pub fn wanted<'c>(catalog: &'c Catalog, names: &[String]) -> Result<Vec<&'c FeatureView>, Failure> {
     let definitions = catalog.definitions();
     if names.is_empty() {
         let mut views: Vec<&FeatureView> = definitions.views.values().filter_map(|v| v.current()).collect();

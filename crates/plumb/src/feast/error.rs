@@ -30,6 +30,8 @@ pub enum Class {
     /// The base of what is not found; for features, which have no class of their own.
     FeastObjectNotFoundException,
     FeatureNameCollisionError,
+    PushSourceNotFoundException,
+    RequestDataNotFoundInEntityRowsException,
     /// The base class: it carries any message.
     FeastError,
 }
@@ -46,6 +48,8 @@ impl Class {
             Self::ProjectObjectNotFoundException => "ProjectObjectNotFoundException",
             Self::FeastObjectNotFoundException => "FeastObjectNotFoundException",
             Self::FeatureNameCollisionError => "FeatureNameCollisionError",
+            Self::PushSourceNotFoundException => "PushSourceNotFoundException",
+            Self::RequestDataNotFoundInEntityRowsException => "RequestDataNotFoundInEntityRowsException",
             Self::FeastError => "FeastError",
         }
     }

@@ -6,11 +6,14 @@
 
 mod entities;
 mod error;
+mod frame;
+mod materialize;
 mod reply;
 mod request;
 mod typed;
 mod validation;
 mod values;
+mod writes;
 
 use std::sync::Arc;
 
@@ -32,16 +35,10 @@ use crate::http::services::Compiled;
 pub use error::Refusal;
 use reply::Reply;
 use request::{Request, Wanted};
+pub use writes::FeastWriter;
 
 /// Routes of Feast's server that this one does not have. Its client tries others when it is told so in these words.
-const ABSENT: [&str; 6] = [
-    "/push",
-    "/write-to-online-store",
-    "/materialize",
-    "/materialize-incremental",
-    "/search",
-    "/retrieve-online-documents",
-];
+const ABSENT: [&str; 2] = ["/search", "/retrieve-online-documents"];
 
 /// Answers in Feast's protocol.
 #[derive(Debug)]
@@ -79,10 +76,17 @@ impl FeastReader {
 }
 
 /// The routes.
-pub fn router(reader: Arc<FeastReader>) -> Router {
+pub fn router(reader: Arc<FeastReader>, writer: Arc<FeastWriter>) -> Router {
+    let writes = Router::new()
+        .route("/push", post(writes::push).fallback(error::no_method))
+        .route("/write-to-online-store", post(writes::write_to_online_store).fallback(error::no_method))
+        .route("/materialize", post(materialize::materialize).fallback(error::no_method))
+        .route("/materialize-incremental", post(materialize::materialize_incremental).fallback(error::no_method))
+        .with_state(writer);
     let mut router = Router::new()
         .route("/get-online-features", post(get_online_features).fallback(error::no_method))
-        .with_state(reader);
+        .with_state(reader)
+        .merge(writes);
     for route in ABSENT {
         router = router.route(route, any(error::not_found));
     }

@@ -4,6 +4,7 @@ pub mod columns;
 mod context;
 pub mod entities;
 pub mod features;
+pub mod materialize;
 pub mod models;
 pub mod predict;
 pub mod push;

@@ -12,7 +12,7 @@ use schema::{Clock, Dtype, ErrorKind, FeatureView};
 use serde_json::{Map, Value as Json};
 
 use crate::failure::Failure;
-use crate::http::services;
+use crate::http::services::{self, ServiceError};
 
 /// Rows that one push may have.
 pub const ROWS_MAX: usize = 10_000;
@@ -38,7 +38,15 @@ impl Pusher {
     /// # Errors
     /// `unknown_view`.
     pub fn view(&self, name: &str) -> Result<FeatureView, Failure> {
-        Ok(services::view_named(self.registry.catalog().definitions(), name)?.clone())
+        Ok(self.find(name)?)
+    }
+
+    /// As [`Self::view`], for protocols with errors of their own.
+    ///
+    /// # Errors
+    /// What is not applied.
+    pub fn find(&self, name: &str) -> Result<FeatureView, ServiceError> {
+        services::view_named(self.registry.catalog().definitions(), name).cloned()
     }
 
     /// Pushes rows; durable when it returns.

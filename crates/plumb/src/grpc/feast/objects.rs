@@ -3,11 +3,13 @@
 //! Feast's entity is one join key: an entity of ours with several becomes one for each, named `entity.key`. A view's
 //! source to push to, which Feast wants named, is `<view>_push`.
 
+use std::collections::BTreeMap;
+
 use schema::definitions::{Entity, JoinKey};
 use schema::{AppliedDefinitions, Dtype, FeatureService, FeatureView, Ttl};
 
-use crate::feast::ValueType;
 use crate::feast::messages::core;
+use crate::feast::{PUSH_SOURCE, ValueType};
 
 const NANOS: i64 = 1_000_000_000;
 
@@ -95,8 +97,9 @@ impl<'a> Objects<'a> {
             name: view.id.name.to_string(),
             project: self.project.to_owned(),
             entities: view.keys().iter().map(|key| entity_name(&view.entity, key)).collect(),
-            features: definition.feature_names().filter_map(|name| feature(view, name.as_str())).collect(),
-            tags: definition.tags.clone(),
+            // Those that are written: the client refuses a frame that lacks one.
+            features: definition.features.iter().filter_map(|f| feature(view, f.name.as_str())).collect(),
+            tags: tags(view),
             ttl: Some(duration(definition.ttl)),
             batch_source: Some(self.batch_source(view)),
             online: true,
@@ -179,9 +182,20 @@ impl<'a> Objects<'a> {
     }
 }
 
+/// The view's tags, and which features it computes when asked: they are asked for like the others, but never written.
+fn tags(view: &FeatureView) -> BTreeMap<String, String> {
+    let mut tags = view.definition.tags.clone();
+    let computed: Vec<String> =
+        view.definition.computed.iter().map(|computed| format!("{}: {}", computed.name, computed.dtype)).collect();
+    if !computed.is_empty() {
+        tags.insert("plumb.computed".to_owned(), computed.join(", "));
+    }
+    tags
+}
+
 /// The source by which rows are pushed into a view.
 pub fn push_source_name(view: &str) -> String {
-    format!("{view}_push")
+    format!("{view}{PUSH_SOURCE}")
 }
 
 /// A project.

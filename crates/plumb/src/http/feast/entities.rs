@@ -4,10 +4,12 @@ use arrow::array::new_empty_array;
 use featurestore::retrieve::{EntityRows, retrieve};
 use featurestore::{CompiledService, FeatureRows, OnlineReader};
 use schema::definitions::JoinKey;
-use schema::{Dtype, Timestamp};
+use schema::{Dtype, ErrorKind, Timestamp};
 use serde_json::{Map, Value};
 
+use super::error::Refusal;
 use crate::failure::Failure;
+use crate::feast::{Class, FeastError};
 use crate::http::native::entities::{Texts, columns};
 
 const NANOS: i64 = 1_000_000_000;
@@ -26,22 +28,53 @@ pub(super) struct Entities {
 ///
 /// # Errors
 /// Lists of different lengths, a key that is not there, a value of another type.
-pub(super) fn read(sent: Map<String, Value>, compiled: &CompiledService) -> Result<Entities, Failure> {
+pub(super) fn read(sent: Map<String, Value>, compiled: &CompiledService) -> Result<Entities, Refusal> {
     same_length(&sent)?;
     let needed = compiled.keys();
     let mut known = Map::new();
     let mut keys: Vec<JoinKey> = Vec::new();
+    let (fields, mut data) = (request_data(compiled), Map::new());
     for (name, values) in sent {
         let key =
             needed.iter().copied().find(|key| key.name.as_str() == name).or_else(|| key_of_entity(&name, compiled));
+        if let (None, Some(field)) = (key, fields.iter().find(|field| field.name.as_str() == name)) {
+            if let Value::Array(values) = values {
+                let values = values.into_iter().map(|value| normal(value, field.dtype)).collect();
+                data.insert(name, Value::Array(values));
+            }
+            continue;
+        }
         let (Some(key), Value::Array(values)) = (key, values) else { continue };
         let values = values.into_iter().map(|value| normal(value, key.dtype)).collect();
         if known.insert(key.name.to_string(), Value::Array(values)).is_none() {
             keys.push(key.clone());
         }
     }
-    let rows = columns(&known, &needed, Texts::AreTexts)?;
+    let mut rows = columns(&known, &needed, Texts::AreTexts)?;
+    if fields.is_empty() {
+        return Ok(Entities { keys, rows });
+    }
+    // Data of the request is told after the keys, in the order sent.
+    for name in data.keys() {
+        keys.extend(fields.iter().find(|field| field.name.as_str() == name).cloned());
+    }
+    if let Some(missing) = fields.iter().find(|field| !data.contains_key(field.name.as_str())) {
+        let message = format!("Required request data source features missing: {}", missing.name);
+        let class = Class::RequestDataNotFoundInEntityRowsException;
+        return Err(FeastError { kind: ErrorKind::NotFound, class, message }.into());
+    }
+    if needed.is_empty() {
+        rows.n = data.values().next().and_then(Value::as_array).map_or(0, Vec::len);
+    }
+    let fields: Vec<&JoinKey> = fields.iter().collect();
+    rows.columns.extend(columns(&data, &fields, Texts::AreTexts)?.columns);
     Ok(Entities { keys, rows })
+}
+
+/// The request fields of on-demand views, as columns that a request has.
+fn request_data(compiled: &CompiledService) -> Vec<JoinKey> {
+    let fields = compiled.fields.iter();
+    fields.map(|field| JoinKey { name: field.name.clone(), dtype: field.dtype }).collect()
 }
 
 impl Entities {
@@ -90,7 +123,7 @@ fn key_of_entity<'a>(name: &str, compiled: &'a CompiledService) -> Option<&'a Jo
 
 /// A value as our own protocol writes it: times are epoch seconds to Feast, and Python makes floats of integers on the way
 /// through a data frame.
-fn normal(value: Value, dtype: Dtype) -> Value {
+pub(super) fn normal(value: Value, dtype: Dtype) -> Value {
     let Value::Number(number) = &value else { return value };
     let whole = number.as_i64().or_else(|| number.as_f64().and_then(exact));
     match (dtype, whole) {

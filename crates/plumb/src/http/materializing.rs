@@ -1,0 +1,80 @@
+//! Materializing inside the server, for every protocol: beside requests, one run a view at a time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use featurestore::materialize::{Materialized, Materializer};
+use featurestore::offline::lease::Leasing;
+use featurestore::{OfflineStore, OnlineReader};
+use registry::Registry;
+use schema::{Clock, ErrorKind, FeatureView};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use crate::commands::materialize::wanted;
+use crate::failure::Failure;
+
+/// What brings views online.
+#[derive(Debug, Clone)]
+pub struct Materializing {
+    registry: Arc<Registry>,
+    offline: OfflineStore,
+    online: Arc<OnlineReader>,
+    clock: Clock,
+    /// Runs that nobody waits for; they end with the server.
+    background: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl Materializing {
+    /// From the history of `offline` to the store of `online`.
+    pub fn new(registry: Arc<Registry>, offline: OfflineStore, online: Arc<OnlineReader>, clock: Clock) -> Self {
+        Self { registry, offline, online, clock, background: Arc::default() }
+    }
+
+    /// Brings views online while the caller goes on. What fails is logged; running again completes it.
+    pub fn start(&self, views: Vec<FeatureView>, fresh: bool) {
+        let of = self.clone();
+        let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
+        while background.try_join_next().is_some() {}
+        background.spawn(async move {
+            if let Err(why) = of.run(views, fresh).await {
+                tracing::error!("materializing: {}", why.message);
+            }
+        });
+    }
+
+    /// The current versions of the named views; every version in use if none is named.
+    ///
+    /// # Errors
+    /// An unknown name; nothing is applied.
+    pub fn views(&self, names: &[String]) -> Result<Vec<FeatureView>, Failure> {
+        Ok(wanted(&self.registry.catalog(), names)?.into_iter().cloned().collect())
+    }
+
+    /// Brings views online, one after the other.
+    ///
+    /// # Errors
+    /// `materializing` if another process or request is at one of them; then those before it are done.
+    pub async fn run(&self, views: Vec<FeatureView>, fresh: bool) -> Result<Vec<Materialized>, Failure> {
+        let mut done = Vec::with_capacity(views.len());
+        for view in views {
+            let (of, here) = (self.clone(), Handle::current());
+            // Reads and packs all rows: not on a worker that answers requests.
+            #[expect(clippy::disallowed_methods, reason = "minutes of blocking work")]
+            let one = tokio::task::spawn_blocking(move || here.block_on(of.one(&view, fresh))).await;
+            done.push(one.map_err(|why| Failure::new(ErrorKind::Internal, format!("materializing: {why}")))??);
+        }
+        Ok(done)
+    }
+
+    async fn one(&self, view: &FeatureView, fresh: bool) -> Result<Materialized, Failure> {
+        let Leasing::Held(_lease) = self.offline.lease(view)? else {
+            let message = format!("feature view `{}` is being materialized already", view.id);
+            return Err(Failure::new(ErrorKind::Conflict, message).code("materializing").hint("wait for it"));
+        };
+        let history = self.offline.history(view).await?;
+        let materializer = Materializer::new(view, &history, self.online.store().as_ref(), self.clock.now());
+        let done = materializer.run(fresh, &|_| {}).await?;
+        self.online.refresh().await?;
+        Ok(done)
+    }
+}
