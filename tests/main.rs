@@ -16,6 +16,7 @@ mod plumb_line;
 mod pushes;
 mod skew;
 mod switching;
+mod trips;
 mod typed;
 mod types;
 mod vanished;

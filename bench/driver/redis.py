@@ -10,6 +10,8 @@ from .failure import Failed, Missing
 from .machine import Machine
 
 PLUMB, FEAST, LIMIT = 1, 2, 3
+# Where plumb keeps the rows of key 0.
+KEY_0 = b"plumb:{}:bench:\x01i\x80" + bytes(7)
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class Database:
                 if kind == "$" and int(answer) >= 0:
                     answer = reader.read(int(answer) + 2).decode(errors="replace")
             return answer
+
+    def plumbs_field(self) -> str:
+        """The field under which plumb keeps its one view: it names the view's meaning and a generation."""
+        return self.ask("HRANDFIELD", KEY_0).strip()
 
     def size(self) -> int:
         return int(self.ask("DBSIZE"))

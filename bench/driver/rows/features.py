@@ -115,6 +115,7 @@ def bare(machine: Machine, folder: Path, database: redis.Database) -> Iterator[S
     """Reads what plumb has materialized."""
     address = f"127.0.0.1:{free_port()}"
     command = [machine.bare_program(), "features", "--redis", database.url, "--http", address]
+    command += ["--view", database.plumbs_field()]
     with Server(command, folder / "bare.log") as server:
         body = lambda keys: {"entities": {"k": keys}}  # noqa: E731
         server.wait_until(f"http://{address}/", body([0]))

@@ -19,7 +19,6 @@ from .features import N_FEATURES, NAMES, Columns, compare, feast_job, feast_repo
 PIPELINE = 100
 # Of so many random keys next to none comes twice; the program takes no more than an `int`.
 KEYS = 2**31 - 1
-KEY_0 = b"plumb:bench:\x01i\x80" + bytes(7)
 
 
 def measure(machine: Machine) -> list[Line]:
@@ -35,8 +34,9 @@ def measure(machine: Machine) -> list[Line]:
         for side in sides.values():
             side.once()
         equal = compare(data, n_rows, {name: side.read for name, side in sides.items()})
-        n_bytes = int(ours.ask("HSTRLEN", KEY_0, f"{project.VIEW}@v1"))
-        sides["redis-benchmark"] = Limit(machine, limit, n_bytes)
+        field = ours.plumbs_field()
+        n_bytes = int(ours.ask("HSTRLEN", redis.KEY_0, field))
+        sides["redis-benchmark"] = Limit(machine, limit, field, n_bytes)
 
         samples: dict[str, list[Sample]] = {name: [] for name in sides}
         for _ in range(machine.sizes.pairs):
@@ -89,14 +89,15 @@ class Feast:
 
 
 class Limit:
-    def __init__(self, machine: Machine, database: redis.Database, n_bytes: int) -> None:
-        self.n_rows, self.database, self.value = machine.sizes.materialize_rows, database, "v" * n_bytes
+    def __init__(self, machine: Machine, database: redis.Database, field: str, n_bytes: int) -> None:
+        self.n_rows, self.database = machine.sizes.materialize_rows, database
+        self.field, self.value = field, "v" * n_bytes
         self.program = installed("redis-benchmark", "redis-tools")
 
     def once(self) -> Sample:
         command = [self.program, "-h", self.database.host, "-p", self.database.port, "--dbnum", self.database.number]
         command += ["-P", PIPELINE, "-n", self.n_rows, "-r", KEYS, "--csv"]
-        command += ["HSET", "plumb:bench:__rand_int__", f"{project.VIEW}@v1", self.value]
+        command += ["HSET", "plumb:{}:bench:__rand_int__", self.field, self.value]
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
         rows = list(csv.DictReader(done.stdout.splitlines()))
         if done.returncode != 0 or not rows:

@@ -173,7 +173,8 @@ impl<'a> Materializer<'a> {
             kept::keep(self.view, self.history, units, self.horizon, progress).map_err(|why| self.offline(why))?;
         let (n_rejected, n_rows) = (kept.n_rejected, kept.n_scanned);
         let (cells, n_kept) = kept.cells(self.view, self.history, self.horizon).map_err(|why| self.offline(why))?;
-        let n_written = self.put(&OnlineTable::generation(self.view, generation), &cells, progress).await?;
+        let table = OnlineTable::generation(self.view, generation);
+        let n_written = self.put(&table, &cells, how, progress).await?;
         let n_left_out = if how == How::Built { self.history.n_left_out() } else { 0 };
         Ok(Materialized {
             how,
@@ -190,6 +191,7 @@ impl<'a> Materializer<'a> {
         &self,
         table: &OnlineTable,
         cells: &[(EntityKey, Cell)],
+        how: How,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<usize, MaterializeError> {
         let n_done = AtomicUsize::new(0);
@@ -200,7 +202,10 @@ impl<'a> Materializer<'a> {
         let mut writes = Vec::new();
         for chunk in cells.chunks(KEYS_PER_WRITE) {
             writes.push(async {
-                let report = self.store.put_many(table, chunk, self.horizon).await?;
+                let report = match how {
+                    How::Built => self.store.put_new(table, chunk, self.horizon).await?,
+                    How::Appended | How::Unchanged => self.store.put_many(table, chunk, self.horizon).await?,
+                };
                 told(chunk.len());
                 Ok::<_, OnlineError>(report.written)
             });

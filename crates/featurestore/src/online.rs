@@ -53,6 +53,16 @@ pub trait OnlineStore: fmt::Debug + Send + Sync + 'static {
         horizon: Timestamp,
     ) -> Result<WriteReport, OnlineError>;
 
+    /// As [`Self::put_many`], for keys of which few or none are in the table yet: a store may be quicker at that.
+    async fn put_new(
+        &self,
+        table: &OnlineTable,
+        cells: &[(EntityKey, Cell)],
+        horizon: Timestamp,
+    ) -> Result<WriteReport, OnlineError> {
+        self.put_many(table, cells, horizon).await
+    }
+
     /// Removes a table, whatever its size, beside reads and writes of other tables. Nobody may be writing to it. When it
     /// fails, part of it is gone; doing it again is safe.
     async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError>;

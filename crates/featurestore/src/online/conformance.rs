@@ -32,6 +32,7 @@ pub async fn online_store_conformance(store: Arc<dyn OnlineStore>) {
     a_key_may_come_twice_in_a_call(s).await;
     a_large_batch_is_whole(s).await;
     a_dropped_table_is_gone_and_no_other(s).await;
+    new_cells_merge_with_those_that_are_there(s).await;
     marks_are_those_written_last(s).await;
     concurrent_writers_converge(&[Arc::clone(&store), Arc::clone(&store)]).await;
     stores_agree_byte_for_byte(s).await;
@@ -263,6 +264,31 @@ async fn a_dropped_table_is_gone_and_no_other(store: &dyn OnlineStore) {
         assert!((0..N).all(|i| rows.get(i, 1) == Some(&cells[i].1) && rows.get(i, 2) == Some(&cells[i].1)));
     }
     assert_eq!(put(store, &gone, "1", &[row(1, "again")], 5).await, WRITTEN);
+}
+
+/// Loading what is new is the same as merging it, whatever is there.
+async fn new_cells_merge_with_those_that_are_there(store: &dyn OnlineStore) {
+    let table = table("new_cells");
+    put(store, &table, "a", &[row(10, "pushed")], 20).await;
+    put(store, &table, "b", &[row(5, "old")], 20).await;
+    put(store, &table, "f", &[row(30, "soon")], 20).await;
+    let cell = |rows: &[OnlineRow]| Cell::of(rows, at(20));
+    let cells = [
+        (key("a"), cell(&[row(9, "late")])),
+        (key("b"), cell(&[row(6, "newer")])),
+        (key("c"), cell(&[row(7, "new")])),
+        (key("d"), cell(&[])),
+        (key("c"), cell(&[row(8, "newest")])),
+        (key("f"), cell(&[row(7, "now"), row(40, "later")])),
+    ];
+    let report = store.put_new(&table, &cells, at(20)).await.unwrap();
+    assert_eq!(report, WriteReport { written: 4, unchanged: 2 });
+    for (name, want) in [("a", "pushed"), ("b", "newer"), ("c", "newest"), ("d", "nothing"), ("f", "now")] {
+        assert_eq!(ask(store, &table, name, 20).await, want, "key {name}");
+    }
+    assert_eq!([ask(store, &table, "f", 30).await, ask(store, &table, "f", 40).await], ["soon", "later"]);
+    let again = store.put_new(&table, &cells[..2], at(20)).await.unwrap();
+    assert_eq!(again, WriteReport { written: 0, unchanged: 2 });
 }
 
 async fn marks_are_those_written_last(store: &dyn OnlineStore) {
