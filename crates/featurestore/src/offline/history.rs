@@ -3,20 +3,25 @@
 //! A row is named by its number across the files, in arrival order. Reading is blocking and columnar; callers spread row
 //! groups over threads.
 
+mod layout;
+mod order_batch;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampNanosecondArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, UInt64Type};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
-use schema::{Dtype, EntityKey, FeatureView, Fingerprint, RowOrder, Timestamp};
+use schema::{Dtype, EntityKey, FeatureView, Fingerprint};
 use transform::cast;
 
 use super::OfflineError;
 use super::snapshot;
 use super::source::{SourceFile, SourceFiles, open_file, read_error, version_of};
 use crate::online::marks::Contents;
+use layout::Layout;
+pub use order_batch::OrderBatch;
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 32_768;
@@ -37,32 +42,6 @@ pub struct History {
     n_left_out: u64,
 }
 
-#[derive(Debug, Clone)]
-struct Layout {
-    keys: Vec<(String, Dtype)>,
-    event_time: String,
-    created_time: Option<String>,
-    sequence: Option<String>,
-    deleted: Option<String>,
-    features: Vec<(String, Dtype)>,
-    timezone: Option<String>,
-}
-
-impl Layout {
-    /// Of the files of a view's pushes.
-    fn of_pushes(view: &FeatureView) -> Self {
-        Self {
-            keys: view.keys().iter().map(|k| (k.name.to_string(), k.dtype)).collect(),
-            event_time: snapshot::EVENT_TIME.to_owned(),
-            created_time: Some(snapshot::CREATED_TIME.to_owned()),
-            sequence: Some(snapshot::SEQUENCE.to_owned()),
-            deleted: Some(snapshot::DELETED.to_owned()),
-            features: view.definition.features.iter().map(|f| (f.name.to_string(), f.dtype)).collect(),
-            timezone: None,
-        }
-    }
-}
-
 /// One row group.
 #[derive(Debug, Clone, Copy)]
 pub struct Unit {
@@ -72,59 +51,6 @@ pub struct Unit {
     pub first_row: u64,
     /// Rows.
     pub n_rows: usize,
-}
-
-/// The columns that decide which row wins, for some rows in a row.
-#[derive(Debug)]
-pub struct OrderBatch {
-    /// Number of the first row.
-    pub first_row: u64,
-    /// Join keys in their declared dtypes.
-    pub keys: Vec<ArrayRef>,
-    event_time: TimestampNanosecondArray,
-    created_time: Option<TimestampNanosecondArray>,
-    sequence: Option<UInt64Array>,
-    deleted: Option<BooleanArray>,
-}
-
-impl OrderBatch {
-    /// Rows.
-    pub fn len(&self) -> usize {
-        self.event_time.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Where row `i` of the batch stands; `None` when its event time is null: such a row never matches.
-    #[inline]
-    pub fn order(&self, i: usize) -> Option<RowOrder> {
-        if self.event_time.is_null(i) {
-            return None;
-        }
-        let created = self.created_time.as_ref().filter(|c| !c.is_null(i)).map(|c| Timestamp::from_nanos(c.value(i)));
-        // In stored orders the smallest instant stands for none, so it does here: both sides compare alike.
-        let created = created.filter(|created| *created != Timestamp::MIN);
-        let sequence = self.sequence.as_ref().map_or(self.first_row + i as u64, |s| s.value(i));
-        Some(RowOrder { event_time: Timestamp::from_nanos(self.event_time.value(i)), created_time: created, sequence })
-    }
-
-    /// How many rows lack a key or an event time: they never match anything.
-    pub fn n_rejected(&self) -> u64 {
-        let columns = || self.keys.iter().map(AsRef::as_ref).chain([&self.event_time as &dyn Array]);
-        if columns().all(|column| column.null_count() == 0) {
-            return 0;
-        }
-        (0..self.len()).filter(|row| columns().any(|column| column.is_null(*row))).count() as u64
-    }
-
-    /// Whether row `i` deletes its key.
-    #[inline]
-    pub fn deleted(&self, i: usize) -> bool {
-        self.deleted.as_ref().is_some_and(|d| !d.is_null(i) && d.value(i))
-    }
 }
 
 impl History {

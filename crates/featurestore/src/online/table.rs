@@ -11,7 +11,7 @@ use schema::{FeatureView, Fingerprint, ViewId};
 /// never read each other's rows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OnlineTable {
-    view: ViewId,
+    view: Arc<ViewId>,
     name: Arc<str>,
 }
 
@@ -34,7 +34,7 @@ impl OnlineTable {
             Some(number) => format!("{view}#{meaning}.{number}"),
             None => format!("{view}#{meaning}"),
         };
-        Self { view, name: name.into() }
+        Self { view: view.into(), name: name.into() }
     }
 
     /// The view version.
