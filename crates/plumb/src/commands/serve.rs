@@ -190,8 +190,11 @@ impl Follower {
             timer.tick().await;
             // What was materialized since: a switch of generations is seen within this. Requests say what is wrong with
             // a store that cannot be read.
-            if let Err(why) = self.online.refresh().await {
-                tracing::debug!("reading which generations answer: {}", chain(&why));
+            // A store that hangs must not hold up what the registry says.
+            match tokio::time::timeout(POLL, self.online.refresh()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(why)) => tracing::debug!("reading which generations answer: {}", chain(&why)),
+                Err(_) => tracing::debug!("reading which generations answer: no answer within {POLL:?}"),
             }
             match self.registry.refresh().await {
                 Ok(catalog) => {
