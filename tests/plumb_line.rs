@@ -168,7 +168,16 @@ fn definitions(history: &History) -> AppliedDefinitions {
          - {{name: profile, type: json}}\n{more}\
          computed:\n- {{name: age, type: float64, expr: \"date_part('epoch', request_time) - date_part('epoch', at)\"}}\n\
          - {{name: known_amount, type: float64, expr: 'coalesce(amount, 0.0) * 0.1'}}\n---\n\
-         kind: feature_service\nname: s\nfeatures: ['f:count', 'f:amount', 'f:name', 'f:flag', 'f:age', 'f:known_amount', 'f:profile'{served}]\n",
+         kind: on_demand_view\nname: both\n\
+         views: [{{view: f, as: other, join_keys: {{k: other_k}}}}]\n\
+         inputs: ['f:amount', 'f:name', 'f:flag', 'f:age', {{feature: 'other:amount', as: other_amount}}]\n\
+         request: [{{name: fee, type: float64}}, {{name: tag, type: string}}]\nfeatures:\n\
+         - {{name: total, type: float64, expr: amount + other_amount * fee}}\n\
+         - {{name: label, type: string, expr: case when flag then name else tag end}}\n\
+         - {{name: unknown, type: bool, expr: amount is null and other_amount is null}}\n\
+         - {{name: waited, type: float64, expr: \"date_part('epoch', request_time) - coalesce(age, fee)\"}}\n---\n\
+         kind: feature_service\nname: s\nviews: [{{view: f, as: that, join_keys: {{k: other_k}}}}]\n\
+         features: ['f:count', 'f:amount', 'f:name', 'f:flag', 'f:age', 'f:known_amount', 'f:profile'{served}, {{feature: that:amount, as: that_amount}}, {{feature: that:age, as: that_age}}, 'both:*']\n",
         history.strict
     );
     let declared = Definitions::read(&[File { path: "p.yaml".to_owned(), text }]).unwrap();
@@ -228,7 +237,7 @@ fn said(rows: &FeatureRows, row: usize) -> Vec<String> {
         other => format!("{other} {}", rows.statuses[i][row]),
     };
     let mut all: Vec<String> = rows.columns.iter().enumerate().map(value).collect();
-    all.push(format!("{:?}", rows.event_times[0][row]));
+    all.extend(rows.event_times.iter().map(|times| format!("{:?}", times[row])));
     all
 }
 
@@ -238,6 +247,25 @@ struct Ways {
     appended: AtomicUsize,
     built: AtomicUsize,
     unchanged: AtomicUsize,
+}
+
+/// What every request says: two keys, which are sometimes one, and fields of which some are null or odd.
+fn asked(history: &History, keys: &ArrayRef) -> EntityRows {
+    let n = keys.len();
+    let other: Int64Array = (0..n).rev().map(|row| i64::try_from(row).ok().filter(|key| *key <= KEYS)).collect();
+    let odd = [Some(0.5), None, Some(f64::NAN), Some(-0.0), Some(f64::INFINITY), Some(3.25)];
+    let turn = history.rows.len();
+    let fee: Float64Array = (0..n).map(|row| odd[(row + turn) % odd.len()]).collect();
+    let tag: StringArray = (0..n).map(|row| (row % 3 > 0).then(|| format!("tag {row}"))).collect();
+    let columns: [(&str, ArrayRef); 4] =
+        [("k", Arc::clone(keys)), ("other_k", Arc::new(other)), ("fee", Arc::new(fee)), ("tag", Arc::new(tag))];
+    EntityRows { n, columns: columns.map(|(name, column)| (name.to_owned(), column)).into() }
+}
+
+/// One row of a request alone.
+fn alone(entities: &EntityRows, row: usize) -> EntityRows {
+    let columns = entities.columns.iter().map(|(name, column)| (name.clone(), column.slice(row, 1)));
+    EntityRows { n: 1, columns: columns.collect() }
 }
 
 async fn compare(history: &History, store: &Arc<dyn OnlineStore>, ways: &Ways) -> Result<(), TestCaseError> {
@@ -293,7 +321,7 @@ async fn compare(history: &History, store: &Arc<dyn OnlineStore>, ways: &Ways) -
 
     let keys: ArrayRef = Arc::new((0..=KEYS).map(Some).chain([None]).collect::<Int64Array>());
     let n = keys.len();
-    let entities = EntityRows { n, columns: [("k".to_owned(), Arc::clone(&keys))].into() };
+    let entities = asked(history, &keys);
     let reader = OnlineReader::new(Arc::clone(store));
     for t in h2.as_nanos()..=40 {
         let t = Timestamp::from_nanos(t);
@@ -306,6 +334,10 @@ async fn compare(history: &History, store: &Arc<dyn OnlineStore>, ways: &Ways) -
         for row in 0..n {
             prop_assert_eq!(said(&here, row), said(&there, row), "key {} as of {} ns", row, t.as_nanos());
         }
+        // Neither does an answer depend on the rows it is computed with.
+        let row = usize::try_from(t.as_nanos()).unwrap() % n;
+        let lone = retrieve(&reader, &compiled, &alone(&entities, row), t).await.unwrap();
+        prop_assert_eq!(said(&lone, 0), said(&there, row), "key {} alone as of {} ns", row, t.as_nanos());
     }
     Ok(())
 }

@@ -51,6 +51,7 @@ fn fields(view: &OnDemand) -> impl Iterator<Item = (&str, Dtype)> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
     use std::time::Instant;
 
     use arrow::array::{Float64Array, Int64Array};
@@ -100,6 +101,28 @@ features:
             let (columns, at) = rows(&[a]);
             let alone = ten.evaluate(columns, &at).unwrap();
             for (one, many) in alone.iter().zip(&together) {
+                assert_eq!(schema::Value::at(one, 0), schema::Value::at(many, row), "row {row}");
+            }
+        }
+    }
+
+    /// NaNs have payloads, and arithmetic picks one of two: the same one for a row alone and in a loop over many.
+    #[test]
+    fn which_nan_a_sum_is_does_not_depend_on_company() {
+        let ten = ten();
+        let nan = |payload: u64| f64::from_bits(0x7ff8_0000_0000_0000 | payload);
+        let (a, b) = (|row: u64| nan(row), |row: u64| -nan(1_000 + row));
+        let answer = |rows: Range<u64>| {
+            let n = usize::try_from(rows.end - rows.start).unwrap();
+            let one = |of: &dyn Fn(u64) -> f64| Arc::new(rows.clone().map(of).collect::<Float64Array>()) as ArrayRef;
+            let columns = vec![one(&a), one(&b), Arc::new(Int64Array::from(vec![4; n]))];
+            let time = TimestampNanosecondArray::from(vec![0; n]).with_timezone("UTC");
+            ten.evaluate(columns, &time).unwrap()
+        };
+        let together = answer(0..67);
+        for row in 0..67 {
+            for (one, many) in answer(row..row + 1).iter().zip(&together) {
+                let row = usize::try_from(row).unwrap();
                 assert_eq!(schema::Value::at(one, 0), schema::Value::at(many, row), "row {row}");
             }
         }
