@@ -86,6 +86,7 @@ fn what_was_trained_on_is_served_and_replayed() {
     let from = rows.column_by_name("from_people").unwrap().as_primitive::<Int64Type>();
     assert_eq!(from.iter().collect::<Vec<_>>(), [Some(100), Some(150), Some(260), None]);
 
+    plumb.run("materialize trip").fails(2, &["`trip` is an on-demand view", "the feature views that it reads"]);
     plumb.run("materialize").ok();
     let file = plumb.model("test/linear.onnx");
     plumb.run(&format!("model register pull {} --service trips_v1", file.display())).ok();

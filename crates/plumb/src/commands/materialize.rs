@@ -149,6 +149,11 @@ pub fn wanted<'c>(catalog: &'c Catalog, names: &[String]) -> Result<Vec<&'c Feat
     }
     let find = |name: &String| {
         definitions.current_view(name).ok_or_else(|| {
+            if definitions.current_on_demand(name).is_some() {
+                let message =
+                    format!("`{name}` is an on-demand view: it is computed for every request, and stored nowhere");
+                return Failure::invalid(message).hint("materialize the feature views that it reads");
+            }
             let applied = definitions.views.keys().map(schema::ViewName::as_str);
             Failure::new(ErrorKind::NotFound, format!("feature view `{name}` is not applied"))
                 .hint(suggest(name, applied))

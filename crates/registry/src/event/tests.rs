@@ -149,3 +149,31 @@ fn events_of_format_1_are_read_for_ever() {
     });
     assert_eq!(read, expected, "{read:#}");
 }
+
+/// `testdata/event/v1_on_demand.json`: the first event with views under aliases and on-demand views, as it was stored.
+#[test]
+fn events_with_on_demand_views_are_read_for_ever() {
+    let stored: Value = serde_json::from_str(include_str!("../../testdata/event/v1_on_demand.json")).unwrap();
+    let event = Event::from_json(Seq(1), &stored.to_string()).unwrap();
+    let EventBody::DefinitionsApplied { definitions, .. } = &event.body else { panic!("definitions were applied") };
+    let service = definitions.current_service("trips").unwrap();
+    let uses = service.uses.iter().map(|used| format!("{} = {} {:?}", used.name, used.view, used.join_keys));
+    let on_demand = service.on_demand.iter().map(|used| {
+        let inputs: Vec<String> = used.inputs.iter().map(|input| format!("{}:{}", input.of, input.feature)).collect();
+        format!("{} = {}({})", used.name, used.view, inputs.join(", "))
+    });
+    let columns = service.columns.iter().map(|c| format!("{} = {}:{} {}", c.name, c.use_name(), c.feature, c.dtype));
+    let view = definitions.current_on_demand("trip").unwrap();
+    let request = view.definition.request.iter().map(|f| format!("{} {} pii={}", f.name, f.dtype, f.pii));
+    let said: Vec<String> = uses.chain(on_demand).chain(columns).chain(request).collect();
+    let want = [
+        "goal = city_stats@v1 {`city_id`: `goal_id`}",
+        "origin = city_stats@v1 {`city_id`: `origin_id`}",
+        "trip = trip@v1(origin:people)",
+        "people = goal:people int64",
+        "pull = trip:pull float64",
+        "km float64 pii=true",
+    ];
+    assert_eq!(said, want);
+    assert_eq!(service.fingerprint.short(), "5e0960ab152b");
+}
