@@ -15,6 +15,7 @@ mod killed;
 mod plumb_line;
 mod pushes;
 mod skew;
+mod sources;
 mod switching;
 mod trips;
 mod typed;

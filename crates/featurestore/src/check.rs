@@ -3,21 +3,24 @@
 
 use schema::definitions::{Computed, OnDemand, ServiceFeature, Source, View};
 use schema::yaml::{Mistake, Place, suggest};
-use schema::{AppliedDefinitions, Definitions, Dtype, FeatureView};
+use schema::{AppliedDefinitions, Definitions, Dtype, ErrorKind, FeatureView};
 use transform::{ComputedFeatures, ExprError, OnDemandFeatures, cast, expr};
 
 use crate::offline::history::History;
 use crate::offline::snapshot::Columns;
-use crate::offline::source::{self, SourceFiles};
+use crate::offline::source::{self, SourceFiles, Want};
 use crate::offline::{OfflineError, OfflineStore, query};
 
 /// Every mistake that only the data shows. `definitions` have been read without mistakes.
-pub async fn check(store: &OfflineStore, definitions: &Definitions) -> Vec<Mistake> {
+///
+/// # Errors
+/// A store that sources are in cannot be reached: nobody knows whether that is a mistake.
+pub async fn check(store: &OfflineStore, definitions: &Definitions) -> Result<Vec<Mistake>, OfflineError> {
     let mut mistakes = Vec::new();
     // Versions do not matter here: a plan on nothing gives every declared view with its entity and source.
     let all = AppliedDefinitions::default().after(definitions);
     for source in definitions.sources.values() {
-        match source::open(store.project(), source) {
+        match source::open_for(store, source, Want::Footers).await {
             Ok(files) => {
                 check_source(source, &files, &mut mistakes);
                 let views = definitions.views.values().filter(|view| view.source == source.name);
@@ -27,7 +30,10 @@ pub async fn check(store: &OfflineStore, definitions: &Definitions) -> Vec<Mista
                     }
                 }
             }
-            Err(why) => mistakes.push(mistake(&source.place, &why)),
+            Err(why) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => {
+                mistakes.push(mistake(&source.place, &why));
+            }
+            Err(why) => return Err(why),
         }
     }
     for view in definitions.views.values() {
@@ -41,7 +47,7 @@ pub async fn check(store: &OfflineStore, definitions: &Definitions) -> Vec<Mista
         check_on_demand(definitions, view, &mut mistakes);
     }
     mistakes.sort_by(|a, b| a.place.cmp(&b.place));
-    mistakes
+    Ok(mistakes)
 }
 
 fn check_on_demand(definitions: &Definitions, view: &OnDemand, mistakes: &mut Vec<Mistake>) {
@@ -94,11 +100,11 @@ fn check_source(source: &Source, files: &SourceFiles, mistakes: &mut Vec<Mistake
     if let Some(column) = &source.deleted {
         check("deletion mark", column, &|dtype| dtype == Some(Dtype::Bool), "bool");
     }
-    let file = &files.files[0];
     for from in source.field_mapping.keys() {
-        if file.metadata.schema().field_with_name(from).is_err() {
-            let hint = suggest(from, file.metadata.schema().fields().iter().map(|f| f.name().as_str()));
-            let message = format!("`field_mapping` renames `{from}`, which `{}` does not have", file.name);
+        if files.columns.iter().all(|column| column.in_file != *from) {
+            let hint = suggest(from, files.columns.iter().map(|column| column.in_file.as_str()));
+            let name = files.files.last().map_or(source.path.as_str(), |file| file.name.as_str());
+            let message = format!("`field_mapping` renames `{from}`, which `{name}` does not have");
             mistakes.push(Mistake::new(&source.place, message).hint(hint));
         }
     }

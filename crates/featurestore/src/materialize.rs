@@ -175,7 +175,10 @@ impl<'a> Materializer<'a> {
         let (cells, n_kept) = kept.cells(self.view, self.history, self.horizon).map_err(|why| self.offline(why))?;
         let table = OnlineTable::generation(self.view, generation);
         let n_written = self.put(&table, &cells, how, progress).await?;
-        let n_left_out = if how == How::Built { self.history.n_left_out() } else { 0 };
+        let n_left_out = match how {
+            How::Built => self.history.n_left_out(),
+            How::Appended | How::Unchanged => self.history.n_left_out_of(units),
+        };
         Ok(Materialized {
             how,
             n_rows: n_rows + n_left_out,

@@ -1,6 +1,6 @@
 //! The offline store: where the history of a view is read from.
 //!
-//! A source's Parquet files are read in place. A view with a query gets a *snapshot*: its result, run once per state of
+//! A source's Parquet files are read in place, texts and objects through copies of theirs ([`source`]). A view with a query gets a *snapshot*: its result, run once per state of
 //! the source and kept as a Parquet file, so that training, materialize, skew and replay all read the very same rows.
 //! Nothing here joins: see [`crate::point_in_time`].
 
@@ -9,6 +9,7 @@ pub mod lease;
 pub mod query;
 pub mod snapshot;
 pub mod source;
+pub mod storage;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use schema::{BoxError, ErrorKind, FeatureView};
 
 use history::History;
 use lease::Leasing;
+use source::Want;
+use storage::StorageConfig;
 
 use crate::push::log::PushLog;
 use crate::push::segments;
@@ -46,6 +49,19 @@ pub enum OfflineError {
     Column { path: String, column: String, why: String },
     #[error("files of source `{source_name}` differ in column `{column}`: {why}")]
     Schemas { source_name: String, column: String, why: String },
+    #[error("the path of source `{source_name}`: {why}")]
+    Path { source_name: String, why: String },
+    #[error("`{path}`, line {line}: {why}")]
+    Text { path: String, line: u64, why: String, hint: String },
+    #[error("{doing} `{url}`")]
+    Storage {
+        doing: &'static str,
+        url: String,
+        kind: ErrorKind,
+        hint: &'static str,
+        #[source]
+        source: BoxError,
+    },
     #[error("the query of feature view `{view}`: {why}")]
     Query { view: String, why: String },
     #[error("{what}: {why}")]
@@ -66,10 +82,13 @@ impl OfflineError {
         match self {
             Self::NoFile { .. } => ErrorKind::NotFound,
             Self::Write { .. } => ErrorKind::Unavailable,
+            Self::Storage { kind, .. } => *kind,
             Self::Read { .. }
             | Self::NoColumn { .. }
             | Self::Column { .. }
             | Self::Schemas { .. }
+            | Self::Path { .. }
+            | Self::Text { .. }
             | Self::Query { .. }
             | Self::Spine { .. }
             | Self::Tie { .. }
@@ -81,8 +100,15 @@ impl OfflineError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoFile { .. } => Some("paths are relative to the project's folder".to_owned()),
-            Self::NoColumn { hint, .. } | Self::Spine { hint, .. } => Some(hint.clone()),
-            Self::Schemas { .. } => Some("rewrite the file, or give it a source of its own".to_owned()),
+            Self::NoColumn { hint, .. }
+            | Self::Spine { hint, .. }
+            | Self::Text { hint, .. } => Some(hint.clone()),
+            Self::Storage { hint, .. } => Some((*hint).to_owned()),
+            Self::Schemas { .. } => Some(
+                "newer files have the columns of older ones, in the same types or wider, and may have more: rewrite the \
+                 file, or give it a source of its own"
+                    .to_owned(),
+            ),
             Self::Tie { .. } => Some(
                 "the view's `sequence` column must order rows of one key and time; leave it out to use row order"
                     .to_owned(),
@@ -97,17 +123,34 @@ impl OfflineError {
 pub struct OfflineStore {
     project: Arc<Path>,
     folder: Arc<Path>,
+    storage: Arc<StorageConfig>,
 }
 
 impl OfflineStore {
     /// Sources are read relative to `project`; snapshots are kept under `folder`.
     pub fn new(project: &Path, folder: &Path) -> Self {
-        Self { project: project.into(), folder: folder.into() }
+        Self { project: project.into(), folder: folder.into(), storage: Arc::default() }
+    }
+
+    /// With what is said of object stores.
+    #[must_use]
+    pub fn with_storage(mut self, storage: StorageConfig) -> Self {
+        self.storage = Arc::new(storage);
+        self
     }
 
     /// The project's folder.
     pub fn project(&self) -> &Path {
         &self.project
+    }
+
+    /// Where snapshots and copies are kept.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn storage(&self) -> &StorageConfig {
+        &self.storage
     }
 
     /// Asks for the lease of a view version.
@@ -119,9 +162,8 @@ impl OfflineStore {
     }
 
     /// The rows of a source, where they can be counted without reading them.
-    pub fn rows_at_hand(&self, source: &Source) -> Option<u64> {
-        let files = source::open(&self.project, source).ok()?;
-        Some(files.files.iter().map(|file| file.n_rows).sum())
+    pub async fn rows_at_hand(&self, source: &Source) -> Option<u64> {
+        Some(source::open_for(self, source, Want::Footers).await.ok()?.n_rows())
     }
 
     /// The history of a view version as its source stands now. A query is run if its snapshot does not exist yet.
@@ -129,12 +171,12 @@ impl OfflineStore {
     /// # Errors
     /// [`OfflineError`] if the source cannot be read or does not have the declared columns.
     pub async fn history(&self, view: &FeatureView) -> Result<History, OfflineError> {
-        let files = source::open(&self.project, &view.source)?;
+        let files = source::open(self, &view.source).await?;
         let history = if view.definition.sql.is_none() {
             History::in_place(view, files)?
         } else {
             let path = snapshot::ensure(&self.folder, view, &files).await?;
-            History::of_snapshot(view, path, files.version())?
+            History::of_snapshot(view, path, &files)?
         };
         match PushLog::existing(&self.folder)? {
             Some(log) => history.with_pushes(segments::ensure(&self.folder_of(view), view, &log)?),

@@ -14,7 +14,7 @@ use transform::fill::fill;
 
 use crate::assemble::{FeatureRows, assemble};
 use crate::compiled::CompiledService;
-use crate::offline::history::History;
+use crate::offline::history::{History, Rejected};
 use crate::offline::{OfflineError, OfflineStore};
 use crate::point_in_time::{SpineIndex, find};
 use crate::retrieve::{EntityRows, RetrieveError};
@@ -66,6 +66,9 @@ pub struct ViewReport {
     pub n_scanned: u64,
     /// Of these, rows without a key or an event time: they match nothing.
     pub n_rejected: u64,
+    /// Of these, rows of texts that do not parse.
+    #[serde(skip)]
+    pub rejected: Vec<Rejected>,
 }
 
 /// One feature of a training set.
@@ -115,7 +118,8 @@ pub async fn features_at(
         let data_version = history.data_version();
         let alias = (used.name != view.id.name.as_str()).then(|| used.name.clone());
         let (n_scanned, n_rejected) = (winners.n_scanned, winners.n_rejected);
-        reports.push(ViewReport { view: view.id.to_string(), alias, data_version, n_scanned, n_rejected });
+        let rejected = history.rejected().to_vec();
+        reports.push(ViewReport { view: view.id.to_string(), alias, data_version, n_scanned, n_rejected, rejected });
         views.push(winners.gather(view, history)?);
     }
     let at: TimestampNanosecondArray = times.iter().map(|t| t.map(Timestamp::as_nanos)).collect();
@@ -160,9 +164,14 @@ pub async fn build(
         .map_err(|why| crate::offline::source::read_error(spine.name(), why))?;
 
     let mut warnings = spine.warnings();
-    let rejected = views.iter().filter(|view| view.n_rejected > 0);
+    let unparsed = |view: &ViewReport| view.rejected.iter().map(|file| file.n_rows).sum::<u64>();
+    for (view, rejected) in views.iter().flat_map(|view| view.rejected.iter().map(move |file| (&view.view, file))) {
+        let (n, file, reasons) = (rejected.n_rows, &rejected.file, rejected.reasons.display());
+        warnings.push(format!("{n} rows of `{file}` do not parse, so `{view}` lacks them; why: `{reasons}`"));
+    }
+    let rejected = views.iter().filter(|view| view.n_rejected > unparsed(view));
     warnings.extend(rejected.map(|view| {
-        let (n, view) = (view.n_rejected, &view.view);
+        let (n, view) = (view.n_rejected - unparsed(view), &view.view);
         format!("{n} rows of feature view `{view}` have no key or no event time: they match nothing")
     }));
     warnings.extend(never_found(compiled, &features, times.len()));

@@ -1,9 +1,11 @@
 //! `plumb.yaml`: which stores a project uses, and its clock. The only place that reads the environment.
 
 mod redis;
+mod storage;
 
 use std::path::{Path, PathBuf};
 
+use featurestore::offline::storage::StorageConfig;
 use featurestore::online::RedisConfig;
 use schema::yaml::{Mistake, Place, documents, suggest};
 use schema::{Clock, Timestamp};
@@ -30,6 +32,8 @@ pub struct Config {
     pub artifacts: PathBuf,
     /// Folder of the prediction log.
     pub predictions: PathBuf,
+    /// Object stores that sources are in.
+    pub storage: StorageConfig,
 }
 
 /// Which online store.
@@ -59,7 +63,7 @@ impl Config {
         })?;
         let mut mistakes = Vec::new();
         let text = with_environment(&text, environment, &mut mistakes);
-        let config = parse(&text, folder, &mut mistakes);
+        let config = parse(&text, folder, &all_of_environment(), &mut mistakes);
         match config {
             Some(config) if mistakes.is_empty() => Ok(config),
             _ => Err(mistakes.into()),
@@ -81,6 +85,13 @@ pub fn actor() -> String {
 #[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// All variables that are texts.
+fn all_of_environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 /// Replaces `${NAME}`; comments stay as they are.
@@ -111,7 +122,7 @@ fn with_environment(text: &str, get: impl Fn(&str) -> Option<String>, mistakes: 
     out
 }
 
-fn parse(text: &str, folder: &Path, mistakes: &mut Vec<Mistake>) -> Option<Config> {
+fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: &mut Vec<Mistake>) -> Option<Config> {
     let parsed = documents(MAIN_FILE, text).map_err(|mistake| mistakes.push(mistake)).ok()?;
     let Some(document) = parsed.first() else {
         let place = Place { file: MAIN_FILE.to_owned(), line: 0, column: 0 };
@@ -153,8 +164,9 @@ fn parse(text: &str, folder: &Path, mistakes: &mut Vec<Mistake>) -> Option<Confi
     let artifacts = path("artifacts", ".plumb/artifacts", &mut fields);
     let predictions = path("predictions", ".plumb/predictions", &mut fields);
     let online = online(&mut fields, folder, mistakes);
+    let storage = storage::read(&mut fields, environment, mistakes);
     fields.finish(mistakes);
-    Some(Config { project: project?, clock, offline, online: online?, registry, artifacts, predictions })
+    Some(Config { project: project?, clock, offline, online: online?, registry, artifacts, predictions, storage })
 }
 
 fn online(fields: &mut schema::yaml::Fields<'_>, folder: &Path, mistakes: &mut Vec<Mistake>) -> Option<OnlineConfig> {

@@ -34,7 +34,7 @@ impl Project {
         let config = Config::read(folder)?;
         let log = SqliteLog::open(&config.registry)?;
         let registry = Arc::new(Registry::open(Arc::new(log)).await?);
-        let offline = OfflineStore::new(folder, &config.offline);
+        let offline = OfflineStore::new(folder, &config.offline).with_storage(config.storage.clone());
         Ok(Self { folder: folder.to_path_buf(), config, registry, offline })
     }
 
@@ -68,7 +68,7 @@ impl Project {
     /// Every mistake of the folder.
     pub async fn declared(&self) -> Result<Definitions, Failure> {
         let definitions = Definitions::read(&files(&self.folder)?)?;
-        let mistakes = featurestore::check::check(&self.offline, &definitions).await;
+        let mistakes = featurestore::check::check(&self.offline, &definitions).await?;
         if mistakes.is_empty() { Ok(definitions) } else { Err(mistakes.into()) }
     }
 }

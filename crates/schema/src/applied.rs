@@ -12,7 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::definitions::{Definitions, Entity, JoinKey, Service, ServiceFeature, Source, View};
+use crate::definitions::{BadRows, Definitions, Entity, Format, JoinKey, Service, ServiceFeature, Source, View};
 use crate::dtype::Dtype;
 use crate::fingerprint::{Fingerprint, normal_sql};
 use crate::name::{EntityName, FeatureName, ServiceName, SourceName, ViewName};
@@ -148,12 +148,29 @@ impl FeatureView {
 }
 
 fn meaning(view: &View, entity: &Entity, source: &Source) -> serde_json::Value {
+    let mut from = json!({
+        "name": source.name, "path": source.path, "timezone": source.timezone, "field_mapping": source.field_mapping,
+    });
+    // Said only where it is not the default, so that what was fingerprinted before keeps its fingerprint.
+    if source.format != Format::Parquet {
+        from["format"] = json!(source.format);
+    }
+    if !source.columns.is_empty() {
+        from["columns"] = json!(source.columns);
+    }
+    if !source.partitions.is_empty() {
+        from["partitions"] = json!(source.partitions);
+    }
+    if let Some(delimiter) = source.delimiter {
+        from["delimiter"] = json!(delimiter);
+    }
+    if source.bad_rows != BadRows::Refuse {
+        from["bad_rows"] = json!(source.bad_rows);
+    }
     json!({
         "format": 1,
         "keys": entity.keys.iter().map(|k| json!([k.name, k.dtype])).collect::<Vec<_>>(),
-        "source": {
-            "name": source.name, "path": source.path, "timezone": source.timezone, "field_mapping": source.field_mapping,
-        },
+        "source": from,
         "sql": view.sql.as_deref().map(normal_sql),
         "event_time": view.event_time,
         "created_time": view.created_time,

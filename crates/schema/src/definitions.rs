@@ -89,8 +89,24 @@ pub struct JoinKey {
 pub struct Source {
     /// Its name, which is the table's name in SQL.
     pub name: SourceName,
-    /// A Parquet file, or a folder of them, relative to the project. Files are ordered by name: that is arrival order.
+    /// A file, a folder of them, a pattern of files, or a Delta table's folder: relative to the project, or a URL of an
+    /// object store. Files are ordered by path: that is arrival order.
     pub path: String,
+    /// What stands at `path`.
+    #[serde(default, skip_serializing_if = "Format::is_parquet")]
+    pub format: Format,
+    /// Types of columns, where the format has none of its own or the table is made by `plumb ingest`. Empty elsewhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<Column>,
+    /// Columns whose values are in the names of folders, `day=2024-01-31/`; folders are walked to any depth then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<Column>,
+    /// What separates the fields of a CSV file; a comma unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<char>,
+    /// What happens to rows of a text that do not parse.
+    #[serde(default, skip_serializing_if = "BadRows::is_refuse")]
+    pub bad_rows: BadRows,
     /// Column of the event time.
     pub event_time: String,
     /// Column of the time at which the row became known.
@@ -113,6 +129,41 @@ pub struct Source {
     /// Where it is declared.
     #[serde(skip)]
     pub place: Place,
+}
+
+/// What a source's files are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Parquet files.
+    #[default]
+    Parquet,
+    /// Texts with a header line, columns separated by commas.
+    Csv,
+    /// A JSON object on each line.
+    JsonLines,
+    /// A Delta table.
+    Delta,
+}
+
+/// What happens to rows of a text that do not parse.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BadRows {
+    /// The first one is an error.
+    #[default]
+    Refuse,
+    /// They are left out, counted, and kept aside with the reasons.
+    Reject,
+}
+
+/// A column of a source and its type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Its name in the files, whatever letters it has.
+    pub name: String,
+    /// Its type.
+    pub dtype: Dtype,
 }
 
 /// A feature view: the history of some features of one entity.
@@ -255,6 +306,41 @@ impl Definitions {
 impl Definitions {
     fn count(&self) -> usize {
         self.entities.len() + self.sources.len() + self.views.len() + self.on_demand.len() + self.services.len()
+    }
+}
+
+impl Format {
+    /// Every format by the name that definitions use.
+    pub const ALL: [(&'static str, Self); 4] =
+        [("parquet", Self::Parquet), ("csv", Self::Csv), ("json_lines", Self::JsonLines), ("delta", Self::Delta)];
+
+    /// What a path's ending says; Parquet if it says nothing.
+    pub fn of_path(path: &str) -> Self {
+        let end = path.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map_or("", |(_, end)| end);
+        match end.to_ascii_lowercase().as_str() {
+            "csv" => Self::Csv,
+            "jsonl" | "ndjson" | "json" => Self::JsonLines,
+            _ => Self::Parquet,
+        }
+    }
+
+    /// Whether its files are texts, which say no types.
+    pub fn is_text(self) -> bool {
+        match self {
+            Self::Csv | Self::JsonLines => true,
+            Self::Parquet | Self::Delta => false,
+        }
+    }
+
+    fn is_parquet(&self) -> bool {
+        *self == Self::Parquet
+    }
+}
+
+impl BadRows {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields by reference")]
+    fn is_refuse(&self) -> bool {
+        *self == Self::Refuse
     }
 }
 

@@ -161,6 +161,15 @@ impl<'n> Node<'n> {
         None
     }
 
+    /// The node as a text, for which a truth value or a number may stand.
+    pub fn setting(self, mistakes: &mut Vec<Mistake>) -> Option<String> {
+        match self.scalar() {
+            Some(Scalar::Boolean(flag)) => Some(flag.to_string()),
+            Some(Scalar::Integer(number)) => Some(number.to_string()),
+            _ => self.text(mistakes),
+        }
+    }
+
     /// The node as a truth value.
     pub fn flag(self, mistakes: &mut Vec<Mistake>) -> Option<bool> {
         if let Some(Scalar::Boolean(flag)) = self.scalar() {

@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Date64Type};
 use schema::json::Cell;
 use schema::{Dtype, Scalar};
 
-pub use time::times;
+pub use time::{Zone, times};
 
 /// Why a column cannot become another type; callers add the column's name and file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

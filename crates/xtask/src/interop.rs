@@ -14,9 +14,12 @@ use crate::{process, setup, venv};
 pub(crate) fn run(workspace: &Workspace, args: Vec<OsString>) -> Result<(), Failure> {
     let library = setup::ready(workspace)?;
     let python = venv::ready(workspace, "interop", Path::new("tests/interop/requirements.txt"))?;
+    let s3 = venv::ready(workspace, "s3", Path::new("tests/interop/requirements-s3.txt"))?;
     process::run(workspace.cargo("build").args(["--workspace", "--bin", "plumb"]))?;
     let mut tests = Command::new(python);
     tests.current_dir(workspace.root().join("tests/interop")).args(["-m", "pytest", "--quiet"]).args(args);
     tests.env("PLUMB_BIN", workspace.program(Profile::Dev, "plumb")).env("ORT_DYLIB_PATH", library);
+    // A server of its own environment: its requirements and Feast's do not agree.
+    tests.env("MOTO_SERVER", s3.with_file_name("moto_server"));
     process::run(&mut tests)
 }

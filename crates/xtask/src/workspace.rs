@@ -1,6 +1,6 @@
 //! Where things are: the workspace's root, its cache, and what cargo built.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -60,11 +60,22 @@ impl Workspace {
     }
 
     /// The cargo that runs us, in the root, building into `target`.
+    ///
+    /// What `cargo run` told us of this package is kept from it: build scripts that watch such variables (ring's does)
+    /// would run again, and everything above them be compiled again, whenever a build by hand follows one of ours.
     pub(crate) fn cargo(&self, subcommand: &str) -> Command {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_this_package(name)) {
+            cargo.env_remove(name);
+        }
         cargo.current_dir(&self.root).arg(subcommand).env("CARGO_TARGET_DIR", &self.target);
         cargo
     }
+}
+
+fn is_of_this_package(variable: &OsStr) -> bool {
+    let name = variable.to_string_lossy();
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
 /// Cargo takes a relative `CARGO_TARGET_DIR` from where it was started, which for our own cargo commands is the root.
@@ -89,6 +100,18 @@ mod tests {
         check(Some(""), "/root/target");
         check(Some("/fast/disk"), "/fast/disk");
         check(Some("out"), "/root/crates/out");
+    }
+
+    #[test]
+    fn a_build_of_ours_is_the_build_that_a_person_starts() {
+        let workspace = Workspace::find().expect("the tests run inside the workspace");
+        let kept = |name: &str| workspace.cargo("build").get_envs().all(|(n, v)| n != name || v.is_some());
+        // Cargo sets it for tests as it does for `cargo run`.
+        assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
+        assert!(!kept("CARGO_PKG_NAME"));
+        assert!(!kept("CARGO_MANIFEST_DIR"));
+        assert!(kept("CARGO_TARGET_DIR"));
+        assert!(kept("PATH"));
     }
 
     #[test]

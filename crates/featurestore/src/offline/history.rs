@@ -3,10 +3,11 @@
 //! A row is named by its number across the files, in arrival order. Reading is blocking and columnar; callers spread row
 //! groups over threads.
 
+mod check;
 mod layout;
 mod order_batch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
@@ -18,7 +19,7 @@ use transform::cast;
 
 use super::OfflineError;
 use super::snapshot;
-use super::source::{SourceFile, SourceFiles, open_file, read_error, version_of};
+use super::source::{Kept, SourceFile, SourceFiles, open_file, read_error, version_of};
 use crate::online::marks::Contents;
 use layout::Layout;
 pub use order_batch::OrderBatch;
@@ -38,8 +39,20 @@ pub struct History {
     data_version: Fingerprint,
     explicit_sequence: bool,
     in_place: bool,
-    /// Rows that the snapshot left out because they lack a key or an event time.
-    n_left_out: u64,
+    rejected: Vec<Rejected>,
+    /// Keeps copies from being removed while they are read.
+    _kept: Option<Kept>,
+}
+
+/// Rows of a text that do not parse, and were left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// The text.
+    pub file: String,
+    /// How many.
+    pub n_rows: u64,
+    /// The file that has line, column and reason of each.
+    pub reasons: PathBuf,
 }
 
 /// One row group.
@@ -60,6 +73,7 @@ impl History {
     /// [`OfflineError::NoColumn`] or [`OfflineError::Column`] if the files do not have what the view declares.
     pub fn in_place(view: &FeatureView, files: SourceFiles) -> Result<Self, OfflineError> {
         let d = &view.definition;
+        named(view, &files)?;
         let column = |name: &str| files.column_in_file(name);
         let layout = Layout {
             keys: view.keys().iter().map(|k| (column(k.name.as_str()), k.dtype)).collect(),
@@ -71,20 +85,25 @@ impl History {
             timezone: files.source.timezone.clone(),
         };
         let data_version = files.version();
-        let explicit_sequence = layout.sequence.is_some();
-        let (files, pushed) = (files.files, Layout::of_pushes(view));
-        let n_base = files.len();
-        let history =
-            Self { files, n_base, layout, pushed, data_version, explicit_sequence, in_place: true, n_left_out: 0 };
-        history.check(&format!("feature view `{}`", view.id.name))?;
-        Ok(history)
+        check::check(&layout, &files, &format!("feature view `{}`", view.id.name))?;
+        Ok(Self {
+            n_base: files.files.len(),
+            explicit_sequence: layout.sequence.is_some(),
+            layout,
+            pushed: Layout::of_pushes(view),
+            data_version,
+            in_place: true,
+            rejected: rejected(&files),
+            _kept: files.kept(),
+            files: files.files,
+        })
     }
 
-    /// The rows of a view's snapshot.
+    /// The rows of a view's snapshot, which was made of `source`.
     ///
     /// # Errors
     /// [`OfflineError::Read`] if the snapshot is damaged.
-    pub fn of_snapshot(view: &FeatureView, path: PathBuf, data_version: Fingerprint) -> Result<Self, OfflineError> {
+    pub fn of_snapshot(view: &FeatureView, path: PathBuf, source: &SourceFiles) -> Result<Self, OfflineError> {
         let d = &view.definition;
         let layout = Layout {
             keys: view.keys().iter().map(|k| (k.name.to_string(), k.dtype)).collect(),
@@ -96,11 +115,20 @@ impl History {
             timezone: None,
         };
         let pushed = Layout::of_pushes(view);
-        let file = open_file(Path::new(""), path, 0)?;
-        let explicit_sequence = d.sequence.is_some();
-        let n_left_out = snapshot::n_left_out(&file);
-        let files = vec![file];
-        Ok(Self { files, n_base: 1, layout, pushed, data_version, explicit_sequence, in_place: false, n_left_out })
+        let mut file = open_file(Path::new(""), path, 0)?;
+        let n_bad: u64 = source.files.iter().map(|file| file.n_left_out).sum();
+        file.n_left_out = snapshot::n_left_out(&file) + n_bad;
+        Ok(Self {
+            files: vec![file],
+            n_base: 1,
+            layout,
+            pushed,
+            data_version: source.version(),
+            explicit_sequence: d.sequence.is_some(),
+            in_place: false,
+            rejected: rejected(source),
+            _kept: None,
+        })
     }
 
     /// With the rows that were pushed, behind all others.
@@ -160,9 +188,21 @@ impl History {
         Some(self.units().into_iter().filter(|unit| unit.file >= first).collect())
     }
 
-    /// Rows that its query yielded without a key or an event time; those of a source read in place are met while scanning.
+    /// Rows that are not in its files: those of texts that do not parse, and those that its query yielded without a key
+    /// or an event time. Such rows of a source read in place are met while scanning.
     pub fn n_left_out(&self) -> u64 {
-        self.n_left_out
+        self.files.iter().map(|file| file.n_left_out).sum()
+    }
+
+    /// As [`Self::n_left_out`], of the files of some row groups.
+    pub fn n_left_out_of(&self, units: &[Unit]) -> u64 {
+        let files: BTreeSet<usize> = units.iter().map(|unit| unit.file).collect();
+        files.iter().map(|file| self.files[*file].n_left_out).sum()
+    }
+
+    /// The rows of texts that do not parse, by file.
+    pub fn rejected(&self) -> &[Rejected] {
+        &self.rejected
     }
 
     /// Rows, rejected ones included.
@@ -319,7 +359,9 @@ impl History {
         let source = &self.files[unit.file];
         let fail = |why: schema::BoxError| read_error(&source.name, why);
         let file = source.reopen().map_err(fail)?;
-        let mask = ProjectionMask::columns(source.metadata.parquet_schema(), columns);
+        let schema = source.metadata.schema();
+        let (here, absent): (Vec<&str>, Vec<&str>) = columns.partition(|name| schema.field_with_name(name).is_ok());
+        let mask = ProjectionMask::columns(source.metadata.parquet_schema(), here);
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, source.metadata.clone())
             .with_projection(mask)
             .with_row_groups(vec![unit.group])
@@ -328,7 +370,8 @@ impl History {
             builder = builder.with_row_selection(selection);
         }
         for batch in builder.build().map_err(|why| fail(why.into()))? {
-            each(batch.map_err(|why| fail(why.into()))?)?;
+            let batch = batch.map_err(|why| fail(why.into()))?;
+            each(source.with_absent(batch, &absent).map_err(fail)?)?;
         }
         Ok(())
     }
@@ -352,44 +395,34 @@ impl History {
         let path = self.files[unit.file].name.clone();
         OfflineError::Column { path, column: name.to_owned(), why: why.to_string() }
     }
+}
 
-    /// That every column exists and has a type that conforms.
-    fn check(&self, needed_by: &str) -> Result<(), OfflineError> {
-        let l = &self.layout;
-        let Some(file) = self.files.first() else { return Ok(()) };
-        let schema = file.metadata.schema();
-        let find = |name: &String| {
-            schema.field_with_name(name).map_err(|_absent| OfflineError::NoColumn {
-                path: file.name.clone(),
-                column: name.clone(),
-                needed_by: needed_by.to_owned(),
-                hint: schema::yaml::suggest(name, schema.fields().iter().map(|f| f.name().as_str())),
-            })
-        };
-        let refuse =
-            |name: &String, why: String| OfflineError::Column { path: file.name.clone(), column: name.clone(), why };
-        let flag = l.deleted.as_ref().map(|name| (name.clone(), Dtype::Bool));
-        for (name, dtype) in l.keys.iter().chain(&l.features).chain(&flag) {
-            let found = find(name)?.data_type();
-            if !cast::conforms(found, *dtype) {
-                return Err(refuse(name, format!("it is {}, declared {dtype}", cast::describe(found))));
-            }
+/// That the source has what the view declares, by the product's names: a column is not found by the name it had before
+/// the source's `field_mapping`.
+fn named(view: &FeatureView, files: &SourceFiles) -> Result<(), OfflineError> {
+    let d = &view.definition;
+    let keys = view.keys().iter().map(|key| key.name.as_str());
+    let features = d.features.iter().map(|feature| feature.name.as_str());
+    let times = [Some(&d.event_time), d.created_time.as_ref(), d.sequence.as_ref(), d.deleted.as_ref()];
+    for name in keys.chain(features).chain(times.into_iter().flatten().map(String::as_str)) {
+        if files.columns.iter().all(|column| column.name != name) {
+            return Err(OfflineError::NoColumn {
+                path: files.files.last().map_or_else(|| files.source.path.clone(), |file| file.name.clone()),
+                column: name.to_owned(),
+                needed_by: format!("feature view `{}`", view.id.name),
+                hint: schema::yaml::suggest(name, files.columns.iter().map(|column| column.name.as_str())),
+            });
         }
-        for name in [&l.event_time].into_iter().chain(&l.created_time) {
-            let found = find(name)?.data_type();
-            let text = Dtype::from_arrow(found);
-            if !matches!(text, Some(Dtype::Timestamp | Dtype::Date | Dtype::String)) {
-                return Err(refuse(name, format!("it is {}, but a time is needed", cast::describe(found))));
-            }
-        }
-        if let Some(name) = &l.sequence {
-            let found = find(name)?.data_type();
-            if !found.is_integer() {
-                return Err(refuse(name, format!("it is {}, but a sequence is an integer", cast::describe(found))));
-            }
-        }
-        Ok(())
     }
+    Ok(())
+}
+
+fn rejected(files: &SourceFiles) -> Vec<Rejected> {
+    let of = |file: &SourceFile| {
+        let reasons = file.left_out.clone()?;
+        Some(Rejected { file: file.name.clone(), n_rows: file.n_left_out, reasons })
+    };
+    files.files.iter().filter_map(of).collect()
 }
 
 /// A sequence column as unsigned integers; null and negative values are refused.

@@ -150,15 +150,20 @@ fn read(files: &SourceFiles, file: usize, schema: &SchemaRef) -> Batches {
 fn open(files: &SourceFiles, file: &SourceFile, schema: &SchemaRef) -> Result<Batches, DataFusionError> {
     let names: Vec<String> =
         schema.fields().iter().map(|f| files.column_in_file(f.name())).filter(|name| name != ROW_COLUMN).collect();
-    let mask = ProjectionMask::columns(file.metadata.parquet_schema(), names.iter().map(String::as_str));
+    let is_here = |name: &&String| file.metadata.schema().field_with_name(name).is_ok();
+    let here = names.iter().filter(is_here).map(String::as_str);
+    let mask = ProjectionMask::columns(file.metadata.parquet_schema(), here);
+    let absent: Vec<String> = names.iter().filter(|name| !is_here(name)).cloned().collect();
     let opened = file.reopen().map_err(|why| DataFusionError::Execution(format!("`{}`: {why}", file.name)))?;
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, file.metadata.clone());
     let reader = reader.with_projection(mask).build().map_err(DataFusionError::from)?;
     let zone = files.source.timezone.clone();
-    let (schema, files, name) = (SchemaRef::clone(schema), files.clone(), file.name.clone());
+    let (schema, files, file) = (SchemaRef::clone(schema), files.clone(), file.clone());
     let mut first_row = file.first_row;
     Ok(Box::new(reader.map(move |batch| {
-        let batch = batch?;
+        let name = &file.name;
+        let absent: Vec<&str> = absent.iter().map(String::as_str).collect();
+        let batch = file.with_absent(batch?, &absent).map_err(DataFusionError::External)?;
         let n = batch.num_rows();
         let column = |field: &arrow::datatypes::FieldRef| -> Result<ArrayRef, DataFusionError> {
             if field.name() == ROW_COLUMN {
@@ -166,11 +171,15 @@ fn open(files: &SourceFiles, file: &SourceFile, schema: &SchemaRef) -> Result<Ba
             }
             let found = batch.column_by_name(&files.column_in_file(field.name()));
             let column = found.ok_or_else(|| DataFusionError::Execution(format!("`{name}` lost a column")))?;
-            if !matches!(field.data_type(), DataType::Timestamp(_, _)) {
-                return Ok(ArrayRef::clone(column));
-            }
-            let time = cast::conform(column, Dtype::Timestamp, zone.as_deref());
-            time.map_err(|why| DataFusionError::Execution(format!("column `{}` of `{name}`: {why}", field.name())))
+            // Times become ours; where files differ, so do all others.
+            let dtype = match field.data_type() {
+                DataType::Timestamp(_, _) => Some(Dtype::Timestamp),
+                wanted if wanted == column.data_type() => None,
+                wanted => Dtype::from_arrow(wanted),
+            };
+            let Some(dtype) = dtype else { return Ok(ArrayRef::clone(column)) };
+            let column = cast::conform(column, dtype, zone.as_deref());
+            column.map_err(|why| DataFusionError::Execution(format!("column `{}` of `{name}`: {why}", field.name())))
         };
         let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
         first_row += n as u64;

@@ -216,8 +216,10 @@ async fn read_sql(
         why: expr::plain(&why),
         hint: "a spine query reads the applied sources by name; `_row` is a row's arrival number".to_owned(),
     };
-    let sources = definitions.sources.values().map(|s| source::open(store.project(), s));
-    let sources = sources.collect::<Result<Vec<_>, _>>()?;
+    let mut sources = Vec::with_capacity(definitions.sources.len());
+    for source in definitions.sources.values() {
+        sources.push(source::open(store, source).await?);
+    }
     let context = query::context(&sources).map_err(fail)?;
     let frame = query::plan(&context, sql).await.map_err(fail)?;
     collect(name, frame).await

@@ -1,11 +1,11 @@
 //! `plumb plan` and `plumb apply`: declared against applied.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
 use featurestore::plan::{PinnedModel, Plan, Surroundings};
 use registry::{Catalog, Command, Seq, VersionState};
-use schema::definitions::Source;
 use schema::{Clock, Definitions};
 
 use crate::cli::Format;
@@ -20,12 +20,12 @@ const CHANGES_PENDING: u8 = 8;
 async fn make_plan(project: &Project) -> Result<(Plan, Seq), Failure> {
     let declared = project.declared().await?;
     let catalog = project.registry.catalog();
-    let around = surroundings(project, &catalog, &declared);
+    let around = surroundings(project, &catalog, &declared).await;
     Ok((featurestore::plan::plan(catalog.definitions(), &declared, &around), catalog.definitions_seq()))
 }
 
 /// What stands on the definitions and under them: model versions, and the sizes of sources.
-fn surroundings(project: &Project, catalog: &Catalog, declared: &Definitions) -> Surroundings {
+async fn surroundings(project: &Project, catalog: &Catalog, declared: &Definitions) -> Surroundings {
     let pinned = |state: &VersionState| PinnedModel {
         model: state.version.name.to_string(),
         version: state.version.version,
@@ -34,8 +34,13 @@ fn surroundings(project: &Project, catalog: &Catalog, declared: &Definitions) ->
         fingerprint: state.version.service_fingerprint,
     };
     let models = catalog.models().flat_map(|(_, model)| model.versions()).map(pinned).collect();
-    let rows = |source: &Source| Some((source.name.clone(), project.offline.rows_at_hand(source)?));
-    Surroundings { models, rows: declared.sources.values().filter_map(rows).collect() }
+    let mut rows = BTreeMap::new();
+    for source in declared.sources.values() {
+        if let Some(n) = project.offline.rows_at_hand(source).await {
+            rows.insert(source.name.clone(), n);
+        }
+    }
+    Surroundings { models, rows }
 }
 
 /// Prints the plan.

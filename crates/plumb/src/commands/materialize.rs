@@ -65,6 +65,10 @@ pub(super) async fn one(
 ) -> Result<Materialized, Failure> {
     let _lease = lease(project, view)?;
     let history = project.offline.history(view).await?;
+    for rejected in history.rejected() {
+        let (n, file, reasons) = (rejected.n_rows, &rejected.file, rejected.reasons.display());
+        output::note(&format!("{n} rows of `{file}` do not parse and are left out; why: `{reasons}`"));
+    }
     let bar = output::progress(history.n_rows(), &view.id.to_string());
     let progress = |step: Progress| match step {
         Progress::Scanned(done, total) => {

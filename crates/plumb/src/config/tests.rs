@@ -8,7 +8,8 @@ fn read(text: &str) -> (Option<Config>, Vec<String>) {
     let mut mistakes = Vec::new();
     let get = |name: &str| (name == "REDIS_URL").then(|| "redis://localhost".to_owned());
     let text = with_environment(text, get, &mut mistakes);
-    let config = parse(&text, Path::new("/p"), &mut mistakes);
+    let environment = [("AWS_REGION".to_owned(), "eu-west-1".to_owned()), ("AWS_PROFILE".to_owned(), "x".to_owned())];
+    let config = parse(&text, Path::new("/p"), &environment, &mut mistakes);
     (config, mistakes.iter().map(ToString::to_string).collect())
 }
 
@@ -154,4 +155,22 @@ fn mistakes_about_redis_have_places_and_hints_and_no_passwords() {
         plumb.yaml:5:3: the online store has no field `passwort`
           hint: did you mean `password`?"#]],
     );
+}
+
+#[test]
+fn object_stores_take_what_their_own_tools_take_and_the_file_says_more() {
+    let (config, mistakes) = read("project: shop\n");
+    assert_eq!(mistakes, Vec::<String>::new());
+    assert_eq!(format!("{:?}", config.unwrap().storage.s3), r#"{"aws_region"}"#);
+    let s3 = "{endpoint: 'http://localhost:9000', allow_http: true, secret_access_key: hush}";
+    let (config, mistakes) = read(&format!(
+        "project: shop\nstorage:\n  s3: {s3}\n  azure: {{account_name: a}}\n  listing_timeout: 3s\n  retries: 0\n"
+    ));
+    assert_eq!(mistakes, Vec::<String>::new());
+    let storage = config.unwrap().storage;
+    assert_eq!(format!("{:?}", storage.s3), r#"{"allow_http", "aws_region", "endpoint", "secret_access_key"}"#);
+    assert_eq!((storage.patience.listing.as_secs(), storage.patience.retries), (3, 0));
+    let (_, mistakes) = read("project: shop\nstorage: {s3: {regoin: x}, gcs: {base_url: [1]}, ftp: {}}\n");
+    assert_eq!(mistakes.len(), 3, "{mistakes:#?}");
+    assert!(mistakes[0].contains("`regoin`") && mistakes[0].contains("did you mean `region`?"), "{mistakes:#?}");
 }

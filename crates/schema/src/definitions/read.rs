@@ -2,12 +2,13 @@
 
 mod on_demand;
 mod references;
+mod text;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use saphyr::Scalar;
 
-use super::{Computed, Definitions, Entity, Feature, File, JoinKey, Service, Source, View};
+use super::{Column, Computed, Definitions, Entity, Feature, File, Format, JoinKey, Service, Source, View};
 use crate::dtype::{Dtype, TypeError};
 use crate::migration::MigrationStep;
 use crate::name::{EntityName, FeatureName, ServiceName, SourceName, ViewName};
@@ -186,6 +187,12 @@ fn source(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Source> {
     fields.optional("kind");
     let source_name: Option<SourceName> = name(&mut fields, "name", mistakes);
     let path = fields.required("path", mistakes).and_then(|n| n.text(mistakes));
+    let format = fields.optional("format").and_then(|node| node.parse(mistakes, format));
+    let format = format.unwrap_or_else(|| path.as_deref().map_or(Format::Parquet, Format::of_path));
+    let columns = list_of(&mut fields, "columns", mistakes, column);
+    let partitions = list_of(&mut fields, "partitions", mistakes, column);
+    let delimiter = fields.optional("delimiter").and_then(|node| node.parse(mistakes, text::delimiter));
+    let bad_rows = fields.optional("bad_rows").and_then(|node| node.parse(mistakes, text::bad_rows));
     let event_time = fields.required("event_time", mistakes).and_then(|n| n.text(mistakes));
     let created_time = fields.text("created_time", mistakes);
     let deleted = fields.text("deleted", mistakes);
@@ -208,10 +215,16 @@ fn source(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Source> {
     let tags = tags(&mut fields, mistakes);
     let place = fields.place().clone();
     fields.finish(mistakes);
+    text::check(format, &columns, &partitions, delimiter, bad_rows, &place, mistakes);
     let (name, path, event_time) = (source_name?, path?, event_time?);
     Some(Source {
         name,
         path,
+        format,
+        columns,
+        partitions,
+        delimiter,
+        bad_rows: bad_rows.unwrap_or_default(),
         event_time,
         created_time,
         deleted,
@@ -222,6 +235,22 @@ fn source(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Source> {
         tags,
         place,
     })
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    let found = Format::ALL.iter().find(|(name, _)| *name == text);
+    found.map(|(_, format)| *format).ok_or_else(|| {
+        let hint = suggest(text, Format::ALL.map(|(name, _)| name));
+        format!("`{text}` is not a format of sources; {hint}")
+    })
+}
+
+fn column(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Column> {
+    let mut fields = node.fields("a column", mistakes);
+    let found = fields.required("name", mistakes).and_then(|node| node.text(mistakes));
+    let dtype = dtype(&mut fields, "type", mistakes);
+    fields.finish(mistakes);
+    Some(Column { name: found?, dtype: dtype? })
 }
 
 fn view(node: Node<'_>, texts: &HashMap<&str, &str>, mistakes: &mut Mistakes) -> Option<View> {

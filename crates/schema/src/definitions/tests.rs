@@ -221,3 +221,47 @@ fn a_pattern_has_one_star() {
         "#]],
     );
 }
+
+#[test]
+fn what_a_source_says_of_texts_and_folders() {
+    let text = "
+kind: source
+name: texts
+path: data/*.csv
+event_time: at
+delimiter: \"\\t\"
+bad_rows: reject
+columns: [{name: Order Value, type: float64}]
+partitions: [{name: day, type: date}]
+";
+    let texts = read(text).unwrap().sources["texts"].clone();
+    assert_eq!((texts.format, texts.delimiter, texts.bad_rows), (Format::Csv, Some('\t'), BadRows::Reject));
+    assert_eq!((texts.columns[0].name.as_str(), texts.partitions[0].dtype), ("Order Value", Dtype::Date));
+    // What is stored of it is read again.
+    let stored = serde_json::to_string(&texts).unwrap();
+    assert_eq!(serde_json::from_str::<Source>(&stored).unwrap().partitions, texts.partitions);
+}
+
+#[test]
+fn what_a_source_cannot_say_of_texts_and_folders() {
+    mistakes(
+        "
+{kind: source, name: a, path: a.parquet, event_time: at, delimiter: ';', bad_rows: reject}
+---
+{kind: source, name: b, path: b.csv, event_time: at, delimiter: ';;', bad_rows: rejekt}
+---
+{kind: source, name: c, path: c, event_time: at, columns: [{name: x, type: int64}], partitions: [{name: x, type: int64}, {name: y, type: list<int64>}]}
+---
+{kind: source, name: d, path: d, format: delta, event_time: at, partitions: [{name: x, type: int64}]}
+",
+        expect![[r#"
+            only CSV files have a `delimiter` (leave it out, or say `format: csv`)
+            `bad_rows` is about texts, CSV and JSON lines (leave it out, or say the format)
+            `;;` is no delimiter; it is one ASCII character, such as ';', '|' or "\t" in double quotes
+            `rejekt` is nothing that happens to bad rows; did you mean `reject`?
+            column `x` is declared twice (a column of folders is none of the files)
+            partition `y` is a list (names of folders hold single values)
+            a Delta table knows its own partitions (leave `partitions` out)
+        "#]],
+    );
+}

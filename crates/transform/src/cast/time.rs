@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, PrimitiveArray, TimestampNanosecondArray};
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, TimestampNanosecondArray, new_null_array};
 use arrow::datatypes::{
     ArrowTimestampType, DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType,
@@ -10,6 +10,7 @@ use arrow::datatypes::{
 use chrono::{DateTime, MappedLocalTime, TimeZone};
 use chrono_tz::Tz;
 use schema::Timestamp;
+use schema::dtype::timestamp_type;
 
 use super::{CastError, cast, days, describe};
 
@@ -24,10 +25,34 @@ pub fn times(column: &ArrayRef, timezone: Option<&str>) -> Result<TimestampNanos
         DataType::Date32 => midnights(column, timezone)?,
         DataType::Date64 => midnights(&days(column)?, timezone)?,
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => return texts(column, timezone),
+        DataType::Null => new_null_array(&timestamp_type(), column.len()),
         DataType::Dictionary(_, plain) => return times(&cast(column, plain)?, timezone),
         other => return Err(CastError::Type { from: describe(other), to: "a time".to_owned() }),
     };
     Ok(instants.as_primitive::<TimestampNanosecondType>().clone())
+}
+
+/// Where times without a zone are read.
+#[derive(Debug, Clone, Copy)]
+pub struct Zone(Option<Tz>);
+
+impl Zone {
+    /// The zone of an IANA name; UTC without one.
+    ///
+    /// # Errors
+    /// [`CastError::Value`] if there is no such zone.
+    pub fn named(timezone: Option<&str>) -> Result<Self, CastError> {
+        zone(timezone).map(Self)
+    }
+
+    /// The instant that a text says: RFC 3339, or a time or date without a zone, which is read in this one.
+    ///
+    /// # Errors
+    /// [`CastError::Value`] if it is no time, or one that the zone's clocks skip.
+    pub fn instant_of(self, text: &str) -> Result<Timestamp, CastError> {
+        let (time, named) = Timestamp::parse_with_zone(text).map_err(CastError::value)?;
+        if named { Ok(time) } else { instant_in(time.as_nanos(), self.0).map(Timestamp::from_nanos) }
+    }
 }
 
 fn midnights(days: &ArrayRef, timezone: Option<&str>) -> Result<ArrayRef, CastError> {
@@ -37,12 +62,8 @@ fn midnights(days: &ArrayRef, timezone: Option<&str>) -> Result<ArrayRef, CastEr
 
 fn texts(column: &ArrayRef, timezone: Option<&str>) -> Result<TimestampNanosecondArray, CastError> {
     let texts = cast(column, &DataType::Utf8)?;
-    let zone = zone(timezone)?;
-    let parse = |text: Option<&str>| {
-        let Some(text) = text else { return Ok(None) };
-        let (time, named) = Timestamp::parse_with_zone(text).map_err(CastError::value)?;
-        if named { Ok(Some(time.as_nanos())) } else { instant_in(time.as_nanos(), zone).map(Some) }
-    };
+    let zone = Zone::named(timezone)?;
+    let parse = |text: Option<&str>| text.map(|text| zone.instant_of(text).map(Timestamp::as_nanos)).transpose();
     let instants = texts.as_string::<i32>().iter().map(parse).collect::<Result<TimestampNanosecondArray, _>>()?;
     Ok(instants.with_timezone("UTC"))
 }

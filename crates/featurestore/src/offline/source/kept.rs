@@ -1,0 +1,137 @@
+//! What is kept of a source under the offline folder: objects that were fetched, texts that were converted. All of it can
+//! be made again.
+//!
+//! Whoever uses a source holds its lease, shared; what no listing names any more is removed by whoever gets it alone.
+//! A killed process gives the lease up.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use schema::definitions::Source;
+use schema::{BoxError, Fingerprint};
+use serde_json::json;
+
+use super::super::OfflineError;
+use super::super::snapshot::sync_folder;
+
+/// The lease's file.
+const LEASE: &str = "lease";
+
+/// The folder of one source as it is declared, and a share of its lease.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    folder: Arc<Path>,
+    _lease: Arc<File>,
+}
+
+impl Kept {
+    /// Takes a share of the lease. Files that belong to none of `states`, the present states of the source's files, are
+    /// removed first, unless somebody may still read them.
+    pub(super) fn open(offline: &Path, source: &Source, states: &BTreeSet<String>) -> Result<Self, OfflineError> {
+        let folder = offline.join("sources").join(source.name.as_str()).join(meaning(source));
+        let path = folder.join(LEASE);
+        let fail =
+            |source: std::io::Error| OfflineError::Write { path: path.display().to_string(), source: source.into() };
+        std::fs::create_dir_all(&folder).map_err(fail)?;
+        let lease = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(fail)?;
+        if lease.try_lock().is_ok() {
+            clear(&folder, states);
+            lease.unlock().map_err(fail)?;
+        }
+        lease.lock_shared().map_err(fail)?;
+        Ok(Self { folder: folder.into(), _lease: Arc::new(lease) })
+    }
+
+    /// Where a file of this name is, or would be. Names begin with the state that the file was made of.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Makes a file: written beside, synced, renamed.
+    pub(super) fn write<T>(
+        &self,
+        name: &str,
+        write: impl FnOnce(&mut File) -> Result<T, OfflineError>,
+    ) -> Result<T, OfflineError> {
+        let path = self.path(name);
+        let mut new = self.new_file(name)?;
+        let done = write(new.as_file_mut())?;
+        self.persist(new, &path)?;
+        Ok(done)
+    }
+
+    /// A file beside, which [`Self::persist`] gives its name.
+    pub(super) fn new_file(&self, name: &str) -> Result<tempfile::NamedTempFile, OfflineError> {
+        tempfile::NamedTempFile::new_in(&self.folder).map_err(|why| write_error(&self.path(name), why))
+    }
+
+    /// Syncs a new file and gives it its name.
+    pub(super) fn persist(&self, new: tempfile::NamedTempFile, path: &Path) -> Result<(), OfflineError> {
+        new.as_file().sync_all().map_err(|why| write_error(path, why))?;
+        // Two processes may have made it at once: they made the same file.
+        new.persist(path).map_err(|why| write_error(path, why.error))?;
+        sync_folder(&self.folder).map_err(|why| write_error(path, why))
+    }
+}
+
+pub(super) fn write_error(path: &Path, why: impl Into<BoxError>) -> OfflineError {
+    OfflineError::Write { path: path.display().to_string(), source: why.into() }
+}
+
+/// What decides how files are read: another declaration keeps files of its own.
+fn meaning(source: &Source) -> String {
+    let columns = |columns: &[schema::definitions::Column]| {
+        columns.iter().map(|column| json!([column.name, column.dtype])).collect::<Vec<_>>()
+    };
+    let roles = json!([source.event_time, source.created_time, source.deleted, source.field_mapping]);
+    let text = json!([source.timezone, source.delimiter, source.bad_rows, columns(&source.columns), roles]);
+    let of = json!([1, source.path, source.format, columns(&source.partitions), text]);
+    Fingerprint::of(&of).short()
+}
+
+/// Best effort: what cannot be removed now is removed later.
+fn clear(folder: &Path, states: &BTreeSet<String>) {
+    let Ok(found) = std::fs::read_dir(folder) else { return };
+    for path in found.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let state = name.split(['-', '.']).next().unwrap_or_default();
+        if name != LEASE && !states.contains(state) {
+            drop(std::fs::remove_file(&path));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::super::tests::source;
+    use super::*;
+
+    #[test]
+    fn what_nobody_names_is_removed_when_nobody_reads() {
+        let offline = tempfile::tempdir().unwrap();
+        let source = source("rows.csv");
+        let open = |states: &[&str]| {
+            Kept::open(offline.path(), &source, &states.iter().map(|s| (*s).to_owned()).collect()).unwrap()
+        };
+        let kept = open(&["a"]);
+        for name in ["a-1.parquet", "b-1.parquet", "b.columns.json"] {
+            kept.write(name, |file| file.write_all(b"x").map_err(|why| write_error(Path::new(name), why))).unwrap();
+        }
+        // The leftover of a process that was killed.
+        std::fs::write(kept.path(".tmpX"), "").unwrap();
+        let there = |kept: &Kept| {
+            let names = std::fs::read_dir(&kept.folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<String> = names.collect();
+            names.sort();
+            names.join(" ")
+        };
+        let another = open(&["a"]);
+        assert_eq!(there(&another), ".tmpX a-1.parquet b-1.parquet b.columns.json lease", "somebody may read it");
+        drop((kept, another));
+        assert_eq!(there(&open(&["a"])), "a-1.parquet lease");
+    }
+}

@@ -1,0 +1,316 @@
+//! The files of a source in an object store: listed each time, fetched once per state.
+//!
+//! An object's state is what the listing says: size, etag, version, time of change. It is fetched in pieces, each on the
+//! condition that the object is still that one, into a file that appears when it is complete.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path as Key;
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaDataReader;
+use schema::definitions::Source;
+use schema::error::chain;
+use schema::{BoxError, ErrorKind};
+use serde_json::json;
+
+use super::super::{OfflineError, OfflineStore};
+use super::find::{Found, has_ending, is_hidden, none, path_error};
+use super::kept::{Kept, write_error};
+use super::pattern::Pattern;
+use super::place::RemotePlace;
+use super::{SourceFile, Want, open_named, read_error};
+
+/// Bytes asked for at once.
+const PIECE: u64 = 8 << 20;
+/// Objects fetched at once.
+const AT_ONCE: usize = 4;
+/// Of a Parquet object, what is asked for first: most footers are in it.
+const FOOTER: u64 = 64 << 10;
+/// Objects that one source may have.
+const OBJECTS_MAX: usize = 100_000;
+
+/// What a listing found.
+#[derive(Debug)]
+pub(super) struct Objects {
+    store: Arc<dyn ObjectStore>,
+    all: Vec<Object>,
+}
+
+#[derive(Debug)]
+struct Object {
+    meta: ObjectMeta,
+    /// Its URL.
+    name: String,
+}
+
+/// Lists the objects of a source, in arrival order.
+pub(super) async fn list(store: &OfflineStore, source: &Source, place: &RemotePlace) -> Result<Objects, OfflineError> {
+    let storage = store.storage();
+    let bucket = storage.store(place.scheme, &place.authority).map_err(|why| failed("opening", &source.path, why))?;
+    let limit = storage.patience.listing;
+    let listed = tokio::time::timeout(limit, listed(bucket.as_ref(), source, place)).await;
+    let Ok(listed) = listed else {
+        return Err(OfflineError::Storage {
+            doing: "listing",
+            url: source.path.clone(),
+            kind: ErrorKind::Timeout,
+            hint: "are the endpoint, the network and the credentials right? `storage: {listing_timeout: ...}` in \
+                   `plumb.yaml` waits longer",
+            source: Box::new(Said(format!("no answer within {} s", limit.as_secs_f32()))),
+        });
+    };
+    let mut all: Vec<Object> =
+        listed?.into_iter().map(|meta| Object { name: format!("{}{}", place.root, meta.location), meta }).collect();
+    all.sort_by(|a, b| a.name.split('/').cmp(b.name.split('/')));
+    if all.is_empty() { Err(none(source)) } else { Ok(Objects { store: bucket, all }) }
+}
+
+async fn listed(
+    bucket: &dyn ObjectStore,
+    source: &Source,
+    place: &RemotePlace,
+) -> Result<Vec<ObjectMeta>, OfflineError> {
+    let path = place.path.trim_end_matches('/');
+    let key = |path: &str| Key::parse(path).map_err(|why| path_error(source, why.to_string()));
+    if Pattern::is_one(path) {
+        let pattern = Pattern::parse(path).map_err(|why| path_error(source, why))?;
+        return below(bucket, source, &key(pattern.folder())?, |found| pattern.matches(found)).await;
+    }
+    // Most paths that end as files do are files; one request tells.
+    let named = has_ending(path.rsplit('/').next().unwrap_or_default(), source.format);
+    if named && let Some(one) = head(bucket, source, &key(path)?).await? {
+        return Ok(vec![one]);
+    }
+    let deep = !source.partitions.is_empty();
+    let folder = key(path)?;
+    let found = below(bucket, source, &folder, |found| {
+        let below = found.strip_prefix(path).unwrap_or(found).trim_start_matches('/');
+        let mut names = below.rsplit('/');
+        let file = names.next().unwrap_or_default();
+        let mut folders = names.peekable();
+        has_ending(file, source.format) && if deep { !folders.any(is_hidden) } else { folders.peek().is_none() }
+    });
+    let found = found.await?;
+    if found.is_empty() && !named && !path.is_empty() {
+        return Ok(head(bucket, source, &key(path)?).await?.into_iter().collect());
+    }
+    Ok(found)
+}
+
+async fn head(bucket: &dyn ObjectStore, source: &Source, key: &Key) -> Result<Option<ObjectMeta>, OfflineError> {
+    match bucket.head(key).await {
+        Ok(meta) => Ok(Some(meta)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(why) => Err(failed("looking for", &source.path, why)),
+    }
+}
+
+async fn below(
+    bucket: &dyn ObjectStore,
+    source: &Source,
+    folder: &Key,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<ObjectMeta>, OfflineError> {
+    let mut found = Vec::new();
+    let mut listing = bucket.list((!folder.as_ref().is_empty()).then_some(folder));
+    while let Some(meta) = listing.try_next().await.map_err(|why| failed("listing", &source.path, why))? {
+        if wanted(meta.location.as_ref()) {
+            found.push(meta);
+        }
+        if found.len() > OBJECTS_MAX {
+            return Err(path_error(source, format!("it has more than {OBJECTS_MAX} objects")));
+        }
+    }
+    Ok(found)
+}
+
+impl Object {
+    /// As a file whose bytes are, or will be, at `path`.
+    fn found(&self, path: PathBuf) -> Found {
+        let meta = &self.meta;
+        let state = json!([meta.size, meta.e_tag, meta.version, meta.last_modified.to_rfc3339()]);
+        Found::object(path, self.name.clone(), state)
+    }
+
+    /// Its bytes from and to, if it is still the object that was listed.
+    fn range(&self, range: GetRange) -> GetOptions {
+        let mut options = GetOptions::new().with_range(Some(range));
+        options.if_match = self.meta.e_tag.clone();
+        options.version = self.meta.version.clone();
+        options
+    }
+}
+
+impl Objects {
+    /// The states of all objects, as files that are kept of them are named.
+    pub(super) fn states(&self) -> BTreeSet<String> {
+        self.all.iter().map(|object| object.found(PathBuf::new()).state()).collect()
+    }
+
+    /// All of them as files of this machine; those that are not here yet are fetched.
+    pub(super) async fn fetch(&self, kept: &Kept) -> Result<Vec<Found>, OfflineError> {
+        let each = self.all.iter().map(|object| async move {
+            let found = self.kept(object, kept);
+            if !is_whole(&found, object) {
+                self.fetch_one(kept, object, &found).await?;
+            }
+            Ok(found)
+        });
+        let each: Vec<_> = each.collect();
+        stream::iter(each).buffered(AT_ONCE).try_collect().await
+    }
+
+    /// All of them as Parquet files.
+    pub(super) async fn open(&self, kept: &Kept, want: Want) -> Result<Vec<SourceFile>, OfflineError> {
+        let each = self.all.iter().map(|object| self.open_one(kept, object, want));
+        let each: Vec<_> = each.collect();
+        stream::iter(each).buffered(AT_ONCE).try_collect().await
+    }
+
+    async fn open_one(&self, kept: &Kept, object: &Object, want: Want) -> Result<SourceFile, OfflineError> {
+        let found = self.kept(object, kept);
+        let here = || {
+            let mut file = open_named(found.path.clone(), found.name.clone(), 0)?;
+            file.of(found.identity());
+            Ok::<_, OfflineError>(file)
+        };
+        // What is damaged here is fetched again.
+        if is_whole(&found, object)
+            && let Ok(file) = here()
+        {
+            return Ok(file);
+        }
+        if want == Want::Rows {
+            self.fetch_one(kept, object, &found).await?;
+            return here();
+        }
+        let metadata = self.footer(object).await?;
+        let mut file = SourceFile::new(found.path.clone(), found.name.clone(), metadata, 0, (object.meta.size, None));
+        file.of(found.identity());
+        Ok(file)
+    }
+
+    fn kept(&self, object: &Object, kept: &Kept) -> Found {
+        let state = object.found(PathBuf::new()).state();
+        object.found(kept.path(&format!("{state}.object")))
+    }
+
+    async fn fetch_one(&self, kept: &Kept, object: &Object, found: &Found) -> Result<(), OfflineError> {
+        let mut new = kept.new_file(&found.name)?;
+        let size = object.meta.size;
+        let mut from = 0;
+        while from < size {
+            let to = (from + PIECE).min(size);
+            let piece = self.get(object, GetRange::Bounded(from..to)).await?;
+            if piece.len() as u64 != to - from {
+                let why = format!("{} bytes came of {}", from + piece.len() as u64, size);
+                return Err(short(&object.name, why));
+            }
+            new.as_file_mut().write_all(&piece).map_err(|why| write_error(&found.path, why))?;
+            from = to;
+        }
+        let written = new.as_file().metadata().map_err(|why| write_error(&found.path, why))?.len();
+        if written != size {
+            return Err(short(&object.name, format!("{written} bytes were written of {size}")));
+        }
+        kept.persist(new, &found.path)
+    }
+
+    async fn get(&self, object: &Object, range: GetRange) -> Result<Bytes, OfflineError> {
+        let fail = |why| failed("fetching", &object.name, why);
+        let result = self.store.get_opts(&object.meta.location, object.range(range)).await.map_err(fail)?;
+        result.bytes().await.map_err(fail)
+    }
+
+    async fn footer(&self, object: &Object) -> Result<ArrowReaderMetadata, OfflineError> {
+        let fail = |why: BoxError| read_error(&object.name, why);
+        let size = object.meta.size;
+        let mut wanted = FOOTER.min(size);
+        loop {
+            let tail = self.get(object, GetRange::Bounded(size - wanted..size)).await?;
+            let mut reader = ParquetMetaDataReader::new();
+            match reader.try_parse_sized(&tail, size) {
+                Ok(()) => {
+                    let metadata = reader.finish().map_err(|why| fail(why.into()))?;
+                    let options = ArrowReaderOptions::new();
+                    return ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(|why| fail(why.into()));
+                }
+                Err(ParquetError::NeedMoreData(needed)) if (needed as u64) > wanted && (needed as u64) <= size => {
+                    wanted = needed as u64;
+                }
+                Err(why) => return Err(fail(why.into())),
+            }
+        }
+    }
+}
+
+fn is_whole(found: &Found, object: &Object) -> bool {
+    found.path.metadata().is_ok_and(|about| about.len() == object.meta.size)
+}
+
+fn short(url: &str, why: String) -> OfflineError {
+    OfflineError::Storage {
+        doing: "fetching",
+        url: url.to_owned(),
+        kind: ErrorKind::Unavailable,
+        hint: "try again",
+        source: Box::new(Said(why)),
+    }
+}
+
+/// What a store's error means to the user.
+fn failed(doing: &'static str, url: &str, why: object_store::Error) -> OfflineError {
+    use object_store::Error;
+    let said = chain(&why);
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    // Of a listing's error the library keeps the status in the text alone.
+    let status = |code: &str| said.contains(&format!("status code: {code}"));
+    let (kind, what, hint) = match &why {
+        _ if says(&["NoSuchBucket", "ContainerNotFound", "bucket does not exist"]) => {
+            (ErrorKind::NotFound, "there is no such bucket", "check the URL, and the endpoint in `plumb.yaml`")
+        }
+        Error::NotFound { .. } => (ErrorKind::NotFound, "there is nothing", "check the URL"),
+        Error::Precondition { .. } => (ErrorKind::Conflict, "the object changed while it was read", "try again"),
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => denied(),
+        _ if status("403") || status("401") => denied(),
+        _ if says(&["SlowDown", "ServerBusy"]) || status("429") || status("503") => {
+            (ErrorKind::Overloaded, "the store asks for fewer requests", "try again later")
+        }
+        _ if status("4") => {
+            (ErrorKind::Invalid, "the store refuses the request", "check the settings under `storage` in `plumb.yaml`")
+        }
+        _ => (ErrorKind::Unavailable, "the store cannot be asked", "try again; is the endpoint right?"),
+    };
+    OfflineError::Storage {
+        doing,
+        url: url.to_owned(),
+        kind,
+        hint,
+        source: Box::new(Said(format!("{what}: {}", shortened(&said)))),
+    }
+}
+
+fn denied() -> (ErrorKind, &'static str, &'static str) {
+    let hint = "the credentials need to list the bucket and to read its objects: say them in `plumb.yaml` under `storage`, \
+                or in the environment as the store's own tools take them";
+    (ErrorKind::Invalid, "permission denied", hint)
+}
+
+/// The store's own words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Said(String);
+
+fn shortened(text: &str) -> String {
+    const LETTERS: usize = 400;
+    let plain = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let short: String = plain.chars().take(LETTERS).collect();
+    if short.len() < plain.len() { format!("{short}…") } else { short }
+}

@@ -1,0 +1,396 @@
+//! Texts as sources: CSV and JSON lines, converted once per state of a file into a typed Parquet copy.
+//!
+//! Types are those that the source declares; a column without one has the least type that holds all its values in all
+//! files (`text/guess.rs`). A value becomes its type's exactly or is an error with file, line and column
+//! (`text/cell.rs`); with `bad_rows: reject` its row is left out, and kept beside the copy with the reason.
+
+mod cell;
+mod column;
+mod csv;
+mod guess;
+mod json_lines;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use schema::definitions::{BadRows, Format, Source};
+use schema::{Dtype, Fingerprint, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use transform::cast::Zone;
+
+use super::super::OfflineError;
+use super::find::Found;
+use super::kept::{Kept, write_error};
+use super::{SourceFile, column_in_file, open_named, read_error};
+use guess::Guess;
+
+pub(super) use cell::of_text;
+
+/// In a copy's metadata: how many rows of the text it left out.
+const BAD_ROWS: &str = "plumb.n_bad_rows";
+/// Format of what is kept beside texts; part of their names.
+const FORMAT: u32 = 1;
+/// Rows converted at a time, and bytes of them.
+const BATCH_ROWS: usize = 8_192;
+const BATCH_BYTES: usize = 32 << 20;
+
+/// A row that does not parse.
+#[derive(Debug)]
+struct BadRow {
+    line: u64,
+    column: Option<String>,
+    why: String,
+}
+
+impl BadRow {
+    fn new(line: u64, why: &str) -> Self {
+        Self { line, column: None, why: why.to_owned() }
+    }
+}
+
+/// What stops the reading of a text.
+#[derive(Debug)]
+enum Trouble {
+    /// One row.
+    Bad(BadRow),
+    /// The text as a whole.
+    File { line: u64, why: String },
+    /// The file.
+    Io(std::io::Error),
+}
+
+impl From<std::io::Error> for Trouble {
+    fn from(why: std::io::Error) -> Self {
+        Self::Io(why)
+    }
+}
+
+/// The columns of a text, in the order in which they come, and the types that are possible for them.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Columns(Vec<(String, Guess)>);
+
+/// A column and its type; `None` where it has no value in any file.
+type Typed = (String, Option<Dtype>);
+
+/// Opens the typed copies of a source's texts, made now where they do not exist.
+pub(super) fn open(source: &Source, kept: &Kept, files: &[Found]) -> Result<Vec<SourceFile>, OfflineError> {
+    let columns = super::super::parallel(files, |file| columns_of(source, kept, file))?;
+    let types = types_of(source, &columns);
+    let each: Vec<(&Found, Columns)> = files.iter().zip(columns).collect();
+    super::super::parallel(&each, |(file, columns)| {
+        let mine: Vec<Typed> = match source.format {
+            // What an object does not name is null.
+            Format::JsonLines => types.clone(),
+            Format::Csv | Format::Parquet | Format::Delta => {
+                let of = |name: &String| types.iter().find(|(known, _)| known == name).cloned();
+                columns.0.iter().filter_map(|(name, _)| of(name)).collect()
+            }
+        };
+        copy(source, kept, file, &mine)
+    })
+}
+
+/// The types of all columns: declared, or those of times and marks, or guessed.
+fn types_of(source: &Source, files: &[Columns]) -> Vec<Typed> {
+    let mut met: Vec<(String, Guess)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (name, guess) in files.iter().flat_map(|columns| &columns.0) {
+        match places.get(name.as_str()) {
+            Some(at) => met[*at].1.meet(guess),
+            None => {
+                places.insert(name, met.len());
+                met.push((name.clone(), guess.clone()));
+            }
+        }
+    }
+    let declared = source.columns.iter().filter(|column| !places.contains_key(column.name.as_str()));
+    let missing: Vec<Typed> = match source.format {
+        Format::JsonLines => declared.map(|column| (column.name.clone(), Some(column.dtype))).collect(),
+        Format::Csv | Format::Parquet | Format::Delta => Vec::new(),
+    };
+    let known: HashMap<String, Dtype> = known_types(source);
+    let typed = met.into_iter().map(|(name, guess)| {
+        let dtype = known.get(&name).copied().or_else(|| guess.dtype());
+        (name, dtype)
+    });
+    typed.chain(missing).collect()
+}
+
+/// Types that need no guess, by the columns' names in the files.
+fn known_types(source: &Source) -> HashMap<String, Dtype> {
+    let times = [Some(&source.event_time), source.created_time.as_ref()].into_iter().flatten();
+    let roles = times.map(|name| (name, Dtype::Timestamp)).chain(source.deleted.iter().map(|name| (name, Dtype::Bool)));
+    let roles = roles.map(|(name, dtype)| (column_in_file(source, name), dtype));
+    roles.chain(source.columns.iter().map(|column| (column.name.clone(), column.dtype))).collect()
+}
+
+/// A text, row by row.
+enum Reader {
+    Csv { records: csv::Records<BufReader<File>>, header: Vec<String> },
+    JsonLines(json_lines::Lines<BufReader<File>>),
+}
+
+/// A value as its text has it.
+#[derive(Debug, Clone, Copy)]
+enum Cell<'t> {
+    Text(&'t str),
+    Json(&'t str),
+}
+
+impl Reader {
+    fn open(source: &Source, file: &Found) -> Result<Self, OfflineError> {
+        let opened = file.open().map_err(|why| read_error(&file.name, why))?;
+        let input = BufReader::with_capacity(1 << 16, opened);
+        if source.format == Format::JsonLines {
+            return Ok(Self::JsonLines(json_lines::Lines::new(input)));
+        }
+        let mut records = csv::Records::new(input, source.delimiter.unwrap_or(','));
+        let fail = |line: u64, why: &str| Err(text_error(file, line, None, why, BadRows::Reject));
+        let header = match records.next() {
+            Ok(Some(header)) => header,
+            Ok(None) => return fail(1, "the file is empty: a CSV file starts with the names of its columns"),
+            Err(Trouble::Bad(row)) => return fail(row.line, &format!("the names of columns: {}", row.why)),
+            Err(Trouble::File { line, why }) => return fail(line, &why),
+            Err(Trouble::Io(why)) => return Err(read_error(&file.name, why)),
+        };
+        let line = header.line;
+        let mut names: Vec<String> = Vec::with_capacity(header.fields.len());
+        for (i, name) in header.fields.into_iter().enumerate() {
+            match name {
+                Some(name) if names.contains(&name) => return fail(line, &format!("two columns are called `{name}`")),
+                Some(name) => names.push(name),
+                None => return fail(line, &format!("column {} has no name", i + 1)),
+            }
+        }
+        Ok(Self::Csv { records, header: names })
+    }
+
+    /// Hands on the values of the next row that are not null; its line, `None` at the end.
+    fn next(&mut self, mut each: impl FnMut(&str, Cell<'_>)) -> Result<Option<u64>, Trouble> {
+        match self {
+            Self::Csv { records, header } => {
+                let Some(record) = records.next()? else { return Ok(None) };
+                let (n, wanted) = (record.fields.len(), header.len());
+                if n != wanted {
+                    let why = format!("it has {n} fields, and the file {wanted} columns");
+                    return Err(Trouble::Bad(BadRow::new(record.line, &why)));
+                }
+                for (name, field) in header.iter().zip(&record.fields) {
+                    if let Some(text) = field {
+                        each(name, Cell::Text(text));
+                    }
+                }
+                Ok(Some(record.line))
+            }
+            Self::JsonLines(lines) => {
+                let Some(line) = lines.next()? else { return Ok(None) };
+                line.entries.iter().for_each(|(name, raw)| each(name, Cell::Json(raw)));
+                Ok(Some(line.line))
+            }
+        }
+    }
+}
+
+/// The columns of one text. Guessing reads all of it, once per state of the file.
+fn columns_of(source: &Source, kept: &Kept, file: &Found) -> Result<Columns, OfflineError> {
+    let name = format!("{}.columns{FORMAT}.json", file.state());
+    let known = std::fs::read(kept.path(&name)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    if let Some(columns) = known {
+        return Ok(columns);
+    }
+    let types = known_types(source);
+    let mut reader = Reader::open(source, file)?;
+    let mut columns = Columns::default();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    if let Reader::Csv { header, .. } = &reader {
+        columns.0.extend(header.iter().map(|name| (name.clone(), Guess::nothing())));
+        places.extend(header.iter().enumerate().map(|(at, name)| (name.clone(), at)));
+        if header.iter().all(|name| types.contains_key(name)) {
+            return Ok(columns);
+        }
+    }
+    let zone = zone_of(source)?;
+    loop {
+        let next = reader.next(|name, cell| {
+            let at = places.get(name).copied().unwrap_or_else(|| {
+                places.insert(name.to_owned(), columns.0.len());
+                columns.0.push((name.to_owned(), Guess::nothing()));
+                columns.0.len() - 1
+            });
+            match cell {
+                _ if types.contains_key(name) => {}
+                Cell::Text(text) => columns.0[at].1.see_text(text, zone),
+                Cell::Json(raw) => columns.0[at].1.see_json(raw, zone),
+            }
+        });
+        match next {
+            Ok(None) => break,
+            Ok(Some(_)) => {}
+            // The copy keeps the row aside, with the reason.
+            Err(Trouble::Bad(_)) if source.bad_rows == BadRows::Reject => {}
+            Err(trouble) => return Err(stopped(source, file, trouble)),
+        }
+    }
+    file.unchanged()?;
+    let bytes = serde_json::to_vec(&columns).map_err(|why| write_error(&kept.path(&name), why))?;
+    kept.write(&name, |out| out.write_all(&bytes).map_err(|why| write_error(&kept.path(&name), why)))?;
+    Ok(columns)
+}
+
+fn zone_of(source: &Source) -> Result<Zone, OfflineError> {
+    Zone::named(source.timezone.as_deref()).map_err(|why| read_error(&source.path, why))
+}
+
+fn stopped(source: &Source, file: &Found, trouble: Trouble) -> OfflineError {
+    match trouble {
+        Trouble::Bad(row) => text_error(file, row.line, row.column, &row.why, source.bad_rows),
+        Trouble::File { line, why } => text_error(file, line, None, &why, BadRows::Reject),
+        Trouble::Io(why) => read_error(&file.name, why),
+    }
+}
+
+fn text_error(file: &Found, line: u64, column: Option<String>, why: &str, rule: BadRows) -> OfflineError {
+    let column = column.map(|name| format!(", column `{name}`")).unwrap_or_default();
+    OfflineError::Text {
+        path: file.name.clone(),
+        line,
+        why: format!("{why}{column}"),
+        hint: match rule {
+            BadRows::Refuse => "correct it, or leave such rows out by `bad_rows: reject` in the source".to_owned(),
+            BadRows::Reject => "correct the file".to_owned(),
+        },
+    }
+}
+
+/// The typed copy of one text.
+fn copy(source: &Source, kept: &Kept, file: &Found, types: &[Typed]) -> Result<SourceFile, OfflineError> {
+    let typing = types.iter().map(|(name, dtype)| json!([name, dtype])).collect::<Vec<_>>();
+    let stem = format!("{}-{}", file.state(), Fingerprint::of(&json!([FORMAT, typing])).short());
+    let path = kept.path(&format!("{stem}.parquet"));
+    // A copy can be made again: one that is damaged is.
+    if let Ok(opened) = open_copy(file, path.clone()) {
+        return Ok(opened);
+    }
+    convert(source, kept, file, types, &stem)?;
+    open_copy(file, path)
+}
+
+fn open_copy(file: &Found, path: PathBuf) -> Result<SourceFile, OfflineError> {
+    let mut opened = open_named(path.clone(), file.name.clone(), 0)?;
+    let about = opened.metadata.metadata().file_metadata().key_value_metadata();
+    let found = about.into_iter().flatten().find(|entry| entry.key == BAD_ROWS);
+    opened.n_left_out = found.and_then(|entry| entry.value.as_ref()?.parse().ok()).unwrap_or(0);
+    opened.left_out = (opened.n_left_out > 0).then(|| path.with_extension("rejected.jsonl"));
+    opened.of(file.identity());
+    Ok(opened)
+}
+
+fn convert(source: &Source, kept: &Kept, file: &Found, types: &[Typed], stem: &str) -> Result<(), OfflineError> {
+    let path = kept.path(&format!("{stem}.parquet"));
+    let rejected_path = path.with_extension("rejected.jsonl");
+    let mut reader = Reader::open(source, file)?;
+    let mut out = kept.new_file(&format!("{stem}.parquet"))?;
+    let field = |(name, dtype): &Typed| Field::new(name, dtype.map_or(DataType::Null, Dtype::to_arrow), true);
+    let schema: SchemaRef = Arc::new(Schema::new(types.iter().map(field).collect::<Vec<_>>()));
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+    let writing = |why: parquet::errors::ParquetError| write_error(&path, why);
+    let mut writer =
+        ArrowWriter::try_new(out.as_file_mut(), SchemaRef::clone(&schema), Some(properties)).map_err(writing)?;
+    let mut rejected = None;
+    let mut n_rejected: u64 = 0;
+    let places: HashMap<&str, usize> = types.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
+    let zone = zone_of(source)?;
+    let mut batch = Batch::new(types);
+    loop {
+        let mut row = vec![Value::Null; types.len()];
+        let (mut n_bytes, mut bad) = (0, None);
+        let next = reader.next(|name, cell| {
+            let Some((at, dtype)) = places.get(name).and_then(|at| Some((*at, types[*at].1?))) else { return };
+            let read = match cell {
+                Cell::Text(text) => of_text(text, dtype, zone),
+                Cell::Json(raw) => cell::of_json(raw, dtype, zone),
+            };
+            let (Cell::Text(text) | Cell::Json(text)) = cell;
+            n_bytes += text.len();
+            match read {
+                Ok(value) => row[at] = value,
+                Err(why) => bad = bad.take().or_else(|| Some((name.to_owned(), why))),
+            }
+        });
+        let bad = match (next, bad) {
+            (Ok(None), _) => break,
+            (Ok(Some(_)), None) => {
+                batch.push(row, n_bytes);
+                if batch.is_full() {
+                    writer.write(&batch.take(&schema).map_err(|why| write_error(&path, why))?).map_err(writing)?;
+                }
+                continue;
+            }
+            (Ok(Some(line)), Some((column, why))) => BadRow { line, column: Some(column), why },
+            (Err(Trouble::Bad(bad)), _) => bad,
+            (Err(trouble), _) => return Err(stopped(source, file, trouble)),
+        };
+        if source.bad_rows == BadRows::Refuse {
+            return Err(stopped(source, file, Trouble::Bad(bad)));
+        }
+        let aside = match &mut rejected {
+            Some(aside) => aside,
+            empty => empty.insert(kept.new_file(&format!("{stem}.rejected.jsonl"))?),
+        };
+        let entry = json!({ "file": file.name, "line": bad.line, "column": bad.column, "why": bad.why });
+        writeln!(aside, "{entry}").map_err(|why| write_error(&rejected_path, why))?;
+        n_rejected += 1;
+    }
+    writer.write(&batch.take(&schema).map_err(|why| write_error(&path, why))?).map_err(writing)?;
+    writer.append_key_value_metadata(KeyValue::new(BAD_ROWS.to_owned(), n_rejected.to_string()));
+    writer.close().map_err(writing)?;
+    file.unchanged()?;
+    // The reasons first: where the copy is, they are.
+    if let Some(aside) = rejected {
+        kept.persist(aside, &rejected_path)?;
+    }
+    kept.persist(out, &path)
+}
+
+/// Rows that are not yet written.
+struct Batch<'t> {
+    types: &'t [Typed],
+    columns: Vec<Vec<Value>>,
+    n_rows: usize,
+    n_bytes: usize,
+}
+
+impl<'t> Batch<'t> {
+    fn new(types: &'t [Typed]) -> Self {
+        Self { types, columns: vec![Vec::new(); types.len()], n_rows: 0, n_bytes: 0 }
+    }
+
+    fn push(&mut self, row: Vec<Value>, n_bytes: usize) {
+        self.columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
+        self.n_rows += 1;
+        self.n_bytes += n_bytes;
+    }
+
+    fn is_full(&self) -> bool {
+        self.n_rows >= BATCH_ROWS || self.n_bytes >= BATCH_BYTES
+    }
+
+    fn take(&mut self, schema: &SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
+        let columns = self.columns.iter().zip(self.types).map(|(values, (_, dtype))| column::column(values, *dtype));
+        let columns = columns.collect::<Result<Vec<ArrayRef>, _>>()?;
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(self.n_rows));
+        self.columns.iter_mut().for_each(Vec::clear);
+        (self.n_rows, self.n_bytes) = (0, 0);
+        RecordBatch::try_new_with_options(SchemaRef::clone(schema), columns, &options)
+    }
+}

@@ -1,0 +1,190 @@
+"""Goal: a source in an object store is as good as one beside the project, and says clearly when its store fails.
+Method: a real S3 server, and a proxy before it that answers slowly, wrongly, in part or not at all."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from plumb import BINARY
+from s3 import S3, Weather, free_port
+
+YAML = """kind: entity
+name: user
+join_key: user_id
+type: int64
+---
+kind: source
+name: rows
+path: PATH
+event_time: at
+MORE
+---
+kind: feature_view
+name: f
+entity: user
+source: rows
+features: [{name: x, type: int64}]
+"""
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory):
+    with (tmp_path_factory.mktemp("s3") / "log").open("w") as log:
+        server = S3(log)
+        server.put("shop")
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def weather(s3):
+    proxy = Weather(s3.url)
+    yield proxy
+    proxy.stop()
+
+
+class Project:
+    def __init__(self, folder: Path, endpoint: str, path: str, more: str = "", keys: bool = True) -> None:
+        self.folder = folder
+        known = "access_key_id: a, secret_access_key: b, " if keys else ""
+        s3 = f"{{endpoint: '{endpoint}', region: us-east-1, {known}allow_http: true}}"
+        limits = "listing_timeout: 3s\n  request_timeout: 5s\n  retries: 2"
+        (folder / "plumb.yaml").write_text(f"project: s3\nstorage:\n  s3: {s3}\n  {limits}\n")
+        (folder / "features.yaml").write_text(YAML.replace("PATH", path).replace("MORE", more))
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [BINARY, *words, "--project", self.folder, "--output", "json"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    def ok(self, *words: str) -> dict:
+        done = self.run(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def fails(self, code: int, *words: str) -> None:
+        done = self.run("materialize")
+        said = done.stdout + done.stderr
+        assert done.returncode == code, said
+        for word in words:
+            assert word in said, f"{word!r} is not in: {said}"
+
+    def x(self, *users: int) -> list:
+        found = self.ok("features", "get", "f:x", "--entity", f"user_id={','.join(map(str, users))}")
+        return found["features"]["x"]["values"]
+
+    def kept(self) -> list[str]:
+        return sorted(path.name for path in self.folder.glob(".plumb/offline/sources/*/*/*") if path.name != "lease")
+
+
+def csv(*rows: tuple[int, int]) -> str:
+    return "user_id,at,x\n" + "".join(f"{user},2024-01-01,{x}\n" for user, x in rows)
+
+
+def parquet(folder: Path, rows: list[tuple[int, int]]) -> bytes:
+    """Parquet by the product itself: the training set of a spine is one."""
+    project = Project(folder, "http://127.0.0.1:1", "rows.csv")
+    (folder / "rows.csv").write_text(csv(*rows))
+    (folder / "service.yaml").write_text("kind: feature_service\nname: s\nfeatures: ['f:x']\n")
+    spine = "user_id,event_time\n" + "".join(f"{user},2024-02-01T00:00:00Z\n" for user, _ in rows)
+    (folder / "spine.csv").write_text(spine)
+    project.ok("apply", "--yes")
+    out = folder / "out.parquet"
+    project.ok("training-set", "build", "--service", "s", "--spine", str(folder / "spine.csv"), "--out", str(out))
+    return out.read_bytes()
+
+
+def test_texts_in_a_bucket_are_listed_each_time_and_fetched_once(s3, weather, tmp_path):
+    s3.put("shop/texts/1.csv", csv((1, 10), (2, 20)))
+    s3.put("shop/texts/other.txt", "no")
+    project = Project(tmp_path, weather.url, "s3://shop/texts/*.csv")
+    project.ok("apply", "--yes")
+    assert project.ok("materialize")["materialized"][0]["how"] == "built"
+    assert project.x(1, 2) == [10, 20]
+    gets = sum("1.csv" in asked for asked in weather.asked)
+    assert gets == 1, weather.asked
+    assert project.ok("materialize")["materialized"][0]["how"] == "unchanged"
+    s3.put("shop/texts/2.csv", csv((3, 30)))
+    assert project.ok("materialize")["materialized"][0]["how"] == "appended"
+    assert sum("1.csv" in asked for asked in weather.asked) == 1, "it is here already"
+    # Messages and explanations say the URL.
+    why = project.ok("features", "explain", "f", "--entity", "user_id=3")
+    assert why["rows"][0]["file"] == "s3://shop/texts/2.csv"
+    s3.put("shop/texts/2.csv", csv((3, 31)))
+    before = project.kept()
+    assert project.ok("materialize")["materialized"][0]["how"] == "built"
+    assert project.x(3) == [31]
+    assert len(project.kept()) == len(before), "what the listing names no more is removed"
+    s3.put("shop/texts/3.csv", "user_id,at,x\n4,2024-01-01,many\n")
+    project.fails(2, "s3://shop/texts/")
+
+
+def test_parquet_is_planned_by_its_footers(s3, weather, tmp_path):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "project").mkdir()
+    s3.put("shop/p/day=2024-01-01/a.parquet", parquet(tmp_path / "made", [(1, 10), (2, 20)]))
+    partitions = "partitions: [{name: day, type: date}]\nfield_mapping: {event_time: at}"
+    project = Project(tmp_path / "project", weather.url, "s3://shop/p", partitions)
+    plan = project.ok("plan")
+    assert "2 rows" in json.dumps(plan), plan
+    assert project.kept() == [], "only footers were fetched"
+    project.ok("apply", "--yes")
+    project.ok("materialize")
+    assert project.x(1, 2) == [10, 20]
+
+
+def test_a_store_that_fails_a_little_is_asked_again(s3, weather, tmp_path):
+    s3.put("shop/little/1.csv", csv((1, 10)))
+    project = Project(tmp_path, weather.url, "s3://shop/little/1.csv")
+    project.ok("apply", "--yes")
+    weather.left = 2
+    project.ok("materialize")
+    assert project.x(1) == [10]
+
+
+@pytest.mark.parametrize(
+    ("mode", "code", "words"),
+    [
+        ("500", 6, ["the store cannot be asked"]),
+        ("503", 6, ["fewer requests"]),
+        ("403", 2, ["permission denied", "credentials"]),
+        ("silent", 6, ["s3://shop/bad/*.csv", "no answer within 3 s"]),
+    ],
+)
+def test_a_store_that_fails_is_told_within_its_time_and_nothing_is_lost(s3, weather, tmp_path, mode, code, words):
+    s3.put("shop/bad/1.csv", csv((1, 10)))
+    project = Project(tmp_path, weather.url, "s3://shop/bad/*.csv")
+    project.ok("apply", "--yes")
+    project.ok("materialize")
+    weather.mode = mode
+    project.fails(code, *words)
+    assert project.run("plan").returncode == code
+    assert project.x(1) == [10], "what is online stays"
+    weather.mode = "fine"
+    assert project.ok("materialize")["materialized"][0]["how"] == "unchanged"
+
+
+def test_half_an_object_is_none(s3, weather, tmp_path):
+    project = Project(tmp_path, weather.url, "s3://shop/half/1.csv")
+    s3.put("shop/half/1.csv", csv((1, 10)))
+    project.ok("apply", "--yes")
+    s3.put("shop/half/1.csv", csv((1, 11), (2, 20)))
+    weather.mode = "cut"
+    project.fails(6, "s3://shop/half/1.csv")
+    weather.mode = "fine"
+    project.ok("materialize")
+    assert project.x(1, 2) == [11, 20]
+
+
+def test_what_is_not_there_is_told(s3, tmp_path):
+    for path, code, words in [
+        ("s3://shop/nothing/*.csv", 2, ["there is no file `s3://shop/nothing/*.csv`"]),
+        ("s3://nobody-has-this/x.csv", 2, ["no such bucket"]),
+    ]:
+        done = Project(tmp_path, s3.url, path).run("plan")
+        said = done.stdout + done.stderr
+        assert done.returncode == code and all(word in said for word in words), said
+    done = Project(tmp_path, f"http://127.0.0.1:{free_port()}", "s3://shop/x.csv").run("plan")
+    assert done.returncode == 6 and "the store cannot be asked" in done.stdout + done.stderr, done.stderr

@@ -1,0 +1,135 @@
+//! Goal: a team's files, as they are, are as good as Parquet. Method: the same rows as CSV, as JSON lines and in folders
+//! by day; each is trained on and materialized, and the answers are the same bytes online and offline, in all of them.
+
+use serde_json::json;
+
+use crate::harness::{Answer, Plumb};
+
+/// User, day, amount, place: of user 2 the last row says null, user 3 has none in time.
+const ROWS: [(i64, &str, Option<&str>, &str); 5] = [
+    (1, "2024-01-01", Some("9007199254740993"), "12.50"),
+    (2, "2024-01-01", Some("7"), "0.01"),
+    (1, "2024-01-02", Some("-1"), "99999999.99"),
+    (2, "2024-01-02", None, "-0.05"),
+    (3, "2024-01-09", Some("5"), "1.00"),
+];
+
+const VIEW: &str = "kind: feature_view\nname: f\nentity: user\nsource: rows\n\
+     features: [{name: amount, type: int64}, {name: price, type: \"decimal(10,2)\"}]\n---\n\
+     kind: feature_service\nname: s\nfeatures: ['f:amount', 'f:price']\n";
+
+fn project(source: &str) -> Plumb {
+    let plumb = Plumb::empty();
+    plumb.write("plumb.yaml", "project: sources\nclock: {now: \"2024-01-05T00:00:00Z\"}\n");
+    let text = format!(
+        "kind: entity\nname: user\njoin_key: user_id\ntype: int64\n---\n\
+         kind: source\nname: rows\n{source}event_time: day\n---\n{VIEW}"
+    );
+    plumb.write("features.yaml", &text);
+    plumb.write(
+        "spine.csv",
+        "user_id,event_time\n1,2024-01-05T00:00:00Z\n2,2024-01-05T00:00:00Z\n3,2024-01-05T00:00:00Z\n",
+    );
+    plumb
+}
+
+fn csv() -> Plumb {
+    let columns = "columns: [{name: amount, type: int64}, {name: price, type: \"decimal(10,2)\"}]\n";
+    let plumb = project(&format!("path: data/*.csv\n{columns}"));
+    for (i, (user, day, amount, price)) in ROWS.iter().enumerate() {
+        let amount = amount.unwrap_or_default();
+        plumb
+            .write(&format!("data/{i}.csv"), &format!("user_id,day,amount,price\n{user},{day},{amount},\"{price}\"\n"));
+    }
+    plumb
+}
+
+fn json_lines() -> Plumb {
+    let plumb = project("path: rows.jsonl\ncolumns: [{name: price, type: \"decimal(10,2)\"}]\n");
+    let line = |(user, day, amount, price): &(i64, &str, Option<&str>, &str)| {
+        let amount = amount.unwrap_or("null");
+        format!("{{\"user_id\": {user}, \"day\": \"{day}\", \"amount\": {amount}, \"price\": {price}}}\n")
+    };
+    plumb.write("rows.jsonl", &ROWS.iter().map(line).collect::<String>());
+    plumb
+}
+
+fn folders() -> Plumb {
+    let typed = "columns: [{name: amount, type: int64}, {name: price, type: \"decimal(10,2)\"}]\n";
+    let plumb = project(&format!(
+        "path: data\nformat: csv\npartitions: [{{name: day, type: date}}, {{name: user_id, type: int64}}]\n{typed}"
+    ));
+    for (user, day, amount, price) in ROWS {
+        let amount = amount.unwrap_or_default();
+        plumb.write(&format!("data/day={day}/user_id={user}/part-0.csv"), &format!("amount,price\n{amount},{price}\n"));
+    }
+    plumb
+}
+
+fn build(plumb: &Plumb) -> Answer {
+    let [spine, out] = ["spine.csv", "set.parquet"].map(|name| plumb.path().join(name).display().to_string());
+    plumb.run(&format!("training-set build --service s --spine {spine} --out {out}"))
+}
+
+#[test]
+fn the_same_rows_of_every_format_give_the_same_answers() {
+    let mut sets = Vec::new();
+    for (what, plumb) in [("csv", csv()), ("json lines", json_lines()), ("folders", folders())] {
+        plumb.run("apply --yes").ok();
+        let done = plumb.json("materialize");
+        assert_eq!(done["materialized"][0]["n_keys"], 3, "{what}: {done}");
+        let online = plumb.json("features get --service s --entity user_id=1,2,3");
+        let features = &online["features"];
+        assert_eq!(features["amount"]["values"], json!([-1, null, null]), "{what}: {online}");
+        assert_eq!(features["amount"]["statuses"], json!(["PRESENT", "NULL_VALUE", "NOT_FOUND"]), "{what}");
+        assert_eq!(features["price"]["values"], json!(["99999999.99", "-0.05", null]), "{what}");
+        build(&plumb).ok();
+        let set = std::fs::File::open(plumb.path().join("set.parquet")).unwrap();
+        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(set).unwrap().build();
+        let batches: Vec<_> = reader.unwrap().map(Result::unwrap).collect();
+        assert_eq!(batches.len(), 1);
+        // The same values offline, null for null.
+        for (name, feature) in [("amount", &features["amount"]), ("price", &features["price"])] {
+            let column = batches[0].column_by_name(name).unwrap();
+            let cell = |row| serde_json::to_value(schema::json::Cell::of_arrow(column, row)).unwrap();
+            assert_eq!(json!((0..3).map(cell).collect::<Vec<_>>()), feature["values"], "{what}: {name}");
+        }
+        sets.push(batches[0].columns().to_vec());
+        assert_eq!(plumb.json("materialize")["materialized"][0]["how"], "unchanged", "{what}");
+    }
+    assert_eq!(sets[0], sets[1]);
+    assert_eq!(sets[0], sets[2]);
+}
+
+#[test]
+fn a_file_that_arrives_is_merged_and_messages_say_its_own_name() {
+    let plumb = csv();
+    plumb.run("apply --yes").ok();
+    plumb.json("materialize");
+    plumb.write("data/5.csv", "user_id,day,amount,price\n1,2024-01-03,3,3.00\n");
+    assert_eq!(plumb.json("materialize")["materialized"][0]["how"], "appended");
+    let why = plumb.json("features explain f --entity user_id=1");
+    assert_eq!(why["rows"][0]["file"], "data/5.csv", "{why}");
+    // A column was renamed in the newest file: nothing is done.
+    plumb.write("data/6.csv", "user_id,day,amnt,price\n1,2024-01-04,3,3.00\n");
+    let said = ["column `amount`", "int64 in `data/5.csv`", "missing in `data/6.csv`"];
+    plumb.run("materialize").fails(2, &said);
+    plumb.run("plan").fails(2, &said);
+    build(&plumb).fails(2, &said);
+    plumb.write("data/6.csv", "user_id,day,amount,price\n1,2024-01-04,much,3.00\n");
+    plumb.run("materialize").fails(2, &["`data/6.csv`, line 2: `much` is no int64, column `amount`"]);
+    let online = plumb.json("features get --service s --entity user_id=1");
+    assert_eq!(online["features"]["amount"]["values"], json!([3]), "what is online stays as it was");
+}
+
+#[test]
+fn rows_that_do_not_parse_are_counted_where_rejected_rows_are() {
+    let plumb = project("path: rows.csv\nbad_rows: reject\ncolumns: [{name: price, type: \"decimal(10,2)\"}]\n");
+    plumb.write("rows.csv", "user_id,day,amount,price\n1,2024-01-01,5,1.00\n1,2024-01-02,6,dear\n1,soon,7,1\n");
+    plumb.run("apply --yes").ok();
+    let answer = plumb.run("materialize --output json").ok();
+    assert_eq!(answer.json()["materialized"][0]["n_rejected"], 2);
+    assert!(answer.stderr.contains("2 rows of `rows.csv` do not parse and are left out"), "{}", answer.stderr);
+    let online = plumb.json("features get --service s --entity user_id=1");
+    assert_eq!(online["features"]["amount"]["values"], json!([5]));
+}
