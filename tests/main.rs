@@ -8,15 +8,23 @@
 
 mod harness;
 
+mod applying;
+mod bad_days;
 mod bad_input;
+mod erasing;
+mod faulty;
 mod feast;
 mod first_ten_minutes;
+mod invariants;
 mod killed;
+mod nine_scenarios;
 mod plumb_line;
 mod pushes;
+mod removing;
 mod skew;
 mod sources;
 mod switching;
+mod training_sets;
 mod trips;
 mod typed;
 mod types;

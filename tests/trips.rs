@@ -100,7 +100,7 @@ fn what_was_trained_on_is_served_and_replayed() {
     assert_eq!(status, 200, "{answer}");
     assert_eq!(
         answer["features"]["pull"],
-        json!({ "values": [9_750.0, 0.0, 0.0], "statuses": ["PRESENT", "PRESENT", "PRESENT"] })
+        json!({ "values": [9_750.0, 0.0, 0.0], "statuses": ["PRESENT", "PRESENT", "PRESENT"], "view": "trip" })
     );
     assert_eq!(answer["features"]["from_people"]["statuses"], json!(["PRESENT", "NOT_FOUND", "NOT_FOUND"]));
     assert_eq!(answer["views"]["destination"]["version"], 1);

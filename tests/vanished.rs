@@ -57,10 +57,10 @@ fn a_customer_who_left_the_source_leaves_the_store() {
     plumb.run("apply --yes").ok();
     assert_eq!(plumb.json("materialize")["materialized"][0]["how"], "built");
     let server = plumb.serve();
-    assert_eq!(ask(&server, &[9])["left"], json!({ "values": [1], "statuses": ["PRESENT"] }));
+    assert_eq!(ask(&server, &[9])["left"], json!({ "values": [1], "statuses": ["PRESENT"], "view": "f" }));
     write(&plumb, 0..9, 1);
     assert_eq!(plumb.json("materialize")["materialized"][0]["how"], "built");
-    let gone = json!({ "values": [null], "statuses": ["NOT_FOUND"] });
+    let gone = json!({ "values": [null], "statuses": ["NOT_FOUND"], "view": "f" });
     let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while ask(&server, &[9])["left"] != gone {
         assert!(std::time::Instant::now() < until, "the server still answers from the generation before");

@@ -8,6 +8,7 @@ use schema::{AppliedDefinitions, FeatureService, FeatureView, OnDemandView, View
 use transform::{ComputedFeatures, ExprError, OnDemandFeatures};
 
 use crate::codec::RowCodec;
+use crate::retrieve::{RoundTrip, round_trips};
 
 /// A service and everything that answering it needs; made once, shared by training and serving.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct CompiledService {
     pub fields: Vec<RequestField>,
     /// For each column of the service, where it comes from.
     pub sources: Vec<ColumnSource>,
+    /// Which of its views are read together.
+    pub round_trips: Vec<RoundTrip>,
 }
 
 /// One use of a view version, compiled.
@@ -168,7 +171,8 @@ impl CompiledService {
         };
         let views = uses.iter().map(compile).collect::<Result<Vec<_>, _>>()?;
         let (on_demand, fields, sources) = (Vec::new(), Vec::new(), Vec::new());
-        let mut compiled = Self { service: service.clone(), views, on_demand, fields, sources };
+        let round_trips = round_trips(&views);
+        let mut compiled = Self { service: service.clone(), views, on_demand, fields, sources, round_trips };
         for used in &service.on_demand {
             let view = definitions.on_demand_view(&used.view).ok_or_else(|| no_view(&used.view))?;
             compiled.add_on_demand(used, view)?;

@@ -3,12 +3,13 @@
 //! Read in this order: [`plan`] (declared against applied), [`offline`] (where rows come from), [`point_in_time`] (which
 //! row counts), [`training`] (a spine joined with a service), [`online`] (the current rows), [`materialize`] (history to
 //! online), [`retrieve`] (a request's features). [`assemble`] is the one path from stored rows to a service's columns:
-//! training and serving both end in it.
+//! training and serving both end in it. [`erase`] takes a person out of all of it.
 
 pub mod assemble;
 pub mod check;
 pub mod codec;
 pub mod compiled;
+pub mod erase;
 pub mod explain;
 pub mod materialize;
 pub mod offline;
@@ -16,6 +17,7 @@ pub mod online;
 pub mod plan;
 pub mod point_in_time;
 pub mod push;
+pub mod replay;
 pub mod retrieve;
 pub mod training;
 

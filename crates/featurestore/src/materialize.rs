@@ -16,7 +16,7 @@ use schema::{Clock, EntityKey, FeatureView, Timestamp};
 
 use crate::offline::OfflineError;
 use crate::offline::history::{History, Unit};
-use crate::online::marks::Marks;
+use crate::online::marks::{Contents, Marks};
 use crate::online::{Cell, OnlineError, OnlineStore, OnlineTable};
 use work::{Work, work};
 
@@ -37,7 +37,32 @@ pub enum MaterializeError {
         #[source]
         source: OfflineError,
     },
-    /// The online store could not be written.
+    /// A range was asked for of a history that has not only grown.
+    #[error("the history of `{view}` has changed since it was brought online, and not only grown")]
+    Changed {
+        /// The view version.
+        view: String,
+    },
+    /// Its rows are Feast's to write.
+    #[error("feature view `{view}` is served from Feast's Redis, which is only read")]
+    Feast {
+        /// The view version.
+        view: String,
+    },
+    /// The online store stopped taking rows; nothing of them answers yet, and nothing is marked as done.
+    #[error("materializing `{view}`: {n_written} of {n_keys} keys are written, and none of them answers yet")]
+    Stopped {
+        /// The view version.
+        view: String,
+        /// Keys that were acknowledged.
+        n_written: usize,
+        /// Keys that there are.
+        n_keys: usize,
+        /// Why.
+        #[source]
+        source: OnlineError,
+    },
+    /// The online store could not be read, or its marks not written.
     #[error("materializing `{view}`")]
     Online {
         /// The view version.
@@ -83,6 +108,24 @@ pub enum How {
     Appended,
     /// A generation was built and switched to.
     Built,
+    /// Rows of a range of event times were merged into the current generation. What else came is still to be brought online.
+    Ranged,
+}
+
+/// Event times, from the first on and before the second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Range {
+    /// The first; all before unless given.
+    pub from: Option<Timestamp>,
+    /// The first that is not in it; all after unless given.
+    pub to: Option<Timestamp>,
+}
+
+impl Range {
+    /// Whether a row of this event time is in it.
+    pub fn holds(&self, time: Timestamp) -> bool {
+        self.from.is_none_or(|from| from <= time) && self.to.is_none_or(|to| time < to)
+    }
 }
 
 impl How {
@@ -92,6 +135,7 @@ impl How {
             Self::Unchanged => "unchanged",
             Self::Appended => "appended",
             Self::Built => "built",
+            Self::Ranged => "range",
         }
     }
 }
@@ -129,11 +173,14 @@ impl<'a> Materializer<'a> {
         fresh: bool,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Materialized, MaterializeError> {
+        if self.view.definition.online.feast().is_some() {
+            return Err(MaterializeError::Feast { view: self.view.id.to_string() });
+        }
         let marks = Marks::read(self.store, self.view).await.map_err(|why| self.online(why))?;
         let done = match (work(&marks, self.history, fresh), marks.current.as_ref().map(|current| current.number)) {
             (Work::Nothing, Some(current)) => self.unchanged(current),
             (Work::Append(units), Some(current)) => {
-                let done = self.fill(current, &units, How::Appended, progress).await?;
+                let done = self.fill(current, &units, How::Appended, Range::default(), progress).await?;
                 let marks = marks.advance(self.history.contents());
                 marks.write(self.store, self.view).await.map_err(|why| self.online(why))?;
                 done
@@ -150,13 +197,44 @@ impl<'a> Materializer<'a> {
         Ok(done)
     }
 
+    /// Merges the rows of a range of event times into the current generation, newest wins; where there is none, builds one
+    /// of them alone. Nothing is marked as done by it: a run without a range still brings online whatever arrived since the
+    /// last one, rows of any event time, and replaces a generation that was built of a range.
+    ///
+    /// # Errors
+    /// As [`Self::run`], and [`MaterializeError::Changed`] where rows of two states of the history would be mixed.
+    pub async fn run_range(
+        &self,
+        range: Range,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Materialized, MaterializeError> {
+        if self.view.definition.online.feast().is_some() {
+            return Err(MaterializeError::Feast { view: self.view.id.to_string() });
+        }
+        let marks = Marks::read(self.store, self.view).await.map_err(|why| self.online(why))?;
+        let units = self.history.units();
+        if let Some(current) = &marks.current {
+            let sound = current.contents.is_part() || self.history.since(&current.contents).is_some();
+            if !sound {
+                return Err(MaterializeError::Changed { view: self.view.id.to_string() });
+            }
+            return self.fill(current.number, &units, How::Ranged, range, progress).await;
+        }
+        let marks = marks.begin(Contents::part(), Clock::wall());
+        marks.write(self.store, self.view).await.map_err(|why| self.online(why))?;
+        let number = marks.building.as_ref().map_or(0, |building| building.number);
+        let done = self.fill(number, &units, How::Ranged, range, progress).await?;
+        marks.switch(Clock::wall()).write(self.store, self.view).await.map_err(|why| self.online(why))?;
+        Ok(done)
+    }
+
     async fn build(
         &self,
         marks: Marks,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Materialized, MaterializeError> {
         let number = marks.building.as_ref().map_or(0, |building| building.number);
-        let done = self.fill(number, &self.history.units(), How::Built, progress).await?;
+        let done = self.fill(number, &self.history.units(), How::Built, Range::default(), progress).await?;
         let marks = marks.switch(Clock::wall());
         marks.write(self.store, self.view).await.map_err(|why| self.online(why))?;
         Ok(done)
@@ -167,17 +245,18 @@ impl<'a> Materializer<'a> {
         generation: u64,
         units: &[Unit],
         how: How,
+        range: Range,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Materialized, MaterializeError> {
-        let kept =
-            kept::keep(self.view, self.history, units, self.horizon, progress).map_err(|why| self.offline(why))?;
+        let kept = kept::keep(self.view, self.history, units, self.horizon, range, progress)
+            .map_err(|why| self.offline(why))?;
         let (n_rejected, n_rows) = (kept.n_rejected, kept.n_scanned);
         let (cells, n_kept) = kept.cells(self.view, self.history, self.horizon).map_err(|why| self.offline(why))?;
         let table = OnlineTable::generation(self.view, generation);
         let n_written = self.put(&table, &cells, how, progress).await?;
         let n_left_out = match how {
             How::Built => self.history.n_left_out(),
-            How::Appended | How::Unchanged => self.history.n_left_out_of(units),
+            How::Appended | How::Ranged | How::Unchanged => self.history.n_left_out_of(units),
         };
         Ok(Materialized {
             how,
@@ -207,14 +286,22 @@ impl<'a> Materializer<'a> {
             writes.push(async {
                 let report = match how {
                     How::Built => self.store.put_new(table, chunk, self.horizon).await?,
-                    How::Appended | How::Unchanged => self.store.put_many(table, chunk, self.horizon).await?,
+                    How::Appended | How::Ranged | How::Unchanged => {
+                        self.store.put_many(table, chunk, self.horizon).await?
+                    }
                 };
                 told(chunk.len());
                 Ok::<_, OnlineError>(report.written)
             });
         }
         let written = stream::iter(writes).buffer_unordered(WRITES_IN_FLIGHT);
-        written.try_fold(0, |sum, n| async move { Ok(sum + n) }).await.map_err(|why| self.online(why))
+        let stopped = |source| MaterializeError::Stopped {
+            view: self.view.id.to_string(),
+            n_written: n_done.load(Ordering::Relaxed),
+            n_keys: cells.len(),
+            source,
+        };
+        written.try_fold(0, |sum, n| async move { Ok(sum + n) }).await.map_err(stopped)
     }
 
     /// Drops generations that nobody reads.

@@ -17,11 +17,12 @@ use std::sync::Arc;
 use schema::definitions::Source;
 use schema::{BoxError, ErrorKind, FeatureView};
 
-use history::History;
+use history::{Held, History};
 use lease::Leasing;
 use source::Want;
 use storage::StorageConfig;
 
+use crate::erase::Tombstones;
 use crate::push::log::PushLog;
 use crate::push::segments;
 
@@ -68,6 +69,8 @@ pub enum OfflineError {
     Spine { what: String, why: String, hint: String },
     #[error("feature view `{view}` has two rows of one key with event time {event_time} and sequence {sequence}")]
     Tie { view: String, event_time: schema::Timestamp, sequence: u64 },
+    #[error("row {row} is of an entity that was erased")]
+    Erased { row: usize },
     #[error("computing features of `{what}`")]
     Compute {
         what: String,
@@ -83,6 +86,7 @@ impl OfflineError {
             Self::NoFile { .. } => ErrorKind::NotFound,
             Self::Write { .. } => ErrorKind::Unavailable,
             Self::Storage { kind, .. } => *kind,
+            Self::Erased { .. } => ErrorKind::Conflict,
             Self::Read { .. }
             | Self::NoColumn { .. }
             | Self::Column { .. }
@@ -109,6 +113,9 @@ impl OfflineError {
                  file, or give it a source of its own"
                     .to_owned(),
             ),
+            Self::Erased { .. } => {
+                Some("leave it out; what was erased comes again only after `plumb erase --allow-again`".to_owned())
+            }
             Self::Tie { .. } => Some(
                 "the view's `sequence` column must order rows of one key and time; leave it out to use row order"
                     .to_owned(),
@@ -144,11 +151,6 @@ impl OfflineStore {
         &self.project
     }
 
-    /// Where snapshots and copies are kept.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     pub(crate) fn storage(&self) -> &StorageConfig {
         &self.storage
     }
@@ -172,15 +174,59 @@ impl OfflineStore {
     /// [`OfflineError`] if the source cannot be read or does not have the declared columns.
     pub async fn history(&self, view: &FeatureView) -> Result<History, OfflineError> {
         let files = source::open(self, &view.source).await?;
+        let erased = self.tombstones()?.filter(view.keys());
         let history = if view.definition.sql.is_none() {
             History::in_place(view, files)?
         } else {
-            let path = snapshot::ensure(&self.folder, view, &files).await?;
+            let path = snapshot::ensure(&self.folder, view, &files, erased.as_ref()).await?;
             History::of_snapshot(view, path, &files)?
         };
+        let history = history.without(erased);
         match PushLog::existing(&self.folder)? {
             Some(log) => history.with_pushes(segments::ensure(&self.folder_of(view), view, &log)?),
             None => Ok(history),
+        }
+    }
+
+    /// Whose rows may not come back.
+    ///
+    /// # Errors
+    /// [`OfflineError::Read`] if that cannot be known.
+    pub fn tombstones(&self) -> Result<Arc<Tombstones>, OfflineError> {
+        Tombstones::load(&self.folder)
+    }
+
+    /// The folder of what is kept beside the sources.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The log of pushes, if anything was ever pushed.
+    ///
+    /// # Errors
+    /// [`OfflineError::Write`].
+    pub fn existing_pushes(&self) -> Result<Option<PushLog>, OfflineError> {
+        PushLog::existing(&self.folder)
+    }
+
+    /// The history of a view version as it was when something was made from it; `None` if that is no longer there.
+    ///
+    /// # Errors
+    /// As [`Self::history`].
+    pub async fn history_when(&self, view: &FeatureView, held: &Held) -> Result<Option<History>, OfflineError> {
+        let today = self.history(view).await?;
+        if let Some(then) = today.when(held) {
+            return Ok(Some(then));
+        }
+        // The result of a query may still be in its file.
+        let Some(path) = snapshot::kept(&self.folder_of(view), held).filter(|_| view.definition.sql.is_some()) else {
+            return Ok(None);
+        };
+        let files = source::open(self, &view.source).await?;
+        let then = History::of_snapshot(view, path, &files)?.without(self.tombstones()?.filter(view.keys()));
+        match PushLog::existing(&self.folder)? {
+            Some(log) => then.with_pushes(segments::ensure(&self.folder_of(view), view, &log)?).map(Some),
+            None => Ok(Some(then)),
         }
     }
 
@@ -192,7 +238,8 @@ impl OfflineStore {
         PushLog::open(&self.folder)
     }
 
-    fn folder_of(&self, view: &FeatureView) -> PathBuf {
+    /// Where what was made of a view version's history is kept: snapshots and files of pushes, which can be made again.
+    pub fn folder_of(&self, view: &FeatureView) -> PathBuf {
         self.folder.join("views").join(view.id.name.as_str()).join(view.fingerprint.short())
     }
 }

@@ -7,10 +7,12 @@
 //! is the suite that each passes.
 
 pub mod cell;
+pub mod circuit;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod embedded;
 pub mod feast_redis;
+pub mod guarded;
 pub mod marks;
 pub mod memory;
 pub mod reader;
@@ -27,11 +29,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use schema::{BoxError, EntityKey, ErrorKind, Timestamp, ViewId};
 
+use crate::erase::KeyMatch;
+use circuit::FAILURES;
+
 pub use cell::{At, Cell, MalformedCell, OnlineRow, Step};
 pub use embedded::EmbeddedStore;
+pub use guarded::{GuardedStore, Trouble};
 pub use memory::MemoryStore;
-pub use reader::OnlineReader;
-pub use redis::{RedisConfig, RedisStore};
+pub use reader::{OnlineReader, Served};
+pub use redis::{FeastRedis, RedisConfig, RedisStore};
 pub use refusal::Refusal;
 pub use table::OnlineTable;
 
@@ -63,9 +69,19 @@ pub trait OnlineStore: fmt::Debug + Send + Sync + 'static {
         self.put_many(table, cells, horizon).await
     }
 
+    /// Counts the cells of some keys in some tables of one view version, and unless `dry_run` removes them, beside reads
+    /// and writes. A key that is known whole is looked up; for one of which only parts are known every key is looked at.
+    /// Doing it again is safe.
+    async fn erase(&self, tables: &[OnlineTable], keys: &KeyMatch, dry_run: bool) -> Result<EraseReport, OnlineError>;
+
     /// Removes a table, whatever its size, beside reads and writes of other tables. Nobody may be writing to it. When it
     /// fails, part of it is gone; doing it again is safe.
     async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError>;
+
+    /// Whether the store answers at all; nothing is read.
+    async fn check(&self) -> Result<(), OnlineError> {
+        Ok(())
+    }
 }
 
 /// What [`OnlineStore::get_many`] found: a table of cells, a row per key and a column per view.
@@ -125,6 +141,8 @@ pub enum OnlineError {
     },
     #[error("{doing} the online store at `{address}`: no answer within {limit:?}")]
     Timeout { doing: Doing, address: String, limit: Duration },
+    #[error("{doing} the online store, which is left alone after {FAILURES} failures in a row; the last: {}", trouble.why)]
+    Resting { doing: Doing, trouble: Trouble },
     // The key stays out of the message: messages are logged, keys are personal.
     #[error("a stored row of view `{view}` in the online store at `{address}` does not parse")]
     Corrupt {
@@ -144,6 +162,7 @@ pub enum Doing {
     Reading { views: Vec<ViewId>, n_keys: usize },
     Writing { view: ViewId, n_keys: usize },
     Dropping { table: String },
+    Erasing,
 }
 
 impl OnlineRows {
@@ -166,6 +185,15 @@ impl OnlineRows {
     pub fn n_views(&self) -> usize {
         self.n_views
     }
+}
+
+/// What [`OnlineStore::erase`] found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EraseReport {
+    /// Cells of the keys.
+    pub found: usize,
+    /// Cells whose keys the store keeps as digests, so that parts of them cannot be told.
+    pub unreadable: usize,
 }
 
 impl WriteReport {
@@ -192,7 +220,32 @@ impl OnlineError {
             Self::Address { .. } | Self::Settings { .. } => ErrorKind::Invalid,
             Self::Open { .. } | Self::Read { .. } | Self::Write { .. } | Self::Refused { .. } => ErrorKind::Unavailable,
             Self::Timeout { .. } => ErrorKind::Timeout,
+            Self::Resting { trouble, .. } => trouble.kind,
             Self::Corrupt { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// What the server refused for, if it did.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Refused { refusal, .. } => Some(*refusal),
+            Self::Resting { trouble, .. } => trouble.refusal,
+            Self::Address { .. }
+            | Self::Settings { .. }
+            | Self::Open { .. }
+            | Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Timeout { .. }
+            | Self::Corrupt { .. } => None,
+        }
+    }
+
+    /// Whether it is a sign that the store as a whole is in trouble, and better left alone for a while.
+    pub fn is_trouble(&self) -> bool {
+        match self {
+            Self::Refused { refusal, .. } => refusal.is_trouble(),
+            Self::Open { .. } | Self::Read { .. } | Self::Write { .. } | Self::Timeout { .. } => true,
+            Self::Address { .. } | Self::Settings { .. } | Self::Resting { .. } | Self::Corrupt { .. } => false,
         }
     }
 
@@ -201,6 +254,7 @@ impl OnlineError {
         match self {
             Self::Address { .. } => Some("write redis://[user:password@]host[:port][/database], or rediss:// for TLS"),
             Self::Refused { refusal, .. } => Some(refusal.hint()),
+            Self::Resting { trouble, .. } => trouble.refusal.map(Refusal::hint),
             Self::Corrupt { source: MalformedCell::Format { .. }, .. } => {
                 Some("a newer version of plumb wrote it: run that version, or empty the store and materialize again")
             }
@@ -220,7 +274,9 @@ impl Doing {
         match self {
             Self::Opening => OnlineError::Open { address, source },
             Self::Reading { .. } => OnlineError::Read { doing: self, address, source },
-            Self::Writing { .. } | Self::Dropping { .. } => OnlineError::Write { doing: self, address, source },
+            Self::Writing { .. } | Self::Dropping { .. } | Self::Erasing => {
+                OnlineError::Write { doing: self, address, source }
+            }
         }
     }
 }
@@ -241,6 +297,7 @@ impl fmt::Display for Doing {
             }
             Self::Writing { view, n_keys } => write!(f, "writing {} of `{view}` to", keys(*n_keys)),
             Self::Dropping { table } => write!(f, "removing table `{table}` from"),
+            Self::Erasing => f.write_str("erasing a key from"),
         }
     }
 }

@@ -9,7 +9,7 @@ use schema::definitions::{Entity, Source};
 use schema::{AppliedDefinitions, Definitions, FeatureName, FeatureService, FeatureView, OnDemandView};
 use serde::Serialize;
 
-pub use downstream::{Downstream, PinnedModel, ReachedModel, Surroundings};
+pub use downstream::{Downstream, PinnedModel, PinnedTrainingSet, ReachedModel, Surroundings};
 
 /// What happens to one definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -110,7 +110,7 @@ pub fn plan(applied: &AppliedDefinitions, declared: &Definitions, around: &Surro
             changes.push(Change { change, kind: "feature service", name: name.to_string(), version, details });
         }
     }
-    let downstream = downstream::downstream(&changes, applied, &after, &around.models);
+    let downstream = downstream::downstream(&changes, applied, &after, around);
     let unused = downstream::unused(applied, &after, &around.models);
     Plan { changes, recompute, downstream, unused, after }
 }

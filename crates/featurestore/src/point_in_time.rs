@@ -7,15 +7,19 @@
 
 mod offers;
 mod spine_index;
+mod watch;
 
 use arrow::array::{ArrayRef, UInt32Array, new_null_array};
+use schema::order::Visibility;
 use schema::{FeatureView, Status, Timestamp};
 
 use crate::assemble::{ViewRows, status_at};
 use crate::offline::history::{History, OrderBatch};
 use crate::offline::{OfflineError, parallel};
 use offers::Offers;
+pub(crate) use offers::SLOT_BYTES;
 pub use spine_index::SpineIndex;
+pub use watch::Watch;
 
 /// For each spine row, the row that won.
 #[derive(Debug)]
@@ -39,13 +43,29 @@ pub struct Winners {
 /// # Errors
 /// [`OfflineError`] if the history cannot be read, or [`OfflineError::Tie`] if a user's sequence does not decide.
 pub fn find(view: &FeatureView, history: &History, index: &SpineIndex) -> Result<Winners, OfflineError> {
+    Ok(find_also(view, history, index, None, &Watch::nobody())?.0)
+}
+
+/// As [`find`]; in the same scan also what would have won under another visibility.
+///
+/// # Errors
+/// As [`find`]; [`OfflineError::Read`] when the watch is stopped.
+pub fn find_also(
+    view: &FeatureView,
+    history: &History,
+    index: &SpineIndex,
+    other: Option<Visibility>,
+    watch: &Watch<'_>,
+) -> Result<(Winners, Option<Winners>), OfflineError> {
     let visibility = view.visibility();
     let parts = parallel(&split(&history.units()), |units| {
         let mut offers = Offers::new(index.n_slots());
+        let mut others = other.map(|visibility| (visibility, Offers::new(index.n_slots())));
         let mut groups = Vec::new();
         let (mut n_scanned, mut n_rejected) = (0, 0);
         for unit in units {
             history.scan_order(*unit, |batch: OrderBatch| {
+                watch.scanned(batch.len() as u64)?;
                 n_scanned += batch.len() as u64;
                 n_rejected += batch.n_rejected();
                 index.groups_of(&batch.keys, batch.len(), &mut groups);
@@ -55,39 +75,68 @@ pub fn find(view: &FeatureView, history: &History, index: &SpineIndex) -> Result
                     if let Some(slot) = index.first_at_or_after(group, visibility.visible_from(&order)) {
                         offers.offer(slot, order, batch.first_row + i as u64, batch.deleted(i));
                     }
+                    if let Some((visibility, others)) = &mut others
+                        && let Some(slot) = index.first_at_or_after(group, visibility.visible_from(&order))
+                    {
+                        others.offer(slot, order, batch.first_row + i as u64, batch.deleted(i));
+                    }
                 }
                 Ok(())
             })?;
         }
-        Ok((offers, n_scanned, n_rejected))
+        Ok((offers, others.map(|(_, offers)| offers), n_scanned, n_rejected))
     })?;
     let (mut n_scanned, mut n_rejected) = (history.n_left_out(), history.n_left_out());
-    let mut merged = Offers::new(index.n_slots());
-    for (part, scanned, rejected) in parts {
+    let mut parts = parts.into_iter();
+    let (mut merged, mut others) = match parts.next() {
+        Some((offers, others, scanned, rejected)) => {
+            n_scanned += scanned;
+            n_rejected += rejected;
+            (offers, others)
+        }
+        None => (Offers::new(index.n_slots()), other.map(|_| Offers::new(index.n_slots()))),
+    };
+    for (part, other, scanned, rejected) in parts {
         merged.merge(part);
+        if let Some((others, other)) = others.as_mut().zip(other) {
+            others.merge(other);
+        }
         n_scanned += scanned;
         n_rejected += rejected;
     }
-    index.each_group(|slots| merged.run_maximum(slots));
+    let scanned = (n_scanned, n_rejected);
+    if let Some((event_time, sequence)) = tie(history, index, &mut merged) {
+        return Err(OfflineError::Tie { view: view.id.name.to_string(), event_time, sequence });
+    }
+    let others = others.map(|mut others| {
+        index.each_group(|slots| others.run_maximum(slots));
+        winners(view, index, &others, scanned)
+    });
+    Ok((winners(view, index, &merged, scanned), others))
+}
 
+/// Runs the maximum along each key; two rows that it cannot tell apart.
+fn tie(history: &History, index: &SpineIndex, offers: &mut Offers) -> Option<(Timestamp, u64)> {
+    index.each_group(|slots| offers.run_maximum(slots));
+    if !history.has_explicit_sequence() {
+        return None;
+    }
+    let tied = (0..index.n_slots()).filter_map(|slot| offers.best(slot)).find(|best| best.tied)?;
+    Some((tied.order.event_time, tied.order.sequence))
+}
+
+fn winners(view: &FeatureView, index: &SpineIndex, offers: &Offers, (n_scanned, n_rejected): (u64, u64)) -> Winners {
     let n = index.n_rows();
     let (rows, statuses, event_times) = (vec![0; n], vec![Status::NotFound; n], vec![None; n]);
     let mut winners = Winners { rows, statuses, event_times, n_scanned, n_rejected };
     for slot in 0..index.n_slots() {
-        let Some(best) = merged.best(slot) else { continue };
-        if best.tied && history.has_explicit_sequence() {
-            let (event_time, sequence) = (best.order.event_time, best.order.sequence);
-            return Err(OfflineError::Tie { view: view.id.name.to_string(), event_time, sequence });
-        }
-        if best.deleted {
-            continue;
-        }
+        let Some(best) = offers.best(slot).filter(|best| !best.deleted) else { continue };
         let (row, at) = index.spine_row(slot);
         winners.rows[row] = best.row;
         winners.statuses[row] = status_at(best.order.event_time, view.definition.ttl, at);
         winners.event_times[row] = Some(best.order.event_time);
     }
-    Ok(winners)
+    winners
 }
 
 /// Row groups dealt to a few workers: each worker holds its own offers, so there are no more parts than cores.
@@ -97,6 +146,30 @@ fn split<T: Copy>(units: &[T]) -> Vec<Vec<T>> {
 }
 
 impl Winners {
+    /// Spine rows for which `other` names another row, or judges it otherwise.
+    pub fn differs(&self, other: &Self) -> Vec<u32> {
+        let differ = |i: &usize| {
+            let found = self.event_times[*i].is_some() || other.event_times[*i].is_some();
+            found
+                && (self.statuses[*i] != other.statuses[*i]
+                    || self.rows[*i] != other.rows[*i]
+                    || self.event_times[*i] != other.event_times[*i])
+        };
+        (0..self.rows.len()).filter(differ).filter_map(|i| u32::try_from(i).ok()).collect()
+    }
+
+    /// The winners of some of the spine's rows.
+    #[must_use]
+    pub fn of_rows(&self, rows: &[u32]) -> Self {
+        Self {
+            rows: rows.iter().map(|row| self.rows[*row as usize]).collect(),
+            statuses: rows.iter().map(|row| self.statuses[*row as usize]).collect(),
+            event_times: rows.iter().map(|row| self.event_times[*row as usize]).collect(),
+            n_scanned: self.n_scanned,
+            n_rejected: self.n_rejected,
+        }
+    }
+
     /// Reads the winners' values of a view's stored features: only the row groups that hold one are opened.
     ///
     /// # Errors
@@ -142,7 +215,7 @@ impl Winners {
             arrow::compute::take(&whole, &indices, None).map_err(fail)
         };
         let stored = parallel(&features, |i| column(*i))?;
-        Ok(ViewRows { stored, statuses: self.statuses, event_times: self.event_times })
+        Ok(ViewRows { stored, statuses: self.statuses, event_times: self.event_times, absent: Vec::new() })
     }
 }
 

@@ -9,10 +9,13 @@ pub mod log;
 pub mod rows;
 pub(crate) mod segments;
 
+use std::path::Path;
+
 use arrow::array::RecordBatch;
 use schema::{EntityKey, ErrorKind, FeatureView, Timestamp, ViewId};
 
 use crate::codec::RowCodec;
+use crate::erase::KeyMatch;
 use crate::offline::OfflineError;
 use crate::online::marks::Marks;
 use crate::online::{Cell, OnlineError, OnlineRow, OnlineStore, OnlineTable};
@@ -45,6 +48,8 @@ pub struct Pushed {
 pub enum PushError {
     #[error("pushing to feature view `{view}`: {why}")]
     Rows { view: ViewId, why: String, hint: String },
+    #[error("feature view `{view}` is served from Feast's Redis, which is only read")]
+    Feast { view: ViewId },
     #[error("feature view `{view}` is not materialized")]
     NotOnline { view: ViewId },
     #[error("pushing to feature view `{view}`")]
@@ -65,7 +70,7 @@ impl PushError {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Rows { .. } => ErrorKind::Invalid,
+            Self::Rows { .. } | Self::Feast { .. } => ErrorKind::Invalid,
             Self::NotOnline { .. } => ErrorKind::Conflict,
             Self::Log { source, .. } => source.kind(),
             Self::Online { source, .. } => source.kind(),
@@ -76,6 +81,9 @@ impl PushError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Rows { hint, .. } => Some(hint.clone()),
+            Self::Feast { .. } => {
+                Some("go on writing with Feast, or leave out `online:` of the view and materialize it here".to_owned())
+            }
             Self::NotOnline { view } => {
                 Some(format!("run `plumb materialize {}` once, or push to the offline store alone", view.name))
             }
@@ -83,6 +91,15 @@ impl PushError {
             Self::Online { .. } => Some("push the same again: nothing is written twice".to_owned()),
         }
     }
+}
+
+/// Removes the files made from a view version's pushes, which are in its `folder`: they are made again from the log.
+///
+/// # Errors
+/// [`OfflineError::Write`].
+pub fn discard_files(folder: &Path) -> Result<(), OfflineError> {
+    segments::discard(folder)
+        .map_err(|why| OfflineError::Write { path: folder.display().to_string(), source: why.into() })
 }
 
 /// Pushes `rows` to `view`: durable when it returns, and online where asked.
@@ -103,6 +120,9 @@ pub async fn push(
 ) -> Result<Pushed, PushError> {
     let refuse = |why: rows::Refused| PushError::Rows { view: view.id.clone(), why: why.why, hint: why.hint };
     let online = |source| PushError::Online { view: view.id.clone(), source };
+    if view.definition.online.feast().is_some() {
+        return Err(PushError::Feast { view: view.id.clone() });
+    }
     let rows = PushedRows::new(view, rows).map_err(refuse)?;
     if to == To::Online {
         // Asked before the log is written: what cannot be done is refused whole.
@@ -123,7 +143,28 @@ pub async fn push(
         let table = OnlineTable::generation(view, generation.number);
         done.n_written = store.put_many(&table, &cells, now).await.map_err(online)?.written.max(done.n_written);
     }
+    not_erased_meanwhile(view, &logged.rows, log, store, &marks).await?;
     Ok(done)
+}
+
+/// A key that was erased between the log and the store must not stay in the store.
+async fn not_erased_meanwhile(
+    view: &FeatureView,
+    rows: &PushedRows,
+    log: &PushLog,
+    store: &dyn OnlineStore,
+    marks: &Marks,
+) -> Result<(), PushError> {
+    let failed = |source| PushError::Log { view: view.id.clone(), source };
+    let erased = log.erased(view, rows).map_err(failed)?;
+    let Some(row) = erased.iter().position(|erased| *erased) else { return Ok(()) };
+    let tables: Vec<OnlineTable> = marks.numbers().map(|number| OnlineTable::generation(view, number)).collect();
+    let keys = EntityKey::from_columns(rows.keys(), rows.len());
+    for key in keys.into_iter().zip(&erased).filter(|(_, erased)| **erased).filter_map(|(key, _)| key) {
+        let erased = store.erase(&tables, &KeyMatch::of(key), false).await;
+        erased.map_err(|source| PushError::Online { view: view.id.clone(), source })?;
+    }
+    Err(failed(OfflineError::Erased { row }))
 }
 
 fn cells(view: &FeatureView, rows: &PushedRows, horizon: Timestamp) -> Vec<(EntityKey, Cell)> {

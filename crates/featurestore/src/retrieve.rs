@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, TimestampNanosecondArray};
-use schema::definitions::{JoinKey, RequestField};
+use schema::definitions::{JoinKey, OnError, RequestField};
 use schema::{EntityKey, ErrorKind, FeatureView, Status, Timestamp, ViewId};
 
 use crate::assemble::{FeatureRows, ViewRows, assemble, status_at};
 use crate::compiled::{CompiledOnDemand, CompiledService, CompiledView};
 use crate::online::cell::{At, Cell};
-use crate::online::{OnlineError, OnlineReader, OnlineTable};
+use crate::online::{OnlineError, OnlineReader, OnlineTable, Served};
 
 /// Why features could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,10 @@ pub enum RetrieveError {
     TooOld { view: ViewId, kept_from: Timestamp, as_of: Timestamp },
     #[error("feature view `{view}` is not materialized")]
     NotOnline { view: ViewId },
+    #[error("feature view `{view}` is served from Feast's Redis, and plumb.yaml does not say where that is")]
+    NoFeast { view: ViewId },
+    #[error("feature view `{view}`, read from Feast's Redis: {why}")]
+    Feast { view: ViewId, why: String },
     #[error("reading features of service `{service}`")]
     Online {
         service: String,
@@ -51,7 +55,7 @@ impl RetrieveError {
             Self::NoKey { .. } | Self::NoField { .. } | Self::TooOld { .. } | Self::Compute { .. } => {
                 ErrorKind::Invalid
             }
-            Self::NotOnline { .. } => ErrorKind::Conflict,
+            Self::NotOnline { .. } | Self::NoFeast { .. } | Self::Feast { .. } => ErrorKind::Conflict,
             Self::Online { source, .. } => source.kind(),
             Self::Corrupt { .. } => ErrorKind::Internal,
         }
@@ -69,7 +73,12 @@ impl RetrieveError {
             Self::Corrupt { .. } => {
                 Some("run `plumb materialize` again, or check who else writes to the store".to_owned())
             }
-            Self::Online { .. } | Self::Compute { .. } => None,
+            Self::NoFeast { .. } => {
+                Some("write `feast: {url: redis://host:port, project: NAME}` in plumb.yaml".to_owned())
+            }
+            Self::Feast { .. } => Some("declare the types that Feast's registry has: plumb import feast".to_owned()),
+            Self::Online { source, .. } => source.hint().map(str::to_owned),
+            Self::Compute { .. } => None,
         }
     }
 }
@@ -113,44 +122,99 @@ impl EntityRows {
     }
 }
 
+/// What a request does about views whose store cannot be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Tolerance {
+    /// What each view says: [`OnError`].
+    #[default]
+    AsDeclared,
+    /// It fails, whatever the views say.
+    Strict,
+    /// It is answered without them, whatever they say.
+    Partial,
+}
+
+/// A service's features, and what they were read from.
+#[derive(Debug, Clone)]
+pub struct Retrieved {
+    /// The features.
+    pub rows: FeatureRows,
+    /// For each use of a view, what answered; `None` where nothing did, or a store that has no generations.
+    pub served: Vec<Option<Arc<Served>>>,
+}
+
 /// The features of a service for some entities as of one instant.
 ///
-/// All views of one entity come in one round trip, by however many keys; the round trips of several entities go out
-/// together.
-///
 /// # Errors
-/// [`RetrieveError`]; an unknown entity is no error but `NOT_FOUND`.
+/// As [`retrieve_with`].
 pub async fn retrieve(
     reader: &OnlineReader,
     compiled: &CompiledService,
     entities: &EntityRows,
     as_of: Timestamp,
 ) -> Result<FeatureRows, RetrieveError> {
-    let fields = entities.fields_of(compiled)?;
-    let together = by_entity(&compiled.views);
-    let reads = together.iter().map(|members| read_entity(reader, compiled, members, entities, as_of));
-    let read = futures::future::try_join_all(reads).await?;
-    let mut views: Vec<Option<ViewRows>> = compiled.views.iter().map(|_| None).collect();
-    for (i, rows) in together.iter().flatten().zip(read.into_iter().flatten()) {
-        views[*i] = Some(rows);
-    }
-    let at = TimestampNanosecondArray::from(vec![as_of.as_nanos(); entities.n]).with_timezone("UTC");
-    assemble(compiled, views.into_iter().flatten().collect(), &fields, &at)
-        .map_err(|source| RetrieveError::Compute { service: compiled.service.name.to_string(), source })
+    retrieve_with(reader, compiled, entities, as_of, Tolerance::AsDeclared).await.map(|retrieved| retrieved.rows)
 }
 
-/// The views that one round trip answers: those of one entity, whose keys have the same types.
-fn by_entity(views: &[Arc<CompiledView>]) -> Vec<Vec<usize>> {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
+/// The features of a service for some entities as of one instant, and what they were read from.
+///
+/// All views of one entity come in one round trip, by however many keys; the round trips of several entities go out
+/// together. What one round trip cannot read is missing in its views alone, if `tolerance` allows it.
+///
+/// # Errors
+/// [`RetrieveError`]; an unknown entity is no error but `NOT_FOUND`.
+pub async fn retrieve_with(
+    reader: &OnlineReader,
+    compiled: &CompiledService,
+    entities: &EntityRows,
+    as_of: Timestamp,
+    tolerance: Tolerance,
+) -> Result<Retrieved, RetrieveError> {
+    let fields = entities.fields_of(compiled)?;
+    let asking = Asking { reader, compiled, entities, as_of, tolerance };
+    let trips = &compiled.round_trips;
+    let read = match trips.as_slice() {
+        // One entity, the common case, needs no list of futures.
+        [one] => vec![asking.read(one).await?],
+        many => futures::future::try_join_all(many.iter().map(|trip| asking.read(trip))).await?,
+    };
+    let mut views: Vec<Option<ViewRows>> = compiled.views.iter().map(|_| None).collect();
+    let mut served: Vec<Option<Arc<Served>>> = vec![None; compiled.views.len()];
+    for (i, (rows, by)) in trips.iter().flat_map(|trip| &trip.members).zip(read.into_iter().flatten()) {
+        (views[*i], served[*i]) = (Some(rows), by);
+    }
+    let at = TimestampNanosecondArray::from(vec![as_of.as_nanos(); entities.n]).with_timezone("UTC");
+    let rows = assemble(compiled, views.into_iter().flatten().collect(), &fields, &at)
+        .map_err(|source| RetrieveError::Compute { service: compiled.service.name.to_string(), source })?;
+    Ok(Retrieved { rows, served })
+}
+
+/// Views that are read together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoundTrip {
+    /// Their places among the service's views.
+    pub members: Vec<usize>,
+    /// Whether they are read where Feast writes them.
+    pub feast: bool,
+}
+
+/// The round trips of a service: one for the views of one entity, whose keys have the same types, in one store.
+pub(crate) fn round_trips(views: &[Arc<CompiledView>]) -> Vec<RoundTrip> {
+    let mut trips: Vec<RoundTrip> = Vec::new();
     for (i, view) in views.iter().enumerate() {
-        let entity = |of: usize| (&views[of].view.entity.name, &views[of].view.entity.keys);
-        let own = (&view.view.entity.name, &view.view.entity.keys);
-        match groups.iter_mut().find(|group| group.first().is_some_and(|first| entity(*first) == own)) {
-            Some(group) => group.push(i),
-            None => groups.push(vec![i]),
+        let of = |at: usize| {
+            let FeatureView { entity, definition, .. } = &views[at].view;
+            (&entity.name, &entity.keys, definition.online.feast().is_some())
+        };
+        match trips.iter_mut().find(|trip| trip.members.first().is_some_and(|first| of(*first) == of(i))) {
+            Some(trip) => trip.members.push(i),
+            None => {
+                let feast = view.view.definition.online.feast().is_some();
+                trips.push(RoundTrip { members: vec![i], feast });
+            }
         }
     }
-    groups
+    trips
 }
 
 /// The keys of one round trip: a view may be asked for by several lists of them, and several views by one.
@@ -180,36 +244,110 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The rows of `members`, places among the service's views, in their order.
-async fn read_entity(
-    reader: &OnlineReader,
-    compiled: &CompiledService,
-    members: &[usize],
-    entities: &EntityRows,
+/// One request.
+struct Asking<'a> {
+    reader: &'a OnlineReader,
+    compiled: &'a CompiledService,
+    entities: &'a EntityRows,
     as_of: Timestamp,
-) -> Result<Vec<ViewRows>, RetrieveError> {
-    let mut asked = Asked { keys: Vec::with_capacity(entities.n), lists: Vec::new() };
-    let mut views: Vec<&FeatureView> = Vec::with_capacity(members.len());
-    for view in members.iter().map(|i| &compiled.views[*i]) {
-        asked.add(view, entities)?;
-        if !views.iter().any(|known| known.id == view.view.id) {
-            views.push(&view.view);
+    tolerance: Tolerance,
+}
+
+type Read = (ViewRows, Option<Arc<Served>>);
+
+impl Asking<'_> {
+    /// The rows of a trip's members, in their order.
+    async fn read(&self, trip: &RoundTrip) -> Result<Vec<Read>, RetrieveError> {
+        let members: Vec<&Arc<CompiledView>> = trip.members.iter().map(|i| &self.compiled.views[*i]).collect();
+        if trip.feast {
+            return self.read_feast(&members).await;
+        }
+        let mut asked = Asked { keys: Vec::with_capacity(self.entities.n), lists: Vec::new() };
+        let mut views: Vec<&FeatureView> = Vec::with_capacity(members.len());
+        for view in &members {
+            asked.add(view, self.entities)?;
+            if !views.iter().any(|known| known.id == view.view.id) {
+                views.push(&view.view);
+            }
+        }
+        let mut served = match self.reader.served(&views).await {
+            Ok(served) => served,
+            Err(why) => return self.without(&members, self.failed(why)),
+        };
+        for (view, served) in views.iter().zip(&served) {
+            if served.is_none() {
+                self.bear(view, || RetrieveError::NotOnline { view: view.id.clone() })?;
+            }
+        }
+        let found = loop {
+            let tables: Vec<OnlineTable> = served.iter().flatten().map(|served| served.table.clone()).collect();
+            match self.reader.store().get_many(&tables, &asked.keys).await {
+                Ok(found) => break found,
+                // The others are sound: they are read without it.
+                Err(OnlineError::Corrupt { view, key, address, source }) => {
+                    let at = views.iter().position(|known| known.id == view);
+                    let corrupt = || self.failed(OnlineError::Corrupt { view, key, address, source });
+                    let Some(at) = at.filter(|at| served[*at].is_some()) else { return Err(corrupt()) };
+                    self.bear(views[at], corrupt)?;
+                    served[at] = None;
+                }
+                Err(why) => return self.without(&members, self.failed(why)),
+            }
+        };
+        let rows = |view: &&Arc<CompiledView>| {
+            let at = views.iter().position(|known| known.id == view.view.id).unwrap_or_default();
+            let Some(by) = &served[at] else { return Ok((ViewRows::unavailable(view, self.entities.n), None)) };
+            let column = served[..at].iter().flatten().count();
+            let places = asked.places(view).unwrap_or_default();
+            let cells = places.iter().map(|place| place.and_then(|key| found.get(key, column)));
+            match rows_of(view, cells, self.as_of) {
+                Ok(rows) => Ok((rows, Some(Arc::clone(by)))),
+                Err(RetrieveError::Corrupt { view: id, source }) => {
+                    self.bear(&view.view, || RetrieveError::Corrupt { view: id, source })?;
+                    Ok((ViewRows::unavailable(view, self.entities.n), None))
+                }
+                Err(why) => Err(why),
+            }
+        };
+        members.iter().map(rows).collect()
+    }
+
+    async fn read_feast(&self, members: &[&Arc<CompiledView>]) -> Result<Vec<Read>, RetrieveError> {
+        let nowhere = || RetrieveError::NoFeast { view: members[0].view.id.clone() };
+        let feast = self.reader.feast().ok_or_else(nowhere)?;
+        let keys = members.iter().map(|view| self.entities.keys_of(view)).collect::<Result<Vec<_>, _>>()?;
+        let views: Vec<&CompiledView> = members.iter().map(AsRef::as_ref).collect();
+        match feast.read(&views, &keys, self.entities.n, self.as_of).await {
+            Ok(rows) => Ok(rows.into_iter().map(|rows| (rows, None)).collect()),
+            Err(why @ (RetrieveError::Online { .. } | RetrieveError::Feast { .. })) => self.without(members, why),
+            Err(why) => Err(why),
         }
     }
-    let failed = |source| RetrieveError::Online { service: compiled.service.name.to_string(), source };
-    let online = |(table, view): (Option<OnlineTable>, &&FeatureView)| {
-        table.ok_or_else(|| RetrieveError::NotOnline { view: view.id.clone() })
-    };
-    let tables = reader.tables(&views).await.map_err(failed)?;
-    let tables = tables.into_iter().zip(&views).map(online).collect::<Result<Vec<_>, _>>()?;
-    let found = reader.store().get_many(&tables, &asked.keys).await.map_err(failed)?;
-    let rows = |i: &usize| {
-        let view = &compiled.views[*i];
-        let v = views.iter().position(|known| known.id == view.view.id).unwrap_or_default();
-        let places = asked.places(view).unwrap_or_default();
-        rows_of(view, places.iter().map(|place| place.and_then(|key| found.get(key, v))), as_of)
-    };
-    members.iter().map(rows).collect()
+
+    /// What the members are without their store, if each of them can be done without.
+    fn without(&self, members: &[&Arc<CompiledView>], why: RetrieveError) -> Result<Vec<Read>, RetrieveError> {
+        if members.iter().all(|view| self.bears(&view.view)) {
+            return Ok(members.iter().map(|view| (ViewRows::unavailable(view, self.entities.n), None)).collect());
+        }
+        Err(why)
+    }
+
+    /// Passes over a failure that the view can be done without for.
+    fn bear(&self, view: &FeatureView, why: impl FnOnce() -> RetrieveError) -> Result<(), RetrieveError> {
+        if self.bears(view) { Ok(()) } else { Err(why()) }
+    }
+
+    fn bears(&self, view: &FeatureView) -> bool {
+        match self.tolerance {
+            Tolerance::AsDeclared => view.definition.on_error == OnError::Null,
+            Tolerance::Strict => false,
+            Tolerance::Partial => true,
+        }
+    }
+
+    fn failed(&self, source: OnlineError) -> RetrieveError {
+        RetrieveError::Online { service: self.compiled.service.name.to_string(), source }
+    }
 }
 
 /// What a view's cells say as of an instant, a row a cell.
@@ -245,7 +383,7 @@ fn rows_of<'a>(
         statuses.push(status);
         event_times.push(event_time);
     }
-    Ok(ViewRows { stored: decoder.finish(), statuses, event_times })
+    Ok(ViewRows { stored: decoder.finish(), statuses, event_times, absent: Vec::new() })
 }
 
 #[cfg(test)]

@@ -79,10 +79,31 @@ pub enum Command {
     ///
     /// Example: plumb serve --project shop --http 127.0.0.1:8080
     Serve(ServeArgs),
+    /// Compute an answer again from history, by the replay token that came with it. Exit status 1 when it differs.
+    ///
+    /// Example: plumb replay pl1.AQcTcmVwZWF0...
+    Replay(ReplayArgs),
     /// Compare every logged prediction with history. Exit status 1 when anything differs.
     Skew,
+    /// Look after feature views.
+    #[command(subcommand)]
+    View(ViewCommand),
+    /// Remove all that is known of a person, everywhere, and prove it. Safe to repeat, and after a kill.
+    ///
+    /// Exit status 1 when something is left, such as rows in source files, which are changed only with
+    /// --rewrite-sources.
+    ///
+    /// Example: plumb erase --entity `user_id=42` --yes
+    Erase(EraseArgs),
     /// Run the whole line on real data, every answer checked.
     Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct ReplayArgs {
+    /// `replay_token` of an answer.
+    pub token: String,
 }
 
 #[derive(Debug, Args)]
@@ -107,6 +128,9 @@ pub struct ApplyArgs {
     /// Do not ask.
     #[arg(long, short)]
     pub yes: bool,
+    /// Apply only onto the definitions that a plan was made on: its `based_on`. Exit status 4 if they are others now.
+    #[arg(long, value_name = "EVENT")]
+    pub based_on: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -120,6 +144,15 @@ pub struct MaterializeArgs {
     /// Go back to what was online before the last switch.
     #[arg(long, requires = "views")]
     pub rollback: bool,
+    /// Only rows of event times from here on, for this run; the next one without a range brings online all that arrived.
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["fresh", "rollback"])]
+    pub from: Option<schema::Timestamp>,
+    /// Only rows of event times before this.
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["fresh", "rollback"])]
+    pub to: Option<schema::Timestamp>,
+    /// How many views at a time.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub jobs: usize,
 }
 
 #[derive(Debug, Subcommand)]
@@ -178,6 +211,52 @@ pub enum TrainingSetCommand {
     ///
     /// Example: plumb training-set build --service `churn_v1` --spine spine.parquet --out train.parquet
     Build(TrainingSetArgs),
+    /// What a training set was made of and what it holds.
+    Show(TrainingSetFile),
+    /// Make a training set again from what its file, or the report beside it, says it was made of.
+    ///
+    /// Exit status 1 when the bytes are not the same, with what changed.
+    Rebuild(RebuildArgs),
+    /// The training sets that were built.
+    List,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct TrainingSetFile {
+    /// The training set.
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct RebuildArgs {
+    /// The training set.
+    pub file: PathBuf,
+    /// Write the rows here; unless given they are compared with the file, which is made if it is gone.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// About how much memory to take: 512MB, 4GB.
+    #[arg(long, value_name = "BYTES", default_value = "2GB", value_parser = bytes)]
+    pub memory: usize,
+}
+
+/// Reads `512MB`, `2GB`, `1GiB` or a number of bytes.
+fn bytes(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: usize = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        other => return Err(format!("`{other}` is no unit; write 512MB or 2GB")),
+    };
+    let number: usize =
+        digits.parse().map_err(|_no_number| "write a whole number and a unit: 512MB, 2GB".to_owned())?;
+    number.checked_mul(unit).ok_or_else(|| "that is more than there can be".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -186,10 +265,10 @@ pub struct TrainingSetArgs {
     /// The feature service.
     #[arg(long)]
     pub service: String,
-    /// Rows to join: a .parquet or .csv file with keys and a time, or a .sql query over the sources.
+    /// Rows to join: a .parquet, .arrow or .csv file with keys and a time, or a .sql query over the sources.
     #[arg(long, value_name = "FILE")]
     pub spine: PathBuf,
-    /// The Parquet file to write.
+    /// The file to write: Parquet, or Arrow IPC where its name ends in .arrow.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Column of the spine's times; `event_time` or `event_timestamp` unless given.
@@ -198,6 +277,15 @@ pub struct TrainingSetArgs {
     /// Replace nulls as the service's `fill` says: what the model will see.
     #[arg(long)]
     pub filled: bool,
+    /// Column of the spine that says when each label became known: feature rows after it are leaks.
+    #[arg(long, value_name = "COLUMN")]
+    pub label_time: Option<String>,
+    /// About how much memory to take; a larger spine is joined in blocks.
+    #[arg(long, value_name = "BYTES", default_value = "2GB", value_parser = bytes)]
+    pub memory: usize,
+    /// Exit with status 1 when the report names a leak.
+    #[arg(long)]
+    pub fail_on_leakage: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -287,6 +375,54 @@ pub struct ServeArgs {
     /// Address for gRPC; the port after that of HTTP unless given, or a free one where HTTP takes a free one.
     #[arg(long)]
     pub grpc: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub enum ViewCommand {
+    /// Remove view versions that nothing uses: their generations online and their snapshots. Safe to repeat, and after a
+    /// kill.
+    ///
+    /// Example: plumb view remove `user_features@v1`
+    Remove(ViewRemoveArgs),
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct ViewRemoveArgs {
+    /// The versions, as name@v1.
+    #[arg(value_name = "VIEW@vN", required_unless_present = "unused", conflicts_with = "unused")]
+    pub views: Vec<String>,
+    /// All that nothing uses.
+    #[arg(long)]
+    pub unused: bool,
+    /// Say what there is, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct EraseArgs {
+    /// Join key and values: `user_id=42`, or `user_id=42,43` for several. Repeat for keys of several parts: rows with
+    /// all of them are meant, and those of further keys beside them.
+    #[arg(long = "entity", value_name = "KEY=VALUES", required = true)]
+    pub entities: Vec<String>,
+    /// Say what there is, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Rewrite the files of sources without the rows: Parquet, CSV and JSON lines on this machine.
+    #[arg(long)]
+    pub rewrite_sources: bool,
+    /// Let the key come again: pushes are taken, and what sources hold of it is read.
+    #[arg(long, conflicts_with_all = ["dry_run", "rewrite_sources"])]
+    pub allow_again: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,19 +2,22 @@
 
 pub mod apply;
 pub mod demo;
+pub mod erase;
 pub mod explain;
 pub mod features;
 pub mod import;
 pub mod init;
 pub mod materialize;
 pub mod model;
+pub mod replay;
 pub mod serve;
 pub mod skew;
 pub mod training_set;
+pub mod view;
 
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command, FeaturesCommand, ImportCommand, ModelCommand, TrainingSetCommand};
+use crate::cli::{Cli, Command, FeaturesCommand, ImportCommand, ModelCommand, TrainingSetCommand, ViewCommand};
 use crate::failure::Failure;
 use crate::project::Project;
 
@@ -34,20 +37,28 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         match cli.command {
             Command::Init(args) => init::init(&args.dir, output),
             Command::Plan(args) => apply::plan(&open().await?, output, args.detailed_exitcode).await,
-            Command::Apply(args) => apply::apply(&open().await?, output, args.yes).await,
+            Command::Apply(args) => apply::apply(&open().await?, output, &args).await,
             Command::Materialize(args) => materialize::materialize(&open().await?, output, &args).await,
             Command::Features(FeaturesCommand::Get(args)) => features::get(&open().await?, output, &args).await,
             Command::Features(FeaturesCommand::Explain(args)) => explain::explain(&open().await?, output, &args).await,
             Command::TrainingSet(TrainingSetCommand::Build(args)) => {
                 training_set::build(&open().await?, output, &args).await
             }
+            Command::TrainingSet(TrainingSetCommand::Show(args)) => training_set::show(output, &args.file),
+            Command::TrainingSet(TrainingSetCommand::Rebuild(args)) => {
+                training_set::rebuild(&open().await?, output, &args).await
+            }
+            Command::TrainingSet(TrainingSetCommand::List) => Ok(training_set::list(&open().await?, output)),
             Command::Model(ModelCommand::Register(args)) => model::register(&open().await?, output, &args).await,
             Command::Model(ModelCommand::List(args)) => model::list(&open().await?, output, args.name.as_deref()),
             Command::Model(ModelCommand::Promote(args)) => model::promote(&open().await?, output, &args).await,
             Command::Model(ModelCommand::Rollback(args)) => model::rollback(&open().await?, output, &args).await,
             Command::Import(ImportCommand::Feast(args)) => import::feast(output, &args),
             Command::Serve(args) => serve::serve(&open().await?, output, args.http, args.grpc).await,
+            Command::Replay(args) => replay::replay(&open().await?, output, &args).await,
             Command::Skew => skew::skew(&open().await?, output).await,
+            Command::View(ViewCommand::Remove(args)) => view::remove(&open().await?, output, &args).await,
+            Command::Erase(args) => Box::pin(erase::erase(&open().await?, output, &args)).await,
             Command::Demo(args) => Box::pin(demo::demo(&args, output)).await,
         }
     });

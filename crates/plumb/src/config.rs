@@ -26,6 +26,8 @@ pub struct Config {
     pub offline: PathBuf,
     /// The online store.
     pub online: OnlineConfig,
+    /// The Redis that Feast fills, for views that are served from there.
+    pub feast: Option<FeastConfig>,
     /// The registry's SQLite file.
     pub registry: PathBuf,
     /// Folder of model files.
@@ -46,6 +48,15 @@ pub enum OnlineConfig {
     },
     /// Redis: one server, a cluster, or a master that sentinels watch.
     Redis(Box<RedisConfig>),
+}
+
+/// A Redis that Feast fills.
+#[derive(Debug, Clone)]
+pub struct FeastConfig {
+    /// Where it is.
+    pub redis: Box<RedisConfig>,
+    /// Feast's name of the project.
+    pub project: String,
 }
 
 impl Config {
@@ -165,8 +176,10 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
     let predictions = path("predictions", ".plumb/predictions", &mut fields);
     let online = online(&mut fields, folder, mistakes);
     let storage = storage::read(&mut fields, environment, mistakes);
+    let feast = feast(&mut fields, folder, mistakes);
     fields.finish(mistakes);
-    Some(Config { project: project?, clock, offline, online: online?, registry, artifacts, predictions, storage })
+    let (project, online) = (project?, online?);
+    Some(Config { project, clock, offline, online, feast, registry, artifacts, predictions, storage })
 }
 
 fn online(fields: &mut schema::yaml::Fields<'_>, folder: &Path, mistakes: &mut Vec<Mistake>) -> Option<OnlineConfig> {
@@ -188,6 +201,15 @@ fn online(fields: &mut schema::yaml::Fields<'_>, folder: &Path, mistakes: &mut V
     };
     inner.finish(mistakes);
     config
+}
+
+/// `feast: {project: .., url: ..}`: as `online: {kind: redis}`, and the project's name there.
+fn feast(fields: &mut schema::yaml::Fields<'_>, folder: &Path, mistakes: &mut Vec<Mistake>) -> Option<FeastConfig> {
+    let mut inner = fields.optional("feast")?.fields("Feast's Redis", mistakes);
+    let project = inner.required("project", mistakes).and_then(|node| node.text(mistakes));
+    let redis = redis::read(&mut inner, folder, mistakes);
+    inner.finish(mistakes);
+    Some(FeastConfig { redis: Box::new(redis?), project: project? })
 }
 
 #[cfg(test)]

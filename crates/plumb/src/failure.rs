@@ -10,6 +10,11 @@ use schema::error::chain;
 use schema::yaml::Mistake;
 use serving::ScoreError;
 
+/// The online store does not let us in: asking again changes nothing.
+pub const ONLINE_STORE_AUTH: &str = "online_store_auth";
+/// What was asked for was there, and is no more.
+pub const GONE: &str = "gone";
+
 /// Anything that ends a command or a request.
 #[derive(Debug)]
 pub struct Failure {
@@ -51,14 +56,15 @@ impl Failure {
     }
 
     /// The process's exit status: 0 done, 1 a check failed, 2 invalid input, 3 environment, 4 conflict, 6 unavailable,
-    /// 7 for a record that is gone (none is asked for yet). Schedulers branch on them: never renumber.
+    /// 7 for a record that is gone. Schedulers branch on them: never renumber.
     ///
     /// A name that nobody declared is invalid input: the call is wrong and will stay wrong (decision 0007).
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             ErrorKind::CheckFailed => 1,
+            ErrorKind::NotFound if self.code == GONE => 7,
             ErrorKind::Invalid | ErrorKind::NotFound => 2,
-            ErrorKind::Unavailable if self.code == "environment" => 3,
+            ErrorKind::Unavailable if self.code == "environment" || self.code == ONLINE_STORE_AUTH => 3,
             ErrorKind::Internal => 3,
             ErrorKind::Conflict => 4,
             ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Unavailable => 6,
@@ -80,9 +86,15 @@ impl Failure {
         }
     }
 
+    /// Whether the same may succeed later, with nothing changed.
+    pub fn is_retryable(&self) -> bool {
+        let passes = matches!(self.kind, ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Unavailable);
+        passes && self.code != ONLINE_STORE_AUTH
+    }
+
     /// As JSON, the same for the command line and HTTP.
     pub fn to_json(&self) -> serde_json::Value {
-        let retryable = matches!(self.kind, ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Unavailable);
+        let retryable = self.is_retryable();
         let mut error = serde_json::json!({
             "code": self.code, "message": self.message, "hint": self.hint, "retryable": retryable,
         });
@@ -152,13 +164,26 @@ macro_rules! from_errors {
 
 from_errors! {
     featurestore::OfflineError { featurestore::OfflineError::hint },
-    featurestore::OnlineError { |why| why.hint().map(str::to_owned) },
     registry::StoreError { registry::StoreError::hint },
     registry::ArtifactError { registry::ArtifactError::hint },
     registry::RegistryError { registry::RegistryError::hint },
     featurestore::explain::ExplainError { |_| None },
     serving::promotion::PromotionError { |_| None },
     serving::skew::SkewError { |_| None },
+}
+
+impl From<featurestore::OnlineError> for Failure {
+    fn from(error: featurestore::OnlineError) -> Self {
+        let hint = error.hint().map(str::to_owned);
+        Self { hint, code: code_of_online(&error), ..Self::new(error.kind(), chain(&error)) }
+    }
+}
+
+fn code_of_online(error: &featurestore::OnlineError) -> &'static str {
+    match error.refusal() {
+        Some(refusal) if refusal.is_auth() => ONLINE_STORE_AUTH,
+        _ => code_of(error.kind()),
+    }
 }
 
 impl From<RetrieveError> for Failure {
@@ -180,18 +205,23 @@ impl From<ScoreError> for Failure {
 fn code_of_features(error: &RetrieveError) -> &'static str {
     match error {
         RetrieveError::NotOnline { .. } => "not_materialized",
+        RetrieveError::Online { source, .. } => code_of_online(source),
         other => code_of(other.kind()),
     }
 }
 
 impl From<featurestore::materialize::MaterializeError> for Failure {
     fn from(error: featurestore::materialize::MaterializeError) -> Self {
-        use featurestore::materialize::MaterializeError::{Offline, Online};
-        let (kind, hint) = match &error {
-            Offline { source, .. } => (source.kind(), source.hint()),
-            Online { source, .. } => (source.kind(), source.hint().map(str::to_owned)),
-        };
-        Self { hint, ..Self::new(kind, chain(&error)) }
+        use featurestore::materialize::MaterializeError::{Changed, Feast, Offline, Online, Stopped};
+        let message = chain(&error);
+        match error {
+            Offline { source, .. } => Self { hint: source.hint(), ..Self::new(source.kind(), message) },
+            Online { source, .. } | Stopped { source, .. } => Self { message, ..source.into() },
+            Changed { .. } => Self::new(ErrorKind::Conflict, message).hint("leave out --from and --to"),
+            Feast { .. } => Self::invalid(message)
+                .code("read_only_view")
+                .hint("leave out `online:` of the view to bring it online here"),
+        }
     }
 }
 

@@ -13,3 +13,4 @@ pub mod grpc;
 pub mod http;
 pub mod output;
 pub mod project;
+pub mod replay;

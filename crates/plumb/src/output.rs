@@ -2,9 +2,10 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the command line prints")]
 
 use std::io::IsTerminal;
+use std::sync::LazyLock;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::cli::{Cli, Format};
 use crate::failure::Failure;
@@ -54,12 +55,15 @@ pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [
     text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
+/// The bars of a process, one below the other.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
 /// A progress bar on stderr; nothing where stderr is no terminal.
 pub fn progress(total: u64, what: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new(total);
+    let bar = BARS.add(ProgressBar::new(total));
     let style = ProgressStyle::with_template("{msg:24} {bar:32} {pos}/{len} ({per_sec}, {eta} left)");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_message(what.to_owned());

@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use featurestore::online::{embedded::EmbeddedStore, redis::RedisStore};
-use featurestore::{OfflineStore, OnlineStore};
+use featurestore::online::{FeastRedis, GuardedStore, embedded::EmbeddedStore, redis::RedisStore};
+use featurestore::{OfflineStore, OnlineReader, OnlineStore};
 use registry::{Artifacts, Registry, SqliteLog};
 use schema::definitions::File;
+use schema::error::chain;
 use schema::{Clock, Definitions};
 
-use crate::config::{Config, MAIN_FILE, OnlineConfig};
+use crate::config::{Config, FeastConfig, MAIN_FILE, OnlineConfig};
 use crate::failure::Failure;
+use crate::output;
 
 /// An open project.
 #[derive(Debug)]
@@ -52,6 +54,59 @@ impl Project {
             OnlineConfig::Embedded { path } => Arc::new(EmbeddedStore::open(path)?),
             OnlineConfig::Redis(redis) => Arc::new(RedisStore::open(redis, &self.config.project).await?),
         })
+    }
+
+    /// The online store, for commands that write to it: says so if it may lose what is written.
+    ///
+    /// # Errors
+    /// It cannot be opened or reached.
+    pub async fn online_to_write(&self) -> Result<Arc<dyn OnlineStore>, Failure> {
+        if let OnlineConfig::Redis(redis) = &self.config.online {
+            let store = RedisStore::open(redis, &self.config.project).await?;
+            if let Some(warning) = store.evicts().await {
+                output::note(&format!("warning: {warning}"));
+            }
+            return Ok(Arc::new(store));
+        }
+        self.online().await
+    }
+
+    /// The way of requests into the online store, for a server: behind circuit breakers, and there even while the store is
+    /// not, for it may come.
+    ///
+    /// # Errors
+    /// The store is not what the configuration says, or does not let us in: waiting would not change that.
+    pub async fn reader_to_serve(&self) -> Result<OnlineReader, Failure> {
+        let store: Arc<dyn OnlineStore> = match &self.config.online {
+            OnlineConfig::Embedded { path } => Arc::new(EmbeddedStore::open(path)?),
+            OnlineConfig::Redis(redis) => {
+                let store = RedisStore::new(redis, &self.config.project)?;
+                match store.check().await {
+                    Ok(()) => {
+                        if let Some(warning) = store.evicts().await {
+                            tracing::warn!("{warning}");
+                        }
+                    }
+                    Err(why) if why.refusal().is_some_and(|refusal| !refusal.may_pass()) => return Err(why.into()),
+                    Err(why) => tracing::warn!("serving without the online store until it is there: {}", chain(&why)),
+                }
+                Arc::new(store)
+            }
+        };
+        Ok(OnlineReader::new(Arc::new(GuardedStore::new(store))).with_feast(self.feast()?))
+    }
+
+    /// The way into the online store for a command: what is wrong with it is said at once.
+    ///
+    /// # Errors
+    /// It cannot be opened or reached.
+    pub async fn reader(&self) -> Result<OnlineReader, Failure> {
+        Ok(OnlineReader::new(self.online().await?).with_feast(self.feast()?))
+    }
+
+    fn feast(&self) -> Result<Option<Arc<FeastRedis>>, Failure> {
+        let open = |feast: &FeastConfig| FeastRedis::new(&feast.redis, &feast.project).map(Arc::new);
+        Ok(self.config.feast.as_ref().map(open).transpose()?)
     }
 
     /// The model files.

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use schema::{AppliedDefinitions, Fingerprint, ModelName};
+use schema::{AppliedDefinitions, FeatureView, Fingerprint, ModelName, ViewId};
 
 use crate::event::{Event, EventBody};
 use crate::log::LogError;
-use crate::model::{Model, Refusal};
+use crate::model::{Model, Refusal, VersionState};
 use crate::seq::Seq;
+use crate::stage::Stage;
+use crate::training_set::TrainingSet;
 use crate::version::ModelVersion;
 
 /// Definitions and models as of one event.
@@ -22,6 +24,8 @@ pub struct Catalog {
     definitions: Arc<AppliedDefinitions>,
     definitions_seq: Seq,
     models: BTreeMap<ModelName, Arc<Model>>,
+    /// By path.
+    training_sets: BTreeMap<String, Arc<TrainingSet>>,
 }
 
 impl Default for Catalog {
@@ -33,6 +37,7 @@ impl Default for Catalog {
             definitions: Arc::default(),
             definitions_seq: Seq::START,
             models: BTreeMap::new(),
+            training_sets: BTreeMap::new(),
         }
     }
 }
@@ -68,6 +73,47 @@ impl Catalog {
         self.models.get(name).map(|model| &**model)
     }
 
+    /// Every training set that was built, by path. A file that was written again is there once, as it is now.
+    pub fn training_sets(&self) -> impl Iterator<Item = &TrainingSet> {
+        self.training_sets.values().map(|set| &**set)
+    }
+
+    /// The training set in a file.
+    pub fn training_set(&self, path: &str) -> Option<&TrainingSet> {
+        self.training_sets.get(path).map(|set| &**set)
+    }
+
+    /// What uses a view version: definitions, and model versions on services that pin it. Of archived versions only one
+    /// that a rollback would bring back counts.
+    pub fn pins(&self, view: &ViewId) -> Vec<String> {
+        let mut pins = self.definitions.users_of(view);
+        for (name, model) in self.models() {
+            let restorable: Vec<u32> = [Stage::Staging, Stage::Production]
+                .into_iter()
+                .filter_map(|stage| model.newest_standing(stage)?.3.archived.last().copied())
+                .collect();
+            for VersionState { version, stage, .. } in model.versions() {
+                let live = *stage != Stage::Archived || restorable.contains(&version.version);
+                if live && self.views_of(version).contains(&view) {
+                    pins.push(format!("model `{name}` version {} ({stage})", version.version));
+                }
+            }
+        }
+        pins
+    }
+
+    /// The view versions that a model version's service pins.
+    pub(crate) fn views_of(&self, version: &ModelVersion) -> Vec<&ViewId> {
+        let service = self.definitions.service_by_fingerprint(version.service.as_str(), &version.service_fingerprint);
+        service.map(|service| service.views()).unwrap_or_default()
+    }
+
+    /// View versions that nothing uses and that were not removed, in order.
+    pub fn unused_views(&self) -> Vec<&FeatureView> {
+        let all = self.definitions.views.values().flat_map(|versions| &versions.all);
+        all.filter(|view| !self.definitions.is_removed(&view.id) && self.pins(&view.id).is_empty()).collect()
+    }
+
     /// Folds the next event in.
     ///
     /// # Errors
@@ -96,6 +142,17 @@ impl Catalog {
                 self.definitions = Arc::new(definitions.clone());
                 self.definitions_seq = event.seq;
             }
+            EventBody::ViewRemoved { view, fingerprint } => {
+                let known = self.definitions.view(view).map(|view| view.fingerprint);
+                if known != Some(*fingerprint) {
+                    return Err(format!(
+                        "there is no feature view `{view}` with fingerprint `{}`",
+                        fingerprint.short()
+                    ));
+                }
+                Arc::make_mut(&mut self.definitions).remove(view)?;
+                self.definitions_seq = event.seq;
+            }
             EventBody::ModelVersionRegistered(version) => self.register(version, event.seq)?,
             EventBody::Transitioned(transition) => {
                 let model = self.known(&transition.model)?;
@@ -112,6 +169,9 @@ impl Catalog {
                 let (seq, at, actor) = (event.seq, event.at, event.actor.clone());
                 let refusal = Refusal { seq, at, actor, version: *version, to: *to, evidence: evidence.clone() };
                 Arc::make_mut(known).refuse(refusal);
+            }
+            EventBody::TrainingSetBuilt(set) => {
+                self.training_sets.insert(set.path.clone(), Arc::new(set.clone()));
             }
         }
         Ok(())

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use schema::signature::Signature;
-use schema::{AppliedDefinitions, Fingerprint, ModelName, ServiceName};
+use schema::{AppliedDefinitions, Fingerprint, ModelName, ServiceName, ViewId};
 
 use crate::seq::Seq;
 use crate::stage::Stage;
+use crate::training_set::TrainingSet;
 
 /// A wish. [`crate::Catalog::decide`] says what comes of it.
 #[derive(Debug, Clone)]
@@ -19,6 +20,11 @@ pub enum Command {
         definitions: AppliedDefinitions,
         /// What changes, a line each, for people.
         summary: Vec<String>,
+    },
+    /// Removes a view version that nothing uses. One that is removed already changes nothing.
+    RemoveView {
+        /// Which.
+        view: ViewId,
     },
     /// Adds a version to a model. A version with this artifact and this service meaning changes nothing.
     RegisterModel {
@@ -71,4 +77,6 @@ pub enum Command {
         /// `Staging` or `Production`.
         stage: Stage,
     },
+    /// Records a training set that was written. What is recorded already changes nothing.
+    RecordTrainingSet(TrainingSet),
 }

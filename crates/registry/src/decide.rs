@@ -4,7 +4,7 @@
 //! nothing: every write may be repeated.
 
 use schema::yaml::suggest;
-use schema::{AppliedDefinitions, ModelName, ServiceName, Timestamp};
+use schema::{AppliedDefinitions, ModelName, ServiceName, Timestamp, ViewId, ViewName};
 use serde_json::Value;
 
 use crate::catalog::Catalog;
@@ -27,6 +27,7 @@ impl Catalog {
             Command::ApplyDefinitions { based_on, definitions, summary } => {
                 self.decide_definitions(*based_on, definitions, summary)
             }
+            Command::RemoveView { view } => self.decide_removal(view),
             Command::RegisterModel {
                 name,
                 digest,
@@ -60,6 +61,10 @@ impl Catalog {
                 Ok(Some(EventBody::PromotionRefused { model, version, to, evidence }))
             }
             Command::Rollback { model, stage } => self.decide_rollback(model, *stage),
+            Command::RecordTrainingSet(set) => {
+                let known = self.training_set(&set.path).is_some_and(|known| known == set);
+                Ok((!known).then(|| EventBody::TrainingSetBuilt(set.clone())))
+            }
         }
     }
 
@@ -82,6 +87,40 @@ impl Catalog {
             return Err(RegistryError::StaleDefinitions { based_on, now });
         }
         Ok(Some(EventBody::DefinitionsApplied { definitions: definitions.clone(), summary: summary.to_vec() }))
+    }
+
+    fn decide_removal(&self, view: &ViewId) -> Result<Option<EventBody>, RegistryError> {
+        let definitions = self.definitions();
+        let Some(found) = definitions.view(view) else {
+            let names = definitions.views.keys().map(ViewName::as_str);
+            let hint = match definitions.views.get(view.name.as_str()).map(|versions| versions.all.len()) {
+                None => suggest(view.name.as_str(), names),
+                Some(1) => "there is version 1".to_owned(),
+                Some(n) => format!("there are versions 1 to {n}"),
+            };
+            return Err(RegistryError::UnknownView { view: view.clone(), hint });
+        };
+        if definitions.is_removed(view) {
+            return Ok(None);
+        }
+        let pins = self.pins(view);
+        if !pins.is_empty() {
+            return Err(RegistryError::ViewInUse { view: view.clone(), pins: pins.join(", ") });
+        }
+        Ok(Some(EventBody::ViewRemoved { view: view.clone(), fingerprint: found.fingerprint }))
+    }
+
+    /// That a version which is to answer has the view versions that it was trained on.
+    fn has_its_views(&self, version: &ModelVersion, to: Stage) -> Result<(), RegistryError> {
+        let removed = self.views_of(version).into_iter().find(|view| self.definitions().is_removed(view));
+        match removed.filter(|_| to.has_one_holder()) {
+            None => Ok(()),
+            Some(view) => Err(RegistryError::ViewIsRemoved {
+                view: view.clone(),
+                model: version.name.clone(),
+                version: version.version,
+            }),
+        }
     }
 
     fn decide_registration(&self, candidate: ModelVersion) -> Result<Option<EventBody>, RegistryError> {
@@ -118,6 +157,7 @@ impl Catalog {
         if state.stage == to {
             return Ok(None);
         }
+        self.has_its_views(&state.version, to)?;
         Ok(Some(EventBody::Transitioned(Transition {
             model: name.clone(),
             version,
@@ -148,6 +188,7 @@ impl Catalog {
         let Some(VersionState { version: restored, stage: from, .. }) = before else {
             return Err(nothing(format!("when version {} was moved there, no version held it", newest.version)));
         };
+        self.has_its_views(restored, stage)?;
         let earlier = model.history().iter().rev().find(|(seq, .., transition)| {
             seq < undone && transition.to == stage && transition.version == restored.version
         });

@@ -1,6 +1,6 @@
 //! What goes wrong when the registry is asked for something.
 
-use schema::{BoxError, ErrorKind, Fingerprint, ModelName, ServiceName};
+use schema::{BoxError, ErrorKind, Fingerprint, ModelName, ServiceName, ViewId};
 
 use crate::log::LogError;
 use crate::seq::Seq;
@@ -56,6 +56,32 @@ pub enum RegistryError {
         /// What is there instead.
         found: String,
     },
+    /// No such view version.
+    #[error("there is no feature view `{view}`")]
+    UnknownView {
+        /// The version asked for.
+        view: ViewId,
+        /// What there is.
+        hint: String,
+    },
+    /// The view version is used.
+    #[error("feature view `{view}` is used by {pins}")]
+    ViewInUse {
+        /// The version that was to be removed.
+        view: ViewId,
+        /// What uses it.
+        pins: String,
+    },
+    /// The model version was trained on features that are no more.
+    #[error("model `{model}` version {version} reads feature view `{view}`, which was removed")]
+    ViewIsRemoved {
+        /// The view version.
+        view: ViewId,
+        /// The model.
+        model: ModelName,
+        /// Its version.
+        version: u32,
+    },
     /// Definitions were applied after the plan was made.
     #[error("the definitions changed: the plan was made at event {based_on}, they are now those of event {now}")]
     StaleDefinitions {
@@ -97,12 +123,15 @@ impl RegistryError {
             Self::Store(why) => why.kind(),
             Self::Log(why) => why.kind(),
             Self::Definitions { .. } => ErrorKind::Internal,
-            Self::UnknownModel { .. } | Self::UnknownVersion { .. } | Self::UnknownService { .. } => {
-                ErrorKind::NotFound
-            }
-            Self::StaleDefinitions { .. } | Self::NothingToRollBack { .. } | Self::Contended { .. } => {
-                ErrorKind::Conflict
-            }
+            Self::UnknownModel { .. }
+            | Self::UnknownVersion { .. }
+            | Self::UnknownService { .. }
+            | Self::UnknownView { .. } => ErrorKind::NotFound,
+            Self::StaleDefinitions { .. }
+            | Self::NothingToRollBack { .. }
+            | Self::ViewInUse { .. }
+            | Self::ViewIsRemoved { .. }
+            | Self::Contended { .. } => ErrorKind::Conflict,
             Self::NoRelease { .. } => ErrorKind::Invalid,
         }
     }
@@ -115,8 +144,13 @@ impl RegistryError {
             Self::Definitions { .. } => None,
             Self::UnknownModel { hint, .. }
             | Self::UnknownVersion { hint, .. }
+            | Self::UnknownView { hint, .. }
             | Self::NothingToRollBack { hint, .. } => Some(hint.clone()),
             Self::UnknownService { .. } => Some("apply the definitions that the model was trained on first".to_owned()),
+            Self::ViewInUse { .. } => Some("remove or archive what uses it first".to_owned()),
+            Self::ViewIsRemoved { view, .. } => {
+                Some(format!("declare what `{view}` was again, apply, and materialize it"))
+            }
             Self::StaleDefinitions { .. } => Some("plan again and look at the difference".to_owned()),
             Self::NoRelease { .. } => None,
             Self::Contended { .. } => Some("try again".to_owned()),

@@ -5,13 +5,14 @@
 
 use std::fmt;
 
-use schema::{AppliedDefinitions, BoxError, Fingerprint, ModelName, Timestamp};
+use schema::{AppliedDefinitions, BoxError, Fingerprint, ModelName, Timestamp, ViewId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::log::LogError;
 use crate::seq::Seq;
 use crate::stage::Stage;
+use crate::training_set::TrainingSet;
 use crate::transition::Transition;
 use crate::version::ModelVersion;
 
@@ -48,6 +49,13 @@ pub enum EventBody {
         /// What changed, a line each, for people.
         summary: Vec<String>,
     },
+    /// A view version was removed: its data may go, and nobody may use it until it is declared again.
+    ViewRemoved {
+        /// Which.
+        view: ViewId,
+        /// Its meaning.
+        fingerprint: Fingerprint,
+    },
     /// A model got a new version.
     ModelVersionRegistered(ModelVersion),
     /// A version changed its stage.
@@ -63,6 +71,8 @@ pub enum EventBody {
         /// The check that failed, with its counterexample.
         evidence: Value,
     },
+    /// A training set was written, in place of what was recorded of its file before.
+    TrainingSetBuilt(TrainingSet),
 }
 
 /// The stored fields, but for the hash.
@@ -142,12 +152,17 @@ impl fmt::Display for EventBody {
         match self {
             Self::DefinitionsApplied { summary, .. } if summary.is_empty() => f.write_str("applied definitions"),
             Self::DefinitionsApplied { summary, .. } => write!(f, "applied definitions: {}", summary.join("; ")),
+            Self::ViewRemoved { view, .. } => write!(f, "removed feature view `{view}`"),
             Self::ModelVersionRegistered(version) => {
                 write!(f, "registered `{}` version {}", version.name, version.version)
             }
             Self::Transitioned(transition) => write!(f, "moved {transition}"),
             Self::PromotionRefused { model, version, to, .. } => {
                 write!(f, "refused to move `{model}` version {version} to {to}")
+            }
+            Self::TrainingSetBuilt(set) => {
+                let TrainingSet { path, n_rows, service, service_version, .. } = set;
+                write!(f, "built training set `{path}`: {n_rows} rows for `{service}` version {service_version}")
             }
         }
     }

@@ -11,6 +11,7 @@ pub mod event;
 pub mod log;
 pub mod seq;
 pub mod stage;
+pub mod training_set;
 pub mod transition;
 pub mod version;
 
@@ -42,5 +43,6 @@ pub use registry::Registry;
 pub use seq::Seq;
 pub use stage::Stage;
 pub use store::{AppendError, MemoryLog, RegistryStore, SqliteLog, StoreError};
+pub use training_set::{EntityColumns, TrainingSet};
 pub use transition::Transition;
 pub use version::ModelVersion;

@@ -6,7 +6,7 @@
 mod on_demand;
 mod uses;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,16 @@ pub struct Versions<T> {
     pub current: Option<u32>,
     /// Every version, oldest first.
     pub all: Vec<T>,
+    /// Numbers of versions that were removed: what they mean is still known, their data is gone, and nobody may use them
+    /// until the same meaning is declared again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub removed: BTreeSet<u32>,
+}
+
+impl<T> Default for Versions<T> {
+    fn default() -> Self {
+        Self { current: None, all: Vec::new(), removed: BTreeSet::new() }
+    }
 }
 
 /// What is applied.
@@ -294,7 +304,7 @@ impl AppliedDefinitions {
         next.on_demand.values_mut().for_each(|versions| versions.current = None);
         next.services.values_mut().for_each(|versions| versions.current = None);
         for (name, view) in &declared.views {
-            let versions = next.views.entry(name.clone()).or_insert(Versions { current: None, all: Vec::new() });
+            let versions = next.views.entry(name.clone()).or_default();
             let count = u32::try_from(versions.all.len()).unwrap_or(u32::MAX);
             if let Some(mut found) = FeatureView::new(view, declared, count + 1) {
                 adopt(versions, &mut found, |v| v.fingerprint, |v, n| v.id.version = n);
@@ -305,7 +315,7 @@ impl AppliedDefinitions {
             let count = next.services.get(name.as_str()).map_or(0, |versions| versions.all.len());
             let version = u32::try_from(count).unwrap_or(u32::MAX) + 1;
             if let Some(mut found) = FeatureService::new(service, &next, version) {
-                let versions = next.services.entry(name.clone()).or_insert(Versions { current: None, all: Vec::new() });
+                let versions = next.services.entry(name.clone()).or_default();
                 // A view that was renamed means the same but stands elsewhere: a version that serves must not move there.
                 let place = |s: &FeatureService| (s.fingerprint, s.pins());
                 adopt(versions, &mut found, place, |s, n| s.version = n);
@@ -323,6 +333,43 @@ impl AppliedDefinitions {
     /// A view version.
     pub fn view(&self, id: &ViewId) -> Option<&FeatureView> {
         self.views.get(id.name.as_str())?.number(id.version)
+    }
+
+    /// Whether a view version was removed.
+    pub fn is_removed(&self, id: &ViewId) -> bool {
+        self.views.get(id.name.as_str()).is_some_and(|versions| versions.removed.contains(&id.version))
+    }
+
+    /// Marks a view version as removed.
+    ///
+    /// # Errors
+    /// There is no such version, or it is the current one.
+    pub fn remove(&mut self, id: &ViewId) -> Result<(), String> {
+        let versions = self.views.get_mut(id.name.as_str()).filter(|versions| versions.number(id.version).is_some());
+        let versions = versions.ok_or_else(|| format!("there is no feature view `{id}` to remove"))?;
+        if versions.current == Some(id.version) {
+            return Err(format!("feature view `{id}` is the current version"));
+        }
+        versions.removed.insert(id.version);
+        Ok(())
+    }
+
+    /// What of the definitions uses a view version: being current itself, current services, current on-demand views.
+    pub fn users_of(&self, id: &ViewId) -> Vec<String> {
+        let mut users = Vec::new();
+        if self.current_view(id.name.as_str()).is_some_and(|view| view.id == *id) {
+            users.push("the project's files, which declare it".to_owned());
+        }
+        let services = self.services.values().filter_map(Versions::current);
+        users.extend(
+            services
+                .filter(|service| service.views().contains(&id))
+                .map(|service| format!("feature service `{}` version {}", service.name, service.version)),
+        );
+        let on_demand = self.on_demand.values().filter_map(Versions::current);
+        let reads = |view: &&OnDemandView| view.inputs.iter().any(|input| input.view == *id);
+        users.extend(on_demand.filter(reads).map(|view| format!("on-demand view `{}`", view.id)));
+        users
     }
 
     /// The current version of a view.
@@ -376,6 +423,7 @@ fn adopt<T: Clone, M: PartialEq>(
         None => versions.all.push(found.clone()),
     }
     versions.current = Some(number);
+    versions.removed.remove(&number);
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod any_view;
 mod check;
 mod on_demand;
 mod read;
+mod serving;
 
 use std::collections::BTreeMap;
 
@@ -22,11 +23,14 @@ use crate::yaml::{Mistake, Place};
 
 pub use any_view::{AnyView, ViewAlias};
 pub use on_demand::{OnDemand, RequestField};
+pub use serving::{FeastRows, OnError, Serving};
 
 /// The column that SQL over a source sees besides the source's own: the row's arrival number, `uint64`.
 pub const ROW_COLUMN: &str = "_row";
 /// The name by which a computed feature refers to the instant it is asked for.
 pub const REQUEST_TIME: &str = "request_time";
+
+type Mistakes = Vec<Mistake>;
 
 /// Everything that a project declares, cross-references checked.
 #[derive(Debug, Clone, Default)]
@@ -191,6 +195,12 @@ pub struct View {
     pub known: Known,
     /// Use only rows strictly before the instant.
     pub strict_before: bool,
+    /// What a request gets when the online store cannot be read; no part of the meaning.
+    #[serde(default, skip_serializing_if = "OnError::is_error")]
+    pub on_error: OnError,
+    /// Where its rows are served from; no part of the meaning.
+    #[serde(default, skip_serializing_if = "Serving::is_own")]
+    pub online: Serving,
     /// Stored features, in order.
     pub features: Vec<Feature>,
     /// Features computed when asked for, in order.

@@ -1,4 +1,5 @@
-//! What is known about one value; the same four answers offline and online (point-in-time semantics, section 3).
+//! What is known about one value; the same four answers offline and online (point-in-time semantics, section 3), and a
+//! fifth that only serving has: the store could not be asked.
 
 use std::fmt;
 
@@ -15,9 +16,14 @@ pub enum Status {
     OutsideMaxAge = 2,
     /// No row at that time, or the row was deleted, or the key is null.
     NotFound = 3,
+    /// The online store could not say, and the view says `on_error: null`. No answer of history, which always can.
+    Unavailable = 4,
 }
 
 impl Status {
+    /// Every status, by its number.
+    pub const ALL: [Self; 5] = [Self::Present, Self::NullValue, Self::OutsideMaxAge, Self::NotFound, Self::Unavailable];
+
     /// The name used in every protocol and file.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -25,12 +31,13 @@ impl Status {
             Self::NullValue => "NULL_VALUE",
             Self::OutsideMaxAge => "OUTSIDE_MAX_AGE",
             Self::NotFound => "NOT_FOUND",
+            Self::Unavailable => "UNAVAILABLE",
         }
     }
 
     /// The inverse of `as u8`.
     pub fn from_u8(code: u8) -> Option<Self> {
-        [Self::Present, Self::NullValue, Self::OutsideMaxAge, Self::NotFound].into_iter().find(|s| *s as u8 == code)
+        Self::ALL.into_iter().find(|s| *s as u8 == code)
     }
 }
 

@@ -251,6 +251,12 @@ impl<'n> Fields<'n> {
         self.entries.iter().find(|(key, _, value)| key == name && !value.is_null()).map(|(_, _, value)| *value)
     }
 
+    /// Whether a field is there and says `null`.
+    pub fn says_null(&mut self, name: &'static str) -> bool {
+        self.asked.push(name);
+        self.entries.iter().any(|(key, _, value)| key == name && value.is_null())
+    }
+
     /// As [`Self::optional`], but its absence is a mistake.
     pub fn required(&mut self, name: &'static str, mistakes: &mut Vec<Mistake>) -> Option<Node<'n>> {
         let found = self.optional(name);

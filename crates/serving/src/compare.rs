@@ -15,6 +15,8 @@ pub struct FeatureComparison {
     pub feature: String,
     /// Rows compared.
     pub compared: usize,
+    /// Rows that the online store could not be asked for: they are not compared.
+    pub unavailable: usize,
     /// Rows equal in value, bit for bit, in status and in event time.
     pub equal: usize,
     /// Rows present on both sides with other values or of another event, or absent on both for another reason.
@@ -64,6 +66,7 @@ impl FeatureComparison {
             self.smape = (self.smape * weigh(self.compared) + part.smape * weigh(part.compared)) / total;
         }
         self.compared += part.compared;
+        self.unavailable += part.unavailable;
         self.equal += part.equal;
         self.mismatched += part.mismatched;
         self.missing += part.missing;
@@ -90,6 +93,11 @@ pub fn compare(
                 event_time: rows.event_time(compiled, i, row),
             };
             let (a, b) = (side(offline), side(online));
+            if b.status == Status::Unavailable {
+                // Nothing was said of the value, so nothing can be wrong.
+                found.unavailable += 1;
+                continue;
+            }
             found.compared += 1;
             if let (Some(a), Some(b)) = (number(&offline.columns[i], row), number(&online.columns[i], row)) {
                 smape_n += 1.0;

@@ -143,7 +143,9 @@ impl Fleet {
             }
         }
         let before = self.snapshot();
-        let loaded = before.iter().map(|(name, model)| (name.clone(), model.version.version)).collect();
+        // A version whose views are served in another way since is as good as another version; none has the number 0.
+        let number = |model: &LoadedModel| if is_stale(model, catalog) { 0 } else { model.version.version };
+        let loaded = before.iter().map(|(name, model)| (name.clone(), number(model))).collect();
         let todo = plan(&wanted, &loaded);
         if todo.load.is_empty() && todo.unload.is_empty() {
             return Vec::new();
@@ -228,6 +230,17 @@ impl Fleet {
     pub fn runtime(&self) -> Result<Runtime, OnnxError> {
         Runtime::load(self.runtime.explicit.as_deref())
     }
+}
+
+/// Whether a view that the model reads is served from elsewhere since it was loaded, or fails in another way. Its meaning
+/// never changes.
+fn is_stale(model: &LoadedModel, catalog: &Catalog) -> bool {
+    let definitions = catalog.definitions();
+    model.compiled.views.iter().any(|used| {
+        let loaded = &used.view.definition;
+        let now = definitions.view(&used.view.id).map(|view| &view.definition);
+        now.is_some_and(|now| (now.on_error, &now.online) != (loaded.on_error, &loaded.online))
+    })
 }
 
 /// Whether the batch square of the version's promotion, which saw sampled rows besides, found a row that depends on its

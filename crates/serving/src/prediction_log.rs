@@ -8,7 +8,7 @@ pub mod read;
 mod rows;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -27,11 +27,13 @@ pub struct LogConfig {
     pub rows_max: usize,
     /// Time after which a file is written, however few rows it has.
     pub flush_every: Duration,
+    /// The offline store's folder, which says whose rows are not kept.
+    pub erased: Option<PathBuf>,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { queue_max: 8_192, rows_max: 65_536, flush_every: Duration::from_secs(1) }
+        Self { queue_max: 8_192, rows_max: 65_536, flush_every: Duration::from_secs(1), erased: None }
     }
 }
 

@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 use schema::{EntityKey, FeatureView, RowOrder, Timestamp};
 
-use super::Progress;
+use super::{Progress, Range};
 use crate::codec::RowCodec;
 use crate::offline::OfflineError;
 use crate::offline::history::{History, Unit};
@@ -38,6 +38,7 @@ pub(super) fn keep(
     history: &History,
     units: &[Unit],
     horizon: Timestamp,
+    range: Range,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<KeptRows, OfflineError> {
     let visibility = view.visibility();
@@ -48,7 +49,8 @@ pub(super) fn keep(
             let KeptRows { keys, rows, n_rejected, n_scanned } = &mut kept;
             *n_rejected += batch.n_rejected();
             EntityKey::each(&batch.keys, batch.len(), |i, key| {
-                let (Some(key), Some(order)) = (key, batch.order(i)) else { return };
+                let order = batch.order(i).filter(|order| range.holds(order.event_time));
+                let (Some(key), Some(order)) = (key, order) else { return };
                 let next = u32::try_from(keys.len()).unwrap_or(u32::MAX);
                 let number = *keys.entry_ref(key).or_insert(next) as usize;
                 if number == rows.len() {

@@ -4,6 +4,7 @@
 //! groups over threads.
 
 mod check;
+mod held;
 mod layout;
 mod order_batch;
 
@@ -20,7 +21,11 @@ use transform::cast;
 use super::OfflineError;
 use super::snapshot;
 use super::source::{Kept, SourceFile, SourceFiles, open_file, read_error, version_of};
+use crate::erase::KeyFilter;
+use crate::erase::tombstones::state_without;
 use crate::online::marks::Contents;
+use crate::push::segments::Segments;
+pub use held::Held;
 use layout::Layout;
 pub use order_batch::OrderBatch;
 
@@ -42,6 +47,16 @@ pub struct History {
     rejected: Vec<Rejected>,
     /// Keeps copies from being removed while they are read.
     _kept: Option<Kept>,
+    /// Whose rows are as if they were not there.
+    erased: Option<KeyFilter>,
+    /// Numbers given to pushed rows, those of rows that were erased since included.
+    n_pushed: u64,
+    /// The source's files, with a digest of the state of each.
+    made_of: Vec<(String, Fingerprint)>,
+}
+
+fn states(files: &[SourceFile]) -> Vec<(String, Fingerprint)> {
+    files.iter().map(|file| (file.name.clone(), Fingerprint::of(file.state()))).collect()
 }
 
 /// Rows of a text that do not parse, and were left out.
@@ -93,6 +108,9 @@ impl History {
             pushed: Layout::of_pushes(view),
             data_version,
             in_place: true,
+            made_of: states(&files.files),
+            erased: None,
+            n_pushed: 0,
             rejected: rejected(&files),
             _kept: files.kept(),
             files: files.files,
@@ -128,15 +146,25 @@ impl History {
             in_place: false,
             rejected: rejected(source),
             _kept: None,
+            made_of: states(&source.files),
+            erased: None,
+            n_pushed: 0,
         })
+    }
+
+    /// Without the rows of erased keys: nothing that reads it meets them.
+    pub(super) fn without(mut self, erased: Option<KeyFilter>) -> Self {
+        self.erased = erased;
+        self
     }
 
     /// With the rows that were pushed, behind all others.
     ///
     /// # Errors
     /// [`OfflineError::Read`] if a file is damaged.
-    pub(super) fn with_pushes(mut self, paths: Vec<PathBuf>) -> Result<Self, OfflineError> {
-        for path in paths {
+    pub(super) fn with_pushes(mut self, pushes: Segments) -> Result<Self, OfflineError> {
+        self.n_pushed = pushes.n_rows;
+        for path in pushes.paths {
             let file = open_file(Path::new(""), path, self.n_rows())?;
             self.files.push(file);
         }
@@ -145,15 +173,22 @@ impl History {
 
     /// Digest of the state of the data that this is a history of.
     pub fn data_version(&self) -> Fingerprint {
+        let base = state_without(self.data_version, self.erased.as_ref());
         match self.n_pushed() {
-            0 => self.data_version,
-            n => Fingerprint::of(&serde_json::json!([self.data_version, n])),
+            0 => base,
+            n => Fingerprint::of(&serde_json::json!([base, n])),
         }
     }
 
-    /// Rows that were pushed.
+    /// Rows that were pushed, those that were erased since included.
     pub fn n_pushed(&self) -> u64 {
-        self.files[self.n_base..].iter().map(|file| file.n_rows).sum()
+        self.n_pushed
+    }
+
+    /// The files of the source that it is made of, with a digest of the state of each; those of pushes are told by
+    /// [`Self::n_pushed`].
+    pub fn files(&self) -> &[(String, Fingerprint)] {
+        &self.made_of
     }
 
     /// The file that holds a row, relative to the project, and the row's number in it, from 0.
@@ -265,9 +300,12 @@ impl History {
             .deleted
             .as_ref()
             .map(|name| self.conformed(unit, batch, name, Dtype::Bool).map(|column| column.as_boolean().clone()));
+        let keys: Vec<ArrayRef> = keys.collect::<Result<_, _>>()?;
+        let erased = self.erased.as_ref().and_then(|filter| filter.erased(&keys, batch.num_rows()));
         Ok(OrderBatch {
             first_row,
-            keys: keys.collect::<Result<_, _>>()?,
+            keys,
+            erased,
             event_time: times(&l.event_time)?,
             created_time: l.created_time.as_ref().map(times).transpose()?,
             sequence: sequence.transpose()?,
@@ -284,8 +322,8 @@ impl History {
         let mut sample: BTreeMap<Fingerprint, EntityKey> = BTreeMap::new();
         for unit in self.units() {
             self.scan_order(unit, |batch| {
-                EntityKey::each(&batch.keys, batch.len(), |_, bytes| {
-                    let Some(bytes) = bytes else { return };
+                EntityKey::each(&batch.keys, batch.len(), |row, bytes| {
+                    let Some(bytes) = bytes.filter(|_| !batch.erased(row)) else { return };
                     let digest = Fingerprint::of_bytes(bytes);
                     if sample.len() < n || sample.last_key_value().is_some_and(|(last, _)| digest < *last) {
                         sample.insert(digest, EntityKey::from_bytes(bytes));

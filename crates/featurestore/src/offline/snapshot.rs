@@ -19,9 +19,11 @@ use schema::dtype::timestamp_type;
 use schema::{Dtype, FeatureView};
 use transform::{cast, expr};
 
-use super::history::sequence_column;
+use super::history::{Held, sequence_column};
 use super::source::{SourceFile, SourceFiles, open_file};
 use super::{OfflineError, query};
+use crate::erase::KeyFilter;
+use crate::erase::tombstones::state_without;
 
 /// Column of the event time in a snapshot; names that start with `__` are ours.
 pub const EVENT_TIME: &str = "__event_time";
@@ -34,13 +36,18 @@ pub const DELETED: &str = "__deleted";
 /// In the file's metadata: how many rows the query yielded without a key or an event time.
 const LEFT_OUT: &str = "plumb.n_left_out";
 
-/// The snapshot of a view with a query, made now if it does not exist.
+/// The snapshot of a view with a query, made now if it does not exist, without rows of keys that are `erased`.
 ///
 /// # Errors
 /// [`OfflineError::Query`] if the query fails or yields other columns than declared.
-pub async fn ensure(folder: &Path, view: &FeatureView, files: &SourceFiles) -> Result<PathBuf, OfflineError> {
+pub async fn ensure(
+    folder: &Path,
+    view: &FeatureView,
+    files: &SourceFiles,
+    erased: Option<&KeyFilter>,
+) -> Result<PathBuf, OfflineError> {
     let folder = folder.join("views").join(view.id.name.as_str()).join(view.fingerprint.short());
-    let path = folder.join(format!("{}.parquet", files.version().short()));
+    let path = folder.join(format!("{}.parquet", state_without(files.version(), erased).short()));
     // A snapshot can be made again: one that is damaged is.
     if path.is_file() && open_file(Path::new(""), path.clone(), 0).is_ok() {
         return Ok(path);
@@ -66,7 +73,8 @@ pub async fn ensure(folder: &Path, view: &FeatureView, files: &SourceFiles) -> R
         let canonical = columns.convert(&batch, position, &schema).map_err(fail)?;
         position += batch.num_rows() as u64;
         n_left_out += (batch.num_rows() - canonical.num_rows()) as u64;
-        writer.write(&canonical).map_err(|why| writing(why.into()))?;
+        let kept = without(canonical, view.keys().len(), erased).map_err(fail)?;
+        writer.write(&kept).map_err(|why| writing(why.into()))?;
     }
     writer.append_key_value_metadata(KeyValue::new(LEFT_OUT.to_owned(), n_left_out.to_string()));
     writer.close().map_err(|why| writing(why.into()))?;
@@ -75,6 +83,22 @@ pub async fn ensure(folder: &Path, view: &FeatureView, files: &SourceFiles) -> R
     out.persist(&path).map_err(|why| writing(why.error.into()))?;
     sync_folder(&folder).map_err(|why| writing(why.into()))?;
     Ok(path)
+}
+
+/// The rows whose keys are not erased; the first `n_keys` columns are the key's.
+fn without(rows: RecordBatch, n_keys: usize, erased: Option<&KeyFilter>) -> Result<RecordBatch, String> {
+    let found = erased.and_then(|filter| filter.erased(&rows.columns()[..n_keys], rows.num_rows()));
+    let Some(found) = found else { return Ok(rows) };
+    let keep = BooleanArray::from(found.into_iter().map(|erased| !erased).collect::<Vec<_>>());
+    filter_record_batch(&rows, &keep).map_err(|why| why.to_string())
+}
+
+/// The file of an older state of the source, if it is still there. `folder` is the view version's.
+pub(crate) fn kept(folder: &Path, held: &Held) -> Option<PathBuf> {
+    let name: String = held.version.iter().map(|byte| format!("{byte:02x}")).collect();
+    // As long as `Fingerprint::short`.
+    let path = folder.join(format!("{}.parquet", name.get(..12)?));
+    path.is_file().then_some(path)
 }
 
 /// How many rows of the query a snapshot left out, as its file says.

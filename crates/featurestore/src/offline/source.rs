@@ -121,6 +121,21 @@ pub(crate) async fn open_for(store: &OfflineStore, source: &Source, want: Want) 
     SourceFiles::new(source, files, kept)
 }
 
+/// The files of a source that are on this machine, in arrival order; `None` for one in an object store.
+///
+/// # Errors
+/// [`OfflineError::Path`] or [`OfflineError::Read`]; a source without files has none.
+pub fn local_files(project: &Path, source: &Source) -> Result<Option<Vec<PathBuf>>, OfflineError> {
+    match Place::parse(&source.path).map_err(|why| find::path_error(source, why))? {
+        Place::Remote(_) => Ok(None),
+        Place::Local(path) => match find::local(project, source, &path) {
+            Ok(found) => Ok(Some(found.into_iter().map(|file| file.path).collect())),
+            Err(OfflineError::NoFile { .. }) => Ok(Some(Vec::new())),
+            Err(why) => Err(why),
+        },
+    }
+}
+
 /// Opens one Parquet file; `first_row` is its place in the arrival order.
 ///
 /// # Errors
@@ -201,6 +216,11 @@ impl SourceFile {
         }
         let options = RecordBatchOptions::new().with_row_count(Some(n));
         Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
+    }
+
+    /// What tells one state of the file from another.
+    pub fn state(&self) -> &serde_json::Value {
+        &self.state
     }
 
     /// Opens the file again, which must still be the one whose footer was read.

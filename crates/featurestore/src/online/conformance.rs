@@ -4,15 +4,18 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int64Array, StringArray};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use schema::{EntityKey, Fingerprint, RowOrder, Timestamp, ViewId};
+use schema::definitions::JoinKey;
+use schema::{Dtype, EntityKey, Fingerprint, RowOrder, Timestamp, ViewId};
 use tokio::task::JoinSet;
 
 use super::marks::{Contents, Marks};
 use super::{At, Cell, MemoryStore, OnlineRow, OnlineStore, OnlineTable, WriteReport};
+use crate::erase::{KeyMatch, Subject};
 
 /// Runs the whole suite against an empty store. Every story has tables of its own.
 ///
@@ -32,6 +35,7 @@ pub async fn online_store_conformance(store: Arc<dyn OnlineStore>) {
     a_key_may_come_twice_in_a_call(s).await;
     a_large_batch_is_whole(s).await;
     a_dropped_table_is_gone_and_no_other(s).await;
+    an_erased_key_is_gone_and_no_other(s).await;
     new_cells_merge_with_those_that_are_there(s).await;
     marks_are_those_written_last(s).await;
     concurrent_writers_converge(&[Arc::clone(&store), Arc::clone(&store)]).await;
@@ -246,6 +250,39 @@ async fn a_large_batch_is_whole(store: &dyn OnlineStore) {
     }
     let rows = store.get_many(&[table], &keys).await.unwrap();
     assert!(cells.iter().enumerate().all(|(i, (_, cell))| rows.get(i, 0) == Some(cell)));
+}
+
+/// An erased key is gone from the tables that are named, by a part of it too, and nothing else is.
+async fn an_erased_key_is_gone_and_no_other(store: &dyn OnlineStore) {
+    let tables: Vec<OnlineTable> = (1..=3).map(|number| generation("erased", number)).collect();
+    let other = table("erased_not");
+    let parts = |user: &str, shop: i64| {
+        let columns: [ArrayRef; 2] = [Arc::new(StringArray::from(vec![user])), Arc::new(Int64Array::from(vec![shop]))];
+        EntityKey::from_columns(&columns, 1).remove(0).unwrap()
+    };
+    let keys: Vec<EntityKey> = ["a", "b"].iter().flat_map(|user| (0..700).map(|shop| parts(user, shop))).collect();
+    let cells: Vec<_> = keys.iter().map(|key| (key.clone(), Cell::of([&row(1, "x")], at(5)))).collect();
+    for table in tables.iter().chain([&other]) {
+        store.put_many(table, &cells, at(5)).await.unwrap();
+    }
+    let left = async |table: &OnlineTable| {
+        let rows = store.get_many(std::slice::from_ref(table), &keys).await.unwrap();
+        (0..keys.len()).filter(|key| rows.get(*key, 0).is_some()).count()
+    };
+    // One key, whole: asked for first, then removed, then not there.
+    let one = KeyMatch::of(keys[3].clone());
+    for (dry_run, found) in [(true, 2), (false, 2), (false, 0)] {
+        assert_eq!(store.erase(&tables[..2], &one, dry_run).await.unwrap().found, found);
+    }
+    assert_eq!((left(&tables[0]).await, left(&tables[2]).await, left(&other).await), (1399, 1400, 1400));
+    // Everything of user `b`, whatever the shop.
+    let join_key = |name: &str, dtype| JoinKey { name: name.parse().unwrap(), dtype };
+    let subject = Subject::new(vec![("user".to_owned(), "b".to_owned())]);
+    let part = subject.in_keys(&[join_key("user", Dtype::String), join_key("shop", Dtype::Int64)]).unwrap();
+    for (dry_run, found) in [(true, 2100), (false, 2100), (false, 0)] {
+        assert_eq!(store.erase(&tables, &part, dry_run).await.unwrap().found, found);
+    }
+    assert_eq!((left(&tables[0]).await, left(&tables[2]).await, left(&other).await), (699, 700, 1400));
 }
 
 async fn a_dropped_table_is_gone_and_no_other(store: &dyn OnlineStore) {

@@ -7,16 +7,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
 use heed::types::Bytes;
-use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, WithTls};
+use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, PutFlags, WithTls};
 use schema::{BoxError, EntityKey, Fingerprint, Timestamp};
 use tokio::task::JoinError;
 
-use super::{Cell, Doing, OnlineError, OnlineRows, OnlineStore, OnlineTable, WriteReport, views_of};
+use super::{Cell, Doing, EraseReport, OnlineError, OnlineRows, OnlineStore, OnlineTable, WriteReport, views_of};
+use crate::erase::KeyMatch;
 
 /// The most that the file can grow to. It reserves addresses, not memory or disk, so it is generous.
 #[cfg(target_pointer_width = "64")]
@@ -32,6 +34,14 @@ const TABLE_BYTES: usize = 16;
 const KEY_MAX: usize = 480;
 /// Keys removed in one transaction: others wait for it.
 const DROPPED_AT_ONCE: usize = 8_192;
+/// Where the file is written anew.
+const COMPACTING: &str = "compacting";
+/// Entries copied in one transaction.
+const COPIED_AT_ONCE: usize = 100_000;
+/// LMDB's file.
+const DATA: &str = "data.mdb";
+/// Locked, shared, by whoever has the store open, and alone by who writes its file anew.
+const IN_USE: &str = "in-use";
 /// First byte of an entity key stored as its digest. No entity key starts with it: that byte is their format.
 const DIGESTED: u8 = 0xff;
 
@@ -44,6 +54,8 @@ pub struct EmbeddedStore {
 struct Environment {
     env: Env<WithTls>,
     cells: Database<'static, Bytes, Bytes>,
+    /// Dropped after `env`: who writes the file anew finds it closed.
+    _in_use: File,
     /// Dropped after `env`: who waits to open the folder again finds it closed.
     listed: Listed,
 }
@@ -81,17 +93,14 @@ impl Environment {
                 None => open = CLOSED.wait(open).unwrap_or_else(PoisonError::into_inner),
             }
         }
+        let in_use = in_use(&path)?;
+        in_use.lock_shared()?;
         let env = map(&path)?;
         // Slots of readers that were killed would keep their pages from being used again.
         env.clear_stale_readers()?;
-        let cells = env
-            .open_databases_and_commit(env.read_txn()?, |opener, txn| -> heed::Result<_> {
-                Ok(CommitOrAbort::<_, ()>::Commit(opener.open_database(txn, None)?))
-            })?
-            .unwrap_commit()
-            .expect("the unnamed table is there from the start");
-        lengthen(&env, &path.join("data.mdb"))?;
-        let environment = Arc::new(Self { env, cells, listed: Listed(path.clone()) });
+        let cells = cells_of(&env)?;
+        lengthen(&env, &path.join(DATA))?;
+        let environment = Arc::new(Self { env, cells, _in_use: in_use, listed: Listed(path.clone()) });
         open.insert(path, Arc::downgrade(&environment));
         Ok(environment)
     }
@@ -155,6 +164,44 @@ impl Environment {
         Ok(report)
     }
 
+    /// Counts the cells of some keys of a table, and removes them.
+    fn erase(&self, table: &OnlineTable, keys: &KeyMatch, dry_run: bool) -> Result<EraseReport, OnlineError> {
+        let failed = |source: heed::Error| Doing::Erasing.failed(&self.address(), source);
+        let mut report = EraseReport::default();
+        let prefix = prefix(table);
+        let mut found: Vec<Vec<u8>> = Vec::new();
+        {
+            let txn = self.env.read_txn().map_err(failed)?;
+            if let Some(exact) = keys.exact() {
+                let mut place = Vec::with_capacity(64);
+                put_place(&mut place, &prefix, exact);
+                if self.cells.get(&txn, &place).map_err(failed)?.is_some() {
+                    found.push(place);
+                }
+            } else {
+                for entry in self.cells.prefix_iter(&txn, &prefix).map_err(failed)? {
+                    let (place, _) = entry.map_err(failed)?;
+                    let key = &place[TABLE_BYTES..];
+                    if key.first() == Some(&DIGESTED) {
+                        report.unreadable += 1;
+                    } else if keys.matches(&EntityKey::from_bytes(key)) {
+                        found.push(place.to_vec());
+                    }
+                }
+            }
+        }
+        report.found = found.len();
+        if dry_run || found.is_empty() {
+            return Ok(report);
+        }
+        let mut txn = self.env.write_txn().map_err(failed)?;
+        for place in &found {
+            self.cells.delete(&mut txn, place).map_err(failed)?;
+        }
+        txn.commit().map_err(failed)?;
+        Ok(report)
+    }
+
     /// Removes some keys of a table; whether there are more.
     fn drop_some(&self, table: &OnlineTable) -> Result<bool, OnlineError> {
         let failed = |source: heed::Error| Doing::Dropping { table: table.to_string() }.failed(&self.address(), source);
@@ -199,6 +246,20 @@ impl OnlineStore for EmbeddedStore {
         }
     }
 
+    async fn erase(&self, tables: &[OnlineTable], keys: &KeyMatch, dry_run: bool) -> Result<EraseReport, OnlineError> {
+        let (environment, tables, keys) = (Arc::clone(&self.environment), tables.to_vec(), keys.clone());
+        let all = on_a_file_thread(move || {
+            let mut report = EraseReport::default();
+            for table in &tables {
+                let found = environment.erase(table, &keys, dry_run)?;
+                report.found += found.found;
+                report.unreadable += found.unreadable;
+            }
+            Ok(report)
+        });
+        all.await.map_err(|stopped| Doing::Erasing.failed(&self.environment.address(), stopped))?
+    }
+
     async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
         loop {
             let (environment, dropped) = (Arc::clone(&self.environment), table.clone());
@@ -210,6 +271,76 @@ impl OnlineStore for EmbeddedStore {
             }
         }
     }
+}
+
+/// Writes the store's file anew with what is in it, so that nothing removed is left in pages that are free.
+///
+/// `false`, and nothing is done, while anybody has the store open, this process included; whoever opens it meanwhile
+/// waits.
+///
+/// # Errors
+/// [`OnlineError::Open`] if it cannot be read, or written beside.
+pub fn compact(folder: &Path) -> Result<bool, OnlineError> {
+    let run = || -> Result<bool, BoxError> {
+        let data = folder.join(DATA);
+        if !data.is_file() {
+            return Ok(true);
+        }
+        let path = folder.canonicalize()?;
+        let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.contains_key(&path) {
+            return Ok(false);
+        }
+        let in_use = in_use(&path)?;
+        match in_use.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(why)) => return Err(why.into()),
+        }
+        // One that was killed left what it had written.
+        let beside = path.join(COMPACTING);
+        if beside.is_dir() {
+            std::fs::remove_dir_all(&beside)?;
+        }
+        std::fs::create_dir(&beside)?;
+        copy(&map(&path)?, &map(&beside)?)?;
+        let copied = beside.join(DATA);
+        File::open(&copied)?.sync_all()?;
+        std::fs::set_permissions(&copied, std::fs::metadata(&data)?.permissions())?;
+        std::fs::rename(&copied, &data)?;
+        File::open(&path)?.sync_all()?;
+        std::fs::remove_dir_all(&beside)?;
+        Ok(true)
+    };
+    run().map_err(|source| Doing::Opening.failed(&folder.display().to_string(), source))
+}
+
+/// Entry by entry: pages as they are would bring along keys that only tell them apart, which outlive their entries.
+fn copy(from: &Env<WithTls>, to: &Env<WithTls>) -> Result<(), BoxError> {
+    let (old, new) = (cells_of(from)?, cells_of(to)?);
+    let reading = from.read_txn()?;
+    let mut entries = old.iter(&reading)?.peekable();
+    while entries.peek().is_some() {
+        let mut writing = to.write_txn()?;
+        for entry in entries.by_ref().take(COPIED_AT_ONCE) {
+            let (key, cell) = entry?;
+            new.put_with_flags(&mut writing, PutFlags::APPEND, key, cell)?;
+        }
+        writing.commit()?;
+    }
+    Ok(())
+}
+
+/// The one table.
+fn cells_of(env: &Env<WithTls>) -> heed::Result<Database<'static, Bytes, Bytes>> {
+    let opened = env.open_databases_and_commit(env.read_txn()?, |opener, txn| -> heed::Result<_> {
+        Ok(CommitOrAbort::<_, ()>::Commit(opener.open_database(txn, None)?))
+    })?;
+    Ok(opened.unwrap_commit().expect("the unnamed table is there from the start"))
+}
+
+fn in_use(folder: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(IN_USE))
 }
 
 #[expect(clippy::disallowed_methods, reason = "it waits for a file; threads of our own would only idle")]
@@ -237,7 +368,7 @@ fn lengthen(env: &Env<WithTls>, file: &Path) -> Result<(), BoxError> {
     // The last pages of a sound file may never have been written, and another process may be writing them now: nobody
     // writes while this transaction is open.
     let turn = env.write_txn()?;
-    let file = std::fs::OpenOptions::new().write(true).open(file)?;
+    let file = OpenOptions::new().write(true).open(file)?;
     if file.metadata()?.len() < needed() {
         file.set_len(needed())?;
     }
@@ -366,13 +497,51 @@ mod tests {
         let store = EmbeddedStore::open(folder.path()).unwrap();
         store.put_many(&table(), &cells, Timestamp::from_nanos(2)).await.unwrap();
         drop(store);
-        let file = std::fs::OpenOptions::new().write(true).open(folder.path().join("data.mdb")).unwrap();
+        let file = OpenOptions::new().write(true).open(folder.path().join("data.mdb")).unwrap();
         let whole = file.metadata().unwrap().len();
         file.set_len(whole / 4).unwrap();
         let store = EmbeddedStore::open(folder.path()).unwrap();
         let keys: Vec<EntityKey> = cells.iter().map(|(key, _)| key.clone()).collect();
         let error = store.get_many(&[table()], &keys).await.unwrap_err();
         assert!(error.to_string().contains("reading 5000 keys"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_was_erased_is_not_left_in_the_file_and_the_rest_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let cell = |text: &str| {
+            let mut row = row(1);
+            row.payload = text.as_bytes().into();
+            Cell::of([&row], Timestamp::from_nanos(2))
+        };
+        let name = |i: usize| format!("key-{i:04}");
+        let named = |text: &str| {
+            let column: arrow::array::ArrayRef = Arc::new(arrow::array::StringArray::from(vec![text]));
+            EntityKey::from_columns(&[column], 1).remove(0).unwrap()
+        };
+        let mut cells: Vec<_> = (0..500).map(|i| (named(&name(i)), cell(&name(i)))).collect();
+        cells.insert(250, (named("key-0250-canary"), cell("canary value")));
+        let store = EmbeddedStore::open(folder.path()).unwrap();
+        store.put_many(&table(), &cells, Timestamp::from_nanos(2)).await.unwrap();
+        let gone = KeyMatch::of(cells[250].0.clone());
+        let tables = [table()];
+        let erase = |dry_run| store.erase(&tables, &gone, dry_run);
+        assert_eq!(erase(true).await.unwrap().found, 1);
+        assert_eq!(erase(false).await.unwrap().found, 1);
+        assert_eq!(erase(false).await.unwrap().found, 0);
+        let holds = || {
+            let bytes = std::fs::read(folder.path().join(DATA)).unwrap();
+            bytes.windows(6).any(|window| window == b"canary")
+        };
+        assert!(holds(), "free pages keep what was in them: otherwise this tests nothing");
+        assert!(!compact(folder.path()).unwrap(), "somebody has it open");
+        drop(store);
+        assert!(compact(folder.path()).unwrap());
+        assert!(!holds());
+        let store = EmbeddedStore::open(folder.path()).unwrap();
+        let keys: Vec<EntityKey> = cells.iter().map(|(key, _)| key.clone()).collect();
+        let rows = store.get_many(&[table()], &keys).await.unwrap();
+        assert!((0..501).all(|i| rows.get(i, 0).is_some() == (i != 250)));
     }
 
     #[test]

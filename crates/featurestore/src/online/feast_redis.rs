@@ -1,4 +1,4 @@
-//! Redis as Feast fills it: keys, fields and values, both ways. Pure; nothing reads a Redis by it yet.
+//! Redis as Feast fills it: keys, fields and values, both ways. Pure; [`FeastRedis`](super::FeastRedis) reads by it.
 //!
 //! One hash per (entity key, project). A feature's field is a hash of its name, so fields do not tell what they are: who
 //! reads must know the views. A view's rows have one time, in the field `_ts:<view>`. The layout is Feast 0.67's, with

@@ -51,6 +51,18 @@ pub struct Contents {
     pub n_pushed: u64,
 }
 
+impl Contents {
+    /// A part of a history: no state of it, so that whoever compares finds everything new.
+    pub fn part() -> Self {
+        Self { version: Fingerprint::of_bytes(b"a part of a history"), n_files: 0, n_pushed: 0 }
+    }
+
+    /// Whether it is a part.
+    pub fn is_part(&self) -> bool {
+        *self == Self::part()
+    }
+}
+
 /// A generation that answers no more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retired {
@@ -132,6 +144,11 @@ impl Marks {
         if let Some(generation) = self.current.take() {
             self.retired.push(Retired { generation, since: now, whole: true });
         }
+    }
+
+    /// The numbers of all generations that there ever were.
+    pub fn numbers(&self) -> std::ops::Range<u64> {
+        1..self.next
     }
 
     /// The table that answers.

@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use schema::{EntityKey, Timestamp};
 
-use super::{Cell, OnlineError, OnlineRows, OnlineStore, OnlineTable, WriteReport};
+use super::{Cell, EraseReport, OnlineError, OnlineRows, OnlineStore, OnlineTable, WriteReport};
+use crate::erase::KeyMatch;
 
 /// Keeps every cell in one map; gone with the process.
 #[derive(Debug, Default)]
@@ -38,6 +39,19 @@ impl OnlineStore for MemoryStore {
             report.count(after.is_some());
             if let Some(after) = after {
                 stored.insert(key.clone(), after);
+            }
+        }
+        Ok(report)
+    }
+
+    async fn erase(&self, tables: &[OnlineTable], keys: &KeyMatch, dry_run: bool) -> Result<EraseReport, OnlineError> {
+        let mut stored = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut report = EraseReport::default();
+        for table in tables {
+            let Some(cells) = stored.get_mut(table) else { continue };
+            report.found += cells.keys().filter(|key| keys.matches(key)).count();
+            if !dry_run {
+                cells.retain(|key, _| !keys.matches(key));
             }
         }
         Ok(report)

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use schema::{FeatureView, ViewId};
 
-use super::marks::{GRACE, Marks};
+use super::marks::{GRACE, Generation, Marks};
+use super::redis::FeastRedis;
 use super::{OnlineError, OnlineStore, OnlineTable};
 
 /// What is known of a view is looked up again after this, unless [`OnlineReader::refresh`] does so before: well within
@@ -17,13 +18,24 @@ const KNOWN_FOR: Duration = Duration::from_secs(GRACE.as_secs() / 3);
 #[derive(Debug)]
 pub struct OnlineReader {
     store: Arc<dyn OnlineStore>,
+    /// Where views are read that Feast fills.
+    feast: Option<Arc<FeastRedis>>,
     known: RwLock<HashMap<ViewId, Known>>,
+}
+
+/// What answers for a view version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// Where its rows are.
+    pub table: OnlineTable,
+    /// The generation, and what of the history it held when it was looked at.
+    pub generation: Generation,
 }
 
 #[derive(Debug, Clone)]
 struct Known {
     marks: OnlineTable,
-    table: OnlineTable,
+    served: Arc<Served>,
     view: FeatureView,
     since: Instant,
 }
@@ -31,7 +43,19 @@ struct Known {
 impl OnlineReader {
     /// Reads `store`.
     pub fn new(store: Arc<dyn OnlineStore>) -> Self {
-        Self { store, known: RwLock::default() }
+        Self { store, feast: None, known: RwLock::default() }
+    }
+
+    /// Reads views that Feast fills there.
+    #[must_use]
+    pub fn with_feast(mut self, feast: Option<Arc<FeastRedis>>) -> Self {
+        self.feast = feast;
+        self
+    }
+
+    /// Where views are read that Feast fills.
+    pub fn feast(&self) -> Option<&Arc<FeastRedis>> {
+        self.feast.as_ref()
     }
 
     /// The store.
@@ -39,24 +63,24 @@ impl OnlineReader {
         &self.store
     }
 
-    /// The tables that answer for some view versions; `None` for one that was never brought online, whole, since the
+    /// What answers for some view versions; `None` for one that was never brought online, whole, since the
     /// store was empty.
     ///
     /// # Errors
     /// What the store fails with; nothing is asked of it for views that are known.
-    pub async fn tables(&self, views: &[&FeatureView]) -> Result<Vec<Option<OnlineTable>>, OnlineError> {
+    pub async fn served(&self, views: &[&FeatureView]) -> Result<Vec<Option<Arc<Served>>>, OnlineError> {
         if let Some(known) = self.known(views) {
             return Ok(known);
         }
         let marks: Vec<OnlineTable> = views.iter().map(|view| OnlineTable::marks(view)).collect();
         let since = Instant::now();
         let found = Marks::read_many(self.store.as_ref(), &marks).await?;
-        let tables: Vec<_> = views.iter().zip(&found).map(|(view, marks)| marks.table(view)).collect();
+        let tables: Vec<_> = views.iter().zip(&found).map(|(view, marks)| served(marks, view)).collect();
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for ((view, marks), table) in views.iter().zip(marks).zip(&tables) {
             match table.clone() {
-                Some(table) => {
-                    known.insert(view.id.clone(), Known { marks, table, view: FeatureView::clone(view), since });
+                Some(served) => {
+                    known.insert(view.id.clone(), Known { marks, served, view: FeatureView::clone(view), since });
                 }
                 // What is not there yet is looked for each time.
                 None => drop(known.remove(&view.id)),
@@ -65,37 +89,43 @@ impl OnlineReader {
         Ok(tables)
     }
 
-    fn known(&self, views: &[&FeatureView]) -> Option<Vec<Option<OnlineTable>>> {
+    fn known(&self, views: &[&FeatureView]) -> Option<Vec<Option<Arc<Served>>>> {
+        let now = Instant::now();
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let table = |view: &&FeatureView| {
-            let found = known.get(&view.id).filter(|found| found.since.elapsed() < KNOWN_FOR)?;
+            let found = known.get(&view.id).filter(|found| now.duration_since(found.since) < KNOWN_FOR)?;
             // Versions are numbered by each registry, so a number alone could be another meaning's.
-            (found.view.fingerprint == view.fingerprint).then(|| Some(found.table.clone()))
+            (found.view.fingerprint == view.fingerprint).then(|| Some(Arc::clone(&found.served)))
         };
         views.iter().map(table).collect()
     }
 
-    /// Looks up again what answers for every view that was read.
+    /// Looks up again what answers for every view that was read; where none was, sees whether the store answers.
     ///
     /// # Errors
     /// What the store fails with; what was known stays known for its time.
     pub async fn refresh(&self) -> Result<(), OnlineError> {
         let all: Vec<Known> = self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         if all.is_empty() {
-            return Ok(());
+            return self.store.check().await;
         }
         let since = Instant::now();
         let marks: Vec<OnlineTable> = all.iter().map(|known| known.marks.clone()).collect();
         let found = Marks::read_many(self.store.as_ref(), &marks).await?;
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for (before, marks) in all.into_iter().zip(found) {
-            match marks.table(&before.view) {
-                Some(table) => {
-                    known.insert(before.view.id.clone(), Known { table, since, ..before });
+            match served(&marks, &before.view) {
+                Some(served) => {
+                    known.insert(before.view.id.clone(), Known { served, since, ..before });
                 }
                 None => drop(known.remove(&before.view.id)),
             }
         }
         Ok(())
     }
+}
+
+fn served(marks: &Marks, view: &FeatureView) -> Option<Arc<Served>> {
+    let generation = marks.current.clone()?;
+    Some(Arc::new(Served { table: OnlineTable::generation(view, generation.number), generation }))
 }

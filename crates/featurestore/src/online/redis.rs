@@ -9,6 +9,7 @@ mod address;
 mod cluster;
 mod config;
 mod failed;
+mod feast;
 mod link;
 mod node;
 mod patience;
@@ -32,8 +33,10 @@ use schema::{EntityKey, Timestamp};
 
 pub use address::{Address, Login, RedisUrl};
 pub use config::{DEFAULT_TIMEOUT, RedisConfig, RedisServers, TlsFiles};
+pub use feast::FeastRedis;
 
-use super::{Cell, Doing, OnlineError, OnlineRows, OnlineStore, OnlineTable, WriteReport, views_of};
+use super::{Cell, Doing, EraseReport, OnlineError, OnlineRows, OnlineStore, OnlineTable, WriteReport, views_of};
+use crate::erase::KeyMatch;
 use failed::{CORRUPT, Failed};
 use node::Purpose;
 use servers::{Keyed, Servers};
@@ -70,10 +73,35 @@ impl RedisStore {
     /// # Errors
     /// [`OnlineError::Settings`], [`OnlineError::Open`], [`OnlineError::Refused`] or [`OnlineError::Timeout`].
     pub async fn open(config: &RedisConfig, project: &str) -> Result<Self, OnlineError> {
-        let prefix = format!("plumb:{{}}:{project}:").into_bytes();
-        let store = Self { servers: Servers::new(config)?, prefix, merge: node::merge() };
-        store.servers.check().await.map_err(|failed| failed.while_doing(Doing::Opening))?;
+        let store = Self::new(config, project)?;
+        store.check().await?;
         Ok(store)
+    }
+
+    /// The store on the servers of `config`, whether or not they are there yet: it connects when it is asked.
+    ///
+    /// # Errors
+    /// [`OnlineError::Settings`].
+    pub fn new(config: &RedisConfig, project: &str) -> Result<Self, OnlineError> {
+        let prefix = format!("plumb:{{}}:{project}:").into_bytes();
+        Ok(Self { servers: Servers::new(config)?, prefix, merge: node::merge() })
+    }
+
+    /// A warning if the server removes keys by itself when its memory is full: what is missing then looks like an entity
+    /// that nobody knows. `None` if it does not, or does not say.
+    pub async fn evicts(&self) -> Option<String> {
+        let reply = self.servers.ask_any(&["INFO", "memory"]).await.ok()?;
+        let text: String = redis::from_redis_value(reply).ok()?;
+        let said = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let (policy, limit) = (said("maxmemory_policy:")?, said("maxmemory:").unwrap_or("0"));
+        (policy != "noeviction").then(|| {
+            let when = if limit == "0" { "would be, once it has a `maxmemory`, " } else { "" };
+            format!(
+                "the online store at `{}` has `maxmemory-policy {policy}`: keys {when}removed when its memory is full look \
+                 like entities that nobody knows (NOT_FOUND); CONFIG SET maxmemory-policy noeviction",
+                self.servers.address()
+            )
+        })
     }
 
     /// One round trip of writes; no cell is empty.
@@ -196,6 +224,31 @@ impl RedisStore {
         Ok(report)
     }
 
+    /// Counts, and unless `dry_run` removes, the fields of some tables in the hashes at `places`.
+    async fn erase_at(&self, places: Vec<Vec<u8>>, tables: &[OnlineTable], dry_run: bool) -> Result<usize, Failed> {
+        let fields: Vec<&str> = tables.iter().map(OnlineTable::name).collect();
+        let mut found = 0;
+        for places in places.chunks(CELLS_PER_LOAD) {
+            for fields in fields.chunks(CELLS_PER_LOAD) {
+                let command = |place: &Vec<u8>| {
+                    let mut command = Cmd::new();
+                    command.arg(if dry_run { "HMGET" } else { "HDEL" }).arg(place).arg(fields);
+                    Keyed { slot: self.servers.slot_of(place), command }
+                };
+                // The master is asked in both cases: a replica may be behind.
+                let replies = self.servers.ask(Purpose::Write, places.iter().map(command).collect()).await?;
+                for reply in replies {
+                    found += match reply {
+                        Value::Int(removed) => usize::try_from(removed).unwrap_or(0),
+                        Value::Array(cells) => cells.iter().filter(|cell| **cell != Value::Nil).count(),
+                        other => return Err(Failed::unexpected(self.servers.address(), &other)),
+                    };
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Whether any of these is kept on every node.
     fn is_spread<'a>(&self, mut keys: impl Iterator<Item = &'a EntityKey>) -> bool {
         self.servers.is_cluster() && keys.any(spread::is_own)
@@ -277,6 +330,30 @@ impl OnlineStore for RedisStore {
             }
         }
         Ok(report)
+    }
+
+    async fn erase(&self, tables: &[OnlineTable], keys: &KeyMatch, dry_run: bool) -> Result<EraseReport, OnlineError> {
+        let failed = |failed: Failed| failed.while_doing(Doing::Erasing);
+        let mut report = EraseReport::default();
+        if tables.is_empty() {
+            return Ok(report);
+        }
+        if let Some(key) = keys.exact() {
+            report.found = self.erase_at(vec![self.place(key)], tables, dry_run).await.map_err(failed)?;
+            return Ok(report);
+        }
+        let mut scan = self.servers.scan(&self.prefix).await.map_err(failed)?;
+        while let Some(mut places) = scan.next().await.map_err(failed)? {
+            places.retain(|place| keys.matches(&EntityKey::from_bytes(&place[self.prefix.len()..])));
+            if !places.is_empty() {
+                report.found += self.erase_at(places, tables, dry_run).await.map_err(failed)?;
+            }
+        }
+        Ok(report)
+    }
+
+    async fn check(&self) -> Result<(), OnlineError> {
+        self.servers.check().await.map_err(|failed| failed.while_doing(Doing::Opening))
     }
 
     async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {

@@ -42,6 +42,31 @@ impl Refusal {
         })
     }
 
+    /// Whether it is about who asks: asking again changes nothing.
+    pub fn is_auth(self) -> bool {
+        matches!(self, Self::NoPassword | Self::WrongPassword | Self::NoPermission)
+    }
+
+    /// Whether the same may be answered later, with nothing changed here.
+    pub fn may_pass(self) -> bool {
+        !self.is_auth() && !matches!(self, Self::NotACluster | Self::Elsewhere | Self::NoMaster)
+    }
+
+    /// Whether it is a sign that the store as a whole is in trouble. One that only takes no writes still answers.
+    pub(super) fn is_trouble(self) -> bool {
+        match self {
+            Self::NoPassword
+            | Self::WrongPassword
+            | Self::NoPermission
+            | Self::Loading
+            | Self::Busy
+            | Self::ClusterDown
+            | Self::NotACluster
+            | Self::NoMaster => true,
+            Self::OutOfMemory | Self::ReadOnly | Self::NotSaved | Self::Elsewhere | Self::NotReplicated => false,
+        }
+    }
+
     /// What to do.
     pub fn hint(self) -> &'static str {
         match self {

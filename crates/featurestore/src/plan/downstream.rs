@@ -13,6 +13,8 @@ use super::{Change, ChangeKind};
 pub struct Surroundings {
     /// The registered model versions.
     pub models: Vec<PinnedModel>,
+    /// The training sets that were built.
+    pub training_sets: Vec<PinnedTrainingSet>,
     /// Rows of sources, where they are cheap to count.
     pub rows: BTreeMap<SourceName, u64>,
 }
@@ -32,6 +34,17 @@ pub struct PinnedModel {
     pub fingerprint: Fingerprint,
 }
 
+/// A training set and the service meaning that it was built for.
+#[derive(Debug, Clone)]
+pub struct PinnedTrainingSet {
+    /// Its file.
+    pub path: String,
+    /// The service.
+    pub service: ServiceName,
+    /// The meaning of that service.
+    pub fingerprint: Fingerprint,
+}
+
 /// Everything that one change reaches.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Downstream {
@@ -45,6 +58,8 @@ pub struct Downstream {
     pub on_demand_views: Vec<String>,
     /// Feature services.
     pub feature_services: Vec<String>,
+    /// Training sets, by their files; each keeps the rows that it has.
+    pub training_sets: Vec<String>,
     /// Model versions; each keeps the service version that it pins.
     pub models: Vec<ReachedModel>,
 }
@@ -67,10 +82,10 @@ pub(super) fn downstream(
     changes: &[Change],
     before: &AppliedDefinitions,
     after: &AppliedDefinitions,
-    models: &[PinnedModel],
+    around: &Surroundings,
 ) -> Vec<Downstream> {
     let of_meaning = |change: &&Change| !matches!(change.change, ChangeKind::New | ChangeKind::Words);
-    let reached = |change: &Change| reach(change.kind, &change.name, before, after, models);
+    let reached = |change: &Change| reach(change.kind, &change.name, before, after, around);
     let all: Vec<Downstream> = changes.iter().filter(of_meaning).map(reached).collect();
     let caused = |one: &Downstream| all.iter().any(|other| other.holds(one.kind, &one.name));
     all.iter().filter(|one| !caused(one) && !one.is_empty()).cloned().collect()
@@ -81,7 +96,7 @@ fn reach(
     name: &str,
     before: &AppliedDefinitions,
     after: &AppliedDefinitions,
-    models: &[PinnedModel],
+    around: &Surroundings,
 ) -> Downstream {
     let mut found = Downstream { kind, name: name.to_owned(), ..Downstream::default() };
     let states = [before, after];
@@ -114,7 +129,13 @@ fn reach(
             add(&mut found.feature_services, service.name.as_str());
         }
     }
-    for model in models {
+    for set in &around.training_sets {
+        let pinned = before.service_by_fingerprint(set.service.as_str(), &set.fingerprint);
+        if pinned.is_some_and(|service| found.is_or_holds("feature service", service.name.as_str())) {
+            add(&mut found.training_sets, &set.path);
+        }
+    }
+    for model in &around.models {
         let pinned = before.service_by_fingerprint(model.service.as_str(), &model.fingerprint);
         let Some(service) = pinned.filter(|service| found.is_or_holds("feature service", service.name.as_str())) else {
             continue;
@@ -138,7 +159,7 @@ fn add(names: &mut Vec<String>, name: &str) {
 impl Downstream {
     fn is_empty(&self) -> bool {
         let views = self.feature_views.len() + self.on_demand_views.len();
-        views + self.feature_services.len() + self.models.len() == 0
+        views + self.feature_services.len() + self.training_sets.len() + self.models.len() == 0
     }
 
     fn holds(&self, kind: &str, name: &str) -> bool {
@@ -183,6 +204,7 @@ impl fmt::Display for Downstream {
         let mut reached = named("feature view", &self.feature_views);
         reached.extend(named("on-demand view", &self.on_demand_views));
         reached.extend(named("feature service", &self.feature_services));
+        reached.extend(named("training set", &self.training_sets));
         reached.extend(self.models.iter().map(|reached| {
             let ReachedModel { model, version, stage, keeps } = reached;
             format!("model {model} version {version} ({stage}, keeps {keeps})")

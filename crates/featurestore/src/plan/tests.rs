@@ -183,7 +183,8 @@ fn check_trips(edits: &[(&str, &str)], want: Expect) {
         PinnedModel { model, version: 1, stage, service: service.name.clone(), fingerprint: service.fingerprint }
     };
     let models = vec![pinned("price", "fares", "Production"), pinned("smile", "moods", "None")];
-    let around = Surroundings { models, rows: [("cities".parse().unwrap(), 1_200)].into() };
+    let rows = [("cities".parse().unwrap(), 1_200)].into();
+    let around = Surroundings { models, rows, ..Surroundings::default() };
     let mut text = TRIPS.to_owned();
     for (from, to) in edits {
         assert!(text.contains(from), "{from}");
@@ -304,4 +305,20 @@ fn owners_tags_and_pii_are_words() {
             . feature service moods v1: changed in words only
         "#]],
     );
+}
+
+#[test]
+fn a_change_names_the_training_sets_that_were_built_before_it() {
+    let applied = AppliedDefinitions::default().after(&declared(TRIPS));
+    let built = |path: &str, service: &str| {
+        let service = applied.current_service(service).unwrap();
+        let (path, fingerprint) = (path.to_owned(), service.fingerprint);
+        PinnedTrainingSet { path, service: service.name.clone(), fingerprint }
+    };
+    let training_sets = vec![built("/sets/fares.parquet", "fares"), built("/sets/moods.parquet", "moods")];
+    let around = Surroundings { training_sets, ..Surroundings::default() };
+    let changed = TRIPS.replacen("people / km", "people / (km + 1.0)", 1);
+    let plan = plan(&applied, &declared(&changed), &around);
+    assert_eq!(plan.downstream[0].training_sets, ["/sets/fares.parquet"]);
+    assert!(plan.to_string().contains("feature service fares, training set /sets/fares.parquet"), "{plan}");
 }

@@ -14,6 +14,9 @@ pub(super) struct Best {
     pub(super) tied: bool,
 }
 
+/// Memory of one slot.
+pub(crate) const SLOT_BYTES: usize = size_of::<Option<Best>>();
+
 #[derive(Debug)]
 pub(super) struct Offers {
     best: Vec<Option<Best>>,

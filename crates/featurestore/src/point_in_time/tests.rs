@@ -279,7 +279,7 @@ fn c23_a_feature_may_not_take_a_columns_name() {
     let rows = "k:int | ts:time | created:time | v:float\n 1 | -1s | - | 1";
     check(
         one_key("", rows, "k:int | event_time:time | v:float\n 1 | +0s | 3"),
-        expect!["error: spine `spine`: column `v` has the name of a feature of service `s`"],
+        expect!["error: spine `spine`: column `v` has the name of a feature of service `s` (of feature view `f`)"],
     );
 }
 

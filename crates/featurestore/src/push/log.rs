@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arrow::array::BooleanArray;
+use arrow::compute::filter_record_batch;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
-use schema::{BoxError, FeatureView, Timestamp};
+use schema::{BoxError, EntityKey, FeatureView, Timestamp};
 
 use super::rows::{PushedRows, from_ipc, to_ipc};
+use crate::erase::{KeyMatch, Tombstones};
 use crate::offline::OfflineError;
 use crate::online::OnlineTable;
 
@@ -66,7 +69,7 @@ impl PushLog {
     /// Appends rows of one push; on disk when it returns.
     ///
     /// # Errors
-    /// [`OfflineError::Write`]; then nothing was appended.
+    /// [`OfflineError::Write`], or [`OfflineError::Erased`] for a key that was erased; then nothing was appended.
     pub async fn append(
         &self,
         view: &FeatureView,
@@ -78,7 +81,10 @@ impl PushLog {
         let id = id.map(str::to_owned);
         #[expect(clippy::disallowed_methods, reason = "a commit waits for the disk")]
         let done = tokio::task::spawn_blocking(move || log.append_now(&view, &rows, id.as_deref(), received)).await;
-        done.map_err(|stopped| self.failed(stopped.into()))?.map_err(|why| self.failed(why))
+        done.map_err(|stopped| self.failed(stopped.into()))?.map_err(|why| match why.downcast::<OfflineError>() {
+            Ok(why) => *why,
+            Err(why) => self.failed(why),
+        })
     }
 
     fn append_now(
@@ -95,6 +101,10 @@ impl PushLog {
         };
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Asked while nobody else writes: a tombstone is there before the log is cleared of its key, under this lock too.
+        if let Some(row) = self.erased(view, rows)?.iter().position(|erased| *erased) {
+            return Err(Box::new(OfflineError::Erased { row }));
+        }
         let known: Option<Vec<u8>> = transaction
             .prepare_cached("SELECT rows FROM pushes WHERE of = ?1 AND id = ?2")?
             .query_row(params![table.name(), id], |row| row.get(0))
@@ -122,6 +132,12 @@ impl PushLog {
         Ok(Logged { rows, repeated: false })
     }
 
+    /// Which rows are of keys that were erased; empty if none is.
+    pub(super) fn erased(&self, view: &FeatureView, rows: &PushedRows) -> Result<Vec<bool>, OfflineError> {
+        let filter = Tombstones::load(self.path.parent().unwrap_or(Path::new(".")))?.filter(view.keys());
+        Ok(filter.and_then(|filter| filter.erased(rows.keys(), rows.len())).unwrap_or_default())
+    }
+
     /// The pushes to a view, in their order.
     pub(crate) fn entries(&self, view: &FeatureView) -> Result<Vec<Entry>, OfflineError> {
         let read = || -> Result<Vec<Entry>, BoxError> {
@@ -146,6 +162,65 @@ impl PushLog {
             Ok(PushedRows::of(view, from_ipc(&bytes)?))
         };
         read().map_err(|why| self.failed(why))
+    }
+
+    /// Counts the rows of some keys of a view, and unless `dry_run` takes them out of the log; their numbers are not
+    /// given again. All or nothing, and repeating it finds nothing.
+    ///
+    /// # Errors
+    /// [`OfflineError::Write`].
+    pub fn erase(&self, view: &FeatureView, keys: &KeyMatch, dry_run: bool) -> Result<u64, OfflineError> {
+        let erase = || -> Result<u64, BoxError> {
+            let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            // What is overwritten or deleted is zeroed in the file.
+            connection.pragma_update(None, "secure_delete", true)?;
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut n_found = 0;
+            let entries: Vec<i64> = transaction
+                .prepare_cached("SELECT seq FROM pushes WHERE of = ?1 ORDER BY seq")?
+                .query_map([OnlineTable::marks(view).name()], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            for seq in entries {
+                let bytes: Vec<u8> = transaction
+                    .prepare_cached("SELECT rows FROM pushes WHERE seq = ?1")?
+                    .query_row([seq], |row| row.get(0))?;
+                let rows = PushedRows::of(view, from_ipc(&bytes)?);
+                let keys_of = EntityKey::from_columns(rows.keys(), rows.len());
+                let keep: Vec<bool> =
+                    keys_of.iter().map(|key| !key.as_ref().is_some_and(|key| keys.matches(key))).collect();
+                let n_gone = keep.iter().filter(|keep| !**keep).count();
+                if n_gone == 0 {
+                    continue;
+                }
+                n_found += n_gone as u64;
+                let left = filter_record_batch(rows.batch(), &BooleanArray::from(keep))?;
+                // Its name goes too: it may say whose it was, and the same pushed again is no repetition any more.
+                transaction.prepare_cached("UPDATE pushes SET rows = ?2, id = ?3 WHERE seq = ?1")?.execute(params![
+                    seq,
+                    to_ipc(&left)?,
+                    format!("erased:{seq}")
+                ])?;
+            }
+            if dry_run {
+                return Ok(n_found);
+            }
+            transaction.commit()?;
+            // Pages as they were before are in the write-ahead log until it is written back and cut.
+            let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            if busy != 0 {
+                return Err("other processes are reading it, so old pages could not be overwritten; try again".into());
+            }
+            Ok(n_found)
+        };
+        erase().map_err(|why| self.failed(why))
+    }
+
+    /// Rows that were pushed to a view, those that were erased since included.
+    ///
+    /// # Errors
+    /// [`OfflineError::Write`].
+    pub fn n_rows(&self, view: &FeatureView) -> Result<u64, OfflineError> {
+        Ok(self.entries(view)?.iter().map(|entry| entry.n_rows).sum())
     }
 
     fn failed(&self, source: BoxError) -> OfflineError {

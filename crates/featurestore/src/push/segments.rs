@@ -12,18 +12,29 @@ use super::rows::schema_of;
 use crate::offline::OfflineError;
 use crate::offline::snapshot::sync_folder;
 
+/// Beside the snapshots of a view version.
+const FOLDER: &str = "pushes";
 /// A file is closed when it has this many rows; the last one is written anew for every state of the log.
 const ROWS_PER_FILE: u64 = 65_536;
 /// Last files of earlier states are removed after this: nobody reads them any more.
 const STALE_AFTER: Duration = Duration::from_secs(600);
 
+/// The files of a view's pushes.
+#[derive(Debug, Default)]
+pub(crate) struct Segments {
+    /// In their order.
+    pub(crate) paths: Vec<PathBuf>,
+    /// Rows that were pushed, those that were erased since included: it only grows.
+    pub(crate) n_rows: u64,
+}
+
 /// The files of all pushes to a view up to now, in their order; `folder` is the view version's.
-pub(crate) fn ensure(folder: &Path, view: &FeatureView, log: &PushLog) -> Result<Vec<PathBuf>, OfflineError> {
+pub(crate) fn ensure(folder: &Path, view: &FeatureView, log: &PushLog) -> Result<Segments, OfflineError> {
     let entries = log.entries(view)?;
     if entries.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Segments::default());
     }
-    let folder = folder.join("pushes");
+    let folder = folder.join(FOLDER);
     let fail = |why: schema::BoxError| OfflineError::Write { path: folder.display().to_string(), source: why };
     std::fs::create_dir_all(&folder).map_err(|why| fail(why.into()))?;
     let mut paths = Vec::new();
@@ -35,7 +46,15 @@ pub(crate) fn ensure(folder: &Path, view: &FeatureView, log: &PushLog) -> Result
         paths.push(path);
     }
     remove_stale(&folder, &paths);
-    Ok(paths)
+    Ok(Segments { paths, n_rows: entries.iter().map(|entry| entry.n_rows).sum() })
+}
+
+/// Removes all files of a view version's pushes: the log changed, and they are made again from it.
+pub(crate) fn discard(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder.join(FOLDER)) {
+        Err(why) if why.kind() != std::io::ErrorKind::NotFound => Err(why),
+        _ => Ok(()),
+    }
 }
 
 /// Consecutive pushes that make a file each; the same for every later state of the log, but for the last.

@@ -11,9 +11,10 @@ use schema::definitions::File;
 use schema::{AppliedDefinitions, Definitions, Value};
 
 use super::*;
+use crate::erase::KeyMatch;
 use crate::materialize::Materializer;
 use crate::offline::OfflineStore;
-use crate::online::{MemoryStore, OnlineRows, OnlineStore, WriteReport};
+use crate::online::{EraseReport, MemoryStore, OnlineRows, OnlineStore, WriteReport};
 use crate::training::features_at;
 
 const TRIPS: &str = "
@@ -82,6 +83,10 @@ impl OnlineStore for Counted {
         self.store.put_many(table, cells, horizon).await
     }
 
+    async fn erase(&self, tables: &[OnlineTable], keys: &KeyMatch, dry_run: bool) -> Result<EraseReport, OnlineError> {
+        self.store.erase(tables, keys, dry_run).await
+    }
+
     async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
         self.store.drop_table(table).await
     }
@@ -128,7 +133,7 @@ async fn world() -> World {
         Materializer::new(view, &history, store.as_ref(), NOW).run(false, &|_| {}).await.unwrap();
     }
     // Which generations answer is known: only what a request asks is counted.
-    reader.tables(&views).await.unwrap();
+    reader.served(&views).await.unwrap();
     store.reads.store(0, Ordering::Relaxed);
     store.cells.store(0, Ordering::Relaxed);
     World { store, reader, offline, definitions, _folder: folder }

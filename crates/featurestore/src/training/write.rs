@@ -1,48 +1,217 @@
-//! A training set as a Parquet file that says what it was made of.
+//! A training set as a file that says what it was made of: Parquet, or an Arrow IPC file. It appears whole or not at all.
+//!
+//! Rows come in chunks of one size, so the same rows are the same bytes however they were joined. Lineage and report stand
+//! in the file's metadata (`plumb.*`), and beside it in `<file>.report.json`.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::ArrowWriter;
+use arrow::ipc::writer::FileWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowWriter, encode_arrow_schema};
 use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use tempfile::NamedTempFile;
 
-use super::TrainingSet;
+use super::chunks::{canonical, tidy};
+use super::lineage::{KEY, Lineage};
+use super::{Report, Sink};
 use crate::offline::OfflineError;
 
-/// Writes `set` to `path`, whole or not at all, with the report in the file's key-value metadata (`plumb.*`).
+/// Rows of a row group: what a writer holds in memory. A multiple of a chunk.
+const ROW_GROUP_ROWS: usize = 262_144;
+/// In a file's metadata, the report.
+const REPORT_KEY: &str = "plumb.report";
+
+/// How a training set is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Parquet.
+    Parquet,
+    /// An Arrow IPC file.
+    Arrow,
+}
+
+impl Format {
+    /// What a file's ending says.
+    pub fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "parquet" => Some(Self::Parquet),
+            "arrow" | "feather" | "ipc" => Some(Self::Arrow),
+            _ => None,
+        }
+    }
+}
+
+/// A training set on its way to a file.
+pub struct FileSink {
+    path: PathBuf,
+    format: Format,
+    writing: Option<Writing>,
+}
+
+enum Writing {
+    Parquet { schema: SchemaRef, writer: Box<ArrowWriter<NamedTempFile>> },
+    Arrow(Box<FileWriter<BufWriter<NamedTempFile>>>),
+}
+
+impl std::fmt::Debug for FileSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileSink").field("path", &self.path).field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
+/// Where the report of a file stands.
+pub fn report_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".report.json");
+    name.into()
+}
+
+impl FileSink {
+    /// Writes to `path`.
+    pub fn new(path: &Path, format: Format) -> Self {
+        Self { path: path.to_path_buf(), format, writing: None }
+    }
+
+    fn fail(&self, why: impl Into<schema::BoxError>) -> OfflineError {
+        OfflineError::Write { path: self.path.display().to_string(), source: why.into() }
+    }
+
+    fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        }
+    }
+}
+
+/// What the file says of itself before its rows are known.
+fn about(lineage: &Lineage) -> Vec<(&'static str, String)> {
+    vec![
+        ("plumb.service", lineage.service.name.clone()),
+        ("plumb.service_version", lineage.service.version.to_string()),
+        ("plumb.service_fingerprint", lineage.service.fingerprint.to_string()),
+        ("plumb.filled", lineage.options.filled.to_string()),
+    ]
+}
+
+fn with_metadata(schema: &SchemaRef, about: &[(&'static str, String)]) -> SchemaRef {
+    let owned = about.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    Arc::new(schema.as_ref().clone().with_metadata(owned))
+}
+
+impl Sink for FileSink {
+    fn begin(&mut self, schema: &SchemaRef, lineage: &Lineage) -> Result<(), OfflineError> {
+        let out = NamedTempFile::new_in(self.folder()).map_err(|why| self.fail(why))?;
+        self.writing = Some(match self.format {
+            Format::Parquet => {
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::SNAPPY)
+                    .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+                    .build();
+                // The schema's own metadata is written at the end, when all of it is known.
+                let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+                let writer = ArrowWriter::try_new_with_options(out, SchemaRef::clone(schema), options);
+                let writer = Box::new(writer.map_err(|why| self.fail(why))?);
+                Writing::Parquet { schema: SchemaRef::clone(schema), writer }
+            }
+            Format::Arrow => {
+                let schema = with_metadata(schema, &about(lineage));
+                let writer = FileWriter::try_new(BufWriter::new(out), &schema).map_err(|why| self.fail(why))?;
+                Writing::Arrow(Box::new(writer))
+            }
+        });
+        Ok(())
+    }
+
+    fn write(&mut self, chunk: &RecordBatch) -> Result<(), OfflineError> {
+        let written = match &mut self.writing {
+            None => Err("nothing was begun".into()),
+            Some(Writing::Parquet { writer, .. }) => writer.write(&tidy(chunk)?).map_err(schema::BoxError::from),
+            Some(Writing::Arrow(writer)) => writer.write(&canonical(chunk)?).map_err(schema::BoxError::from),
+        };
+        written.map_err(|why| self.fail(why))
+    }
+
+    fn finish(&mut self, report: &Report) -> Result<(), OfflineError> {
+        let text = serde_json::to_string(report).map_err(|why| self.fail(why))?;
+        let mut about = about(&report.lineage);
+        about.push((KEY, report.lineage.to_json()));
+        about.push((REPORT_KEY, text));
+        let out = match self.writing.take() {
+            None => return Err(self.fail("nothing was begun")),
+            Some(Writing::Parquet { schema, mut writer }) => {
+                // Readers of Arrow look into the schema's metadata, others into the file's.
+                let schema = encode_arrow_schema(&with_metadata(&schema, &about));
+                for (key, value) in about.into_iter().chain([(ARROW_SCHEMA_META_KEY, schema)]) {
+                    writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+                }
+                writer.into_inner().map_err(|why| self.fail(why))?
+            }
+            Some(Writing::Arrow(mut writer)) => {
+                for (key, value) in about {
+                    writer.write_metadata(key, value);
+                }
+                writer.finish().map_err(|why| self.fail(why))?;
+                let buffered = writer.into_inner().map_err(|why| self.fail(why))?;
+                buffered.into_inner().map_err(|why| self.fail(why.into_error()))?
+            }
+        };
+        out.as_file().sync_all().map_err(|why| self.fail(why))?;
+        out.persist(&self.path).map_err(|why| self.fail(why.error))?;
+        let pretty = serde_json::to_string_pretty(report).map_err(|why| self.fail(why))? + "\n";
+        let mut beside = NamedTempFile::new_in(self.folder()).map_err(|why| self.fail(why))?;
+        std::io::Write::write_all(&mut beside, pretty.as_bytes()).map_err(|why| self.fail(why))?;
+        beside.as_file().sync_all().map_err(|why| self.fail(why))?;
+        beside.persist(report_path(&self.path)).map_err(|why| self.fail(why.error))?;
+        crate::offline::snapshot::sync_folder(self.folder()).map_err(|why| self.fail(why))
+    }
+}
+
+/// The lineage and the report that a training set's file holds; beside it, if the file is gone or not ours.
 ///
 /// # Errors
-/// [`OfflineError::Write`].
-pub fn parquet(set: &TrainingSet, path: &Path) -> Result<(), OfflineError> {
-    let fail = |why: schema::BoxError| OfflineError::Write { path: path.display().to_string(), source: why };
-    let report = &set.report;
-    let about = [
-        ("plumb.service", report.service.clone()),
-        ("plumb.service_version", report.service_version.to_string()),
-        ("plumb.service_fingerprint", report.service_fingerprint.to_string()),
-        ("plumb.filled", report.filled.to_string()),
-        ("plumb.report", serde_json::to_string(report).map_err(|why| fail(why.into()))?),
-    ];
-    // Readers of Arrow look into the schema's metadata, others into the file's.
-    let owned = about.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-    let schema = Arc::new(set.rows.schema().as_ref().clone().with_metadata(owned));
-    let rows = set.rows.clone().with_schema(SchemaRef::clone(&schema)).map_err(|why| fail(why.into()))?;
-    let about = about.into_iter().map(|(key, value)| KeyValue::new(key.to_owned(), value)).collect();
-    let properties =
-        WriterProperties::builder().set_compression(Compression::SNAPPY).set_key_value_metadata(Some(about)).build();
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
+/// [`OfflineError::NoFile`]; [`OfflineError::Read`] for what is no training set of ours.
+pub fn read_about(path: &Path) -> Result<(Lineage, serde_json::Value), OfflineError> {
+    let shown = path.display().to_string();
+    let fail = |why: schema::BoxError| OfflineError::Read { path: shown.clone(), source: why };
+    let found = if path.is_file() { inside(path).map_err(fail)? } else { None };
+    let (lineage, report) = match found {
+        Some((lineage, report)) => {
+            let report = report.as_deref().map(serde_json::from_str).transpose().map_err(|why| fail(why.into()))?;
+            (lineage, report.unwrap_or_default())
+        }
+        None => {
+            let beside = report_path(path);
+            if !beside.is_file() {
+                if path.is_file() {
+                    return Err(fail(format!("it does not say what it was made of (`{KEY}`)").into()));
+                }
+                return Err(OfflineError::NoFile { context: "the training set".to_owned(), path: shown });
+            }
+            let text = std::fs::read_to_string(&beside).map_err(|why| fail(why.into()))?;
+            let report: serde_json::Value = serde_json::from_str(&text).map_err(|why| fail(why.into()))?;
+            (report["lineage"].to_string(), report)
+        }
     };
-    let mut out = tempfile::NamedTempFile::new_in(folder).map_err(|why| fail(why.into()))?;
-    let mut writer =
-        ArrowWriter::try_new(out.as_file_mut(), schema, Some(properties)).map_err(|why| fail(why.into()))?;
-    writer.write(&rows).map_err(|why| fail(why.into()))?;
-    writer.close().map_err(|why| fail(why.into()))?;
-    out.as_file().sync_all().map_err(|why| fail(why.into()))?;
-    out.persist(path).map_err(|why| fail(why.error.into()))?;
-    Ok(())
+    let lineage = Lineage::parse(&lineage).map_err(|why| fail(format!("its lineage: {why}").into()))?;
+    Ok((lineage, report))
+}
+
+fn inside(path: &Path) -> Result<Option<(String, Option<String>)>, schema::BoxError> {
+    let pick = |get: &dyn Fn(&str) -> Option<String>| get(KEY).map(|lineage| (lineage, get(REPORT_KEY)));
+    if Format::of(path) == Some(Format::Arrow) {
+        let reader = arrow::ipc::reader::FileReader::try_new(File::open(path)?, None)?;
+        return Ok(pick(&|key| reader.custom_metadata().get(key).cloned()));
+    }
+    let opened = crate::offline::source::open_file(Path::new(""), path.to_path_buf(), 0)?;
+    let about = opened.metadata.metadata().file_metadata().key_value_metadata();
+    let get = |key: &str| about.into_iter().flatten().find(|entry| entry.key == key)?.value.clone();
+    Ok(pick(&get))
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
-use featurestore::plan::{PinnedModel, Plan, Surroundings};
-use registry::{Catalog, Command, Seq, VersionState};
+use featurestore::plan::{PinnedModel, PinnedTrainingSet, Plan, Surroundings};
+use registry::{Catalog, Command, Seq, TrainingSet, VersionState};
 use schema::{Clock, Definitions};
 
-use crate::cli::Format;
+use crate::cli::{ApplyArgs, Format};
 use crate::config::actor;
 use crate::failure::Failure;
 use crate::output;
@@ -34,13 +34,19 @@ async fn surroundings(project: &Project, catalog: &Catalog, declared: &Definitio
         fingerprint: state.version.service_fingerprint,
     };
     let models = catalog.models().flat_map(|(_, model)| model.versions()).map(pinned).collect();
+    let built = |set: &TrainingSet| PinnedTrainingSet {
+        path: set.path.clone(),
+        service: set.service.clone(),
+        fingerprint: set.service_fingerprint,
+    };
+    let training_sets = catalog.training_sets().map(built).collect();
     let mut rows = BTreeMap::new();
     for source in declared.sources.values() {
         if let Some(n) = project.offline.rows_at_hand(source).await {
             rows.insert(source.name.clone(), n);
         }
     }
-    Surroundings { models, rows }
+    Surroundings { models, training_sets, rows }
 }
 
 /// Prints the plan.
@@ -48,8 +54,8 @@ async fn surroundings(project: &Project, catalog: &Catalog, declared: &Definitio
 /// # Errors
 /// Every mistake of the definitions.
 pub async fn plan(project: &Project, format: Format, detailed_exitcode: bool) -> Result<ExitCode, Failure> {
-    let (plan, _) = make_plan(project).await?;
-    output::answer(format, &to_json(&plan), || plan.to_string());
+    let (plan, based_on) = make_plan(project).await?;
+    output::answer(format, &to_json(&plan, based_on), || plan.to_string());
     let pending = detailed_exitcode && !plan.is_empty();
     Ok(if pending { ExitCode::from(CHANGES_PENDING) } else { ExitCode::SUCCESS })
 }
@@ -58,9 +64,11 @@ pub async fn plan(project: &Project, format: Format, detailed_exitcode: bool) ->
 ///
 /// # Errors
 /// Every mistake of the definitions; a conflict if somebody applied meanwhile.
-pub async fn apply(project: &Project, format: Format, yes: bool) -> Result<ExitCode, Failure> {
-    let (plan, based_on) = make_plan(project).await?;
-    if !plan.is_empty() && !yes {
+pub async fn apply(project: &Project, format: Format, args: &ApplyArgs) -> Result<ExitCode, Failure> {
+    let (plan, made_on) = make_plan(project).await?;
+    // A plan that somebody looked at holds for the definitions that it was made on.
+    let based_on = args.based_on.map_or(made_on, Seq);
+    if !plan.is_empty() && !args.yes {
         if !std::io::stdin().is_terminal() {
             return Err(Failure::invalid(
                 "`apply` asks before it changes anything, and there is no terminal to ask on",
@@ -77,7 +85,7 @@ pub async fn apply(project: &Project, format: Format, yes: bool) -> Result<ExitC
         }
     }
     apply_plan(project, &plan, based_on).await?;
-    output::answer(format, &to_json(&plan), || {
+    output::answer(format, &to_json(&plan, based_on), || {
         let text = plan.to_string();
         if plan.is_empty() { text } else { format!("{text}applied\n") }
     });
@@ -96,9 +104,9 @@ async fn apply_plan(project: &Project, plan: &Plan, based_on: Seq) -> Result<(),
     Ok(())
 }
 
-fn to_json(plan: &Plan) -> serde_json::Value {
+fn to_json(plan: &Plan, based_on: Seq) -> serde_json::Value {
     serde_json::json!({
         "changes": plan.changes, "recompute": plan.recompute, "downstream": plan.downstream, "unused": plan.unused,
-        "pending": plan.changes.len(),
+        "pending": plan.changes.len(), "based_on": based_on.0,
     })
 }

@@ -40,7 +40,7 @@ pub async fn demo(args: &DemoArgs, format: Format) -> Result<ExitCode, Failure> 
     steps.run("training set", training_step(&project)).await?;
     steps.run("materialize", materialize_step(&project)).await?;
     steps.run("register", register_step(&project)).await?;
-    steps.run("promote version 1", promote_step(&project, 1)).await?;
+    Box::pin(steps.run("promote version 1", promote_step(&project, 1))).await?;
 
     let server = serve::start(&project, args.http, args.grpc).await?;
     let url = format!("http://{}", server.address);
@@ -48,7 +48,7 @@ pub async fn demo(args: &DemoArgs, format: Format) -> Result<ExitCode, Failure> 
     steps.run("predict", async { predict_step(&url, 1) }).await?;
     steps.run("promote version 2 under load", async { switch_step(&project, &url) }).await?;
     steps.run("predict", async { predict_step(&url, 2) }).await?;
-    steps.run("roll back", rollback_step(&project, &url)).await?;
+    Box::pin(steps.run("roll back", rollback_step(&project, &url))).await?;
     steps.run("skew", skew_step(&project, &server)).await?;
     let json = json!({ "steps": steps.done, "all_checked": true, "address": url, "project": folder });
     let text = || match args.once {
@@ -124,6 +124,9 @@ async fn training_step(project: &Project) -> Result<String, Failure> {
         out: project.folder.join("train_v1.parquet"),
         event_time: None,
         filled: false,
+        label_time: None,
+        memory: featurestore::training::MEMORY_DEFAULT,
+        fail_on_leakage: false,
     };
     let report = training_set::run(project, &args).await?;
     expect("rows of the training set", &report.n_rows, &282_840)?;

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use featurestore::OnlineReader;
 use schema::{Date, Dtype, Value};
 
 use crate::cli::{FeaturesGetArgs, Format};
@@ -39,19 +38,20 @@ pub async fn get(project: &Project, format: Format, args: &FeaturesGetArgs) -> R
         };
         context.insert(field.to_owned(), value);
     }
-    let body = FeaturesBody {
+    let mut body = FeaturesBody {
         service: args.service.clone(),
         features: (!args.features.is_empty()).then(|| args.features.clone()),
         entities,
         context,
         as_of: args.as_of.clone(),
+        partial: None,
     };
-    let online = project.online().await?;
+    let reader = project.reader().await?;
     let catalog = project.registry.catalog();
     // On the command line every value is a text; keys take it as their type.
-    let compiled = Arc::new(compile(catalog.definitions(), &body)?);
-    let request = resolve(Arc::clone(&compiled), &body, Texts::AreValues)?;
-    let answer = request.read(&OnlineReader::new(online), project.clock()).await?;
+    let asked = Arc::new(compile(&catalog, &body.take_wanted())?);
+    let request = resolve(asked, &body, Texts::AreValues)?;
+    let answer = request.read(&reader, project.clock()).await?;
     let body = serde_json::to_value(answer.body()).map_err(|why| Failure::invalid(why.to_string()))?;
     output::answer(format, &body, || table(&answer));
     Ok(ExitCode::SUCCESS)
@@ -60,9 +60,9 @@ pub async fn get(project: &Project, format: Format, args: &FeaturesGetArgs) -> R
 fn table(answer: &Answer) -> String {
     let mut rows = Vec::new();
     for row in 0..answer.entities.n {
-        for (i, column) in answer.compiled.service.columns.iter().enumerate() {
+        for (i, column) in answer.asked.compiled.service.columns.iter().enumerate() {
             let status = answer.rows.statuses[i][row];
-            let event_time = answer.rows.event_time(&answer.compiled, i, row);
+            let event_time = answer.rows.event_time(&answer.asked.compiled, i, row);
             rows.push([
                 answer.entity_name(row),
                 column.name.to_string(),
@@ -74,7 +74,7 @@ fn table(answer: &Answer) -> String {
     }
     let table = output::table(["ENTITY", "FEATURE", "VALUE", "STATUS", "EVENT TIME"], rows);
     let fixed = if answer.clock_fixed { " (the project's clock is fixed)" } else { "" };
-    format!("{table}as of {}{fixed}\n", answer.as_of)
+    format!("{table}as of {}{fixed}; plumb replay {}\n", answer.as_of, answer.replay_token)
 }
 
 /// A value for people: JSON is a text that needs no quotes, a date is more than a number of days.

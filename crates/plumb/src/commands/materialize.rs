@@ -1,14 +1,17 @@
 //! `plumb materialize`: history to the online store.
 
+use std::panic::resume_unwind;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use featurestore::OnlineStore;
-use featurestore::materialize::{Materialized, Materializer, Progress};
+use featurestore::materialize::{Materialized, Materializer, Progress, Range};
 use featurestore::offline::lease::{Lease, Leasing};
 use registry::Catalog;
 use schema::yaml::suggest;
 use schema::{ErrorKind, FeatureView};
 use serde_json::json;
+use tokio::runtime::Handle;
 
 use crate::cli::{Format, MaterializeArgs};
 use crate::failure::Failure;
@@ -23,14 +26,21 @@ pub async fn materialize(project: &Project, format: Format, args: &MaterializeAr
     if args.rollback {
         return roll_back(project, format, &args.views).await;
     }
-    let mode = if args.fresh { Mode::Fresh } else { Mode::Changes };
+    let range = Range { from: args.from, to: args.to };
+    if let (Some(from), Some(to)) = (range.from, range.to)
+        && from >= to
+    {
+        return Err(Failure::invalid(format!("--from {from} is not before --to {to}")).code("empty_range"));
+    }
+    let mode = match args.fresh {
+        true => Mode::Fresh,
+        false if range == Range::default() => Mode::Changes,
+        false => Mode::Range(range),
+    };
     let catalog = project.registry.catalog();
     let views = wanted(&catalog, &args.views)?;
-    let online = project.online().await?;
-    let mut done = Vec::with_capacity(views.len());
-    for view in views {
-        done.push(one(project, online.as_ref(), view, mode).await?);
-    }
+    let online = project.online_to_write().await?;
+    let done = side_by_side(args.jobs, &views, |view| one(project, online.as_ref(), view, mode)).await?;
     output::answer(format, &json!({ "materialized": done }), || {
         let rows = done.iter().map(|d| {
             [
@@ -55,6 +65,46 @@ pub(super) enum Mode {
     Changes,
     /// A generation, whatever is online.
     Fresh,
+    /// Rows of a range of event times, whatever else there is.
+    Range(Range),
+}
+
+/// Brings views online, up to `jobs` at a time; answers are in the order of the views. After a failure those that have
+/// begun are completed.
+async fn side_by_side<'v, F: Future<Output = Result<Materialized, Failure>>>(
+    jobs: usize,
+    views: &[&'v FeatureView],
+    one: impl Fn(&'v FeatureView) -> F + Sync,
+) -> Result<Vec<Materialized>, Failure> {
+    let jobs = jobs.clamp(1, views.len().max(1));
+    if jobs == 1 {
+        let mut done = Vec::with_capacity(views.len());
+        for view in views {
+            done.push(one(view).await?);
+        }
+        return Ok(done);
+    }
+    let (here, next, failed) = (Handle::current(), AtomicUsize::new(0), AtomicBool::new(false));
+    let work = || {
+        let mut done = Vec::new();
+        while !failed.load(Ordering::Relaxed) {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(view) = views.get(at) else { break };
+            // Scans and packs on this thread: a thread a view is what makes them go side by side.
+            let answer = here.block_on(one(view));
+            failed.fetch_or(answer.is_err(), Ordering::Relaxed);
+            done.push((at, answer));
+        }
+        done
+    };
+    let mut all: Vec<(usize, Result<Materialized, Failure>)> = tokio::task::block_in_place(|| {
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        })
+    });
+    all.sort_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, answer)| answer).collect()
 }
 
 pub(super) async fn one(
@@ -81,12 +131,20 @@ pub(super) async fn one(
         }
     };
     let materializer = Materializer::new(view, &history, online, project.clock().now());
-    let done = materializer.run(mode == Mode::Fresh, &progress).await;
+    let done = match mode {
+        Mode::Changes => materializer.run(false, &progress).await,
+        Mode::Fresh => materializer.run(true, &progress).await,
+        Mode::Range(range) => materializer.run_range(range, &progress).await,
+    };
     bar.finish_and_clear();
     Ok(done?)
 }
 
-fn lease(project: &Project, view: &FeatureView) -> Result<Lease, Failure> {
+/// The lease of a view version; waits for it.
+///
+/// # Errors
+/// Its file cannot be made.
+pub(super) fn lease(project: &Project, view: &FeatureView) -> Result<Lease, Failure> {
     match project.offline.lease(view)? {
         Leasing::Held(lease) => Ok(lease),
         Leasing::Taken(waiting) => {
@@ -145,6 +203,15 @@ pub fn wanted<'c>(catalog: &'c Catalog, names: &[String]) -> Result<Vec<&'c Feat
                     }
                 }
             }
+        }
+        views.retain(|view| !definitions.is_removed(&view.id));
+        let n_applied = views.len();
+        // Those are Feast's to write.
+        views.retain(|view| view.definition.online.feast().is_none());
+        if views.is_empty() && n_applied > 0 {
+            return Err(Failure::invalid("every feature view is served from Feast's Redis: there is nothing to write")
+                .code("read_only_view")
+                .hint("leave out `online:` of a view to bring it online here"));
         }
         if views.is_empty() {
             return Err(Failure::invalid("no feature view is applied").hint("run `plumb apply` first"));

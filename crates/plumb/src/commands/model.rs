@@ -206,6 +206,9 @@ pub(super) async fn promote_version(
     let catalog = project.registry.refresh().await?;
     let version = find(&catalog, name, number)?;
     let model = version.name.clone();
+    // What the registry will refuse whatever the checks say is refused before them.
+    let wish = Command::Transition { model: model.clone(), version: number, to, evidence: serde_json::Value::Null };
+    catalog.decide(&wish, Clock::wall(), &actor())?;
     // Only a stage that serves is guarded: nothing is asked of a version on its way to the archive.
     let evidence = if to.has_one_holder() {
         let loaded = fleet(project)?.load(version, &catalog)?;

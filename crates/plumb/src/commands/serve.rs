@@ -31,6 +31,10 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// How often what could not be loaded or was not online is tried again.
 const RETRY: Duration = Duration::from_secs(2);
+/// The project's online store, in `/readyz`.
+const ONLINE_STORE: &str = "online_store";
+/// The Redis that Feast fills, in `/readyz`.
+const FEAST_REDIS: &str = "feast_redis";
 /// How long requests in flight may take when the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -60,6 +64,8 @@ pub async fn serve(
     http: SocketAddr,
     grpc: Option<SocketAddr>,
 ) -> Result<ExitCode, Failure> {
+    // Before anybody is told that it serves: who ends it right then must find it ready for that too.
+    let interrupted = interrupted();
     let server = start(project, http, grpc).await?;
     let json = serde_json::json!({
         "address": format!("http://{}", server.address),
@@ -75,22 +81,23 @@ pub async fn serve(
             server.ready_after.as_millis()
         )
     });
-    interrupted().await;
+    interrupted.await;
     server.stop().await?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits for Ctrl-C or a request to terminate.
-pub(super) async fn interrupted() {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
+/// Waits for Ctrl-C or a request to terminate; one that comes between the call and the wait counts.
+pub(super) fn interrupted() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    async move {
+        let waits =
+            signals.into_iter().flatten().map(|mut signal| async move { signal.recv().await.unwrap_or_default() });
+        let mut waits: JoinSet<()> = waits.collect();
+        if waits.is_empty() {
+            return std::future::pending().await;
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
+        drop(waits.join_next().await);
     }
 }
 
@@ -104,10 +111,11 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     let (grpc_listener, grpc) = listen(grpc.unwrap_or_else(|| beside(http)), "--grpc").await?;
     let metrics = http::metrics::install()
         .map_err(|why| Failure::new(ErrorKind::Internal, format!("installing metrics: {why}")))?;
-    let online = Arc::new(OnlineReader::new(project.online().await?));
+    let online = Arc::new(project.reader_to_serve().await?);
     let sessions = std::thread::available_parallelism().map_or(1, usize::from);
     let fleet = Arc::new(Fleet::new(onnxruntime_library(), project.artifacts()?, sessions));
-    let log = PredictionLog::start(&project.config.predictions, LogConfig::default()).map_err(|why| {
+    let log_config = LogConfig { erased: Some(project.offline.folder().to_path_buf()), ..LogConfig::default() };
+    let log = PredictionLog::start(&project.config.predictions, log_config).map_err(|why| {
         let path = project.config.predictions.display();
         Failure::new(ErrorKind::Unavailable, format!("opening the prediction log `{path}`: {why}")).code("environment")
     })?;
@@ -120,6 +128,8 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         readiness: Arc::clone(&readiness),
     };
     follower.settle().await;
+    let watcher = Watcher { online: Arc::clone(&online), readiness: Arc::clone(&readiness) };
+    watcher.look().await;
 
     let parts = Parts {
         project: project.config.project.clone(),
@@ -141,6 +151,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     listening.spawn(answer(grpc_listener, grpc::router(grpc_parts), stopped));
     let mut following = JoinSet::new();
     following.spawn(follower.follow());
+    following.spawn(watcher.watch());
     let ready_after = started.elapsed();
     info!(took_ms = ready_after.as_millis(), "serving on http://{address}");
     Ok(Server { address, grpc, ready_after, scorer, listening, stop, _following: following })
@@ -188,14 +199,6 @@ impl Follower {
         let mut tried = Instant::now();
         loop {
             timer.tick().await;
-            // What was materialized since: a switch of generations is seen within this. Requests say what is wrong with
-            // a store that cannot be read.
-            // A store that hangs must not hold up what the registry says.
-            match tokio::time::timeout(POLL, self.online.refresh()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(why)) => tracing::debug!("reading which generations answer: {}", chain(&why)),
-                Err(_) => tracing::debug!("reading which generations answer: no answer within {POLL:?}"),
-            }
             match self.registry.refresh().await {
                 Ok(catalog) => {
                     let failing = !self.readiness.is_ready() && tried.elapsed() >= RETRY;
@@ -218,19 +221,50 @@ impl Follower {
         let unanswered = failed.iter().filter(|(name, _)| self.fleet.get(name.as_str()).is_none());
         let mut reasons: Vec<String> = unanswered.map(|(_, why)| chain(why)).collect();
         for model in self.fleet.loaded() {
-            let views: Vec<&FeatureView> = model.compiled.views.iter().map(|view| &view.view).collect();
-            match self.online.tables(&views).await {
-                Ok(tables) => {
-                    let absent = views.iter().zip(tables).filter(|(_, table)| table.is_none());
+            let views = model.compiled.views.iter().map(|view| &view.view);
+            let views: Vec<&FeatureView> = views.filter(|view| view.definition.online.feast().is_none()).collect();
+            match self.online.served(&views).await {
+                Ok(served) => {
+                    let absent = views.iter().zip(served).filter(|(_, served)| served.is_none());
                     reasons.extend(absent.map(|(view, _)| {
                         let (view, model) = (&view.id, &model.version.name);
                         format!("feature view `{view}`, which model `{model}` reads, is not materialized: run plumb materialize")
                     }));
                 }
-                Err(why) => reasons.push(chain(&why)),
+                // The store serves all replicas of this server alike: taking this one out would help nobody. It is
+                // degraded, and the watcher says so.
+                Err(why) => tracing::debug!("reading which generations answer: {}", chain(&why)),
             }
         }
         self.readiness.set(reasons);
+    }
+}
+
+/// What looks after the stores of features: which generations answer, and whether they answer at all. Beside what follows
+/// the registry, whose news must not wait for a store that hangs.
+struct Watcher {
+    online: Arc<OnlineReader>,
+    readiness: Arc<Readiness>,
+}
+
+impl Watcher {
+    async fn watch(self) {
+        let mut timer = tokio::time::interval(POLL);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            timer.tick().await;
+            self.look().await;
+        }
+    }
+
+    /// A switch of generations is seen by this, and so is a store that comes back: while it is left alone, this is the
+    /// probe. Requests say what is wrong with it.
+    async fn look(&self) {
+        let own = self.online.refresh().await;
+        self.readiness.degrade(ONLINE_STORE, own.err().map(|why| chain(&why)));
+        if let Some(feast) = self.online.feast() {
+            self.readiness.degrade(FEAST_REDIS, feast.check().await.err().map(|why| chain(&why)));
+        }
     }
 }
 

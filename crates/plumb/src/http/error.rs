@@ -13,7 +13,7 @@ impl IntoResponse for Failure {
             tracing::error!("{self}");
         }
         let mut response = (self.status(), Json(self.to_json())).into_response();
-        if matches!(self.kind, ErrorKind::Overloaded | ErrorKind::Unavailable) {
+        if self.is_retryable() && self.kind != ErrorKind::Timeout {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response

@@ -24,6 +24,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{any, post};
+use featurestore::retrieve::Retrieved;
 use featurestore::{CompiledService, OnlineReader};
 use registry::Registry;
 use schema::Clock;
@@ -32,6 +33,7 @@ use crate::failure::Failure;
 use crate::feast::FeastError;
 use crate::http::body::json;
 use crate::http::services::Compiled;
+use crate::replay::Replayable;
 pub use error::Refusal;
 use reply::Reply;
 use request::{Request, Wanted};
@@ -56,6 +58,7 @@ struct Asked {
     compiled: CompiledService,
     /// Names of the features in the answer, as many as the service has columns.
     names: Vec<String>,
+    replay: Replayable,
 }
 
 impl FeastReader {
@@ -69,7 +72,7 @@ impl FeastReader {
         if let Some(found) = self.asked.get(catalog.definitions_seq(), &wanted) {
             return Ok(found);
         }
-        let asked = Arc::new(wanted.resolve(catalog.definitions(), &self.project)?);
+        let asked = Arc::new(wanted.resolve(&catalog, &self.project)?);
         self.asked.put(catalog.definitions_seq(), wanted, Arc::clone(&asked));
         Ok(asked)
     }
@@ -102,8 +105,9 @@ async fn get_online_features(
     let asked = reader.asked(wanted)?;
     let entities = entities::read(entities, &asked.compiled)?;
     let as_of = reader.clock.now();
-    let rows = entities.features(&reader.online, &asked.compiled, as_of).await?;
-    let reply = Reply { asked: &asked, entities: &entities, rows: &rows, as_of, with_versions };
+    let Retrieved { rows, served } = entities.features(&reader.online, &asked.compiled, as_of).await?;
+    let replay_token = asked.replay.token(&asked.compiled, &entities.rows, as_of, &rows, &served);
+    let reply = Reply { asked: &asked, entities: &entities, rows: &rows, replay_token: &replay_token, with_versions };
     Ok(if typed::is_wanted(&headers) { typed::response(&reply)? } else { json(&reply)? })
 }
 

@@ -1,5 +1,7 @@
-//! `/livez` (the process answers), `/readyz` (every wanted model is loaded), `/health`.
+//! `/livez` (the process answers), `/readyz` (every wanted model is loaded; `degraded` names stores that do not answer),
+//! `/health`.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::State;
@@ -11,6 +13,8 @@ use axum::{Json, Router};
 #[derive(Debug, Default)]
 pub struct Readiness {
     failing: RwLock<Vec<String>>,
+    /// What works in part, with the reason.
+    degraded: RwLock<BTreeMap<&'static str, String>>,
 }
 
 impl Readiness {
@@ -22,6 +26,19 @@ impl Readiness {
     /// Whether nothing is wanting.
     pub fn is_ready(&self) -> bool {
         self.failing().is_empty()
+    }
+
+    /// Says that a part of the server does not work, and why; or that it does.
+    pub fn degrade(&self, part: &'static str, why: Option<String>) {
+        let mut degraded = self.degraded.write().unwrap_or_else(PoisonError::into_inner);
+        match why {
+            Some(why) => drop(degraded.insert(part, why)),
+            None => drop(degraded.remove(part)),
+        }
+    }
+
+    fn degraded(&self) -> BTreeMap<&'static str, String> {
+        self.degraded.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn failing(&self) -> Vec<String> {
@@ -41,5 +58,11 @@ pub fn router(readiness: Arc<Readiness>) -> Router {
 async fn readyz(State(readiness): State<Arc<Readiness>>) -> (StatusCode, Json<serde_json::Value>) {
     let failing = readiness.failing();
     let status = if failing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(serde_json::json!({ "ready": failing.is_empty(), "reasons": failing })))
+    let degraded = readiness.degraded();
+    let mut body = serde_json::json!({ "ready": failing.is_empty(), "reasons": failing });
+    if !degraded.is_empty() {
+        body["degraded"] = degraded.keys().copied().collect();
+        body["because"] = degraded.values().map(String::as_str).collect();
+    }
+    (status, Json(body))
 }

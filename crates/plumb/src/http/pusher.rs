@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use featurestore::push::log::PushLog;
 use featurestore::push::{PushError, Pushed, To, push};
-use featurestore::{OfflineStore, OnlineReader};
+use featurestore::{OfflineError, OfflineStore, OnlineReader};
 use registry::Registry;
 use schema::json::read_column;
 use schema::{Clock, Dtype, ErrorKind, FeatureView};
@@ -127,7 +127,9 @@ impl From<PushError> for Failure {
     fn from(error: PushError) -> Self {
         let code = match &error {
             PushError::Rows { .. } => Some("wrong_rows"),
+            PushError::Feast { .. } => Some("read_only_view"),
             PushError::NotOnline { .. } => Some("not_materialized"),
+            PushError::Log { source: OfflineError::Erased { .. }, .. } => Some("erased"),
             PushError::Log { .. } | PushError::Online { .. } => None,
         };
         let failure = Self { hint: error.hint(), ..Self::new(error.kind(), schema::error::chain(&error)) };

@@ -102,6 +102,19 @@ pub fn declared(definitions: &AppliedDefinitions, name: &str) -> Result<Compiled
     compile(service, definitions)
 }
 
+/// A version of a declared service, ready to run, whether or not it is the current one.
+///
+/// # Errors
+/// It is not applied.
+pub fn versioned(definitions: &AppliedDefinitions, name: &str, version: u32) -> Result<CompiledService, ServiceError> {
+    let versions = definitions.services.get(name).map(|versions| versions.all.as_slice()).unwrap_or_default();
+    let service = versions.iter().find(|service| service.version == version).ok_or_else(|| {
+        let known = definitions.services.keys().map(ServiceName::as_str);
+        ServiceError::NoService { name: format!("{name}@v{version}"), hint: suggest(name, known) }
+    })?;
+    compile(service, definitions)
+}
+
 /// A service of the features that somebody names, ready to run.
 ///
 /// It has a column per reference, in their order, each called as the feature is. Two columns may have one name: whether
@@ -204,8 +217,10 @@ fn view<'a>(definitions: &'a AppliedDefinitions, reference: &Reference) -> Resul
     };
     let Some(version) = reference.version else { return definitions.current_view(name).ok_or_else(missing) };
     let versions = &definitions.views.get(name).ok_or_else(missing)?.all;
-    versions.iter().find(|view| view.id.version == version).ok_or_else(|| {
+    let found = versions.iter().find(|view| view.id.version == version);
+    found.filter(|view| !definitions.is_removed(&view.id)).ok_or_else(|| {
         let hint = match versions.len() {
+            _ if found.is_some() => "it was removed".to_owned(),
             1 => "there is version 1".to_owned(),
             n => format!("there are versions 1 to {n}"),
         };

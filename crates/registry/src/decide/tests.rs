@@ -1,4 +1,4 @@
-use schema::{ErrorKind, Fingerprint, ModelName};
+use schema::{ErrorKind, Fingerprint, ModelName, ViewId};
 use serde_json::Value;
 
 use super::*;
@@ -338,4 +338,100 @@ fn deciding_changes_nothing_and_always_says_the_same() {
     assert_eq!(story.catalog, before);
     let Some(EventBody::Transitioned(Transition { evidence, .. })) = decide() else { panic!("it moves") };
     assert_ne!(evidence, Value::Null);
+}
+
+// === training sets ===
+
+#[test]
+fn a_training_set_is_recorded_once_and_again_when_its_file_is_written_anew() {
+    let mut story = Story::default();
+    story.tell(apply(Seq::START, definitions("30d"))).unwrap();
+    let service = service(&story.catalog).clone();
+    let set = |rows: &[u8]| crate::TrainingSet {
+        path: "/tmp/train.parquet".to_owned(),
+        id: Fingerprint::of_bytes(rows),
+        n_rows: rows.len() as u64,
+        service: service.name.clone(),
+        service_version: service.version,
+        service_fingerprint: service.fingerprint,
+        views: service.views().into_iter().cloned().collect(),
+        keys: Vec::new(),
+    };
+    let mut built = |rows: &[u8]| story.tell(Command::RecordTrainingSet(set(rows))).unwrap().is_some();
+    assert!(built(b"one"));
+    assert!(!built(b"one"));
+    assert!(built(b"other"));
+    let known: Vec<u64> = story.catalog.training_sets().map(|set| set.n_rows).collect();
+    assert_eq!(known, [5]);
+}
+
+// === removal of view versions ===
+
+fn remove(version: u32) -> Command {
+    Command::RemoveView { view: ViewId { name: "spending".parse().unwrap(), version } }
+}
+
+/// Versions 1 and 2 of the view, of which 2 is declared.
+fn two_versions(n_models: u8) -> Story {
+    let mut story = Story::with_versions(n_models);
+    let next = definitions_after(story.catalog.definitions(), "60d");
+    story.tell(apply(story.catalog.definitions_seq(), next)).unwrap();
+    story
+}
+
+#[test]
+fn what_is_used_is_not_removed_and_what_uses_it_is_named() {
+    let mut story = two_versions(1);
+    let refused = |story: &mut Story, version| {
+        let why = story.tell(remove(version)).unwrap_err();
+        assert_eq!(why.kind(), ErrorKind::Conflict);
+        why.to_string()
+    };
+    let said = refused(&mut story, 2);
+    assert!(said.contains("the project's files") && said.contains("`churn_features` version 2"), "{said}");
+    assert!(refused(&mut story, 1).contains("model `churn` version 1 (None)"));
+    story.promote(1, Stage::Production);
+    assert!(refused(&mut story, 1).contains("model `churn` version 1 (Production)"));
+    assert_eq!(story.tell(remove(3)).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn an_archived_version_keeps_its_views_only_while_a_rollback_would_bring_it_back() {
+    let mut story = two_versions(1);
+    let newer = register(9, service(&story.catalog));
+    story.tell(newer).unwrap();
+    story.promote(1, Stage::Production);
+    story.promote(2, Stage::Production);
+    assert!(story.tell(remove(1)).unwrap_err().to_string().contains("model `churn` version 1 (Archived)"));
+    // Moved there by itself, there is nothing to bring back.
+    let mut story = two_versions(1);
+    story.promote(1, Stage::Archived);
+    assert!(story.tell(remove(1)).unwrap().is_some());
+    let why = story.tell(promote(1, Stage::Production)).unwrap_err();
+    assert_eq!(why.to_string(), "model `churn` version 1 reads feature view `spending@v1`, which was removed");
+    // Away from a stage that serves it may always go.
+    assert!(story.tell(promote(1, Stage::None)).unwrap().is_some());
+}
+
+#[test]
+fn a_removal_is_written_once_makes_older_plans_stale_and_is_undone_by_declaring_the_same() {
+    let mut story = two_versions(0);
+    let before = story.catalog.definitions_seq();
+    let unused: Vec<String> = story.catalog.unused_views().iter().map(|view| view.id.to_string()).collect();
+    assert_eq!(unused, ["spending@v1"]);
+    let planned = definitions_after(story.catalog.definitions(), "30d");
+    assert!(story.tell(remove(1)).unwrap().is_some());
+    assert!(story.tell(remove(1)).unwrap().is_none());
+    assert!(story.catalog.unused_views().is_empty());
+    assert_eq!(story.tell(apply(before, planned)).unwrap_err().kind(), ErrorKind::Conflict);
+
+    let again = definitions_after(story.catalog.definitions(), "30d");
+    story.tell(apply(story.catalog.definitions_seq(), again)).unwrap();
+    let id = ViewId { name: "spending".parse().unwrap(), version: 1 };
+    assert!(!story.catalog.definitions().is_removed(&id));
+    assert_eq!(story.catalog.definitions().current_view("spending").unwrap().id, id);
+    // A fold of the whole log is the same catalog.
+    let mut folded = Catalog::default();
+    story.log.iter().for_each(|event| folded.apply(event).unwrap());
+    assert_eq!(folded, story.catalog);
 }

@@ -177,3 +177,30 @@ fn events_with_on_demand_views_are_read_for_ever() {
     assert_eq!(said, want);
     assert_eq!(service.fingerprint.short(), "5e0960ab152b");
 }
+
+/// `testdata/event/v1_training_set.json`: the first event of a training set that was built, as it was stored.
+#[test]
+fn events_of_training_sets_are_read_for_ever() {
+    let stored: Value = serde_json::from_str(include_str!("../../testdata/event/v1_training_set.json")).unwrap();
+    let event = Event::from_json(Seq(1), &stored.to_string()).unwrap();
+    assert_eq!(
+        event.body.to_string(),
+        "built training set `/data/shop/train.parquet`: 282840 rows for `repeat_purchase_v1` version 1"
+    );
+    let mut catalog = Catalog::default();
+    catalog.apply(&event).unwrap();
+    let set = catalog.training_set("/data/shop/train.parquet").unwrap();
+    let views: Vec<String> = set.views.iter().map(ToString::to_string).collect();
+    assert_eq!((views, set.keys[0].columns[0].1.as_str()), (vec!["user_features@v1".to_owned()], "buyer_id"));
+    assert_eq!(catalog.training_sets().count(), 1);
+}
+
+/// `testdata/event/v1_view_removed.json`: the first event that removed a view version, as it was stored.
+#[test]
+fn events_that_removed_a_view_are_read_for_ever() {
+    let stored = include_str!("../../testdata/event/v1_view_removed.json").trim_end();
+    let event = Event::from_json(Seq(2), stored).unwrap();
+    let EventBody::ViewRemoved { view, fingerprint } = &event.body else { panic!("{}", event.body) };
+    assert_eq!((view.to_string().as_str(), *fingerprint), ("spending@v1", Fingerprint::of_bytes(b"meaning")));
+    assert_eq!(event.body.to_string(), "removed feature view `spending@v1`");
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{AppliedDefinitions, Versions, ViewId, adopt};
+use super::{AppliedDefinitions, ViewId, adopt};
 use crate::definitions::{Definitions, OnDemand, ServiceFeature, ViewAlias};
 use crate::dtype::Dtype;
 use crate::fingerprint::{Fingerprint, normal_sql};
@@ -116,7 +116,7 @@ impl AppliedDefinitions {
                 let version = u32::try_from(count).unwrap_or(u32::MAX) + 1;
                 let Some(mut found) = OnDemandView::new(view, self, version) else { continue };
                 let versions = self.on_demand.entry(view.name.clone());
-                let versions = versions.or_insert(Versions { current: None, all: Vec::new() });
+                let versions = versions.or_default();
                 adopt(versions, &mut found, |v| (v.fingerprint, v.pins()), |v, n| v.id.version = n);
             }
             if waiting.is_empty() || waiting.len() == before {

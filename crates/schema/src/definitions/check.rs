@@ -14,6 +14,9 @@ use crate::yaml::{Mistake, suggest};
 
 type Mistakes = Vec<Mistake>;
 
+/// The types of join keys in Feast.
+const FEAST_KEYS: [Dtype; 5] = [Dtype::Bytes, Dtype::String, Dtype::Int32, Dtype::Int64, Dtype::Timestamp];
+
 pub(super) fn check(all: &Definitions, broken: &Broken, mistakes: &mut Mistakes) {
     // Types are only compared where all of them could be read.
     let typed = mistakes.is_empty();
@@ -71,6 +74,15 @@ fn check_view(all: &Definitions, view: &View, broken: &Broken, mistakes: &mut Mi
         mistakes.push(Mistake::new(&view.place, format!("feature view `{}` has no features", view.name)));
     }
     let keys = all.entities.get(view.entity.as_str()).map(|e| e.keys.as_slice()).unwrap_or_default();
+    if view.online.feast().is_some()
+        && let Some(key) = keys.iter().find(|key| !FEAST_KEYS.contains(&key.dtype))
+    {
+        let message = format!(
+            "feature view `{}` is served from Feast's Redis, which has no join keys of type {} (`{}`)",
+            view.name, key.dtype, key.name
+        );
+        mistakes.push(Mistake::new(&view.place, message).hint("Feast has bytes, string, int32, int64 and timestamp"));
+    }
     let mut taken: BTreeSet<&str> = keys.iter().map(|key| key.name.as_str()).collect();
     taken.insert(REQUEST_TIME);
     let places = view.features.iter().map(|f| &f.place).chain(view.computed.iter().map(|c| &c.place));

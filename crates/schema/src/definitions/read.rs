@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use saphyr::Scalar;
 
+use super::Mistakes;
+use super::serving::serving;
 use super::{Column, Computed, Definitions, Entity, Feature, File, Format, JoinKey, Service, Source, View};
 use crate::dtype::{Dtype, TypeError};
 use crate::migration::MigrationStep;
@@ -17,8 +19,6 @@ use crate::time::Ttl;
 use crate::value::Value;
 use crate::yaml::{Fields, Mistake, Node, Place, documents, suggest};
 use references::{Reference, References};
-
-type Mistakes = Vec<Mistake>;
 
 const KINDS: [&str; 5] = ["entity", "source", "feature_view", "on_demand_view", "feature_service"];
 
@@ -277,6 +277,7 @@ fn view(node: Node<'_>, texts: &HashMap<&str, &str>, mistakes: &mut Mistakes) ->
         })
     });
     let strict_before = fields.flag("strict_before", mistakes).unwrap_or(false);
+    let (on_error, online) = serving(&mut fields, mistakes);
     let features = list_of(&mut fields, "features", mistakes, feature);
     let computed = list_of(&mut fields, "computed", mistakes, computed);
     let description = fields.text("description", mistakes);
@@ -297,6 +298,8 @@ fn view(node: Node<'_>, texts: &HashMap<&str, &str>, mistakes: &mut Mistakes) ->
         ttl,
         known: known.unwrap_or(Known::AsOf),
         strict_before,
+        on_error,
+        online,
         features,
         computed,
         description,

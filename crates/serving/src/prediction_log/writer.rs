@@ -6,8 +6,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch};
+use featurestore::CompiledService;
+use featurestore::compiled::CompiledView;
+use featurestore::erase::Tombstones;
+use featurestore::erase::tombstones::filters_for;
 use metrics::counter;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -27,6 +31,8 @@ const COMPACT_AT: usize = 1_024;
 /// What waits for its file. One model version has one service, and so one set of columns.
 struct Waiting {
     service: Fingerprint,
+    /// For each view, the names of its join keys, and of the log's columns that have their values.
+    uses: Vec<(Vec<String>, Vec<String>)>,
     loose: Vec<Arc<Prediction>>,
     batches: Vec<RecordBatch>,
 }
@@ -47,6 +53,7 @@ pub(super) fn run(folder: &Path, config: &LogConfig, entries: &Receiver<Message>
                 let service = prediction.model.compiled.service.fingerprint;
                 let place = waiting.entry((version.name.clone(), version.version)).or_insert_with(|| Waiting {
                     service,
+                    uses: uses(&prediction.model.compiled),
                     loose: Vec::new(),
                     batches: Vec::new(),
                 });
@@ -56,7 +63,7 @@ pub(super) fn run(folder: &Path, config: &LogConfig, entries: &Receiver<Message>
                 }
             }
             Ok(Message::Flush(done)) => {
-                let result = flush(folder, &mut waiting);
+                let result = flush(folder, config, &mut waiting);
                 (n_rows, oldest) = (0, None);
                 // Whoever asked may be gone; the files are written all the same.
                 drop(done.send(result));
@@ -64,13 +71,13 @@ pub(super) fn run(folder: &Path, config: &LogConfig, entries: &Receiver<Message>
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
-                report(flush(folder, &mut waiting));
+                report(flush(folder, config, &mut waiting));
                 return;
             }
         }
         let due = oldest.is_some_and(|since| since.elapsed() >= config.flush_every);
         if n_rows >= config.rows_max || due {
-            report(flush(folder, &mut waiting));
+            report(flush(folder, config, &mut waiting));
             (n_rows, oldest) = (0, None);
         }
     }
@@ -97,20 +104,58 @@ fn report(result: Result<(), String>) {
 }
 
 /// Writes one file per model version; what cannot be written is dropped and counted.
-fn flush(folder: &Path, waiting: &mut ByVersion) -> Result<(), String> {
+fn flush(folder: &Path, config: &LogConfig, waiting: &mut ByVersion) -> Result<(), String> {
     let mut result = Ok(());
     for (_, mut place) in std::mem::take(waiting) {
         if !place.loose.is_empty() {
             place.compact();
         }
         let n_rows: usize = place.batches.iter().map(RecordBatch::num_rows).sum();
-        if let Err(why) = write(folder, &place.service, &place.batches) {
+        let kept = not_erased(config.erased.as_deref(), &place.uses, place.batches);
+        if let Err(why) = kept.and_then(|batches| write(folder, &place.service, &batches)) {
             counter!("plumb_prediction_log_dropped_total").increment(n_rows as u64);
             result =
                 Err(format!("{n_rows} rows of the prediction log are lost: writing to `{}`: {why}", folder.display()));
         }
     }
     result
+}
+
+/// Names of keys, and of the columns of the log that hold them.
+fn uses(compiled: &CompiledService) -> Vec<(Vec<String>, Vec<String>)> {
+    let of = |view: &Arc<CompiledView>| {
+        let names = view.view.keys().iter().map(|key| key.name.to_string()).collect();
+        (names, view.keys.iter().map(|key| format!("{}{}", rows::KEY, key.name)).collect())
+    };
+    compiled.views.iter().map(of).collect()
+}
+
+/// The rows whose keys were not erased: who was erased is not written down again.
+fn not_erased(
+    offline: Option<&Path>,
+    uses: &[(Vec<String>, Vec<String>)],
+    batches: Vec<RecordBatch>,
+) -> Result<Vec<RecordBatch>, String> {
+    let Some(offline) = offline else { return Ok(batches) };
+    let tombstones = Tombstones::load(offline).map_err(|why| chain(&why))?;
+    let named = uses.iter().map(|(names, columns)| (names.iter().map(String::as_str).collect(), columns.clone()));
+    let filters = filters_for(&tombstones, named);
+    if filters.is_empty() {
+        return Ok(batches);
+    }
+    let keep = |batch: RecordBatch| {
+        let mut keep = vec![true; batch.num_rows()];
+        for (columns, filter) in &filters {
+            let keys = columns.iter().map(|name| batch.column_by_name(name).cloned()).collect::<Option<Vec<_>>>();
+            let erased = keys.and_then(|keys| filter.erased(&keys, batch.num_rows()));
+            for (keep, erased) in keep.iter_mut().zip(erased.into_iter().flatten()) {
+                *keep &= !erased;
+            }
+        }
+        filter_record_batch(&batch, &BooleanArray::from(keep)).map_err(|why| chain(&why))
+    };
+    let kept = batches.into_iter().map(keep).collect::<Result<Vec<_>, _>>()?;
+    Ok(kept.into_iter().filter(|batch| batch.num_rows() > 0).collect())
 }
 
 fn write(folder: &Path, service: &Fingerprint, batches: &[RecordBatch]) -> Result<(), String> {

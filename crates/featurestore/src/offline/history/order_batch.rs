@@ -14,6 +14,8 @@ pub struct OrderBatch {
     pub(super) created_time: Option<TimestampNanosecondArray>,
     pub(super) sequence: Option<UInt64Array>,
     pub(super) deleted: Option<BooleanArray>,
+    /// Rows of erased keys.
+    pub(super) erased: Option<Vec<bool>>,
 }
 
 impl OrderBatch {
@@ -27,10 +29,10 @@ impl OrderBatch {
         self.len() == 0
     }
 
-    /// Where row `i` of the batch stands; `None` when its event time is null: such a row never matches.
+    /// Where row `i` of the batch stands; `None` when its event time is null or its key erased: such a row never matches.
     #[inline]
     pub fn order(&self, i: usize) -> Option<RowOrder> {
-        if self.event_time.is_null(i) {
+        if self.event_time.is_null(i) || self.erased(i) {
             return None;
         }
         let created = self.created_time.as_ref().filter(|c| !c.is_null(i)).map(|c| Timestamp::from_nanos(c.value(i)));
@@ -38,6 +40,12 @@ impl OrderBatch {
         let created = created.filter(|created| *created != Timestamp::MIN);
         let sequence = self.sequence.as_ref().map_or(self.first_row + i as u64, |s| s.value(i));
         Some(RowOrder { event_time: Timestamp::from_nanos(self.event_time.value(i)), created_time: created, sequence })
+    }
+
+    /// Whether the key of row `i` was erased.
+    #[inline]
+    pub(super) fn erased(&self, i: usize) -> bool {
+        self.erased.as_ref().is_some_and(|erased| erased[i])
     }
 
     /// How many rows lack a key or an event time: they never match anything.

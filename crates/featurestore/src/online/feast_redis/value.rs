@@ -16,11 +16,34 @@ struct WireTime {
     nanos: i32,
 }
 
-/// `feast.types.Value`, the scalars of it. A field's number is the type's.
+/// `feast.types.Value`: scalars, lists of them, and what Feast keeps as text. A field's number is the type's.
 #[derive(Clone, PartialEq, Message)]
 struct WireValue {
-    #[prost(oneof = "Scalar", tags = "1, 2, 3, 4, 5, 6, 7, 8, 19")]
+    #[prost(oneof = "Scalar", tags = "1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18, 19, 32, 36, 44")]
     scalar: Option<Scalar>,
+}
+
+macro_rules! list {
+    ($name:ident, $kind:ident, $type:ty) => {
+        #[derive(Clone, PartialEq, Message)]
+        struct $name {
+            #[prost($kind, repeated, tag = "1")]
+            val: Vec<$type>,
+        }
+    };
+}
+
+list!(Strings, string, String);
+list!(Int32s, int32, i32);
+list!(Int64s, int64, i64);
+list!(Doubles, double, f64);
+list!(Floats, float, f32);
+list!(Bools, bool, bool);
+
+#[derive(Clone, PartialEq, Message)]
+struct Blobs {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    val: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Oneof)]
@@ -41,8 +64,30 @@ enum Scalar {
     Bool(bool),
     #[prost(int64, tag = "8")]
     UnixTimestamp(i64),
+    #[prost(message, tag = "11")]
+    BytesList(Blobs),
+    #[prost(message, tag = "12")]
+    StringList(Strings),
+    #[prost(message, tag = "13")]
+    Int32List(Int32s),
+    #[prost(message, tag = "14")]
+    Int64List(Int64s),
+    #[prost(message, tag = "15")]
+    DoubleList(Doubles),
+    #[prost(message, tag = "16")]
+    FloatList(Floats),
+    #[prost(message, tag = "17")]
+    BoolList(Bools),
+    #[prost(message, tag = "18")]
+    UnixTimestampList(Int64s),
     #[prost(int32, tag = "19")]
     Null(i32),
+    #[prost(string, tag = "32")]
+    Json(String),
+    #[prost(string, tag = "36")]
+    Uuid(String),
+    #[prost(string, tag = "44")]
+    Decimal(String),
 }
 
 /// The bytes of a time field.
@@ -98,7 +143,7 @@ pub fn encode_value(value: &Value, dtype: Dtype) -> Result<Vec<u8>, FeastLayoutE
 /// What a feature's bytes say; null for none.
 ///
 /// # Errors
-/// Other bytes, or a value of a type that we lack: lists, maps and the like. Those are never taken for null.
+/// Other bytes, or a value of a type that we lack: maps, sets and the like. Those are never taken for null.
 pub fn decode_value(bytes: &[u8]) -> Result<Value, FeastLayoutError> {
     let wire = WireValue::decode(bytes).map_err(|why| FeastLayoutError::Malformed { why: why.to_string() })?;
     Ok(match wire.scalar {
@@ -112,11 +157,26 @@ pub fn decode_value(bytes: &[u8]) -> Result<Value, FeastLayoutError> {
         Some(Scalar::Double(v)) => Value::Float(v),
         Some(Scalar::Float(v)) => Value::Float(f64::from(v)),
         Some(Scalar::Bool(v)) => Value::Bool(v),
-        Some(Scalar::UnixTimestamp(seconds)) => {
-            let nanos = seconds.checked_mul(NANOS).ok_or(FeastLayoutError::Range)?;
-            Value::Timestamp(Timestamp::from_nanos(nanos))
-        }
+        Some(Scalar::UnixTimestamp(seconds)) => instant(seconds)?,
+        Some(Scalar::BytesList(list)) => list_of(list.val, |v| Ok(Value::Bytes(v)))?,
+        Some(Scalar::StringList(list)) => list_of(list.val, |v| Ok(Value::String(v)))?,
+        Some(Scalar::Int32List(list)) => list_of(list.val, |v| Ok(Value::Int(v.into())))?,
+        Some(Scalar::Int64List(list)) => list_of(list.val, |v| Ok(Value::Int(v)))?,
+        Some(Scalar::DoubleList(list)) => list_of(list.val, |v| Ok(Value::Float(v)))?,
+        Some(Scalar::FloatList(list)) => list_of(list.val, |v| Ok(Value::Float(v.into())))?,
+        Some(Scalar::BoolList(list)) => list_of(list.val, |v| Ok(Value::Bool(v)))?,
+        Some(Scalar::UnixTimestampList(list)) => list_of(list.val, instant)?,
+        Some(Scalar::Json(text) | Scalar::Uuid(text) | Scalar::Decimal(text)) => Value::String(text),
     })
+}
+
+fn instant(seconds: i64) -> Result<Value, FeastLayoutError> {
+    let nanos = seconds.checked_mul(NANOS).ok_or(FeastLayoutError::Range)?;
+    Ok(Value::Timestamp(Timestamp::from_nanos(nanos)))
+}
+
+fn list_of<T>(values: Vec<T>, one: impl Fn(T) -> Result<Value, FeastLayoutError>) -> Result<Value, FeastLayoutError> {
+    values.into_iter().map(one).collect::<Result<_, _>>().map(Value::List)
 }
 
 /// The number of the first field of a message that has one.
@@ -159,9 +219,27 @@ mod tests {
     }
 
     #[test]
+    fn lists_and_texts_are_read() {
+        let numbers = |numbers: &[i64]| Value::List(numbers.iter().map(|v| Value::Int(*v)).collect());
+        for (bytes, want) in [
+            ("72030a0101", numbers(&[1])),
+            ("7200", numbers(&[])),
+            ("7a0a0a08000000000000e03f", Value::List(vec![Value::Float(0.5)])),
+            ("8201060a04cdcccc3d", Value::List(vec![Value::Float(f64::from(0.1_f32))])),
+            ("62030a0161", Value::List(vec![Value::String("a".to_owned())])),
+            ("8202027b7d", Value::String("{}".to_owned())),
+            ("e20203312e35", Value::String("1.5".to_owned())),
+        ] {
+            assert_eq!(decode_value(&hex::decode(bytes).unwrap()).unwrap(), want, "{bytes}");
+        }
+        let cut = decode_value(&hex::decode("72040a0201ff").unwrap());
+        assert!(matches!(cut, Err(FeastLayoutError::Malformed { .. })), "a number without its end: {cut:?}");
+    }
+
+    #[test]
     fn what_we_lack_is_never_taken_for_null() {
-        let list = hex::decode("72030a0101").unwrap();
-        assert_eq!(decode_value(&list), Err(FeastLayoutError::ValueType { number: 14 }));
+        let map = hex::decode("a20100").unwrap();
+        assert_eq!(decode_value(&map), Err(FeastLayoutError::ValueType { number: 20 }));
         assert!(matches!(decode_value(b"\xff"), Err(FeastLayoutError::Malformed { .. })));
         assert!(encode_value(&Value::Uint(u64::MAX), Dtype::Uint64).is_err());
         assert!(encode_value(&Value::Timestamp(Timestamp::from_nanos(1)), Dtype::Timestamp).is_err());

@@ -91,9 +91,9 @@ impl Cluster {
         }
     }
 
-    /// Asks for the map, if there is none.
+    /// Asks for the map.
     pub(super) async fn check(&self) -> Result<(), Failed> {
-        self.map(Deadline::after(self.timeout)).await.map(|_| ())
+        self.fetch(self.current().number, None, Deadline::after(self.timeout)).await.map(|_| ())
     }
 
     pub(super) fn n_masters(&self) -> usize {
@@ -175,9 +175,9 @@ impl Cluster {
             share.commands.add_command(one.command);
             share.places.push(Some((one.at, one.slot)));
         }
-        let asks = shares.into_iter().map(|(address, mut share)| async move {
+        let asks = shares.into_iter().map(|(address, share)| async move {
             let node = self.node(&address);
-            let answer = node.ask(purpose, &mut share.commands, deadline).await;
+            let answer = node.ask(purpose, &share.commands, deadline).await;
             (address, share, answer)
         });
         for (address, share, answer) in future::join_all(asks).await {

@@ -132,6 +132,11 @@ impl Failed {
         }
     }
 
+    /// Whether the same server may take the request soon.
+    pub(super) fn may_pass_here(&self) -> bool {
+        matches!(&self.why, Why::Refused(Refusal::Loading | Refusal::Busy | Refusal::ReadOnly, _))
+    }
+
     pub(super) fn while_doing(self, doing: Doing) -> OnlineError {
         let address = self.address;
         match self.why {

@@ -103,6 +103,11 @@ impl Link {
         live.wire.clone()
     }
 
+    /// Lets go of whatever connection there is.
+    pub(super) fn renew(&self) {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).wire = None;
+    }
+
     fn let_go(&self, number: u64) {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         if live.number == number {

@@ -50,7 +50,7 @@ impl Node {
     pub(super) async fn ask(
         &self,
         purpose: Purpose,
-        commands: &mut Pipeline,
+        commands: &Pipeline,
         deadline: Deadline,
     ) -> Result<Vec<Value>, Failed> {
         let link = match purpose {
@@ -58,11 +58,17 @@ impl Node {
             Purpose::Write => &self.writes,
         };
         let n_commands = commands.len();
-        if self.replicas > 0 {
+        let waiting;
+        let commands = if self.replicas > 0 {
             // Early enough for a second time within the deadline: the answer says what is missing.
             let limit = (deadline.left() / 3).as_millis().max(1).to_string();
-            commands.cmd("WAIT").arg(self.replicas).arg(limit);
-        }
+            let mut with_wait = commands.clone();
+            with_wait.cmd("WAIT").arg(self.replicas).arg(limit);
+            waiting = with_wait;
+            &waiting
+        } else {
+            commands
+        };
         let mut replies = link.ask(commands, deadline).await?;
         if replies.iter().any(is_no_script) {
             // A server that has just started, or whose scripts were flushed.
@@ -75,6 +81,12 @@ impl Node {
             self.check_replicas(&reply)?;
         }
         Ok(replies)
+    }
+
+    /// Connects anew with the next call: the address may lead to another server by now.
+    pub(super) fn renew(&self) {
+        self.reads.renew();
+        self.writes.renew();
     }
 
     /// One command on the connection for reads.

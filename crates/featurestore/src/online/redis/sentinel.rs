@@ -76,14 +76,14 @@ impl Sentinels {
         Self { shared, _watch: watch }
     }
 
-    /// Finds the master.
+    /// Finds the master, and sees that it answers.
     pub(super) async fn check(&self) -> Result<(), Failed> {
         let deadline = Deadline::after(self.shared.timeout);
         let mut patience = Patience::default();
         loop {
-            match self.shared.master(deadline).await {
+            match self.shared.ping(deadline).await {
                 Err(failed) if failed.may_pass() && patience.troubled(deadline).await => {}
-                other => return other.map(|_| ()),
+                other => return other,
             }
         }
     }
@@ -93,15 +93,15 @@ impl Sentinels {
     }
 
     /// The reply to each command, of the present master.
-    pub(super) async fn ask(&self, purpose: Purpose, mut commands: Pipeline) -> Result<Vec<Value>, Failed> {
+    pub(super) async fn ask(&self, purpose: Purpose, commands: Pipeline) -> Result<Vec<Value>, Failed> {
         let deadline = Deadline::after(self.shared.timeout);
         let mut patience = Patience::default();
         loop {
-            let failed = match self.shared.ask(purpose, &mut commands, deadline).await {
+            let failed = match self.shared.ask(purpose, &commands, deadline).await {
                 Ok(replies) => return Ok(replies),
                 Err(failed) => failed,
             };
-            if !failed.may_pass() || !patience.troubled(deadline).await {
+            if !(failed.may_pass() || failed.may_pass_here()) || !patience.troubled(deadline).await {
                 return Err(failed);
             }
         }
@@ -109,7 +109,18 @@ impl Sentinels {
 }
 
 impl Shared {
-    async fn ask(&self, purpose: Purpose, commands: &mut Pipeline, deadline: Deadline) -> Result<Vec<Value>, Failed> {
+    async fn ping(&self, deadline: Deadline) -> Result<(), Failed> {
+        let (number, node) = self.master(deadline).await?;
+        let answer = node.ask_one(&["PING"], deadline).await;
+        if let Err(failed) = &answer
+            && (failed.may_pass() || matches!(failed.why, Why::Slow { .. }))
+        {
+            self.let_go(number);
+        }
+        answer.map(|_| ())
+    }
+
+    async fn ask(&self, purpose: Purpose, commands: &Pipeline, deadline: Deadline) -> Result<Vec<Value>, Failed> {
         let (number, node) = self.master(deadline).await?;
         let answer = node.ask(purpose, commands, deadline).await;
         let answer = answer.and_then(|replies| Failed::in_replies(node.address(), &replies).map(|()| replies));

@@ -8,8 +8,9 @@ use redis::{Cmd, Pipeline, Value};
 use super::address::{Address, Login};
 use super::cluster::Cluster;
 use super::config::{RedisConfig, RedisServers};
-use super::failed::{Deadline, Failed};
+use super::failed::{Deadline, Failed, Why};
 use super::node::{Node, Purpose};
+use super::patience::Patience;
 use super::scan::Scan;
 use super::sentinel::Sentinels;
 use super::slot::slot_of;
@@ -75,8 +76,25 @@ impl Servers {
     pub(super) async fn ask(&self, purpose: Purpose, commands: Vec<Keyed>) -> Result<Vec<Value>, Failed> {
         match self {
             Self::One { node, timeout } => {
-                let replies = node.ask(purpose, &mut pipeline(commands), Deadline::after(*timeout)).await?;
-                Failed::in_replies(node.address(), &replies).map(|()| replies)
+                let (commands, deadline) = (pipeline(commands), Deadline::after(*timeout));
+                let mut patience = Patience::default();
+                loop {
+                    let answer = node.ask(purpose, &commands, deadline).await;
+                    let answer =
+                        answer.and_then(|replies| Failed::in_replies(node.address(), &replies).map(|()| replies));
+                    match answer {
+                        Err(failed) if failed.may_pass_here() => {
+                            if !patience.troubled(deadline).await {
+                                return Err(failed);
+                            }
+                            if matches!(failed.why, Why::Refused(Refusal::ReadOnly, _)) {
+                                // The name may stand for another server since a failover.
+                                node.renew();
+                            }
+                        }
+                        other => return other,
+                    }
+                }
             }
             Self::Cluster(cluster) => cluster.ask(purpose, commands).await,
             Self::Sentinels(sentinels) => sentinels.ask(purpose, pipeline(commands)).await,
@@ -103,6 +121,19 @@ impl Servers {
                 Err(Failed::refused(cluster.addresses(), Refusal::ClusterDown, nobody))
             }
         }
+    }
+
+    /// What one server replies to a command that is about no key.
+    pub(super) async fn ask_any(&self, words: &[&str]) -> Result<Value, Failed> {
+        let mut command = Pipeline::with_capacity(1);
+        if let Some((name, arguments)) = words.split_first() {
+            command.cmd(name).arg(arguments);
+        }
+        let server = match self {
+            Self::One { .. } | Self::Sentinels(_) => None,
+            Self::Cluster(cluster) => cluster.masters().await?.into_iter().next(),
+        };
+        Ok(self.ask_server(server.as_ref(), command).await?.pop().unwrap_or_default())
     }
 
     /// The slot of a key, where it matters.

@@ -16,8 +16,9 @@ use schema::{AppliedDefinitions, Definitions, Status, Timestamp, Value};
 
 use crate::compiled::CompiledService;
 use crate::offline::OfflineStore;
-use crate::training::spine::Spine;
-use crate::training::{TrainingSet, build};
+use crate::training::Options;
+use crate::training::spine::Shape;
+use crate::training::tests::{TrainingSet, in_memory};
 
 /// A source and a spine; the view reads the source as it is.
 pub(super) struct Setup<'a> {
@@ -114,9 +115,7 @@ pub(super) fn built(setup: &Setup<'_>) -> TrainingSet {
     write(&folder.path().join("rows.parquet"), &batch(setup.rows));
     let store = OfflineStore::new(folder.path(), &folder.path().join("offline"));
     let compiled = CompiledService::new(definitions.current_service("s").unwrap(), &definitions).unwrap();
-    let spine = Spine::new("spine", batch(setup.spine), None).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(build(&store, &compiled, &spine, false)).unwrap()
+    in_memory(&store, &compiled, &batch(setup.spine), &Options::default()).unwrap()
 }
 
 /// Joins one spine with view `f` (feature `v`) and view `g` (feature `w`), each over rows of its own, and prints keys
@@ -138,9 +137,7 @@ pub(super) fn join_two(f: &str, g: &str, spine: &str) -> String {
     let definitions = AppliedDefinitions::default().after(&declared);
     let store = OfflineStore::new(folder.path(), &folder.path().join("offline"));
     let compiled = CompiledService::new(definitions.current_service("s").unwrap(), &definitions).unwrap();
-    let spine = Spine::new("spine", batch(spine), None).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let rows = runtime.block_on(build(&store, &compiled, &spine, false)).unwrap().rows;
+    let rows = in_memory(&store, &compiled, &batch(spine), &Options::default()).unwrap().rows;
     let cell = |column: &str, row| Value::at(rows.column_by_name(column).unwrap(), row);
     let line = |row| format!("{}: {} {}", cell("k", row), cell("v", row), cell("w", row));
     (0..rows.num_rows()).map(line).collect::<Vec<_>>().join("\n")
@@ -158,14 +155,13 @@ pub(super) fn join(setup: &Setup<'_>) -> String {
     write(&folder.path().join("rows.parquet"), &rows);
     let store = OfflineStore::new(folder.path(), &folder.path().join("offline"));
     let compiled = CompiledService::new(definitions.current_service("s").unwrap(), &definitions).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let spine = Spine::new("spine", batch(setup.spine), None).unwrap();
-    let set = match runtime.block_on(build(&store, &compiled, &spine, false)) {
+    let spine = batch(setup.spine);
+    let set = match in_memory(&store, &compiled, &spine, &Options::default()) {
         Ok(set) => set,
         Err(why) => return format!("error: {why}"),
     };
     let n = set.rows.num_rows();
-    assert_eq!(n, spine.rows().num_rows());
+    assert_eq!(n, spine.num_rows());
     let names: Vec<String> = set.rows.schema().fields().iter().map(|f| f.name().clone()).collect();
     if n == 0 {
         return format!("(no rows) {}", names.join(" "));
@@ -189,9 +185,10 @@ pub(super) fn join(setup: &Setup<'_>) -> String {
     lines.join("\n")
 }
 
-fn statuses(store: &OfflineStore, compiled: &CompiledService, spine: &Spine) -> Vec<Status> {
+fn statuses(store: &OfflineStore, compiled: &CompiledService, spine: &RecordBatch) -> Vec<Status> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let rows = spine.entities(compiled).unwrap();
-    let features = crate::training::features_at(store, compiled, &rows, spine.times());
+    let shape = Shape::new("spine", spine.schema(), None).unwrap();
+    let block = shape.block(shape.plain(spine).unwrap(), compiled).unwrap();
+    let features = crate::training::features_at(store, compiled, &block.entities, &block.times);
     runtime.block_on(features).unwrap().0.statuses.swap_remove(0)
 }

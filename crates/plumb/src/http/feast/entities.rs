@@ -1,7 +1,7 @@
 //! For whom: the key columns of a request, as Feast's client sends them.
 
 use arrow::array::new_empty_array;
-use featurestore::retrieve::{EntityRows, retrieve};
+use featurestore::retrieve::{EntityRows, Retrieved, Tolerance, retrieve_with};
 use featurestore::{CompiledService, FeatureRows, OnlineReader};
 use schema::definitions::JoinKey;
 use schema::{Dtype, ErrorKind, Timestamp};
@@ -87,16 +87,17 @@ impl Entities {
         online: &OnlineReader,
         compiled: &CompiledService,
         as_of: Timestamp,
-    ) -> Result<FeatureRows, Failure> {
+    ) -> Result<Retrieved, Failure> {
         if self.rows.n == 0 {
             let columns = &compiled.service.columns;
-            return Ok(FeatureRows {
+            let rows = FeatureRows {
                 columns: columns.iter().map(|column| new_empty_array(&column.dtype.to_arrow())).collect(),
                 statuses: vec![Vec::new(); columns.len()],
                 event_times: vec![Vec::new(); compiled.views.len()],
-            });
+            };
+            return Ok(Retrieved { rows, served: vec![None; compiled.views.len()] });
         }
-        Ok(retrieve(online, compiled, &self.rows, as_of).await?)
+        Ok(retrieve_with(online, compiled, &self.rows, as_of, Tolerance::AsDeclared).await?)
     }
 }
 

@@ -20,14 +20,13 @@ pub(super) struct Reply<'a> {
     pub asked: &'a Asked,
     pub entities: &'a Entities,
     pub rows: &'a FeatureRows,
-    pub as_of: Timestamp,
+    pub replay_token: &'a str,
     /// Whether `metadata` names the view versions as Feast does.
     pub with_versions: bool,
 }
 
 struct Results<'a>(&'a Reply<'a>);
 struct Metadata<'a>(&'a Reply<'a>);
-struct ReplayToken<'a>(&'a Reply<'a>);
 struct Times<'a>(&'a [Option<Timestamp>]);
 struct Epochs(usize);
 
@@ -132,17 +131,7 @@ impl Serialize for Metadata<'_> {
         let dtypes = keys.chain(asked.compiled.service.columns.iter().map(|column| column.dtype));
         let types: Vec<&str> = dtypes.map(|dtype| ValueType::from(dtype).as_str()).collect();
         map.serialize_entry("feature_types", &types)?;
-        map.serialize_entry("replay_token", &ReplayToken(self.0))?;
-        map.end()
-    }
-}
-
-impl Serialize for ReplayToken<'_> {
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        let views: Vec<String> = self.0.asked.compiled.views.iter().map(|view| view.view.id.to_string()).collect();
-        let mut map = out.serialize_map(Some(2))?;
-        map.serialize_entry("as_of", &format_args!("{}", self.0.as_of))?;
-        map.serialize_entry("views", &views)?;
+        map.serialize_entry("replay_token", self.0.replay_token)?;
         map.end()
     }
 }

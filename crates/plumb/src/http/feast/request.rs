@@ -1,7 +1,8 @@
 //! What a request asks for.
 
 use featurestore::CompiledService;
-use schema::{AppliedDefinitions, ErrorKind};
+use registry::Catalog;
+use schema::ErrorKind;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -9,6 +10,7 @@ use super::error::Refusal;
 use super::{Asked, validation};
 use crate::feast::{Class, FeastError};
 use crate::http::services::{self, Reference};
+use crate::replay::Replayable;
 
 /// The body of `/get-online-features`.
 #[derive(Debug)]
@@ -67,7 +69,8 @@ impl Wanted {
     ///
     /// # Errors
     /// What is not applied; two features of one name; nothing asked for.
-    pub(super) fn resolve(&self, definitions: &AppliedDefinitions, project: &str) -> Result<Asked, FeastError> {
+    pub(super) fn resolve(&self, catalog: &Catalog, project: &str) -> Result<Asked, FeastError> {
+        let definitions = catalog.definitions();
         let unknown = |error| FeastError::unknown(&error, project);
         let (compiled, full_names): (CompiledService, Vec<String>) = match &self.service {
             Some(name) => {
@@ -92,7 +95,8 @@ impl Wanted {
             compiled.service.columns.iter().map(|column| column.name.to_string()).collect()
         };
         self.no_collision(&names, &compiled)?;
-        Ok(Asked { compiled, names })
+        let replay = Replayable::new(&compiled, catalog.definitions_seq());
+        Ok(Asked { compiled, names, replay })
     }
 
     /// Answers are read by name.

@@ -113,6 +113,8 @@ impl Serialize for Statuses<'_> {
         let Self(statuses, column) = self;
         out.collect_seq(statuses.iter().enumerate().map(|(row, status)| match status {
             Status::Present if !is_readable(column, row) => "INVALID",
+            // The client knows no such status; this one says as much of the value.
+            Status::Unavailable => "INVALID",
             status => status.as_str(),
         }))
     }

@@ -6,6 +6,7 @@
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes as at;
+use featurestore::compiled::ColumnSource;
 use featurestore::{CompiledService, FeatureRows};
 use schema::json::{Cell, Float, Shown};
 use schema::{Dtype, Status, Timestamp, ViewId};
@@ -15,20 +16,25 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 #[derive(Debug)]
 pub struct Features<'a>(pub &'a CompiledService, pub &'a FeatureRows);
 
-/// The view versions of an answer and the event times of their rows: `{name: {version, event_times}}`. What a service
-/// calls otherwise says its view, and on-demand views have no event times.
+/// The view versions of an answer, the event times of their rows, and how old those are at the instant, in seconds.
+///
+/// `{name: {version, event_times, ages}}`. What a service calls otherwise says its view, and on-demand views have no event
+/// times.
 #[derive(Debug)]
-pub struct Views<'a>(pub &'a CompiledService, pub &'a FeatureRows);
+pub struct Views<'a>(pub &'a CompiledService, pub &'a FeatureRows, pub Timestamp);
 
 struct Feature<'a> {
     values: Values<'a>,
     statuses: &'a [Status],
+    /// What the answer calls the view.
+    view: &'a str,
 }
 
 struct View<'a> {
     name: &'a str,
     id: &'a ViewId,
     event_times: Option<&'a [Option<Timestamp>]>,
+    as_of: Timestamp,
 }
 
 struct Values<'a>(&'a ArrayRef, Dtype);
@@ -39,7 +45,11 @@ impl Serialize for Features<'_> {
         let mut map = out.serialize_map(Some(columns.len()))?;
         for (i, column) in columns.iter().enumerate() {
             let values = Values(&self.1.columns[i], column.dtype);
-            map.serialize_entry(column.name.as_str(), &Feature { values, statuses: &self.1.statuses[i] })?;
+            let view = match self.0.sources[i] {
+                ColumnSource::Stored { view, .. } => &self.0.views[view].name,
+                ColumnSource::OnDemand { view, .. } => &self.0.on_demand[view].name,
+            };
+            map.serialize_entry(column.name.as_str(), &Feature { values, statuses: &self.1.statuses[i], view })?;
         }
         map.end()
     }
@@ -50,11 +60,13 @@ impl Serialize for Views<'_> {
         let mut map = out.serialize_map(Some(self.0.views.len() + self.0.on_demand.len()))?;
         for (view, event_times) in self.0.views.iter().zip(&self.1.event_times) {
             let id = &view.view.id;
-            map.serialize_entry(&view.name, &View { name: &view.name, id, event_times: Some(event_times) })?;
+            let view = View { name: &view.name, id, event_times: Some(event_times), as_of: self.2 };
+            map.serialize_entry(view.name, &view)?;
         }
         for view in &self.0.on_demand {
             let id = &view.view.id;
-            map.serialize_entry(&view.name, &View { name: &view.name, id, event_times: None })?;
+            let view = View { name: &view.name, id, event_times: None, as_of: self.2 };
+            map.serialize_entry(view.name, &view)?;
         }
         map.end()
     }
@@ -62,9 +74,10 @@ impl Serialize for Views<'_> {
 
 impl Serialize for Feature<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        let mut map = out.serialize_map(Some(2))?;
+        let mut map = out.serialize_map(Some(3))?;
         map.serialize_entry("values", &self.values)?;
         map.serialize_entry("statuses", &List(self.statuses, |status: &Status| status.as_str()))?;
+        map.serialize_entry("view", self.view)?;
         map.end()
     }
 }
@@ -78,9 +91,20 @@ impl Serialize for View<'_> {
         map.serialize_entry("version", &self.id.version)?;
         if let Some(times) = self.event_times {
             map.serialize_entry("event_times", &List(times, |time: &Option<Timestamp>| time.map(Shown)))?;
+            map.serialize_entry(
+                "ages",
+                &List(times, |time: &Option<Timestamp>| time.map(|time| age(time, self.as_of))),
+            )?;
         }
         map.end()
     }
+}
+
+/// Seconds from a time to the instant.
+fn age(time: Timestamp, as_of: Timestamp) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "an age in seconds needs no more digits")]
+    let nanos = as_of.as_nanos().saturating_sub(time.as_nanos()) as f64;
+    nanos / 1e9
 }
 
 /// A slice as a list of what `show` makes of each item.

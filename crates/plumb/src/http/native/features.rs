@@ -7,10 +7,10 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::post;
-use featurestore::retrieve::{EntityRows, retrieve};
+use featurestore::retrieve::{EntityRows, Retrieved, Tolerance, retrieve_with};
 use featurestore::{CompiledService, FeatureRows, OnlineReader};
-use registry::Registry;
-use schema::{AppliedDefinitions, Clock, Timestamp, Value};
+use registry::{Catalog, Registry};
+use schema::{Clock, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
 use super::columns::{Features, Views};
@@ -20,6 +20,7 @@ use crate::failure::Failure;
 use crate::http::accept::{ARROW_STREAM, JSON, choose};
 use crate::http::body::{ApiJson, json};
 use crate::http::services::{self, Compiled, Reference};
+use crate::replay::Replayable;
 
 /// Answers for features.
 #[derive(Debug)]
@@ -27,11 +28,19 @@ pub struct FeatureReader {
     registry: Arc<Registry>,
     online: Arc<OnlineReader>,
     clock: Clock,
-    compiled: Compiled<Wanted, CompiledService>,
+    compiled: Compiled<Wanted, Asked>,
+}
+
+/// A service ready to run, and what its replay tokens begin with.
+#[derive(Debug)]
+pub struct Asked {
+    /// The service.
+    pub compiled: CompiledService,
+    replay: Replayable,
 }
 
 /// What requests ask for: a service or some features.
-type Wanted = (Option<String>, Option<Vec<String>>);
+pub type Wanted = (Option<String>, Option<Vec<String>>);
 
 impl FeatureReader {
     /// A reader over the current definitions.
@@ -40,16 +49,15 @@ impl FeatureReader {
     }
 
     /// The compiled service of a request: most requests ask for what others asked for before.
-    fn compiled(&self, body: &FeaturesBody) -> Result<Arc<CompiledService>, Failure> {
+    fn compiled(&self, wanted: Wanted) -> Result<Arc<Asked>, Failure> {
         let catalog = self.registry.catalog();
         let definitions = catalog.definitions_seq();
-        let wanted = (body.service.clone(), body.features.clone());
         if let Some(found) = self.compiled.get(definitions, &wanted) {
             return Ok(found);
         }
-        let compiled = Arc::new(compile(catalog.definitions(), body)?);
-        self.compiled.put(definitions, wanted, Arc::clone(&compiled));
-        Ok(compiled)
+        let asked = Arc::new(compile(&catalog, &wanted)?);
+        self.compiled.put(definitions, wanted, Arc::clone(&asked));
+        Ok(asked)
     }
 }
 
@@ -61,11 +69,11 @@ pub fn router(reader: Arc<FeatureReader>) -> Router {
 async fn features(
     State(reader): State<Arc<FeatureReader>>,
     headers: HeaderMap,
-    ApiJson(body): ApiJson<FeaturesBody>,
+    ApiJson(mut body): ApiJson<FeaturesBody>,
 ) -> Result<Response, Failure> {
     let form = choose(&headers, &[JSON, ARROW_STREAM])?;
-    let compiled = reader.compiled(&body)?;
-    let request = resolve(compiled, &body, Texts::AreTexts)?;
+    let asked = reader.compiled(body.take_wanted())?;
+    let request = resolve(asked, &body, Texts::AreTexts)?;
     let answer = request.read(&reader.online, reader.clock).await?;
     if form == ARROW_STREAM { arrow_stream(&answer) } else { json(&answer.body()) }
 }
@@ -89,42 +97,64 @@ pub struct FeaturesBody {
     /// The instant; now unless given.
     #[serde(default)]
     pub as_of: Option<String>,
+    /// Whether to answer without views whose store cannot be read (`true`), or to fail (`false`); what each view says
+    /// unless given.
+    #[serde(default)]
+    pub partial: Option<bool>,
+}
+
+impl FeaturesBody {
+    /// What is asked for, taken out.
+    pub fn take_wanted(&mut self) -> Wanted {
+        (self.service.take(), self.features.take())
+    }
 }
 
 /// A request whose names are known and whose values have their types.
 #[derive(Debug)]
 pub struct FeaturesRequest {
-    compiled: Arc<CompiledService>,
+    asked: Arc<Asked>,
     entities: EntityRows,
     as_of: Option<Timestamp>,
+    tolerance: Tolerance,
 }
 
 /// The service that a request names, or the features that it names, ready to run.
 ///
 /// # Errors
 /// Unknown names.
-pub fn compile(definitions: &AppliedDefinitions, body: &FeaturesBody) -> Result<CompiledService, Failure> {
-    match (&body.service, &body.features) {
-        (Some(name), None) => Ok(services::declared(definitions, name)?),
+pub fn compile(catalog: &Catalog, wanted: &Wanted) -> Result<Asked, Failure> {
+    let definitions = catalog.definitions();
+    let compiled = match wanted {
+        (Some(name), None) => services::declared(definitions, name)?,
         (None, Some(references)) if !references.is_empty() => {
             let references = references.iter().map(|text| Reference::parse(text)).collect::<Result<Vec<_>, _>>()?;
             let compiled = services::named(definitions, &references)?;
             no_collision(&compiled)?;
-            Ok(compiled)
+            compiled
         }
-        _ => Err(Failure::invalid("the request must name one `service`, or some `features`, and not both")
-            .code("no_features")
-            .hint("send \"service\": \"name\" or \"features\": [\"view:feature\"]")),
-    }
+        _ => {
+            return Err(Failure::invalid("the request must name one `service`, or some `features`, and not both")
+                .code("no_features")
+                .hint("send \"service\": \"name\" or \"features\": [\"view:feature\"]"));
+        }
+    };
+    let replay = Replayable::new(&compiled, catalog.definitions_seq());
+    Ok(Asked { compiled, replay })
 }
 
 /// From wire to domain; every mistake of the caller ends here.
 ///
 /// # Errors
 /// Unknown keys, values of another type, no rows, no time.
-pub fn resolve(compiled: Arc<CompiledService>, body: &FeaturesBody, texts: Texts) -> Result<FeaturesRequest, Failure> {
-    let entities = entities::read(&body.entities, &body.context, &compiled, texts)?;
-    Ok(FeaturesRequest { compiled, entities, as_of: instant(body.as_of.as_deref())? })
+pub fn resolve(asked: Arc<Asked>, body: &FeaturesBody, texts: Texts) -> Result<FeaturesRequest, Failure> {
+    let entities = entities::read(&body.entities, &body.context, &asked.compiled, texts)?;
+    let tolerance = match body.partial {
+        None => Tolerance::AsDeclared,
+        Some(true) => Tolerance::Partial,
+        Some(false) => Tolerance::Strict,
+    };
+    Ok(FeaturesRequest { asked, entities, as_of: instant(body.as_of.as_deref())?, tolerance })
 }
 
 /// Answers are by name, so two features of one name cannot both be in one.
@@ -144,11 +174,13 @@ fn no_collision(compiled: &CompiledService) -> Result<(), Failure> {
 #[derive(Debug)]
 pub struct Answer {
     /// What was asked for.
-    pub compiled: Arc<CompiledService>,
+    pub asked: Arc<Asked>,
     /// For whom.
     pub entities: EntityRows,
     /// What was found.
     pub rows: FeatureRows,
+    /// What reproduces it offline.
+    pub replay_token: String,
     /// As of when.
     pub as_of: Timestamp,
     /// Whether the project fixed its clock.
@@ -162,8 +194,10 @@ impl FeaturesRequest {
     /// The store cannot be read, or does not reach back to the instant.
     pub async fn read(self, online: &OnlineReader, clock: Clock) -> Result<Answer, Failure> {
         let as_of = self.as_of.unwrap_or_else(|| clock.now());
-        let rows = retrieve(online, &self.compiled, &self.entities, as_of).await?;
-        Ok(Answer { compiled: self.compiled, entities: self.entities, rows, as_of, clock_fixed: clock.is_fixed() })
+        let Self { asked, entities, tolerance, .. } = self;
+        let Retrieved { rows, served } = retrieve_with(online, &asked.compiled, &entities, as_of, tolerance).await?;
+        let replay_token = asked.replay.token(&asked.compiled, &entities, as_of, &rows, &served);
+        Ok(Answer { asked, entities, rows, replay_token, as_of, clock_fixed: clock.is_fixed() })
     }
 }
 
@@ -179,9 +213,10 @@ impl Answer {
     /// The body of the answer.
     pub fn body(&self) -> FeaturesReply<'_> {
         FeaturesReply {
-            features: Features(&self.compiled, &self.rows),
-            views: Views(&self.compiled, &self.rows),
-            effective_time: self.as_of.to_string(),
+            features: Features(&self.asked.compiled, &self.rows),
+            views: Views(&self.asked.compiled, &self.rows, self.as_of),
+            effective_time: self.as_of,
+            replay_token: &self.replay_token,
             clock: self.clock_fixed.then_some(FIXED_CLOCK),
         }
     }
@@ -195,7 +230,8 @@ pub const FIXED_CLOCK: &str = "fixed by the project";
 pub struct FeaturesReply<'a> {
     features: Features<'a>,
     views: Views<'a>,
-    effective_time: String,
+    effective_time: Timestamp,
+    replay_token: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     clock: Option<&'static str>,
 }

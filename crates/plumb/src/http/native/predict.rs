@@ -95,7 +95,7 @@ fn reply(prediction: &Prediction) -> Result<Response, Failure> {
         version: version.version,
         prediction_ids: prediction.ids.iter().map(ToString::to_string).collect(),
         features: Features(compiled, &prediction.features),
-        views: Views(compiled, &prediction.features),
+        views: Views(compiled, &prediction.features, prediction.as_of),
         effective_time: prediction.as_of.to_string(),
         clock: prediction.clock_fixed.then_some(FIXED_CLOCK),
         timings_us: Timings { features: prediction.features_us, infer: prediction.infer_us },

@@ -1,7 +1,7 @@
 //! Features as an Arrow IPC stream: every value in its own type, where JSON has to write some as text.
 //!
 //! One batch, a row for each that was asked for: the join keys; each feature, null unless its status is `PRESENT`, and
-//! `<feature>__status`, a dictionary of the four names; for each view `<view>__event_time`. The schema's metadata has
+//! `<feature>__status`, a dictionary of their names; for each view `<view>__event_time`. The schema's metadata has
 //! `plumb.effective_time` and `plumb.views`, a JSON object of view versions: what reproduces the answer offline.
 
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ pub fn arrow_stream(answer: &Answer) -> Result<Response, Failure> {
 
 /// The answer as one batch.
 fn batch(answer: &Answer) -> Result<RecordBatch, Failure> {
-    let (compiled, rows) = (&answer.compiled, &answer.rows);
+    let (compiled, rows) = (&answer.asked.compiled, &answer.rows);
     let mut columns = Columns::default();
     for key in compiled.keys() {
         let name = key.name.as_str();
@@ -66,11 +66,12 @@ fn batch(answer: &Answer) -> Result<RecordBatch, Failure> {
 }
 
 fn about(answer: &Answer) -> HashMap<String, String> {
-    let views = answer.compiled.views.iter().map(|view| (view.name.clone(), view.view.id.version.into()));
+    let views = answer.asked.compiled.views.iter().map(|view| (view.name.clone(), view.view.id.version.into()));
     let views: serde_json::Map<String, serde_json::Value> = views.collect();
     let mut about = HashMap::from([
         ("plumb.effective_time".to_owned(), answer.as_of.to_string()),
         ("plumb.views".to_owned(), serde_json::Value::Object(views).to_string()),
+        ("plumb.replay_token".to_owned(), answer.replay_token.clone()),
     ]);
     if answer.clock_fixed {
         about.insert("plumb.clock".to_owned(), super::features::FIXED_CLOCK.to_owned());
@@ -117,7 +118,7 @@ fn plain(name: &str, column: &ArrayRef) -> Field {
 
 /// Statuses by number; pandas takes only signed numbers of a dictionary.
 fn statuses(statuses: &[Status]) -> Result<ArrayRef, Failure> {
-    let names: StringArray = (0..4).filter_map(Status::from_u8).map(|status| Some(status.as_str())).collect();
+    let names: StringArray = Status::ALL.iter().map(|status| Some(status.as_str())).collect();
     let numbers: Int8Array = statuses.iter().map(|status| i8::try_from(*status as u8).ok()).collect();
     let dictionary = DictionaryArray::<Int8Type>::try_new(numbers, Arc::new(names));
     let dictionary = dictionary.map_err(|why| Failure::new(ErrorKind::Internal, why.to_string()))?;

@@ -1,0 +1,284 @@
+//! Parquet files without some rows: written beside, synced, renamed, everything else as it was.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar, StringArray};
+use arrow::compute::kernels::cmp::eq;
+use arrow::compute::{CastOptions, and, cast_with_options, filter_record_batch, not, or, prep_null_mask_filter};
+use arrow::datatypes::{DataType, SchemaRef};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
+use parquet::basic::Compression;
+use parquet::file::metadata::{ColumnChunkMetaData, KeyValue, ParquetMetaData};
+use parquet::file::properties::WriterProperties;
+use schema::BoxError;
+
+use super::Subject;
+use crate::offline::OfflineError;
+use crate::offline::snapshot::sync_folder;
+
+const BATCH_ROWS: usize = 32_768;
+/// What the Arrow schema is called in a file's metadata; the writer writes it anew.
+const ARROW_SCHEMA: &str = "ARROW:schema";
+
+/// Rows of a file, and those that are a subject's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Rows {
+    /// All rows.
+    pub n_rows: u64,
+    /// Of these, the subject's.
+    pub n_found: u64,
+}
+
+impl std::ops::AddAssign for Rows {
+    fn add_assign(&mut self, other: Self) {
+        self.n_rows += other.n_rows;
+        self.n_found += other.n_found;
+    }
+}
+
+/// Which rows are a subject's: those with its values in one of the lists of columns.
+#[derive(Debug)]
+struct Columns<'a> {
+    subject: &'a Subject,
+    lists: Vec<&'a Vec<String>>,
+}
+
+/// The rows of a Parquet file that are a subject's: those with its values in one of `lists`, each with a column for each
+/// of the subject's names. `None` if the file has the columns of none of them.
+///
+/// # Errors
+/// [`OfflineError::Read`] if it is no Parquet file.
+pub fn count(path: &Path, subject: &Subject, lists: &[Vec<String>]) -> Result<Option<Rows>, OfflineError> {
+    let run = || -> Result<Option<Rows>, BoxError> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?;
+        let Some(columns) = Columns::of(subject, lists, builder.schema()) else { return Ok(None) };
+        let wanted = columns.lists.iter().copied().flatten().map(String::as_str);
+        let mask = ProjectionMask::columns(builder.parquet_schema(), wanted);
+        let mut rows = Rows::default();
+        for batch in builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()? {
+            let batch = batch?;
+            rows.n_rows += batch.num_rows() as u64;
+            rows.n_found += columns.mask(&batch)?.true_count() as u64;
+        }
+        Ok(Some(rows))
+    };
+    run().map_err(|why| crate::offline::source::read_error(&path.display().to_string(), why))
+}
+
+/// Writes a file without the rows that [`count`] counts; a file without such rows is not touched. Rows that stay keep
+/// their order; schema, metadata, compression and permissions stay as they are.
+///
+/// # Errors
+/// [`OfflineError::Read`] or [`OfflineError::Write`]; the file then is as it was.
+pub fn rewrite(path: &Path, subject: &Subject, lists: &[Vec<String>]) -> Result<Rows, OfflineError> {
+    let found = count(path, subject, lists)?.unwrap_or_default();
+    if found.n_found == 0 {
+        return Ok(found);
+    }
+    let keep = |batch: &RecordBatch| -> Result<BooleanArray, BoxError> {
+        let columns = Columns::of(subject, lists, &batch.schema()).ok_or("its columns changed")?;
+        Ok(not(&columns.mask(batch)?)?)
+    };
+    rewrite_rows(path, keep).map_err(|source| OfflineError::Write { path: path.display().to_string(), source })?;
+    Ok(found)
+}
+
+fn rewrite_rows(path: &Path, keep: impl Fn(&RecordBatch) -> Result<BooleanArray, BoxError>) -> Result<(), BoxError> {
+    let file = File::open(path)?;
+    let permissions = file.metadata()?.permissions();
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(BATCH_ROWS);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut out = tempfile::Builder::new().prefix(".erasing-").tempfile_in(folder)?;
+    let properties = properties(builder.metadata());
+    let mut writer = ArrowWriter::try_new(out.as_file_mut(), SchemaRef::clone(builder.schema()), Some(properties))?;
+    for batch in builder.build()? {
+        let batch = batch?;
+        writer.write(&filter_record_batch(&batch, &keep(&batch)?)?)?;
+    }
+    writer.close()?;
+    out.as_file().set_permissions(permissions)?;
+    out.as_file().sync_all()?;
+    out.persist(path)?;
+    sync_folder(folder)?;
+    Ok(())
+}
+
+/// Those of the file that is rewritten.
+fn properties(file: &ParquetMetaData) -> WriterProperties {
+    let about = file.file_metadata().key_value_metadata().cloned().unwrap_or_default();
+    let about: Vec<KeyValue> = about.into_iter().filter(|entry| entry.key != ARROW_SCHEMA).collect();
+    let codec =
+        file.row_groups().first().and_then(|group| group.columns().first()).map(ColumnChunkMetaData::compression);
+    WriterProperties::builder()
+        .set_compression(codec.unwrap_or(Compression::UNCOMPRESSED))
+        .set_key_value_metadata((!about.is_empty()).then_some(about))
+        .build()
+}
+
+impl<'a> Columns<'a> {
+    fn of(subject: &'a Subject, lists: &'a [Vec<String>], schema: &arrow::datatypes::Schema) -> Option<Self> {
+        let there = |list: &&Vec<String>| list.iter().all(|name| schema.column_with_name(name).is_some());
+        let lists: Vec<&Vec<String>> = lists.iter().filter(there).collect();
+        (!lists.is_empty()).then_some(Self { subject, lists })
+    }
+
+    fn mask(&self, batch: &RecordBatch) -> Result<BooleanArray, BoxError> {
+        let mut any = BooleanArray::from(vec![false; batch.num_rows()]);
+        for list in &self.lists {
+            let mut all = BooleanArray::from(vec![true; batch.num_rows()]);
+            for (name, column) in self.subject.names().iter().zip(list.iter()) {
+                let column = batch.column_by_name(column).ok_or("its columns changed")?;
+                all = and(&all, &equal(column, self.subject.text(name).unwrap_or_default())?)?;
+            }
+            any = or(&any, &all)?;
+        }
+        Ok(any)
+    }
+}
+
+/// Where a column has the value that a text says, in whatever type the column has. Null is no value.
+fn equal(column: &ArrayRef, text: &str) -> Result<BooleanArray, BoxError> {
+    let plain = match column.data_type() {
+        DataType::Dictionary(_, values) => arrow::compute::cast(column, values)?,
+        DataType::Utf8View | DataType::LargeUtf8 => arrow::compute::cast(column, &DataType::Utf8)?,
+        _ => ArrayRef::clone(column),
+    };
+    let one: ArrayRef = std::sync::Arc::new(StringArray::from(vec![text]));
+    let options = CastOptions { safe: true, ..CastOptions::default() };
+    // A text that is no value of the type is in no row of it.
+    let value = cast_with_options(&one, plain.data_type(), &options).ok().filter(|value| value.is_valid(0));
+    let Some(value) = value else { return Ok(BooleanArray::from(vec![false; column.len()])) };
+    let found = eq(&plain, &Scalar::new(value))?;
+    Ok(if found.null_count() > 0 { prep_null_mask_filter(&found) } else { found })
+}
+
+/// All Parquet files under a folder, in order of their paths. Folders of Delta tables are left out: their log would not
+/// know what became of a file.
+///
+/// # Errors
+/// [`OfflineError::Read`] if a folder cannot be listed.
+pub fn parquet_under(folder: &Path) -> Result<Vec<PathBuf>, OfflineError> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(next) = folders.pop() {
+        if !next.is_dir() || next.join("_delta_log").is_dir() {
+            continue;
+        }
+        let fail = |why: std::io::Error| crate::offline::source::read_error(&next.display().to_string(), why);
+        for entry in std::fs::read_dir(&next).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let path = entry.path();
+            // Links are not followed: what they name is somewhere else's.
+            if entry.file_type().map_err(fail)?.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "parquet") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use arrow::array::{DictionaryArray, Float64Array, Int32Array, Int64Array};
+    use arrow::datatypes::{Field, Int32Type, Schema};
+
+    use super::*;
+
+    fn write(path: &Path, columns: Vec<(&str, ArrayRef)>) {
+        let fields: Vec<Field> =
+            columns.iter().map(|(name, column)| Field::new(*name, column.data_type().clone(), true)).collect();
+        let metadata = HashMap::from([("pandas".to_owned(), "kept".to_owned())]);
+        let schema = Arc::new(Schema::new(fields).with_metadata(metadata));
+        let batch = RecordBatch::try_new(schema, columns.into_iter().map(|(_, column)| column).collect()).unwrap();
+        let about = vec![KeyValue::new("plumb.service".to_owned(), "s".to_owned())];
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_key_value_metadata(Some(about))
+            .build();
+        let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+    }
+
+    fn read(path: &Path) -> RecordBatch {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+        let schema = SchemaRef::clone(builder.schema());
+        let batches: Vec<RecordBatch> = builder.build().unwrap().map(Result::unwrap).collect();
+        arrow::compute::concat_batches(&schema, &batches).unwrap()
+    }
+
+    fn subject(parts: &[(&str, &str)]) -> Subject {
+        Subject::new(parts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
+    }
+
+    fn list(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn only_the_rows_of_the_subject_go_and_the_rest_stays_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        let users: ArrayRef = Arc::new(Int64Array::from(vec![Some(42), Some(7), None, Some(42), Some(8)]));
+        let values: ArrayRef = Arc::new(Float64Array::from(vec![1.0, f64::NAN, 3.0, 4.0, -0.0]));
+        write(&path, vec![("user_id", users), ("value", values)]);
+        let before = read(&path);
+        let subject = subject(&[("user_id", "42")]);
+        let lists = [list(&["user_id"])];
+        assert_eq!(count(&path, &subject, &lists).unwrap(), Some(Rows { n_rows: 5, n_found: 2 }));
+        assert_eq!(rewrite(&path, &subject, &lists).unwrap().n_found, 2);
+        let after = read(&path);
+        let kept = filter_record_batch(&before, &BooleanArray::from(vec![false, true, true, false, true])).unwrap();
+        assert_eq!(after, kept);
+        assert_eq!(after.schema(), before.schema());
+        let opened = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
+        let about = opened.metadata().file_metadata().key_value_metadata().unwrap();
+        assert!(about.iter().any(|entry| entry.key == "plumb.service"), "{about:?}");
+        assert_eq!(opened.metadata().row_group(0).column(0).compression(), Compression::SNAPPY);
+        // Again: nothing is found, nothing is written.
+        let modified = path.metadata().unwrap().modified().unwrap();
+        assert_eq!(rewrite(&path, &subject, &lists).unwrap(), Rows { n_rows: 3, n_found: 0 });
+        assert_eq!(path.metadata().unwrap().modified().unwrap(), modified);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_value_is_found_in_whatever_type_a_file_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("narrow", Arc::new(Int32Array::from(vec![42, 1]))),
+            ("float", Arc::new(Float64Array::from(vec![42.0, 42.5]))),
+            ("text", Arc::new(StringArray::from(vec!["42", "042"]))),
+            ("dictionary", Arc::new(DictionaryArray::<Int32Type>::from_iter(["42", "x"]))),
+        ];
+        for (name, column) in columns {
+            let path = folder.path().join(format!("{name}.parquet"));
+            write(&path, vec![("user_id", column)]);
+            let found = count(&path, &subject(&[("user_id", "42")]), &[list(&["user_id"])]).unwrap();
+            assert_eq!(found, Some(Rows { n_rows: 2, n_found: 1 }), "{name}");
+            let found = count(&path, &subject(&[("user_id", "nobody")]), &[list(&["user_id"])]).unwrap();
+            assert_eq!(found, Some(Rows { n_rows: 2, n_found: 0 }), "{name}");
+        }
+    }
+
+    #[test]
+    fn all_parts_must_meet_in_one_row_and_any_list_of_columns_will_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        let ints = |values: [i64; 4]| Arc::new(Int64Array::from(values.to_vec())) as ArrayRef;
+        write(&path, vec![("a", ints([1, 1, 2, 2])), ("b", ints([1, 2, 1, 2])), ("c", ints([9, 9, 9, 2]))]);
+        let composite = subject(&[("a", "1"), ("b", "2")]);
+        assert_eq!(count(&path, &composite, &[list(&["a", "b"])]).unwrap().unwrap().n_found, 1);
+        let one = subject(&[("a", "2")]);
+        assert_eq!(count(&path, &one, &[list(&["a"]), list(&["c"])]).unwrap().unwrap().n_found, 2);
+        assert_eq!(count(&path, &one, &[list(&["absent"])]).unwrap(), None);
+    }
+}

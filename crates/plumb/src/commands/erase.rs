@@ -1,0 +1,219 @@
+//! `plumb erase`: all that is known of a person goes, everywhere, and it is proved.
+//!
+//! First the tombstone, so that nothing comes back; then place after place; then every place is searched again, and the
+//! certificate says what was found, what was removed and what is left. Every step may be repeated: after a kill at any
+//! moment the same command completes what was begun, and the certificate has the counts of the first search.
+
+mod certificate;
+mod places;
+
+use std::io::{BufRead, IsTerminal};
+use std::process::ExitCode;
+
+use featurestore::OnlineStore;
+use featurestore::erase::{Subject, Tombstone, Tombstones};
+use featurestore::offline::lease::Lease;
+use featurestore::online::marks::{Contents, Marks};
+use registry::Catalog;
+use schema::yaml::suggest;
+use schema::{Clock, EntityKey, FeatureView, Fingerprint};
+use serde_json::json;
+
+use crate::cli::{EraseArgs, Format};
+use crate::commands::materialize::lease;
+use crate::config::OnlineConfig;
+use crate::failure::Failure;
+use crate::output;
+use crate::project::Project;
+use certificate::Certificate;
+pub use certificate::unfinished;
+use places::{Kind, Place, Search};
+
+/// Erases the subjects that the arguments name.
+///
+/// # Errors
+/// No view has such a key; a store cannot be read or written.
+pub async fn erase(project: &Project, format: Format, args: &EraseArgs) -> Result<ExitCode, Failure> {
+    let catalog = project.registry.catalog();
+    let subjects = subjects(&args.entities)?;
+    for subject in &subjects {
+        known(&catalog, subject)?;
+    }
+    if args.allow_again {
+        return allow_again(project, format, &catalog, &subjects).await;
+    }
+    let mut certificates = Vec::with_capacity(subjects.len());
+    for subject in &subjects {
+        let search = Search::new(project, &catalog, subject);
+        if args.dry_run {
+            let online = project.online().await?;
+            let places = search.run(online.as_ref()).await?;
+            certificates.push(Certificate::dry(&project.config.project, subject, places));
+            continue;
+        }
+        if !args.yes {
+            ask(project, &search, subject).await?;
+        }
+        certificates.push(one(project, &search, subject, args.rewrite_sources).await?);
+    }
+    let complete = certificates.iter().all(|certificate| args.dry_run || certificate.complete);
+    let json = json!({ "dry_run": args.dry_run, "complete": complete, "erased": certificates });
+    output::answer(format, &json, || certificates.iter().map(ToString::to_string).collect());
+    if complete { Ok(ExitCode::SUCCESS) } else { Ok(ExitCode::FAILURE) }
+}
+
+/// `--entity user_id=1,2 --entity shop_id=7,8` names two subjects, as it names two rows elsewhere.
+fn subjects(entities: &[String]) -> Result<Vec<Subject>, Failure> {
+    let mut lists: Vec<(&str, Vec<&str>)> = Vec::with_capacity(entities.len());
+    for pair in entities {
+        let Some((key, values)) = pair.split_once('=').filter(|(key, values)| !key.is_empty() && !values.is_empty())
+        else {
+            let message = format!("`{pair}` names no key and value");
+            return Err(Failure::invalid(message).hint("write --entity user_id=42"));
+        };
+        if lists.iter().any(|(known, _)| *known == key) {
+            let message = format!("`--entity` names `{key}` twice");
+            return Err(Failure::invalid(message).hint(format!("write --entity {key}=1,2 for several")));
+        }
+        lists.push((key, values.split(',').collect()));
+    }
+    let n = lists.first().map_or(0, |(_, values)| values.len());
+    if let Some((key, values)) = lists.iter().find(|(_, values)| values.len() != n) {
+        let message = format!("`{key}` has {} values and `{}` {n}", values.len(), lists[0].0);
+        return Err(Failure::invalid(message).code("unequal_lists").hint("name a value of each key for each subject"));
+    }
+    let part = |row: usize| lists.iter().map(|(key, values)| ((*key).to_owned(), values[row].to_owned())).collect();
+    Ok((0..n).map(|row| Subject::new(part(row))).collect())
+}
+
+/// That some view has such keys: a misspelt name must not look like a person of whom nothing is known.
+fn known(catalog: &Catalog, subject: &Subject) -> Result<(), Failure> {
+    let views = || catalog.definitions().views.values().flat_map(|versions| &versions.all);
+    if views().any(|view| subject.in_view(view).is_some()) {
+        return Ok(());
+    }
+    let names = subject.names();
+    let has = |view: &&FeatureView| names.iter().all(|name| view.keys().iter().any(|key| key.name.as_str() == name));
+    if let Some(view) = views().find(has) {
+        let types: Vec<String> = view.keys().iter().map(|key| format!("{} {}", key.name, key.dtype)).collect();
+        let message = format!("the value of {} is none of the key's type", said(&names));
+        return Err(Failure::invalid(message)
+            .code("wrong_key_type")
+            .hint(format!("the join keys are {}", types.join(", "))));
+    }
+    let keys: Vec<&str> = views().flat_map(FeatureView::keys).map(|key| key.name.as_str()).collect();
+    let unknown = names.iter().find(|name| !keys.contains(&name.as_str())).unwrap_or(&names[0]);
+    let message = format!("no feature view has the join keys {} together", said(&names));
+    Err(Failure::invalid(message).code("unknown_join_key").hint(suggest(unknown, keys.iter().copied())))
+}
+
+async fn ask(project: &Project, search: &Search<'_>, subject: &Subject) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        let message = "`erase` asks before it removes anything, and there is no terminal to ask on";
+        return Err(Failure::invalid(message).hint("look with `plumb erase --dry-run`, then run `plumb erase --yes`"));
+    }
+    let online = project.online().await?;
+    let places = search.run(online.as_ref()).await?;
+    output::note(&Certificate::dry(&project.config.project, subject, places).to_string());
+    output::note("erase all of this? it cannot be undone [y/N]");
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line);
+    if read.is_err() || !matches!(line.trim(), "y" | "Y" | "yes") {
+        return Err(Failure::new(schema::ErrorKind::Conflict, "nothing was erased").code("not_confirmed"));
+    }
+    Ok(())
+}
+
+async fn one(
+    project: &Project,
+    search: &Search<'_>,
+    subject: &Subject,
+    rewrite_sources: bool,
+) -> Result<Certificate, Failure> {
+    let tombstones = Tombstones::add(project.offline.folder(), &keys(search, subject), Clock::wall())?;
+    let mut certificate = Certificate::begin(project, subject, &tombstones)?;
+    // Whoever is bringing rows online read history before the tombstone was there: they finish first.
+    let mut leases: Vec<Lease> = Vec::new();
+    for view in search.views() {
+        leases.push(lease(project, view)?);
+    }
+    {
+        let online = project.online().await?;
+        certificate.found(search.run(online.as_ref()).await?, project)?;
+        search.remove(online.as_ref(), rewrite_sources).await?;
+    }
+    // The store is closed: its file can be written anew, unless a server has it open.
+    let compacted = match &project.config.online {
+        OnlineConfig::Embedded { path } => featurestore::online::embedded::compact(path)?,
+        OnlineConfig::Redis(_) => true,
+    };
+    let online = project.online().await?;
+    let mut left = search.run(online.as_ref()).await?;
+    if !compacted {
+        let mut place = Place::new(Kind::Online, "pages of the embedded store that are free".to_owned());
+        place.note = Some("a server has the store open: stop it and run the same again".to_owned());
+        place.unsearched = true;
+        left.push(place);
+    }
+    certificate.finish(left, search.data_versions().await, project)?;
+    drop(leases);
+    Ok(certificate)
+}
+
+/// The subject's key as each view version would have it: types differ between versions.
+fn keys(search: &Search<'_>, subject: &Subject) -> Vec<(Vec<String>, EntityKey)> {
+    let mut keys: Vec<(Vec<String>, EntityKey)> = Vec::new();
+    for key in search.views().iter().filter_map(|view| subject.key_in(view)) {
+        if !keys.iter().any(|(_, known)| *known == key) {
+            keys.push((subject.names(), key));
+        }
+    }
+    keys
+}
+
+/// Lifts tombstones. What sources still hold of the key comes online with the next build, which is made due.
+async fn allow_again(
+    project: &Project,
+    format: Format,
+    catalog: &Catalog,
+    subjects: &[Subject],
+) -> Result<ExitCode, Failure> {
+    let online = project.online().await?;
+    let mut n_lifted = 0;
+    for subject in subjects {
+        let search = Search::new(project, catalog, subject);
+        let tombstones = project.offline.tombstones()?;
+        let digest = |(names, key): &(Vec<String>, EntityKey)| tombstones.digest(names, key.as_bytes());
+        let digests: Vec<Fingerprint> = keys(&search, subject).iter().map(digest).collect();
+        n_lifted += Tombstones::lift(project.offline.folder(), &digests)?;
+        for view in search.views() {
+            let _lease = lease(project, view)?;
+            build_is_due(online.as_ref(), view).await?;
+        }
+    }
+    let json = json!({ "allowed_again": n_lifted });
+    output::answer(format, &json, || match n_lifted {
+        0 => "none of them was erased\n".to_owned(),
+        n => format!("{n} keys may come again; what sources still hold of them comes with: plumb materialize\n"),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn build_is_due(online: &dyn OnlineStore, view: &FeatureView) -> Result<(), Failure> {
+    let marks = Marks::read(online, view).await?;
+    if marks.current.is_some() {
+        let contents = Contents { version: Fingerprint::of_bytes(b"a key may come again"), n_files: 0, n_pushed: 0 };
+        marks.advance(contents).write(online, view).await?;
+    }
+    Ok(())
+}
+
+/// Names, quoted.
+fn said(names: &[String]) -> String {
+    schema::yaml::list(&names.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// What a tombstone is called in names of files and messages.
+fn short(tombstones: &[Tombstone]) -> String {
+    tombstones.first().map(|tombstone| tombstone.digest.short()).unwrap_or_default()
+}

@@ -1,0 +1,355 @@
+//! Every place that may hold a person's rows: searched, and emptied where it is the project's to empty.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use featurestore::OnlineStore;
+use featurestore::erase::{Rows, Subject, files, text};
+use featurestore::offline::source;
+use featurestore::online::OnlineTable;
+use featurestore::online::marks::Marks;
+use featurestore::push;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use registry::Catalog;
+use schema::definitions::{self, Source};
+use schema::{FeatureView, Fingerprint};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::project::Project;
+
+/// What kind of place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    /// The log of pushes, by view version.
+    Pushes,
+    /// A source's files: not ours, rewritten only when asked to.
+    Source,
+    /// Files made from sources and pushes: snapshots and the like.
+    Cache,
+    /// A file of the prediction log.
+    Predictions,
+    /// The online store, by view version: cells of all its generations.
+    Online,
+    /// A training set: named, never changed.
+    TrainingSet,
+    /// Evidence in the registry's log, which nobody edits: named.
+    Registry,
+}
+
+impl Kind {
+    /// Whether rows left there mean that the erasure is not complete.
+    pub(super) fn is_ours_to_empty(self) -> bool {
+        !matches!(self, Self::TrainingSet | Self::Registry)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pushes => "pushes",
+            Self::Source => "source",
+            Self::Cache => "cache",
+            Self::Predictions => "prediction log",
+            Self::Online => "online store",
+            Self::TrainingSet => "training set",
+            Self::Registry => "registry",
+        })
+    }
+}
+
+/// One place, as a search finds it.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) kind: Kind,
+    pub(super) name: String,
+    /// Rows of the subject.
+    pub(super) found: u64,
+    pub(super) note: Option<String>,
+    /// Whether nobody can say what is there.
+    pub(super) unsearched: bool,
+}
+
+impl Place {
+    pub(super) fn new(kind: Kind, name: String) -> Self {
+        Self { kind, name, found: 0, note: None, unsearched: false }
+    }
+
+    fn unsearched(kind: Kind, name: String, note: String) -> Self {
+        Self { note: Some(note), unsearched: true, ..Self::new(kind, name) }
+    }
+}
+
+/// A search for one subject over all places of a project.
+pub(super) struct Search<'p> {
+    project: &'p Project,
+    catalog: &'p Catalog,
+    subject: &'p Subject,
+    /// Every version of every view whose keys have the subject's.
+    views: Vec<&'p FeatureView>,
+    columns: Vec<Vec<String>>,
+}
+
+impl<'p> Search<'p> {
+    pub(super) fn new(project: &'p Project, catalog: &'p Catalog, subject: &'p Subject) -> Self {
+        let definitions = catalog.definitions();
+        let all = definitions.views.values().flat_map(|versions| &versions.all);
+        let views = all.filter(|view| subject.in_view(view).is_some()).collect();
+        Self { project, catalog, subject, views, columns: subject.columns(definitions) }
+    }
+
+    pub(super) fn views(&self) -> &[&'p FeatureView] {
+        &self.views
+    }
+
+    /// Searches every place.
+    pub(super) async fn run(&self, online: &dyn OnlineStore) -> Result<Vec<Place>, Failure> {
+        let mut places = self.pushes(true)?;
+        places.extend(self.sources(true)?);
+        places.extend(self.caches(true)?);
+        places.extend(self.predictions(true)?);
+        places.extend(self.online(online, true).await?);
+        places.extend(self.training_sets()?);
+        places.extend(self.registry());
+        Ok(places)
+    }
+
+    /// Removes what is found, records before what is made from them.
+    pub(super) async fn remove(&self, online: &dyn OnlineStore, rewrite_sources: bool) -> Result<(), Failure> {
+        self.pushes(false)?;
+        if rewrite_sources {
+            self.sources(false)?;
+        }
+        self.caches(false)?;
+        self.predictions(false)?;
+        self.online(online, false).await?;
+        Ok(())
+    }
+
+    /// The state of each source.
+    pub(super) async fn data_versions(&self) -> Vec<(String, Fingerprint)> {
+        let mut versions = Vec::new();
+        for source in self.subject.sources(self.catalog.definitions()) {
+            if let Ok(files) = source::open(&self.project.offline, source).await {
+                versions.push((source.name.to_string(), files.version()));
+            }
+        }
+        versions
+    }
+
+    fn pushes(&self, dry_run: bool) -> Result<Vec<Place>, Failure> {
+        let Some(log) = self.project.offline.existing_pushes()? else { return Ok(Vec::new()) };
+        let mut places = Vec::new();
+        for view in &self.views {
+            let Some(keys) = self.subject.in_view(view) else { continue };
+            let mut place = Place::new(Kind::Pushes, view.id.to_string());
+            place.found = log.erase(view, &keys, dry_run)?;
+            if !dry_run {
+                push::discard_files(&self.project.offline.folder_of(view))?;
+            }
+            places.push(place);
+        }
+        Ok(places)
+    }
+
+    fn sources(&self, dry_run: bool) -> Result<Vec<Place>, Failure> {
+        let mut places = Vec::new();
+        let mut seen = BTreeSet::new();
+        for source in self.subject.sources(self.catalog.definitions()) {
+            let named = |file: &Path| {
+                let inside = file.strip_prefix(&self.project.folder).unwrap_or(file);
+                format!("{}: {}", source.name, inside.display())
+            };
+            let files = match source_files(&self.project.folder, source) {
+                Ok(files) => files,
+                Err(why) => {
+                    places.push(Place::unsearched(Kind::Source, format!("{}: {}", source.name, source.path), why));
+                    continue;
+                }
+            };
+            for file in files {
+                if !seen.insert(file.clone()) {
+                    continue;
+                }
+                let rows = self.source_file(&file, source.format, dry_run)?;
+                places.push(match rows {
+                    Some(rows) => {
+                        let note = "not ours: rewritten with --rewrite-sources".to_owned();
+                        let note = (rows.n_found > 0).then_some(note);
+                        Place { found: rows.n_found, note, ..Place::new(Kind::Source, named(&file)) }
+                    }
+                    None => {
+                        let why = format!(
+                            "it has no column {}: name the one that says so in the source's `field_mapping`",
+                            super::said(&self.subject.names())
+                        );
+                        Place::unsearched(Kind::Source, named(&file), why)
+                    }
+                });
+            }
+        }
+        Ok(places)
+    }
+
+    /// The subject's rows of one file of a source; rows of Delta tables are another tool's to remove.
+    fn source_file(&self, file: &Path, format: definitions::Format, dry_run: bool) -> Result<Option<Rows>, Failure> {
+        let (subject, columns) = (self.subject, self.columns.as_slice());
+        let lines = match format {
+            definitions::Format::Parquet | definitions::Format::Delta => {
+                let counted = files::count(file, subject, columns)?;
+                return Ok(match counted {
+                    Some(_) if !dry_run => Some(files::rewrite(file, subject, columns)?),
+                    counted => counted,
+                });
+            }
+            definitions::Format::Csv => text::Lines::Csv,
+            definitions::Format::JsonLines => text::Lines::Json,
+        };
+        Ok(if dry_run {
+            text::count(file, lines, subject, columns)?
+        } else {
+            Some(text::rewrite(file, lines, subject, columns)?)
+        })
+    }
+
+    fn caches(&self, dry_run: bool) -> Result<Vec<Place>, Failure> {
+        let folder = self.project.offline.folder();
+        let files = files::parquet_under(folder)?;
+        self.parquet(&files, folder, Kind::Cache, &self.columns, dry_run)
+    }
+
+    fn predictions(&self, dry_run: bool) -> Result<Vec<Place>, Failure> {
+        let folder = &self.project.config.predictions;
+        let logged = |list: &Vec<String>| list.iter().map(|name| format!("key.{name}")).collect();
+        let columns: Vec<Vec<String>> = self.columns.iter().map(logged).collect();
+        self.parquet(&files::parquet_under(folder)?, folder, Kind::Predictions, &columns, dry_run)
+    }
+
+    fn parquet(
+        &self,
+        paths: &[PathBuf],
+        folder: &Path,
+        kind: Kind,
+        columns: &[Vec<String>],
+        dry_run: bool,
+    ) -> Result<Vec<Place>, Failure> {
+        let mut places = Vec::new();
+        for path in paths {
+            let name = path.strip_prefix(folder).unwrap_or(path).display().to_string();
+            let found = if dry_run {
+                files::count(path, self.subject, columns)
+            } else {
+                files::rewrite(path, self.subject, columns).map(Some)
+            };
+            match found {
+                Ok(Some(rows)) if rows.n_found > 0 => {
+                    places.push(Place { found: rows.n_found, ..Place::new(kind, name) });
+                }
+                Ok(_) => {}
+                // Somebody else removed it since the folder was listed.
+                Err(_) if !path.exists() => {}
+                Err(why) if dry_run => {
+                    let note = format!("{}; remove the file", schema::error::chain(&why));
+                    places.push(Place::unsearched(kind, name, note));
+                }
+                // It is among what the last search names.
+                Err(featurestore::OfflineError::Read { .. }) => {}
+                Err(why) => return Err(why.into()),
+            }
+        }
+        Ok(places)
+    }
+
+    async fn online(&self, online: &dyn OnlineStore, dry_run: bool) -> Result<Vec<Place>, Failure> {
+        let mut places = Vec::new();
+        for view in &self.views {
+            let Some(keys) = self.subject.in_view(view) else { continue };
+            let marks = Marks::read(online, view).await?;
+            let tables: Vec<OnlineTable> =
+                marks.numbers().map(|number| OnlineTable::generation(view, number)).collect();
+            let report = online.erase(&tables, &keys, dry_run).await?;
+            let mut place = Place::new(Kind::Online, view.id.to_string());
+            place.found = report.found as u64;
+            if report.unreadable > 0 {
+                let (n, view) = (report.unreadable, &view.id.name);
+                place.note = Some(format!("{n} keys are too long to be told apart: plumb materialize {view} --fresh"));
+                place.unsearched = true;
+            }
+            places.push(place);
+        }
+        Ok(places)
+    }
+
+    /// Files of the project that say which service they were built for. They may be anywhere, so what is elsewhere is not
+    /// found.
+    fn training_sets(&self) -> Result<Vec<Place>, Failure> {
+        let mut places = Vec::new();
+        for path in files::parquet_under(&self.project.folder)? {
+            let inside = path.strip_prefix(&self.project.folder).unwrap_or(&path);
+            let hidden = inside.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'));
+            if hidden || !is_training_set(&path) {
+                continue;
+            }
+            if let Some(rows) = files::count(&path, self.subject, &self.columns)?.filter(|rows| rows.n_found > 0) {
+                let mut place = Place::new(Kind::TrainingSet, inside.display().to_string());
+                place.found = rows.n_found;
+                place.note = Some("named, not changed, nor its report: build it again or delete both".to_owned());
+                places.push(place);
+            }
+        }
+        Ok(places)
+    }
+
+    /// Counterexamples of promotions name the row that failed, and the registry's log is never edited.
+    fn registry(&self) -> Vec<Place> {
+        let mut places = Vec::new();
+        for (name, model) in self.catalog.models() {
+            let refused = model.refusals().iter().map(|refusal| (refusal.seq, &refusal.evidence));
+            let moved = model.history().iter().map(|(seq, .., transition)| (*seq, &transition.evidence));
+            for (seq, evidence) in refused.chain(moved) {
+                let found = self.named_in(evidence);
+                if found > 0 {
+                    let mut place = Place::new(Kind::Registry, format!("event {seq}, evidence of model `{name}`"));
+                    place.found = found;
+                    place.note = Some("the log is never edited".to_owned());
+                    places.push(place);
+                }
+            }
+        }
+        places
+    }
+
+    /// Rows of a promotion's evidence that are the subject's; they are written `shop_id=7 user_id=42`.
+    fn named_in(&self, evidence: &serde_json::Value) -> u64 {
+        let features = evidence["features"]["features"].as_array().into_iter().flatten();
+        let rows = features.flat_map(|feature| feature["examples"].as_array().into_iter().flatten());
+        let rows = rows.filter_map(|example| example["row"].as_str());
+        let holds = |row: &&str| {
+            let parts: Vec<(&str, &str)> = row.split(' ').filter_map(|part| part.split_once('=')).collect();
+            self.columns.iter().any(|list| {
+                self.subject.names().iter().zip(list).all(|(name, column)| {
+                    let text = self.subject.text(name).unwrap_or_default();
+                    parts.iter().any(|(key, value)| key == column && value.trim_matches('"') == text)
+                })
+            })
+        };
+        rows.filter(holds).count() as u64
+    }
+}
+
+/// The files of a source on this machine, in order of their names.
+fn source_files(project: &Path, source: &Source) -> Result<Vec<PathBuf>, String> {
+    if source.format == definitions::Format::Delta {
+        return Err("it is a Delta table: delete the key's rows in it, and vacuum it".to_owned());
+    }
+    let files = source::local_files(project, source).map_err(|why| schema::error::chain(&why))?;
+    files.ok_or_else(|| "it is not on this machine: remove its rows where it is".to_owned())
+}
+
+fn is_training_set(path: &Path) -> bool {
+    let opened = std::fs::File::open(path).ok().and_then(|file| ParquetRecordBatchReaderBuilder::try_new(file).ok());
+    let about = opened.and_then(|opened| opened.metadata().file_metadata().key_value_metadata().cloned());
+    about.into_iter().flatten().any(|entry| entry.key == "plumb.service_fingerprint")
+}

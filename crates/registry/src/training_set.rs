@@ -1,0 +1,34 @@
+//! Training sets that were built: where they are and what they pin. The rows are in files, which nobody here reads.
+
+use schema::{Fingerprint, ServiceName, ViewId};
+use serde::{Deserialize, Serialize};
+
+/// A training set, as the log records it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainingSet {
+    /// The file, absolute.
+    pub path: String,
+    /// Digest of what it was made of: equal for the same rows of the same meaning.
+    pub id: Fingerprint,
+    /// Rows.
+    pub n_rows: u64,
+    /// The service.
+    pub service: ServiceName,
+    /// Its version.
+    pub service_version: u32,
+    /// Its meaning.
+    pub service_fingerprint: Fingerprint,
+    /// The feature view versions whose rows are in it.
+    pub views: Vec<ViewId>,
+    /// For each entity, the columns that hold its keys.
+    pub keys: Vec<EntityColumns>,
+}
+
+/// Where the keys of an entity stand in a training set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntityColumns {
+    /// The entity.
+    pub entity: String,
+    /// Its join keys and the columns that hold them, in the entity's order.
+    pub columns: Vec<(String, String)>,
+}

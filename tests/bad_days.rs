@@ -1,0 +1,190 @@
+//! Bad days of the online store: it is absent, dies, hangs, is full, or does not let us in. The server stays up, says what
+//! is wrong, gives what it can, and is well again without a restart. And any answer can be computed again from history.
+
+use std::time::{Duration, Instant};
+
+use featurestore::online::testing::TestRedis;
+use serde_json::{Value as Json, json};
+
+use crate::harness::{Plumb, Server};
+
+/// Long enough for a busy machine.
+const PATIENT: Duration = Duration::from_secs(60);
+
+/// The demo on a Redis of its own, applied.
+fn on_redis(redis: &TestRedis) -> Plumb {
+    let plumb = Plumb::demo();
+    let online = format!("online: {{kind: redis, url: \"{}\", timeout: 1s}}", redis.url());
+    plumb.edit("plumb.yaml", "online: {kind: embedded, path: .plumb/online}", &online);
+    plumb.run("apply --yes").ok();
+    plumb
+}
+
+fn ask(server: &Server, more: Json) -> (u16, Json) {
+    let mut body = json!({ "features": ["user_features:total_orders"], "entities": { "user_id": [4] } });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    server.post("/v1/features", &body.to_string())
+}
+
+fn status(answer: &Json) -> &str {
+    answer["features"]["total_orders"]["statuses"][0].as_str().unwrap_or("none")
+}
+
+fn readyz(server: &Server) -> (u16, Json) {
+    let (status, text) = server.get("/readyz");
+    (status, serde_json::from_str(&text).unwrap())
+}
+
+/// Asks until it is so.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < PATIENT, "waited in vain until {what}");
+    }
+}
+
+fn is_degraded(server: &Server) -> bool {
+    readyz(server).1["degraded"] == json!(["online_store"])
+}
+
+/// Row 6, and recovery without a restart.
+#[test]
+fn a_server_starts_without_its_store_and_serves_when_it_comes() {
+    let mut redis = TestRedis::spawn();
+    let plumb = on_redis(&redis);
+    redis.kill();
+    let server = plumb.serve();
+    let (ready, body) = readyz(&server);
+    assert_eq!((ready, &body["degraded"]), (200, &json!(["online_store"])), "{body}");
+    let (code, answer) = ask(&server, json!({}));
+    assert_eq!((code, &answer["error"]["retryable"]), (503, &json!(true)), "{answer}");
+    // What needs no online store works; a command that does says so.
+    plumb.run("training-set build --service repeat_purchase_v1 --spine spine.sql --out t.parquet").ok();
+    plumb.run("materialize").fails(6, &["opening the online store"]);
+    redis.restart();
+    plumb.run("materialize").ok();
+    until("the server found the store", || ask(&server, json!({})).0 == 200);
+    until("it says so", || !is_degraded(&server));
+    server.stop();
+}
+
+/// Rows 7 and 46: a store that dies while the server answers.
+#[test]
+fn a_view_that_can_be_done_without_is_unknown_while_the_store_is_dead() {
+    let mut redis = TestRedis::spawn();
+    let plumb = on_redis(&redis);
+    plumb.run("materialize").ok();
+    plumb.run(&format!("model register m {}", plumb.model("repeat_purchase_v1.onnx").display())).ok();
+    plumb.run("model promote m 1").ok();
+    let server = plumb.serve();
+    let (code, well) = ask(&server, json!({}));
+    assert_eq!((code, status(&well)), (200, "PRESENT"), "{well}");
+    let (code, predicted) = server.predict("m", &[4]);
+    assert_eq!(code, 200, "{predicted}");
+
+    redis.kill();
+    let (code, answer) = ask(&server, json!({}));
+    assert_eq!((code, &answer["error"]["code"]), (503, &json!("unavailable")), "{answer}");
+    // Who asks may do without.
+    let (code, answer) = ask(&server, json!({ "partial": true }));
+    assert_eq!((code, status(&answer)), (200, "UNAVAILABLE"), "{answer}");
+    assert_eq!(answer["features"]["total_orders"]["values"], json!([null]));
+    // Or the view says so: no new version, for its meaning is the same.
+    plumb.edit("features/user_features.yaml", "entity: user\n", "entity: user\non_error: null\n");
+    plumb.run("apply --yes").ok();
+    until("the server knows", || ask(&server, json!({})).0 == 200);
+    let (_, answer) = ask(&server, json!({}));
+    assert_eq!((status(&answer), &answer["views"]["user_features"]["version"]), ("UNAVAILABLE", &json!(1)), "{answer}");
+    let (code, answer) = ask(&server, json!({ "partial": false }));
+    assert_eq!(code, 503, "{answer}");
+    // A model sees what its service fills in, and its log that this was not known.
+    until("the model knows", || server.predict("m", &[4]).0 == 200);
+    let (_, filled) = server.predict("m", &[4]);
+    assert_eq!(filled["features"]["total_orders"]["statuses"], json!(["UNAVAILABLE"]), "{filled}");
+    assert_ne!(filled["outputs"], predicted["outputs"]);
+    assert!(is_degraded(&server), "{:?}", readyz(&server));
+    assert_eq!(readyz(&server).0, 200);
+
+    redis.restart();
+    // An empty store is no better than none, until it is filled again.
+    plumb.run("materialize").ok();
+    until("the store is found again", || status(&ask(&server, json!({})).1) == "PRESENT");
+    let (_, again) = ask(&server, json!({}));
+    assert_eq!(again["features"], well["features"]);
+    server.stop();
+}
+
+/// Row 11.
+#[test]
+fn who_may_not_come_in_is_told_before_the_server_starts() {
+    let redis = TestRedis::with(&["--requirepass", "s3cret"]);
+    let plumb = on_redis(&redis);
+    for line in ["serve --http 127.0.0.1:0", "materialize"] {
+        let answer = plumb.run(line);
+        answer.fails(3, &["online_store_auth", "asks for a password", "${NAME}"]);
+    }
+    let json = plumb.run("materialize --output json").json();
+    assert_eq!(json["error"]["retryable"], json!(false), "{json}");
+}
+
+/// Row 12: nothing is marked as done that is not.
+#[test]
+fn a_store_that_is_full_stops_materialize_and_moves_nothing() {
+    let redis = TestRedis::with(&["--maxmemory", "1600kb"]);
+    let plumb = on_redis(&redis);
+    let stopped = plumb.run("materialize");
+    stopped.fails(6, &["keys are written, and none of them answers yet", "its memory is full", "maxmemory"]);
+    plumb.run("features get user_features:total_orders --entity user_id=4").fails(4, &["not_materialized"]);
+    redis.server().ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    let done = plumb.json("materialize");
+    assert_eq!(done["materialized"][0]["how"], "built", "{done}");
+    plumb.run("features get user_features:total_orders --entity user_id=4").ok();
+}
+
+/// A token is enough to compute an answer again, and to tell where history says otherwise.
+#[test]
+fn an_answer_is_replayed_from_its_token() {
+    let plumb = Plumb::demo_online();
+    let server = plumb.serve();
+    let body = json!({ "service": "repeat_purchase_v1", "entities": { "user_id": [4, 18, 999_999, null] } });
+    let (code, answer) = server.post("/v1/features", &body.to_string());
+    assert_eq!(code, 200, "{answer}");
+    let token = answer["replay_token"].as_str().unwrap().to_owned();
+    let feast = json!({ "entities": { "user_id": [4] }, "features": ["user_features:total_orders"] });
+    let (_, feast) = server.post("/get-online-features", &feast.to_string());
+    let feast = feast["metadata"]["replay_token"].as_str().unwrap().to_owned();
+    for token in [&token, &feast] {
+        let replayed = plumb.json(&format!("replay {token}"));
+        assert_eq!(replayed["equal"], json!(true), "{replayed}");
+    }
+    let replayed = plumb.json(&format!("replay {token}"));
+    for (name, said) in replayed["features"].as_object().unwrap() {
+        assert_eq!(said["values"], answer["features"][name]["values"], "{name}");
+        assert_eq!(said["statuses"], answer["features"][name]["statuses"], "{name}");
+    }
+
+    // A row that was known before the answer, and was not there: history says otherwise, and where.
+    let late = json!({
+        "rows": {
+            "user_id": [18], "event_time": ["1998-06-30T12:00:00Z"], "total_orders": [60], "avg_order_value": [12.5],
+            "last_order_at": ["1998-06-30T12:00:00Z"], "total_cds": [3],
+        },
+        "to": "offline",
+    });
+    let (code, pushed) = server.post("/v1/views/user_features/push", &late.to_string());
+    assert_eq!(code, 200, "{pushed}");
+    let differs = plumb.run(&format!("replay {token}"));
+    assert_eq!(differs.code, 1, "{differs:?}");
+    assert!(differs.stdout.contains("row 1") && differs.stdout.contains("1998-06-30T12:00:00Z"), "{}", differs.stdout);
+    plumb.run(&format!("replay {feast}")).ok();
+    server.stop();
+
+    plumb.run("replay hello").fails(2, &["wrong_token", "does not begin with `pl1.`"]);
+    // The data is gone, and what was made of it.
+    std::fs::remove_dir_all(plumb.path().join(".plumb/offline/views")).unwrap();
+    let orders = plumb.path().join("data/orders.parquet");
+    let moved = std::fs::read(&orders).unwrap();
+    std::fs::remove_file(&orders).unwrap();
+    std::fs::write(&orders, moved).unwrap();
+    plumb.run(&format!("replay {token}")).fails(7, &["gone", "no longer there"]);
+}

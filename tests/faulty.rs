@@ -1,0 +1,181 @@
+//! The real online store, failing now and then: before it did anything, after it did half, after it did all, or never
+//! answering, as when its caller is killed.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use featurestore::erase::KeyMatch;
+use featurestore::online::{Cell, Doing, EraseReport, OnlineError, OnlineRows, OnlineTable, WriteReport};
+use featurestore::{OnlineError as Error, OnlineStore};
+use proptest::prelude::*;
+use schema::{EntityKey, Timestamp};
+use tokio::sync::Notify;
+
+/// What goes wrong with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It is not done.
+    NotDone,
+    /// The first half of its keys is written.
+    Half,
+    /// It is done, and nobody is told: the outcome is unknown.
+    Unknown,
+    /// It is done, and its caller is gone before the answer.
+    Killed,
+}
+
+pub(crate) const KINDS: [Kind; 4] = [Kind::NotDone, Kind::Half, Kind::Unknown, Kind::Killed];
+
+/// A fault, so many calls after the one before it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fault {
+    pub after: u8,
+    pub kind: Kind,
+}
+
+pub(crate) fn faults() -> impl Strategy<Value = Vec<Fault>> {
+    let kind = (0..KINDS.len()).prop_map(|at| KINDS[at]);
+    proptest::collection::vec((0_u8..7, kind).prop_map(|(after, kind)| Fault { after, kind }), 0..6)
+}
+
+/// How often each fault was met, by what was being done.
+#[derive(Debug, Default)]
+pub(crate) struct Met {
+    pub reads: [AtomicUsize; 4],
+    pub writes: [AtomicUsize; 4],
+}
+
+/// The store, and the faults to come.
+#[derive(Debug)]
+pub(crate) struct Faulty {
+    store: Arc<dyn OnlineStore>,
+    to_come: Mutex<VecDeque<Fault>>,
+    killed: Notify,
+    met: Arc<Met>,
+}
+
+impl Faulty {
+    pub(crate) fn new(store: Arc<dyn OnlineStore>, faults: &[Fault], met: &Arc<Met>) -> Self {
+        let to_come = Mutex::new(faults.iter().copied().collect());
+        Self { store, to_come, killed: Notify::new(), met: Arc::clone(met) }
+    }
+
+    /// Does something until it succeeds, as whoever is told to run it again.
+    pub(crate) async fn until_done<T, E: std::fmt::Debug>(&self, mut work: impl AsyncFnMut() -> Result<T, E>) -> T {
+        let mut last = None;
+        for _ in 0..32 {
+            tokio::select! {
+                biased;
+                () = self.killed.notified() => last = None,
+                done = work() => match done {
+                    Ok(done) => return done,
+                    Err(why) => last = Some(why),
+                },
+            }
+        }
+        panic!("there are fewer faults than tries: {last:?}")
+    }
+
+    /// Returns when a caller is killed.
+    pub(crate) async fn killed_once(&self) {
+        self.killed.notified().await;
+    }
+
+    fn next(&self) -> Option<Kind> {
+        let mut to_come = self.to_come.lock().unwrap();
+        let fault = to_come.front_mut()?;
+        if fault.after > 0 {
+            fault.after -= 1;
+            return None;
+        }
+        to_come.pop_front().map(|fault| fault.kind)
+    }
+
+    fn failed(doing: Doing) -> Error {
+        OnlineError::Timeout { doing, address: "a store that fails".to_owned(), limit: Duration::ZERO }
+    }
+
+    async fn killed(&self) -> ! {
+        self.killed.notify_one();
+        std::future::pending().await
+    }
+
+    async fn put(
+        &self,
+        new: bool,
+        table: &OnlineTable,
+        cells: &[(EntityKey, Cell)],
+        horizon: Timestamp,
+    ) -> Result<WriteReport, OnlineError> {
+        let put = async |cells: &[(EntityKey, Cell)]| match new {
+            true => self.store.put_new(table, cells, horizon).await,
+            false => self.store.put_many(table, cells, horizon).await,
+        };
+        let Some(kind) = self.next() else { return put(cells).await };
+        self.met.writes[kind as usize].fetch_add(1, Ordering::Relaxed);
+        match kind {
+            Kind::NotDone => {}
+            Kind::Half => drop(put(&cells[..cells.len() / 2]).await?),
+            Kind::Unknown => drop(put(cells).await?),
+            Kind::Killed => {
+                put(cells).await?;
+                self.killed().await;
+            }
+        }
+        Err(Self::failed(Doing::Writing { view: table.view().clone(), n_keys: cells.len() }))
+    }
+}
+
+#[async_trait]
+impl OnlineStore for Faulty {
+    async fn get_many(&self, tables: &[OnlineTable], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
+        let Some(kind) = self.next() else { return self.store.get_many(tables, keys).await };
+        self.met.reads[kind as usize].fetch_add(1, Ordering::Relaxed);
+        if kind == Kind::Killed {
+            self.killed().await;
+        }
+        Err(Self::failed(Doing::Opening))
+    }
+
+    async fn put_many(
+        &self,
+        table: &OnlineTable,
+        cells: &[(EntityKey, Cell)],
+        horizon: Timestamp,
+    ) -> Result<WriteReport, OnlineError> {
+        self.put(false, table, cells, horizon).await
+    }
+
+    async fn put_new(
+        &self,
+        table: &OnlineTable,
+        cells: &[(EntityKey, Cell)],
+        horizon: Timestamp,
+    ) -> Result<WriteReport, OnlineError> {
+        self.put(true, table, cells, horizon).await
+    }
+
+    async fn erase(&self, tables: &[OnlineTable], keys: &KeyMatch, dry_run: bool) -> Result<EraseReport, OnlineError> {
+        self.store.erase(tables, keys, dry_run).await
+    }
+
+    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
+        let kind = self.next();
+        if let Some(kind) = kind {
+            self.met.writes[kind as usize].fetch_add(1, Ordering::Relaxed);
+        }
+        match kind {
+            None => return self.store.drop_table(table).await,
+            Some(Kind::NotDone) => {}
+            Some(Kind::Half | Kind::Unknown) => self.store.drop_table(table).await?,
+            Some(Kind::Killed) => {
+                self.store.drop_table(table).await?;
+                self.killed().await;
+            }
+        }
+        Err(Self::failed(Doing::Dropping { table: table.to_string() }))
+    }
+}
