@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use featurestore::OnlineStore;
 use featurestore::erase::KeyMatch;
 use featurestore::online::{Cell, Doing, EraseReport, OnlineError, OnlineRows, OnlineTable, WriteReport};
-use featurestore::{OnlineError as Error, OnlineStore};
 use proptest::prelude::*;
 use schema::{EntityKey, Timestamp};
 use tokio::sync::Notify;
@@ -94,7 +94,7 @@ impl Faulty {
         to_come.pop_front().map(|fault| fault.kind)
     }
 
-    fn failed(doing: Doing) -> Error {
+    fn failed(doing: Doing) -> OnlineError {
         OnlineError::Timeout { doing, address: "a store that fails".to_owned(), limit: Duration::ZERO }
     }
 

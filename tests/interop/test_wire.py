@@ -203,9 +203,9 @@ def test_an_arrow_stream_has_every_value_in_its_type(kinds):
         assert table[f"{name}__status"].to_pylist() == ["PRESENT", "PRESENT", "NULL_VALUE", "PRESENT", "NOT_FOUND"]
     times = [kinds_data.NOW - age for age in kinds_data.AGES]
     assert [time and time.to_pydatetime() for time in table["f_int64__ts"].to_pylist()] == [*times, None]
-    metadata = table.schema.metadata
-    assert metadata.pop(b"replay_token").startswith(b"pl1.")
-    assert metadata == {b"views": b"kinds@v1"}
+    about = dict(table.schema.metadata)
+    assert about.pop(b"replay_token").startswith(b"pl1.")
+    assert about == {b"as_of": b"2026-11-22T18:00:00Z", b"views": b"kinds@v1"}
 
 
 CARD = {"card_id": [1]}

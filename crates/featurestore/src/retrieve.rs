@@ -260,7 +260,7 @@ impl Asking<'_> {
     async fn read(&self, trip: &RoundTrip) -> Result<Vec<Read>, RetrieveError> {
         let members: Vec<&Arc<CompiledView>> = trip.members.iter().map(|i| &self.compiled.views[*i]).collect();
         if trip.feast {
-            return self.read_feast(&members).await;
+            return Box::pin(self.read_feast(&members)).await;
         }
         let mut asked = Asked { keys: Vec::with_capacity(self.entities.n), lists: Vec::new() };
         let mut views: Vec<&FeatureView> = Vec::with_capacity(members.len());

@@ -13,6 +13,7 @@ use schema::{ErrorKind, FeatureView};
 use serving::prediction_log::LogConfig;
 use serving::{Fleet, PredictionLog, Scorer};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
@@ -86,18 +87,19 @@ pub async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits for Ctrl-C or a request to terminate; one that comes between the call and the wait counts.
+/// Waits for Ctrl-C or a request to terminate. It listens from the call on, not from the first poll: who is told that the
+/// server runs may stop it at once.
 pub(super) fn interrupted() -> impl Future<Output = ()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    let came = async |listening: std::io::Result<Signal>| match listening {
+        Ok(mut listening) => drop(listening.recv().await),
+        Err(_) => std::future::pending().await,
+    };
     async move {
-        let waits =
-            signals.into_iter().flatten().map(|mut signal| async move { signal.recv().await.unwrap_or_default() });
-        let mut waits: JoinSet<()> = waits.collect();
-        if waits.is_empty() {
-            return std::future::pending().await;
+        tokio::select! {
+            () = came(interrupt) => {}
+            () = came(terminate) => {}
         }
-        drop(waits.join_next().await);
     }
 }
 

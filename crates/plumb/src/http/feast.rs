@@ -107,7 +107,8 @@ async fn get_online_features(
     let as_of = reader.clock.now();
     let Retrieved { rows, served } = entities.features(&reader.online, &asked.compiled, as_of).await?;
     let replay_token = asked.replay.token(&asked.compiled, &entities.rows, as_of, &rows, &served);
-    let reply = Reply { asked: &asked, entities: &entities, rows: &rows, replay_token: &replay_token, with_versions };
+    let reply =
+        Reply { asked: &asked, entities: &entities, rows: &rows, as_of, replay_token: &replay_token, with_versions };
     Ok(if typed::is_wanted(&headers) { typed::response(&reply)? } else { json(&reply)? })
 }
 

@@ -20,6 +20,7 @@ pub(super) struct Reply<'a> {
     pub asked: &'a Asked,
     pub entities: &'a Entities,
     pub rows: &'a FeatureRows,
+    pub as_of: Timestamp,
     pub replay_token: &'a str,
     /// Whether `metadata` names the view versions as Feast does.
     pub with_versions: bool,

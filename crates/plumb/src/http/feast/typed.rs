@@ -58,8 +58,12 @@ fn stream(reply: &Reply<'_>) -> Result<Vec<u8>, ArrowError> {
     let fields: Vec<Field> =
         columns.iter().map(|(name, column)| Field::new(name, column.data_type().clone(), true)).collect();
     let views: Vec<String> = asked.compiled.views.iter().map(|view| view.view.id.to_string()).collect();
-    let token = [("replay_token".to_owned(), reply.replay_token.to_owned()), ("views".to_owned(), views.join(" "))];
-    let schema = Arc::new(Schema::new(fields).with_metadata(token.into()));
+    let about = [
+        ("as_of".to_owned(), reply.as_of.to_string()),
+        ("views".to_owned(), views.join(" ")),
+        ("replay_token".to_owned(), reply.replay_token.to_owned()),
+    ];
+    let schema = Arc::new(Schema::new(fields).with_metadata(about.into()));
     let options = RecordBatchOptions::new().with_row_count(Some(entities.rows.n));
     let arrays = columns.into_iter().map(|(_, column)| column).collect();
     let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)?;

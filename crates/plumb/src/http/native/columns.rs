@@ -12,13 +12,13 @@ use schema::json::{Cell, Float, Shown};
 use schema::{Dtype, Status, Timestamp, ViewId};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-/// The features of an answer: `{name: {values, statuses}}`.
+/// The features of an answer: `{name: {values, statuses}}`, and of an answer from several views `view`, the name of its own.
 #[derive(Debug)]
 pub struct Features<'a>(pub &'a CompiledService, pub &'a FeatureRows);
 
-/// The view versions of an answer, the event times of their rows, and how old those are at the instant, in seconds.
+/// The view versions of an answer, and the event times and ages of their rows: `{name: {version, event_times, ages}}`.
 ///
-/// `{name: {version, event_times, ages}}`. What a service calls otherwise says its view, and on-demand views have no event
+/// An age is in seconds before the instant. What a service calls otherwise says its view, and on-demand views have no event
 /// times.
 #[derive(Debug)]
 pub struct Views<'a>(pub &'a CompiledService, pub &'a FeatureRows, pub Timestamp);
@@ -26,8 +26,8 @@ pub struct Views<'a>(pub &'a CompiledService, pub &'a FeatureRows, pub Timestamp
 struct Feature<'a> {
     values: Values<'a>,
     statuses: &'a [Status],
-    /// What the answer calls the view.
-    view: &'a str,
+    /// What the answer calls the view, where it is of several.
+    view: Option<&'a str>,
 }
 
 struct View<'a> {
@@ -42,6 +42,7 @@ struct Values<'a>(&'a ArrayRef, Dtype);
 impl Serialize for Features<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let columns = &self.0.service.columns;
+        let several = self.0.views.len() + self.0.on_demand.len() > 1;
         let mut map = out.serialize_map(Some(columns.len()))?;
         for (i, column) in columns.iter().enumerate() {
             let values = Values(&self.1.columns[i], column.dtype);
@@ -49,6 +50,7 @@ impl Serialize for Features<'_> {
                 ColumnSource::Stored { view, .. } => &self.0.views[view].name,
                 ColumnSource::OnDemand { view, .. } => &self.0.on_demand[view].name,
             };
+            let view = several.then_some(view.as_str());
             map.serialize_entry(column.name.as_str(), &Feature { values, statuses: &self.1.statuses[i], view })?;
         }
         map.end()
@@ -74,10 +76,12 @@ impl Serialize for Views<'_> {
 
 impl Serialize for Feature<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        let mut map = out.serialize_map(Some(3))?;
+        let mut map = out.serialize_map(None)?;
         map.serialize_entry("values", &self.values)?;
         map.serialize_entry("statuses", &List(self.statuses, |status: &Status| status.as_str()))?;
-        map.serialize_entry("view", self.view)?;
+        if let Some(view) = self.view {
+            map.serialize_entry("view", view)?;
+        }
         map.end()
     }
 }
