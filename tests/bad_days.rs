@@ -59,7 +59,10 @@ fn a_server_starts_without_its_store_and_serves_when_it_comes() {
     let (code, answer) = ask(&server, json!({}));
     assert_eq!((code, &answer["error"]["retryable"]), (503, &json!(true)), "{answer}");
     // What needs no online store works; a command that does says so.
-    plumb.run("training-set build --service repeat_purchase_v1 --spine spine.sql --out t.parquet").ok();
+    let out = plumb.path().join("t.parquet");
+    plumb
+        .run(&format!("training-set build --service repeat_purchase_v1 --spine spine.sql --out {}", out.display()))
+        .ok();
     plumb.run("materialize").fails(6, &["opening the online store"]);
     redis.restart();
     plumb.run("materialize").ok();

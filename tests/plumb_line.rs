@@ -132,7 +132,8 @@ fn histories() -> impl Strategy<Value = History> {
             proptest::collection::vec(any::<u32>(), n),
             0..=n,
             (0..20_i64, 0..10_i64),
-            (any::<bool>(), proptest::bool::weighted(0.3), any::<bool>()),
+            // Sources mostly grow, so that the way of appending is taken often: it is only where nothing else changed.
+            (any::<bool>(), proptest::bool::weighted(0.3), proptest::bool::weighted(0.8)),
             (prop_oneof![2 => Just(Vec::new()), 1 => proptest::collection::vec(self::rows(), 1..4)], faults()),
         )
             .prop_map(
@@ -393,7 +394,7 @@ fn laws(store_for: impl Fn(u32) -> Arc<dyn OnlineStore>) {
     }
     assert!(case.get() >= HISTORIES, "{} histories", case.get());
     let times = |n: &AtomicUsize| n.load(Ordering::Relaxed);
-    assert!(times(&ways.appended) > 100 && times(&ways.built) > 800 && times(&ways.unchanged) > 900, "{ways:?}");
+    assert!(times(&ways.appended) > 100 && times(&ways.built) > 1_000 && times(&ways.unchanged) > 900, "{ways:?}");
     // A fault that was never met proves nothing.
     for kind in KINDS {
         let (reads, writes) = (times(&ways.met.reads[kind as usize]), times(&ways.met.writes[kind as usize]));
