@@ -13,7 +13,7 @@ pub(crate) fn run(workspace: &Workspace, args: Vec<OsString>) -> Result<(), Fail
     let library = setup::ready(workspace)?;
     let plumb = workspace.program(Profile::Dev, "plumb");
 
-    let first = if plumb.is_file() { "" } else { " (about 8 minutes on 2 cores the first time)" };
+    let first = if plumb.is_file() { "" } else { " (about 9 minutes on 2 cores the first time)" };
     eprintln!("building plumb{first}");
     let started = Instant::now();
     process::run(workspace.cargo("build").args(["--workspace", "--bin", "plumb"]))?;
