@@ -172,6 +172,34 @@ fn a_canary_is_gone_from_every_file_and_does_not_come_back() {
 }
 
 #[test]
+fn a_table_holds_no_trace_in_any_version_nor_in_quarantine() {
+    let plumb = project("project: erasing\n");
+    plumb.edit("features.yaml", "path: rows\n", "path: tables/rows\nformat: delta\n");
+    plumb.run("ingest rows rows/a.parquet").ok();
+    // A row of a later file is bad, and the person's.
+    plumb.write("rows/b.csv", &format!("user,shop,at,n\n{CANARY},1,never,1\nuser-1,1,2024-01-01,8\n"));
+    assert_eq!(plumb.json("ingest rows rows/b.csv")["quarantined"], 1);
+    plumb.run("table compact rows").ok();
+    std::fs::remove_dir_all(plumb.path().join("rows")).unwrap();
+    fill(&plumb);
+    let held = holding(&plumb);
+    assert!(held.iter().filter(|file| file.starts_with("tables/rows/part-")).count() >= 2, "{held:?}");
+    assert!(held.iter().any(|file| file.starts_with("tables/rows/_plumb/quarantine/")), "{held:?}");
+
+    let (code, done) = erase(&plumb, "--yes");
+    // Four in the file that came, four where it was written together with another, one in quarantine.
+    assert_eq!((code, found(&done, "table")), (0, (9, Some(0))), "{done}");
+    assert_eq!(holding(&plumb), Vec::<String>::new());
+    assert_eq!(plumb.json("table show rows")["table"]["n_rows"], 397);
+
+    // Whoever brings the same rows again brings the others only.
+    plumb.write("again.csv", &format!("user,shop,at,n\n{CANARY},1,2025-01-01,1\nuser-1,1,2025-01-01,9\n"));
+    let again =
+        plumb.run(&format!("ingest rows {} --output json", plumb.path().join("again.csv").display())).ok().json();
+    assert_eq!((&again["rows"], &again["erased"]), (&json!(1), &json!(1)), "{again}");
+}
+
+#[test]
 fn whoever_names_nobody_is_told_so() {
     let plumb = project("project: erasing\n");
     plumb.run("apply --yes").ok();

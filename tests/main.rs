@@ -24,6 +24,7 @@ mod removing;
 mod skew;
 mod sources;
 mod switching;
+mod tables;
 mod training_sets;
 mod trips;
 mod typed;

@@ -103,8 +103,7 @@ fn check_source(source: &Source, files: &SourceFiles, mistakes: &mut Vec<Mistake
     for from in source.field_mapping.keys() {
         if files.columns.iter().all(|column| column.in_file != *from) {
             let hint = suggest(from, files.columns.iter().map(|column| column.in_file.as_str()));
-            let name = files.files.last().map_or(source.path.as_str(), |file| file.name.as_str());
-            let message = format!("`field_mapping` renames `{from}`, which `{name}` does not have");
+            let message = format!("`field_mapping` renames `{from}`, which `{}` does not have", files.newest());
             mistakes.push(Mistake::new(&source.place, message).hint(hint));
         }
     }

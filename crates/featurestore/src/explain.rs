@@ -22,6 +22,9 @@ pub struct Explanation {
     pub view: String,
     /// Digest of the state of the data.
     pub data_version: schema::Fingerprint,
+    /// The version of the Delta table that the source is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table_version: Option<u64>,
     /// The instant asked for.
     pub as_of: Timestamp,
     /// What history says.
@@ -180,6 +183,7 @@ pub async fn explain(
     Ok(Explanation {
         view: view.id.to_string(),
         data_version: history.data_version(),
+        table_version: history.table_version(),
         as_of,
         status,
         n_rows: rows.len(),

@@ -5,22 +5,26 @@
 //! Nothing here joins: see [`crate::point_in_time`].
 
 pub mod history;
+pub mod ingest;
 pub mod lease;
 pub mod query;
 pub mod snapshot;
 pub mod source;
 pub mod storage;
+pub mod table;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use schema::definitions::Source;
+use schema::definitions::{Format, Source};
 use schema::{BoxError, ErrorKind, FeatureView};
 
 use history::{Held, History};
 use lease::Leasing;
 use source::Want;
 use storage::StorageConfig;
+use table::{Table, TableError};
 
 use crate::erase::Tombstones;
 use crate::push::log::PushLog;
@@ -50,6 +54,12 @@ pub enum OfflineError {
     Column { path: String, column: String, why: String },
     #[error("files of source `{source_name}` differ in column `{column}`: {why}")]
     Schemas { source_name: String, column: String, why: String },
+    #[error("source `{source_name}`")]
+    Table {
+        source_name: String,
+        #[source]
+        source: Box<TableError>,
+    },
     #[error("the path of source `{source_name}`: {why}")]
     Path { source_name: String, why: String },
     #[error("`{path}`, line {line}: {why}")]
@@ -63,6 +73,8 @@ pub enum OfflineError {
         #[source]
         source: BoxError,
     },
+    #[error("`{path}`: {n_bad} of {n_rows} rows cannot be taken: {why}")]
+    Bad { path: String, n_bad: u64, n_rows: u64, why: String },
     #[error("the query of feature view `{view}`: {why}")]
     Query { view: String, why: String },
     #[error("{what}: {why}")]
@@ -85,8 +97,10 @@ impl OfflineError {
         match self {
             Self::NoFile { .. } => ErrorKind::NotFound,
             Self::Write { .. } => ErrorKind::Unavailable,
+            Self::Table { source, .. } => source.kind(),
             Self::Storage { kind, .. } => *kind,
             Self::Erased { .. } => ErrorKind::Conflict,
+            Self::Bad { .. } => ErrorKind::CheckFailed,
             Self::Read { .. }
             | Self::NoColumn { .. }
             | Self::Column { .. }
@@ -100,19 +114,26 @@ impl OfflineError {
         }
     }
 
+    /// Whether an older version of a table was asked for whose files are gone.
+    fn is_vacuumed(&self) -> bool {
+        matches!(self, Self::Table { source, .. } if matches!(**source, TableError::DataFile { .. }))
+    }
+
     /// What to do.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoFile { .. } => Some("paths are relative to the project's folder".to_owned()),
-            Self::NoColumn { hint, .. }
-            | Self::Spine { hint, .. }
-            | Self::Text { hint, .. } => Some(hint.clone()),
+            Self::Table { source, .. } => source.hint(),
+            Self::NoColumn { hint, .. } | Self::Spine { hint, .. } | Self::Text { hint, .. } => Some(hint.clone()),
             Self::Storage { hint, .. } => Some((*hint).to_owned()),
             Self::Schemas { .. } => Some(
                 "newer files have the columns of older ones, in the same types or wider, and may have more: rewrite the \
                  file, or give it a source of its own"
                     .to_owned(),
             ),
+            Self::Bad { .. } => {
+                Some("nothing of it was taken: correct it, or the declared types; `--max-bad` allows more".to_owned())
+            }
             Self::Erased { .. } => {
                 Some("leave it out; what was erased comes again only after `plumb erase --allow-again`".to_owned())
             }
@@ -131,18 +152,27 @@ pub struct OfflineStore {
     project: Arc<Path>,
     folder: Arc<Path>,
     storage: Arc<StorageConfig>,
+    /// Versions of tables, by the names of their sources.
+    pinned: Arc<BTreeMap<String, u64>>,
 }
 
 impl OfflineStore {
     /// Sources are read relative to `project`; snapshots are kept under `folder`.
     pub fn new(project: &Path, folder: &Path) -> Self {
-        Self { project: project.into(), folder: folder.into(), storage: Arc::default() }
+        Self { project: project.into(), folder: folder.into(), storage: Arc::default(), pinned: Arc::default() }
     }
 
     /// With what is said of object stores.
     #[must_use]
     pub fn with_storage(mut self, storage: StorageConfig) -> Self {
         self.storage = Arc::new(storage);
+        self
+    }
+
+    /// Reads the Delta tables of these sources as they were at a version, all others as they are.
+    #[must_use]
+    pub fn with_tables_at(mut self, versions: BTreeMap<String, u64>) -> Self {
+        self.pinned = Arc::new(versions);
         self
     }
 
@@ -161,6 +191,14 @@ impl OfflineStore {
     /// [`OfflineError::Write`] if its file cannot be made.
     pub fn lease(&self, view: &FeatureView) -> Result<Leasing, OfflineError> {
         Leasing::ask(&self.folder, view)
+    }
+
+    /// The Delta table of a source, whether it exists yet or not.
+    ///
+    /// # Errors
+    /// [`OfflineError::Table`] if the source's path is no name for one, [`OfflineError::Path`] if it is elsewhere.
+    pub fn table(&self, source: &Source) -> Result<Table, OfflineError> {
+        table::source::table(&self.project, source)
     }
 
     /// The rows of a source, where they can be counted without reading them.
@@ -217,6 +255,16 @@ impl OfflineStore {
         let today = self.history(view).await?;
         if let Some(then) = today.when(held) {
             return Ok(Some(then));
+        }
+        if view.source.format == Format::Delta
+            && let Some(version) = table::source::version_where(&self.project, &view.source, |rows| held.is(rows))?
+        {
+            let then = self.clone().with_tables_at(BTreeMap::from([(view.source.name.to_string(), version)]));
+            return match then.history(view).await {
+                Ok(history) => Ok(history.when(held)),
+                Err(why) if why.is_vacuumed() => Ok(None),
+                Err(why) => Err(why),
+            };
         }
         // The result of a query may still be in its file.
         let Some(path) = snapshot::kept(&self.folder_of(view), held).filter(|_| view.definition.sql.is_some()) else {

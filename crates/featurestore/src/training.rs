@@ -118,6 +118,9 @@ pub struct ViewReport {
     pub alias: Option<String>,
     /// Digest of the state of its data.
     pub data_version: Fingerprint,
+    /// The version of the Delta table that its source is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table_version: Option<u64>,
     /// History rows read, in one scan.
     pub n_scanned: u64,
     /// Of these, rows without a key or an event time: they match nothing.
@@ -169,6 +172,7 @@ fn view_reports(join: &Join<'_>, scanned: &[(u64, u64)]) -> Vec<ViewReport> {
                 view: id.to_string(),
                 alias: (used.name != id.name.as_str()).then(|| used.name.clone()),
                 data_version: history.data_version(),
+                table_version: history.table_version(),
                 n_scanned,
                 n_rejected,
                 rejected: history.rejected().to_vec(),
@@ -201,6 +205,7 @@ fn lineage(join: &Join<'_>, compiled: &CompiledService, spine: &Spine, options: 
         data_version: history.data_version(),
         files: history.files().to_vec(),
         n_pushed: history.n_pushed(),
+        table: history.table_version().map(|version| (used.view.source.name.to_string(), version)),
     };
     Lineage {
         format: FORMAT,

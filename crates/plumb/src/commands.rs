@@ -6,12 +6,14 @@ pub mod erase;
 pub mod explain;
 pub mod features;
 pub mod import;
+pub mod ingest;
 pub mod init;
 pub mod materialize;
 pub mod model;
 pub mod replay;
 pub mod serve;
 pub mod skew;
+pub mod table;
 pub mod training_set;
 pub mod view;
 
@@ -39,6 +41,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Plan(args) => apply::plan(&open().await?, output, args.detailed_exitcode).await,
             Command::Apply(args) => apply::apply(&open().await?, output, &args).await,
             Command::Materialize(args) => materialize::materialize(&open().await?, output, &args).await,
+            Command::Ingest(args) => ingest::ingest(&open().await?, output, &args).await,
+            Command::Table(command) => table::table(&open().await?, output, &command),
             Command::Features(FeaturesCommand::Get(args)) => features::get(&open().await?, output, &args).await,
             Command::Features(FeaturesCommand::Explain(args)) => explain::explain(&open().await?, output, &args).await,
             Command::TrainingSet(TrainingSetCommand::Build(args)) => {

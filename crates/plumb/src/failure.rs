@@ -48,6 +48,13 @@ impl Failure {
         self
     }
 
+    /// With what else is to be known.
+    #[must_use]
+    pub fn note(mut self, what: &str) -> Self {
+        self.message = format!("{}; {what}", self.message);
+        self
+    }
+
     /// With a code of its own.
     #[must_use]
     pub fn code(mut self, code: &'static str) -> Self {
@@ -164,6 +171,7 @@ macro_rules! from_errors {
 
 from_errors! {
     featurestore::OfflineError { featurestore::OfflineError::hint },
+    featurestore::offline::table::TableError { featurestore::offline::table::TableError::hint },
     registry::StoreError { registry::StoreError::hint },
     registry::ArtifactError { registry::ArtifactError::hint },
     registry::RegistryError { registry::RegistryError::hint },

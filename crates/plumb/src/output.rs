@@ -70,6 +70,18 @@ pub fn progress(total: u64, what: &str) -> ProgressBar {
     bar
 }
 
+/// A count of rows on stderr, with its speed, where nobody knows how many there are; nothing where stderr is no terminal.
+pub fn counter(what: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = BARS.add(ProgressBar::no_length());
+    let style = ProgressStyle::with_template("{msg:24} {spinner} {human_pos} rows ({per_sec})");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.set_message(what.to_owned());
+    bar
+}
+
 /// Logs go to stderr: warnings unless `PLUMB_LOG` or the command says otherwise.
 pub fn logging(cli: &Cli) {
     use tracing_subscriber::EnvFilter;

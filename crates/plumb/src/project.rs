@@ -1,5 +1,6 @@
 //! A project's folder made ready: configuration read, stores opened. Holds the only `match` on kinds of stores.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::failure::Failure;
 use crate::output;
 
 /// An open project.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Project {
     /// Its folder.
     pub folder: PathBuf,
@@ -38,6 +39,12 @@ impl Project {
         let registry = Arc::new(Registry::open(Arc::new(log)).await?);
         let offline = OfflineStore::new(folder, &config.offline).with_storage(config.storage.clone());
         Ok(Self { folder: folder.to_path_buf(), config, registry, offline })
+    }
+
+    /// The project with the Delta tables of these sources as they were at a version.
+    #[must_use]
+    pub fn with_tables_at(&self, versions: BTreeMap<String, u64>) -> Self {
+        Self { offline: self.offline.clone().with_tables_at(versions), ..self.clone() }
     }
 
     /// The clock.
@@ -117,12 +124,20 @@ impl Project {
         Ok(Artifacts::open(&self.config.artifacts)?)
     }
 
+    /// The definitions as they are written, checked against each other alone: the data may not be there yet.
+    ///
+    /// # Errors
+    /// Every mistake of the folder.
+    pub fn written(&self) -> Result<Definitions, Failure> {
+        Ok(Definitions::read(&files(&self.folder)?)?)
+    }
+
     /// The declared definitions, checked against each other and the data.
     ///
     /// # Errors
     /// Every mistake of the folder.
     pub async fn declared(&self) -> Result<Definitions, Failure> {
-        let definitions = Definitions::read(&files(&self.folder)?)?;
+        let definitions = self.written()?;
         let mistakes = featurestore::check::check(&self.offline, &definitions).await?;
         if mistakes.is_empty() { Ok(definitions) } else { Err(mistakes.into()) }
     }

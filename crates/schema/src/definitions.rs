@@ -99,7 +99,7 @@ pub struct Source {
     /// What stands at `path`.
     #[serde(default, skip_serializing_if = "Format::is_parquet")]
     pub format: Format,
-    /// Types of columns, where the format has none of its own or the table is made by `plumb ingest`. Empty elsewhere.
+    /// Types of columns, where the format has none of its own or the table does not exist yet. Empty elsewhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<Column>,
     /// Columns whose values are in the names of folders, `day=2024-01-31/`; folders are walked to any depth then.

@@ -1,11 +1,13 @@
 //! Who is to be erased: values of join keys, as texts until a view or a file says their types.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use schema::definitions::JoinKey;
 use schema::json::read;
 use schema::{AppliedDefinitions, Dtype, EntityKey, FeatureView, Value};
 use serde_json::Value as Json;
+
+use crate::offline::table::{KeySet, TableColumn};
 
 /// One person, or whatever else has a key: the names of the join keys that say so, and their values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +102,20 @@ impl Subject {
             }
         }
         lists.into_iter().collect()
+    }
+
+    /// Its key among the columns of a table, of which `list` names one for each of [`Self::names`]; `None` if the table
+    /// lacks one, or its type cannot hold the value.
+    pub fn key_set(&self, list: &[String], columns: &[TableColumn]) -> Option<KeySet> {
+        let mut keys = Vec::with_capacity(list.len());
+        let mut values = Vec::with_capacity(list.len());
+        for ((_, text), name) in self.parts.iter().zip(list) {
+            let dtype = columns.iter().find(|column| column.name == *name)?.dtype;
+            keys.push((name.clone(), dtype));
+            values.push(typed(text, dtype)?.to_array(dtype, 1).ok()?);
+        }
+        let key = EntityKey::from_columns(&values, 1).pop()??;
+        Some(KeySet { columns: keys, keys: HashSet::from([key]) })
     }
 
     /// The sources that view versions with its keys read, in all their versions, and those that are declared now.

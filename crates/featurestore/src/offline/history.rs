@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, UInt64Type};
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
 use schema::{Dtype, EntityKey, FeatureView, Fingerprint};
 use transform::cast;
@@ -21,6 +20,7 @@ use transform::cast;
 use super::OfflineError;
 use super::snapshot;
 use super::source::{Kept, SourceFile, SourceFiles, open_file, read_error, version_of};
+use super::table::source::{OfTable, arrivals};
 use crate::erase::KeyFilter;
 use crate::erase::tombstones::state_without;
 use crate::online::marks::Contents;
@@ -38,6 +38,8 @@ pub struct History {
     /// The source's or the snapshot's, then those of pushes.
     files: Vec<SourceFile>,
     n_base: usize,
+    /// The table that the source is.
+    table: Option<OfTable>,
     layout: Layout,
     /// Of files of pushes.
     pushed: Layout,
@@ -94,7 +96,7 @@ impl History {
             keys: view.keys().iter().map(|k| (column(k.name.as_str()), k.dtype)).collect(),
             event_time: column(&d.event_time),
             created_time: d.created_time.as_deref().map(column),
-            sequence: d.sequence.as_deref().map(column),
+            sequence: d.sequence.as_deref().map(column).or(files.row_column().map(str::to_owned)),
             deleted: d.deleted.as_deref().map(column),
             features: d.features.iter().map(|f| (column(f.name.as_str()), f.dtype)).collect(),
             timezone: files.source.timezone.clone(),
@@ -103,7 +105,7 @@ impl History {
         check::check(&layout, &files, &format!("feature view `{}`", view.id.name))?;
         Ok(Self {
             n_base: files.files.len(),
-            explicit_sequence: layout.sequence.is_some(),
+            explicit_sequence: d.sequence.is_some(),
             layout,
             pushed: Layout::of_pushes(view),
             data_version,
@@ -113,6 +115,7 @@ impl History {
             n_pushed: 0,
             rejected: rejected(&files),
             _kept: files.kept(),
+            table: files.table,
             files: files.files,
         })
     }
@@ -139,6 +142,7 @@ impl History {
         Ok(Self {
             files: vec![file],
             n_base: 1,
+            table: source.table.clone(),
             layout,
             pushed,
             data_version: source.version(),
@@ -180,6 +184,11 @@ impl History {
         }
     }
 
+    /// The version of the Delta table that the source is.
+    pub fn table_version(&self) -> Option<u64> {
+        self.table.as_ref().map(|table| table.version)
+    }
+
     /// Rows that were pushed, those that were erased since included.
     pub fn n_pushed(&self) -> u64 {
         self.n_pushed
@@ -205,22 +214,46 @@ impl History {
     pub fn contents(&self) -> Contents {
         // Rows that a user's column orders may tie across files, and a query gives other rows each time.
         let grows = self.in_place && !self.explicit_sequence;
-        let n_files = if grows { self.n_base } else { 0 };
+        let n_files = if grows { self.n_known() } else { 0 };
         Contents { version: self.data_version, n_files, n_pushed: self.n_pushed() }
     }
 
+    /// How many there are of what only grows in number: rows that arrived in a table that numbers them, else files.
+    fn n_known(&self) -> usize {
+        let arrived = self.table.as_ref().and_then(OfTable::next).and_then(|next| usize::try_from(next).ok());
+        arrived.unwrap_or(self.n_base)
+    }
+
     /// The row groups that may hold what came after `before`, if all of `before` is still there, unchanged, and came
-    /// first. What was pushed before may be among them.
+    /// first. What was there before may be among them.
     pub fn since(&self, before: &Contents) -> Option<Vec<Unit>> {
         let known = before.n_files;
-        let grew = known > 0 && self.contents().n_files >= known && version_of(&self.files[..known]) == before.version;
-        let first = match () {
-            () if before.n_pushed > self.n_pushed() => return None,
-            () if before.version == self.data_version => self.n_base,
-            () if grew => known,
-            () => return None,
-        };
-        Some(self.units().into_iter().filter(|unit| unit.file >= first).collect())
+        let grew = known > 0 && self.contents().n_files >= known && self.version_of_first(known) == before.version;
+        let units = self.units().into_iter();
+        match () {
+            () if before.n_pushed > self.n_pushed() => None,
+            () if before.version == self.data_version => Some(units.filter(|unit| unit.file >= self.n_base).collect()),
+            () if grew => Some(units.filter(|unit| self.is_behind(*unit, known)).collect()),
+            () => None,
+        }
+    }
+
+    /// The data version of the first `known` of [`Self::n_known`].
+    fn version_of_first(&self, known: usize) -> Fingerprint {
+        match &self.table {
+            Some(table) if table.next().is_some() => table.digest_up_to(known as u64),
+            _ => version_of(&self.files[..known]),
+        }
+    }
+
+    /// Whether a row group may hold what came behind the first `known`.
+    fn is_behind(&self, unit: Unit, known: usize) -> bool {
+        let numbered = self.table.as_ref().is_some_and(|table| table.next().is_some());
+        if unit.file >= self.n_base || !numbered {
+            return unit.file >= known.min(self.n_base);
+        }
+        let numbers = arrivals(&self.files[unit.file].metadata, unit.group..unit.group + 1);
+        numbers.is_none_or(|(_, last)| last >= known as u64)
     }
 
     /// Rows that are not in its files: those of texts that do not parse, and those that its query yielded without a key
@@ -397,9 +430,8 @@ impl History {
         let source = &self.files[unit.file];
         let fail = |why: schema::BoxError| read_error(&source.name, why);
         let file = source.reopen().map_err(fail)?;
-        let schema = source.metadata.schema();
-        let (here, absent): (Vec<&str>, Vec<&str>) = columns.partition(|name| schema.field_with_name(name).is_ok());
-        let mask = ProjectionMask::columns(source.metadata.parquet_schema(), here);
+        let columns: Vec<&str> = columns.collect();
+        let mask = source.mask(&columns);
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, source.metadata.clone())
             .with_projection(mask)
             .with_row_groups(vec![unit.group])
@@ -409,7 +441,7 @@ impl History {
         }
         for batch in builder.build().map_err(|why| fail(why.into()))? {
             let batch = batch.map_err(|why| fail(why.into()))?;
-            each(source.with_absent(batch, &absent).map_err(fail)?)?;
+            each(source.shaped(&columns, batch).map_err(fail)?)?;
         }
         Ok(())
     }
@@ -445,7 +477,7 @@ fn named(view: &FeatureView, files: &SourceFiles) -> Result<(), OfflineError> {
     for name in keys.chain(features).chain(times.into_iter().flatten().map(String::as_str)) {
         if files.columns.iter().all(|column| column.name != name) {
             return Err(OfflineError::NoColumn {
-                path: files.files.last().map_or_else(|| files.source.path.clone(), |file| file.name.clone()),
+                path: files.newest().to_owned(),
                 column: name.to_owned(),
                 needed_by: format!("feature view `{}`", view.id.name),
                 hint: schema::yaml::suggest(name, files.columns.iter().map(|column| column.name.as_str())),

@@ -1,5 +1,7 @@
-//! One maintenance lease per view version: of processes that would build a generation of it, or rewrite its table, one
-//! does. The lease is a lock on a file, so a process that is killed gives it up.
+//! Leases: of processes that would do the same work on the same data, one does.
+//!
+//! There is one per view version, for building its generations, and one per table, for rewriting it (`table/lease.rs`). A
+//! lease is a lock on a file, so a process that is killed gives it up.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
@@ -34,11 +36,15 @@ impl Leasing {
     /// Asks for the lease of a view version under `folder`.
     pub(super) fn ask(folder: &Path, view: &FeatureView) -> Result<Self, OfflineError> {
         let folder = folder.join("views").join(view.id.name.as_str()).join(view.fingerprint.short());
-        let path = folder.join("lease");
+        Self::of_file(&folder.join("lease"))
+    }
+
+    /// Asks for the lease that a file stands for; the file is made if it does not exist.
+    pub(super) fn of_file(path: &Path) -> Result<Self, OfflineError> {
         let shown = path.display().to_string();
         let fail = |source: std::io::Error| OfflineError::Write { path: shown.clone(), source: source.into() };
-        std::fs::create_dir_all(&folder).map_err(fail)?;
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(fail)?;
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(fail)?;
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path).map_err(fail)?;
         match file.try_lock() {
             Ok(()) => Ok(Self::Held(Lease { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(Self::Taken(Waiting { file, path: shown })),

@@ -20,12 +20,12 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schema::Dtype;
 use schema::definitions::ROW_COLUMN;
 use transform::{cast, expr};
 
+use super::history::sequence_column;
 use super::source::{SourceFile, SourceFiles};
 
 /// A context in which every source is a table.
@@ -148,12 +148,13 @@ fn read(files: &SourceFiles, file: usize, schema: &SchemaRef) -> Batches {
 }
 
 fn open(files: &SourceFiles, file: &SourceFile, schema: &SchemaRef) -> Result<Batches, DataFusionError> {
+    let in_file = |name: &str| match files.row_column() {
+        Some(numbers) if name == ROW_COLUMN => numbers.to_owned(),
+        _ => files.column_in_file(name),
+    };
     let names: Vec<String> =
-        schema.fields().iter().map(|f| files.column_in_file(f.name())).filter(|name| name != ROW_COLUMN).collect();
-    let is_here = |name: &&String| file.metadata.schema().field_with_name(name).is_ok();
-    let here = names.iter().filter(is_here).map(String::as_str);
-    let mask = ProjectionMask::columns(file.metadata.parquet_schema(), here);
-    let absent: Vec<String> = names.iter().filter(|name| !is_here(name)).cloned().collect();
+        schema.fields().iter().map(|f| in_file(f.name())).filter(|name| name != ROW_COLUMN).collect();
+    let mask = file.mask(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let opened = file.reopen().map_err(|why| DataFusionError::Execution(format!("`{}`: {why}", file.name)))?;
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, file.metadata.clone());
     let reader = reader.with_projection(mask).build().map_err(DataFusionError::from)?;
@@ -162,11 +163,16 @@ fn open(files: &SourceFiles, file: &SourceFile, schema: &SchemaRef) -> Result<Ba
     let mut first_row = file.first_row;
     Ok(Box::new(reader.map(move |batch| {
         let name = &file.name;
-        let absent: Vec<&str> = absent.iter().map(String::as_str).collect();
-        let batch = file.with_absent(batch?, &absent).map_err(DataFusionError::External)?;
+        let wrong = |why: schema::BoxError| DataFusionError::Execution(format!("`{name}`: {why}"));
+        let columns: Vec<&str> = names.iter().map(String::as_str).collect();
+        let batch = file.shaped(&columns, batch?).map_err(wrong)?;
         let n = batch.num_rows();
         let column = |field: &arrow::datatypes::FieldRef| -> Result<ArrayRef, DataFusionError> {
             if field.name() == ROW_COLUMN {
+                if let Some(numbers) = files.row_column().and_then(|numbers| batch.column_by_name(numbers)) {
+                    let numbers = sequence_column(numbers).map_err(|why| wrong(why.into()))?;
+                    return Ok(Arc::new(numbers));
+                }
                 return Ok(Arc::new(UInt64Array::from_iter_values(first_row..first_row + n as u64)));
             }
             let found = batch.column_by_name(&files.column_in_file(field.name()));

@@ -7,6 +7,7 @@
 mod columns;
 mod find;
 mod kept;
+mod mirror;
 mod partition;
 mod pattern;
 mod place;
@@ -20,17 +21,22 @@ use std::time::UNIX_EPOCH;
 
 use arrow::array::{ArrayRef, NullArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use schema::Fingerprint;
 use schema::definitions::{Format, Source};
 use serde_json::{Value as Json, json};
 use transform::cast::Zone;
 
+use super::table::ARRIVAL_COLUMN;
+use super::table::source::{OfTable, Shape};
 use super::{OfflineError, OfflineStore};
 pub use columns::SourceColumn;
+pub(crate) use find::Found;
 pub(crate) use kept::Kept;
 pub(crate) use partition::Constant;
 use place::Place;
+pub(crate) use text::{of_text, rows_at, typed_column};
 
 /// One Parquet file, opened.
 #[derive(Debug, Clone)]
@@ -51,6 +57,8 @@ pub struct SourceFile {
     pub left_out: Option<PathBuf>,
     /// Columns that the file does not hold, with one value for all its rows.
     pub(crate) constants: Vec<Constant>,
+    /// How its columns become those of the table that it is of.
+    shape: Option<Arc<Shape>>,
     layout: String,
     state: Json,
     identity: (u64, Option<u128>),
@@ -65,6 +73,8 @@ pub struct SourceFiles {
     pub files: Vec<SourceFile>,
     /// The columns of all of them.
     pub columns: Vec<SourceColumn>,
+    /// The table that they are of.
+    pub(crate) table: Option<OfTable>,
     /// Keeps copies from being removed while they are read.
     kept: Option<Kept>,
 }
@@ -82,7 +92,8 @@ pub(crate) enum Want {
 ///
 /// # Errors
 /// [`OfflineError::NoFile`]; [`OfflineError::Read`] for what is not Parquet, [`OfflineError::Text`] for what does not
-/// parse; [`OfflineError::Schemas`] if a column vanished or has another type; [`OfflineError::Storage`].
+/// parse; [`OfflineError::Schemas`] if a column vanished or has another type; [`OfflineError::Storage`];
+/// [`OfflineError::Table`].
 pub async fn open(store: &OfflineStore, source: &Source) -> Result<SourceFiles, OfflineError> {
     open_for(store, source, Want::Rows).await
 }
@@ -91,11 +102,12 @@ pub async fn open(store: &OfflineStore, source: &Source) -> Result<SourceFiles, 
 pub(crate) async fn open_for(store: &OfflineStore, source: &Source, want: Want) -> Result<SourceFiles, OfflineError> {
     let place = Place::parse(&source.path).map_err(|why| find::path_error(source, why))?;
     let (files, kept) = match (source.format, place) {
-        (Format::Delta, _) => {
-            return Err(OfflineError::Path {
-                source_name: source.name.to_string(),
-                why: "sources in Delta tables are not supported".to_owned(),
-            });
+        (Format::Delta, place) => {
+            let version = store.pinned.get(source.name.as_str()).copied();
+            return match place {
+                Place::Local(_) => super::table::source::open(store.project(), source, version),
+                Place::Remote(place) => mirror::open(store, source, &place, want, version).await,
+            };
         }
         (Format::Parquet, Place::Local(path)) => {
             let found = find::local(store.project(), source, &path)?;
@@ -103,7 +115,7 @@ pub(crate) async fn open_for(store: &OfflineStore, source: &Source, want: Want) 
         }
         (Format::Csv | Format::JsonLines, Place::Local(path)) => {
             let found = find::local(store.project(), source, &path)?;
-            let kept = Kept::open(store.folder(), source, &found.iter().map(find::Found::state).collect())?;
+            let kept = Kept::open(store.folder(), source, &found.iter().map(Found::state).collect())?;
             (text::open(source, &kept, &found)?, Some(kept))
         }
         (Format::Parquet, Place::Remote(place)) => {
@@ -121,6 +133,44 @@ pub(crate) async fn open_for(store: &OfflineStore, source: &Source, want: Want) 
     SourceFiles::new(source, files, kept)
 }
 
+/// The files at `path` that are in the format of `source`, which says how they are read; objects are fetched, and their
+/// bytes kept as long as what is returned.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) async fn find_files(
+    store: &OfflineStore,
+    source: &Source,
+    path: &str,
+) -> Result<(Vec<Found>, Kept), OfflineError> {
+    // Copies of all that is ingested are kept in one place, so that the next time clears those of a killed process.
+    let copies = Source { path: "(ingested)".to_owned(), ..source.clone() };
+    let asked = Source { path: path.to_owned(), ..source.clone() };
+    match Place::parse(path).map_err(|why| find::path_error(&asked, why))? {
+        Place::Local(path) => {
+            let found = find::local(store.project(), &asked, &path)?;
+            let kept = Kept::open(store.folder(), &copies, &found.iter().map(Found::state).collect())?;
+            Ok((found, kept))
+        }
+        Place::Remote(place) => {
+            let objects = remote::list(store, &asked, &place).await?;
+            let kept = Kept::open(store.folder(), &copies, &objects.states())?;
+            Ok((objects.fetch(&kept).await?, kept))
+        }
+    }
+}
+
+/// Opens one of [`find_files`]; of a text, its typed copy.
+pub(crate) fn open_found(source: &Source, kept: &Kept, found: &Found) -> Result<SourceFile, OfflineError> {
+    match source.format {
+        Format::Csv | Format::JsonLines => {
+            let mut copies = text::open(source, kept, std::slice::from_ref(found))?;
+            copies.pop().ok_or_else(|| read_error(&found.name, "it has no copy"))
+        }
+        Format::Parquet | Format::Delta => open_named(found.path.clone(), found.name.clone(), 0),
+    }
+}
+
 /// The files of a source that are on this machine, in arrival order; `None` for one in an object store.
 ///
 /// # Errors
@@ -133,6 +183,17 @@ pub fn local_files(project: &Path, source: &Source) -> Result<Option<Vec<PathBuf
             Err(OfflineError::NoFile { .. }) => Ok(Some(Vec::new())),
             Err(why) => Err(why),
         },
+    }
+}
+
+/// The path of a source that can only be on this machine, as a table is that is written.
+pub(crate) fn local_path(source: &Source) -> Result<String, OfflineError> {
+    match Place::parse(&source.path).map_err(|why| find::path_error(source, why))? {
+        Place::Local(path) => Ok(path),
+        Place::Remote(_) => {
+            let why = format!("`{}` is not on this machine: tables elsewhere are read, and not written", source.path);
+            Err(find::path_error(source, why))
+        }
     }
 }
 
@@ -180,8 +241,20 @@ impl SourceFile {
             .collect();
         let layout = Fingerprint::of(&json!(chunks)).short();
         let state = json!([name, identity.0, identity.1.map(|nanos| nanos.to_string()), layout]);
-        let (n_left_out, left_out, constants) = (0, None, Vec::new());
-        Self { path, name, metadata, n_rows, first_row, n_left_out, left_out, constants, layout, state, identity }
+        Self {
+            path,
+            name,
+            metadata,
+            n_rows,
+            first_row,
+            n_left_out: 0,
+            left_out: None,
+            constants: Vec::new(),
+            shape: None,
+            layout,
+            state,
+            identity,
+        }
     }
 
     /// It is a copy, whose state is that of what was copied and the types that were made of it.
@@ -190,21 +263,55 @@ impl SourceFile {
         self.state = json!([self.name, original, self.layout, types.collect::<Vec<_>>()]);
     }
 
+    /// As a file of a table, whose `state` says which it is.
+    pub(crate) fn of_table(self, shape: Arc<Shape>, state: Json) -> Self {
+        Self { shape: Some(shape), state, ..self }
+    }
+
+    /// The columns that are read from the file, as the source has them; those of folders are not among them.
+    fn schema(&self) -> &SchemaRef {
+        self.shape.as_ref().map_or_else(|| self.metadata.schema(), |shape| shape.schema())
+    }
+
     /// The type of a column, by its name in the files; of a column of folders too.
     pub(crate) fn type_of(&self, column: &str) -> Option<DataType> {
         let constant = || self.constants.iter().find(|constant| constant.column == column);
-        let field = self.metadata.schema().field_with_name(column).ok().map(|field| field.data_type().clone());
+        let field = self.schema().field_with_name(column).ok().map(|field| field.data_type().clone());
         field.or_else(|| constant().map(|constant| constant.dtype.to_arrow()))
     }
 
-    /// Rows read from the file, with columns that are not in it: of one value, or null.
-    pub(crate) fn with_absent(&self, batch: RecordBatch, absent: &[&str]) -> Result<RecordBatch, schema::BoxError> {
-        if absent.is_empty() {
-            return Ok(batch);
+    /// What to read for some of the source's columns.
+    pub(crate) fn mask(&self, columns: &[&str]) -> ProjectionMask {
+        match &self.shape {
+            Some(shape) => shape.mask(&self.metadata, columns),
+            None => {
+                let here = columns.iter().copied().filter(|name| self.holds(name));
+                ProjectionMask::columns(self.metadata.parquet_schema(), here)
+            }
         }
-        let n = batch.num_rows();
-        let mut fields: Vec<FieldRef> = batch.schema().fields().iter().cloned().collect();
-        let mut columns = batch.columns().to_vec();
+    }
+
+    /// What was read by [`Self::mask`] as the source's columns: in a table's types, and with those that are not in the
+    /// file, of one value or null.
+    pub(crate) fn shaped(&self, columns: &[&str], rows: RecordBatch) -> Result<RecordBatch, schema::BoxError> {
+        match &self.shape {
+            Some(shape) => Ok(shape.shaped(columns, &rows)?),
+            None => self.with_absent(columns, rows),
+        }
+    }
+
+    fn holds(&self, column: &str) -> bool {
+        self.metadata.schema().field_with_name(column).is_ok()
+    }
+
+    fn with_absent(&self, columns: &[&str], rows: RecordBatch) -> Result<RecordBatch, schema::BoxError> {
+        let mut absent = columns.iter().filter(|name| !self.holds(name)).peekable();
+        if absent.peek().is_none() {
+            return Ok(rows);
+        }
+        let n = rows.num_rows();
+        let mut fields: Vec<FieldRef> = rows.schema().fields().iter().cloned().collect();
+        let mut columns = rows.columns().to_vec();
         for name in absent {
             let constant = self.constants.iter().find(|constant| constant.column == *name);
             let column: ArrayRef = match constant {
@@ -266,7 +373,28 @@ impl SourceFiles {
             }
         }
         let columns = columns::unite(source, &files)?;
-        Ok(Self { source: source.clone(), files, columns, kept })
+        Ok(Self { source: source.clone(), files, columns, table: None, kept })
+    }
+
+    /// The files of a table, numbered already.
+    pub(crate) fn of_table(
+        source: &Source,
+        files: Vec<SourceFile>,
+        table: OfTable,
+        kept: Option<Kept>,
+    ) -> Result<Self, OfflineError> {
+        // A query sees arrival numbers as `_row`.
+        let numbers = table.next().map(|_| ARRIVAL_COLUMN);
+        let columns = columns::of_table(source, &table.schema, numbers)?;
+        Ok(Self { source: source.clone(), files, columns, table: Some(table), kept })
+    }
+
+    /// What messages name when they say what the rows have: the newest file, which has all columns, or the table.
+    pub(crate) fn newest(&self) -> &str {
+        match (&self.table, self.files.last()) {
+            (None, Some(file)) => &file.name,
+            _ => &self.source.path,
+        }
     }
 
     /// Rows of all files.
@@ -274,9 +402,22 @@ impl SourceFiles {
         self.files.iter().map(|file| file.n_rows).sum()
     }
 
-    /// Digest of the files' state: the data version of everything read from them.
+    /// Digest of the rows' state: the data version of everything read from them.
     pub fn version(&self) -> Fingerprint {
-        version_of(&self.files)
+        match &self.table {
+            Some(table) => table.rows_digest(|| version_of(&self.files)),
+            None => version_of(&self.files),
+        }
+    }
+
+    /// The version of the table that the rows are of.
+    pub fn table_version(&self) -> Option<u64> {
+        self.table.as_ref().map(|table| table.version)
+    }
+
+    /// The column that numbers the rows; where there is none, their places do.
+    pub(crate) fn row_column(&self) -> Option<&'static str> {
+        self.table.as_ref().and_then(OfTable::next).map(|_| ARRIVAL_COLUMN)
     }
 
     /// The schema as the product sees it: renamed, and timestamps as nanoseconds in UTC.
@@ -304,10 +445,10 @@ impl SourceFiles {
 }
 
 /// The files' name of a column, as the source's mapping has it.
-fn column_in_file(source: &Source, column: &str) -> String {
+pub(crate) fn column_in_file(source: &Source, column: &str) -> String {
     let mapped = source.field_mapping.iter().find(|(_, to)| to.as_str() == column);
     mapped.map_or_else(|| column.to_owned(), |(from, _)| from.clone())
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

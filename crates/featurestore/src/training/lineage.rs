@@ -2,6 +2,8 @@
 //!
 //! It stands in the file and beside it, so it has a format number, and files of every format stay readable.
 
+use std::collections::BTreeMap;
+
 use schema::Fingerprint;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +58,9 @@ pub struct SourceState {
     pub source: String,
     /// Digest of the state of its data.
     pub data_version: Fingerprint,
+    /// The version of the Delta table that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table_version: Option<u64>,
 }
 
 /// The service that was joined.
@@ -86,6 +91,9 @@ pub struct ViewLineage {
     pub files: Vec<(String, Fingerprint)>,
     /// Rows that had been pushed to it: the position in its log.
     pub n_pushed: u64,
+    /// The source and the version of the Delta table that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<(String, u64)>,
 }
 
 /// How it was built.
@@ -111,6 +119,13 @@ impl Lineage {
             None => return Err("it has no format number".to_owned()),
         }
         serde_json::from_value(value).map_err(|why| why.to_string())
+    }
+
+    /// The versions of the Delta tables that it was made of, by the names of their sources.
+    pub fn tables(&self) -> BTreeMap<String, u64> {
+        let views = self.views.iter().filter_map(|view| view.table.clone());
+        let of_source = |state: &SourceState| Some((state.source.clone(), state.table_version?));
+        views.chain(self.spine.sources.iter().filter_map(of_source)).collect()
     }
 
     /// As stored.

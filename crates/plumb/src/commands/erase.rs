@@ -63,7 +63,7 @@ pub async fn erase(project: &Project, format: Format, args: &EraseArgs) -> Resul
 }
 
 /// `--entity user_id=1,2 --entity shop_id=7,8` names two subjects, as it names two rows elsewhere.
-fn subjects(entities: &[String]) -> Result<Vec<Subject>, Failure> {
+pub(super) fn subjects(entities: &[String]) -> Result<Vec<Subject>, Failure> {
     let mut lists: Vec<(&str, Vec<&str>)> = Vec::with_capacity(entities.len());
     for pair in entities {
         let Some((key, values)) = pair.split_once('=').filter(|(key, values)| !key.is_empty() && !values.is_empty())

@@ -229,6 +229,8 @@ pub fn list(project: &Project, format: Format) -> ExitCode {
 /// `changed`, with everything that is no longer as it was.
 pub async fn rebuild(project: &Project, format: Format, args: &RebuildArgs) -> Result<ExitCode, Failure> {
     let (was, _) = read_about(&args.file)?;
+    // Tables are read as they were: what was appended since changes nothing.
+    let project = &project.with_tables_at(was.tables());
     let catalog = project.registry.catalog();
     let definitions = catalog.definitions();
     let service = definitions.service_by_fingerprint(&was.service.name, &was.service.fingerprint).ok_or_else(|| {

@@ -1,6 +1,6 @@
 //! A view's columns against those of its source's files, before any row is read.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Schema};
 use schema::Dtype;
 use transform::cast;
 
@@ -8,10 +8,38 @@ use super::super::OfflineError;
 use super::super::source::{SourceFile, SourceFiles};
 use super::layout::Layout;
 
+/// What has columns: a file, or a table, whose files all come to have the same.
+#[derive(Clone, Copy)]
+enum Holder<'h> {
+    File(&'h SourceFile),
+    Table { path: &'h str, schema: &'h Schema },
+}
+
+impl<'h> Holder<'h> {
+    fn name(self) -> &'h str {
+        match self {
+            Self::File(file) => &file.name,
+            Self::Table { path, .. } => path,
+        }
+    }
+
+    fn type_of(self, column: &str) -> Option<DataType> {
+        match self {
+            Self::File(file) => file.type_of(column),
+            Self::Table { schema, .. } => schema.field_with_name(column).ok().map(|field| field.data_type().clone()),
+        }
+    }
+}
+
 /// That every file has every column in a type that conforms. A feature, a created time or a deletion mark that only newer
-/// files have is null in the older ones; keys, event times and sequences are in all of them.
+/// files have is null in the older ones; keys, event times and sequences are in all of them. Of a table also a feature
+/// that came later is a column of all.
 pub(super) fn check(layout: &Layout, files: &SourceFiles, needed_by: &str) -> Result<(), OfflineError> {
-    for file in &files.files {
+    let holders: Vec<Holder<'_>> = match &files.table {
+        Some(table) => vec![Holder::Table { path: &files.source.path, schema: &table.schema }],
+        None => files.files.iter().map(Holder::File).collect(),
+    };
+    for file in holders {
         for (name, dtype) in &layout.keys {
             conforms(files, file, name, *dtype, present(file, name, needed_by)?)?;
         }
@@ -38,9 +66,9 @@ pub(super) fn check(layout: &Layout, files: &SourceFiles, needed_by: &str) -> Re
     Ok(())
 }
 
-fn present(file: &SourceFile, name: &str, needed_by: &str) -> Result<DataType, OfflineError> {
+fn present(file: Holder<'_>, name: &str, needed_by: &str) -> Result<DataType, OfflineError> {
     file.type_of(name).ok_or_else(|| OfflineError::NoColumn {
-        path: file.name.clone(),
+        path: file.name().to_owned(),
         column: name.to_owned(),
         needed_by: needed_by.to_owned(),
         hint: "keys, event times and sequences are in all files of a source, also in those from before they were added"
@@ -50,7 +78,7 @@ fn present(file: &SourceFile, name: &str, needed_by: &str) -> Result<DataType, O
 
 fn conforms(
     files: &SourceFiles,
-    file: &SourceFile,
+    file: Holder<'_>,
     name: &str,
     dtype: Dtype,
     found: DataType,
@@ -69,7 +97,7 @@ fn conforms(
     Err(refuse(file, name, format!("it is {}{as_text}, declared {dtype}{advice}", cast::describe(&found))))
 }
 
-fn is_time(file: &SourceFile, name: &str, found: &DataType) -> Result<(), OfflineError> {
+fn is_time(file: Holder<'_>, name: &str, found: &DataType) -> Result<(), OfflineError> {
     let text = Dtype::from_arrow(found);
     if *found == DataType::Null || matches!(text, Some(Dtype::Timestamp | Dtype::Date | Dtype::String)) {
         return Ok(());
@@ -77,6 +105,6 @@ fn is_time(file: &SourceFile, name: &str, found: &DataType) -> Result<(), Offlin
     Err(refuse(file, name, format!("it is {}, but a time is needed", cast::describe(found))))
 }
 
-fn refuse(file: &SourceFile, name: &str, why: String) -> OfflineError {
-    OfflineError::Column { path: file.name.clone(), column: name.to_owned(), why }
+fn refuse(file: Holder<'_>, name: &str, why: String) -> OfflineError {
+    OfflineError::Column { path: file.name().to_owned(), column: name.to_owned(), why }
 }

@@ -3,7 +3,7 @@
 //! A column that only newer files have is null in the older ones. One that a newer file lacks, or has in a type that is
 //! not exactly the same or wider, is an error that names both files.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Schema};
 use schema::Dtype;
 use schema::definitions::{Column, Source};
 use transform::cast::{conforms, describe};
@@ -66,16 +66,36 @@ pub(super) fn unite(source: &Source, files: &[SourceFile]) -> Result<Vec<SourceC
     let file = files.last().map(|file| file.name.as_str()).unwrap_or_default();
     let constants = files.first().map(|file| file.constants.as_slice()).unwrap_or_default();
     let partitions = constants.iter().map(|constant| (constant.column.as_str(), constant.dtype.to_arrow()));
-    let mut columns: Vec<SourceColumn> = Vec::with_capacity(met.len() + constants.len());
-    for (in_file, arrow) in met.iter().map(|known| (known.name, known.arrow.clone())).chain(partitions) {
+    let in_files = met.iter().map(|known| (known.name, known.arrow.clone()));
+    renamed(source, file, in_files.chain(partitions))
+}
+
+/// The columns of a table, without the one that numbers its rows.
+pub(super) fn of_table(
+    source: &Source,
+    schema: &Schema,
+    numbers: Option<&str>,
+) -> Result<Vec<SourceColumn>, OfflineError> {
+    let fields = schema.fields().iter().filter(|field| Some(field.name().as_str()) != numbers);
+    renamed(source, &source.path, fields.map(|field| (field.name().as_str(), field.data_type().clone())))
+}
+
+/// Columns with the product's names.
+fn renamed<'c>(
+    source: &Source,
+    path: &str,
+    found: impl Iterator<Item = (&'c str, DataType)>,
+) -> Result<Vec<SourceColumn>, OfflineError> {
+    let mut columns: Vec<SourceColumn> = Vec::new();
+    for (in_file, arrow) in found {
         if columns.iter().any(|known| known.in_file == in_file) {
             let why = "it is a partition, and in the file too: leave it out of `partitions`, or out of the files";
-            return Err(column_error(file, in_file, why));
+            return Err(column_error(path, in_file, why));
         }
         let name = source.field_mapping.get(in_file).map_or(in_file, String::as_str);
         if let Some(other) = columns.iter().find(|known| known.name == name) {
             let why = format!("after `field_mapping` it is called `{name}`, and so is `{}`", other.in_file);
-            return Err(column_error(file, in_file, &why));
+            return Err(column_error(path, in_file, &why));
         }
         columns.push(SourceColumn { in_file: in_file.to_owned(), name: name.to_owned(), arrow });
     }

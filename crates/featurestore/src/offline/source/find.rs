@@ -16,9 +16,9 @@ use super::read_error;
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     /// Where the bytes are.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// As the user would name it: relative to the project, or the URL.
-    pub(super) name: String,
+    pub(crate) name: String,
     kind: Kind,
 }
 
@@ -71,14 +71,14 @@ impl Found {
     }
 
     /// Opens it, which must still be in the state that was found.
-    pub(super) fn open(&self) -> Result<File, BoxError> {
+    pub(crate) fn open(&self) -> Result<File, BoxError> {
         let file = File::open(&self.path)?;
         self.same(&file.metadata()?)?;
         Ok(file)
     }
 
     /// That it did not change while it was read.
-    pub(super) fn unchanged(&self) -> Result<(), OfflineError> {
+    pub(crate) fn unchanged(&self) -> Result<(), OfflineError> {
         let about = self.path.metadata().map_err(|why| read_error(&self.name, why))?;
         self.same(&about).map_err(|why| read_error(&self.name, why))
     }

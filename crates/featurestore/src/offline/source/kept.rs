@@ -23,7 +23,7 @@ const LEASE: &str = "lease";
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
     folder: Arc<Path>,
-    _lease: Arc<File>,
+    lease: Arc<File>,
 }
 
 impl Kept {
@@ -41,12 +41,21 @@ impl Kept {
             lease.unlock().map_err(fail)?;
         }
         lease.lock_shared().map_err(fail)?;
-        Ok(Self { folder: folder.into(), _lease: Arc::new(lease) })
+        Ok(Self { folder: folder.into(), lease: Arc::new(lease) })
     }
 
     /// Where a file of this name is, or would be. Names begin with the state that the file was made of.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// Removes all of it, unless somebody else uses it too; for whom has no copy of this any more.
+    pub(crate) fn discard(self) {
+        drop(self.lease.unlock());
+        if self.lease.try_lock().is_ok() {
+            clear(&self.folder, &BTreeSet::new());
+            drop(self.lease.unlock());
+        }
     }
 
     /// Makes a file: written beside, synced, renamed.

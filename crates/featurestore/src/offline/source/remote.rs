@@ -52,24 +52,111 @@ struct Object {
 
 /// Lists the objects of a source, in arrival order.
 pub(super) async fn list(store: &OfflineStore, source: &Source, place: &RemotePlace) -> Result<Objects, OfflineError> {
-    let storage = store.storage();
-    let bucket = storage.store(place.scheme, &place.authority).map_err(|why| failed("opening", &source.path, why))?;
-    let limit = storage.patience.listing;
-    let listed = tokio::time::timeout(limit, listed(bucket.as_ref(), source, place)).await;
-    let Ok(listed) = listed else {
-        return Err(OfflineError::Storage {
+    let bucket = bucket(store, source, place)?;
+    let listed = in_time(store, source, listed(bucket.as_ref(), source, place)).await?;
+    let mut all: Vec<Object> =
+        listed.into_iter().map(|meta| Object { name: format!("{}{}", place.root, meta.location), meta }).collect();
+    all.sort_by(|a, b| a.name.split('/').cmp(b.name.split('/')));
+    if all.is_empty() { Err(none(source)) } else { Ok(Objects { store: bucket, all }) }
+}
+
+fn bucket(store: &OfflineStore, source: &Source, place: &RemotePlace) -> Result<Arc<dyn ObjectStore>, OfflineError> {
+    store.storage().store(place.scheme, &place.authority).map_err(|why| failed("opening", &source.path, why))
+}
+
+/// What a listing finds, if it is done in time.
+async fn in_time<T>(
+    store: &OfflineStore,
+    source: &Source,
+    listing: impl Future<Output = Result<T, OfflineError>>,
+) -> Result<T, OfflineError> {
+    let limit = store.storage().patience.listing;
+    tokio::time::timeout(limit, listing).await.unwrap_or_else(|_late| {
+        Err(OfflineError::Storage {
             doing: "listing",
             url: source.path.clone(),
             kind: ErrorKind::Timeout,
             hint: "are the endpoint, the network and the credentials right? `storage: {listing_timeout: ...}` in \
                    `plumb.yaml` waits longer",
             source: Box::new(Said(format!("no answer within {} s", limit.as_secs_f32()))),
+        })
+    })
+}
+
+/// A folder of a store whose objects never change.
+#[derive(Debug)]
+pub(super) struct Folder<'s> {
+    offline: &'s OfflineStore,
+    source: &'s Source,
+    store: Arc<dyn ObjectStore>,
+    root: String,
+    path: String,
+}
+
+/// An object in a folder.
+#[derive(Debug)]
+pub(super) struct Below {
+    /// Its path from the folder on.
+    pub(super) below: String,
+    pub(super) size: u64,
+}
+
+impl<'s> Folder<'s> {
+    pub(super) fn open(
+        offline: &'s OfflineStore,
+        source: &'s Source,
+        place: &RemotePlace,
+    ) -> Result<Self, OfflineError> {
+        let path = place.path.trim_matches('/').to_owned();
+        Ok(Self { offline, source, store: bucket(offline, source, place)?, root: place.root.clone(), path })
+    }
+
+    fn key(&self, below: &str) -> Result<Key, OfflineError> {
+        let parts = [self.path.as_str(), below].into_iter().filter(|part| !part.is_empty());
+        let path = parts.collect::<Vec<_>>().join("/");
+        Key::parse(path).map_err(|why| path_error(self.source, why.to_string()))
+    }
+
+    /// Objects in a folder of it.
+    pub(super) async fn list(&self, inner: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Below>, OfflineError> {
+        let folder = self.key(inner)?;
+        let prefix = format!("{folder}/");
+        let name = |found: &str| found.strip_prefix(&prefix).unwrap_or(found).to_owned();
+        let found = below(self.store.as_ref(), self.source, &folder, |found| wanted(&name(found)));
+        let found = in_time(self.offline, self.source, found).await?;
+        Ok(found.into_iter().map(|meta| Below { below: name(meta.location.as_ref()), size: meta.size }).collect())
+    }
+
+    /// Brings objects of a folder of it to places of this machine: those that are not there in their size.
+    pub(super) async fn fetch(
+        &self,
+        kept: &Kept,
+        inner: &str,
+        wanted: Vec<(String, u64, PathBuf)>,
+    ) -> Result<(), OfflineError> {
+        let mut all = Vec::new();
+        let mut places = Vec::new();
+        for (below, size, path) in wanted {
+            if path.metadata().is_ok_and(|about| about.len() == size) {
+                continue;
+            }
+            let location =
+                self.key(&[inner, &below].into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("/"))?;
+            let name = format!("{}{location}", self.root);
+            let meta =
+                ObjectMeta { location, last_modified: chrono::DateTime::UNIX_EPOCH, size, e_tag: None, version: None };
+            all.push(Object { meta, name });
+            places.push(path);
+        }
+        let objects = Objects { store: Arc::clone(&self.store), all };
+        let each = objects.all.iter().zip(places).map(|(object, path)| {
+            let found = object.found(path);
+            let objects = &objects;
+            async move { objects.fetch_one(kept, object, &found).await }
         });
-    };
-    let mut all: Vec<Object> =
-        listed?.into_iter().map(|meta| Object { name: format!("{}{}", place.root, meta.location), meta }).collect();
-    all.sort_by(|a, b| a.name.split('/').cmp(b.name.split('/')));
-    if all.is_empty() { Err(none(source)) } else { Ok(Objects { store: bucket, all }) }
+        let each: Vec<_> = each.collect();
+        stream::iter(each).buffered(AT_ONCE).try_collect().await
+    }
 }
 
 async fn listed(

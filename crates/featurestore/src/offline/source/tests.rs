@@ -19,7 +19,7 @@ use super::*;
 use crate::offline::query;
 
 /// A source at `path`, timed by `at`.
-pub(super) fn source(path: &str) -> Source {
+pub(crate) fn source(path: &str) -> Source {
     Source {
         name: "rows".parse().unwrap(),
         path: path.to_owned(),

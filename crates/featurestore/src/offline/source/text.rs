@@ -10,7 +10,7 @@ mod csv;
 mod guess;
 mod json_lines;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ use parquet::file::properties::WriterProperties;
 use schema::definitions::{BadRows, Format, Source};
 use schema::{Dtype, Fingerprint, Value};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value as Json, json};
 use transform::cast::Zone;
 
 use super::super::OfflineError;
@@ -34,7 +34,8 @@ use super::kept::{Kept, write_error};
 use super::{SourceFile, column_in_file, open_named, read_error};
 use guess::Guess;
 
-pub(super) use cell::of_text;
+pub(crate) use cell::of_text;
+pub(crate) use column::column as typed_column;
 
 /// In a copy's metadata: how many rows of the text it left out.
 const BAD_ROWS: &str = "plumb.n_bad_rows";
@@ -360,6 +361,34 @@ fn convert(source: &Source, kept: &Kept, file: &Found, types: &[Typed], stem: &s
         kept.persist(aside, &rejected_path)?;
     }
     kept.persist(out, &path)
+}
+
+/// The values of some rows of a text, as they stand there, by their lines. Rows that are no rows at all have none.
+pub(crate) fn rows_at(
+    source: &Source,
+    file: &Found,
+    lines: &BTreeSet<u64>,
+) -> Result<BTreeMap<u64, Map<String, Json>>, OfflineError> {
+    let mut reader = Reader::open(source, file)?;
+    let mut rows = BTreeMap::new();
+    loop {
+        let mut row = Map::new();
+        let next = reader.next(|name, cell| {
+            let value = match cell {
+                Cell::Text(text) => Json::from(text),
+                Cell::Json(raw) => serde_json::from_str(raw).unwrap_or_else(|_| Json::from(raw)),
+            };
+            row.insert(name.to_owned(), value);
+        });
+        match next {
+            Ok(None) => break,
+            Ok(Some(line)) if lines.contains(&line) => drop(rows.insert(line, row)),
+            Ok(Some(_)) | Err(Trouble::Bad(_)) => {}
+            Err(trouble) => return Err(stopped(source, file, trouble)),
+        }
+    }
+    file.unchanged()?;
+    Ok(rows)
 }
 
 /// Rows that are not yet written.

@@ -83,6 +83,7 @@ pub(super) async fn query(
     let state = |files: &source::SourceFiles| SourceState {
         source: files.source.name.to_string(),
         data_version: files.version(),
+        table_version: files.table_version(),
     };
     spine.origin.sources = sources.iter().map(state).collect();
     Ok(spine)

@@ -1,5 +1,7 @@
 //! Every place that may hold a person's rows: searched, and emptied where it is the project's to empty.
 
+mod tables;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -27,6 +29,9 @@ pub(super) enum Kind {
     Pushes,
     /// A source's files: not ours, rewritten only when asked to.
     Source,
+    /// The Delta table of a source that is written here: all files in its folder, of older versions too, and quarantined
+    /// rows.
+    Table,
     /// Files made from sources and pushes: snapshots and the like.
     Cache,
     /// A file of the prediction log.
@@ -51,6 +56,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Pushes => "pushes",
             Self::Source => "source",
+            Self::Table => "table",
             Self::Cache => "cache",
             Self::Predictions => "prediction log",
             Self::Online => "online store",
@@ -108,6 +114,7 @@ impl<'p> Search<'p> {
     pub(super) async fn run(&self, online: &dyn OnlineStore) -> Result<Vec<Place>, Failure> {
         let mut places = self.pushes(true)?;
         places.extend(self.sources(true)?);
+        places.extend(tables::places(self, true)?);
         places.extend(self.caches(true)?);
         places.extend(self.predictions(true)?);
         places.extend(self.online(online, true).await?);
@@ -122,6 +129,7 @@ impl<'p> Search<'p> {
         if rewrite_sources {
             self.sources(false)?;
         }
+        tables::places(self, false)?;
         self.caches(false)?;
         self.predictions(false)?;
         self.online(online, false).await?;
@@ -154,10 +162,22 @@ impl<'p> Search<'p> {
         Ok(places)
     }
 
+    /// Its sources that are files.
+    fn sources_of_files(&self) -> impl Iterator<Item = &'p Source> {
+        let sources = self.subject.sources(self.catalog.definitions());
+        sources.into_iter().filter(|source| source.format != definitions::Format::Delta)
+    }
+
+    /// Its sources that are Delta tables.
+    fn sources_of_tables(&self) -> impl Iterator<Item = &'p Source> {
+        let sources = self.subject.sources(self.catalog.definitions());
+        sources.into_iter().filter(|source| source.format == definitions::Format::Delta)
+    }
+
     fn sources(&self, dry_run: bool) -> Result<Vec<Place>, Failure> {
         let mut places = Vec::new();
         let mut seen = BTreeSet::new();
-        for source in self.subject.sources(self.catalog.definitions()) {
+        for source in self.sources_of_files() {
             let named = |file: &Path| {
                 let inside = file.strip_prefix(&self.project.folder).unwrap_or(file);
                 format!("{}: {}", source.name, inside.display())
@@ -193,7 +213,7 @@ impl<'p> Search<'p> {
         Ok(places)
     }
 
-    /// The subject's rows of one file of a source; rows of Delta tables are another tool's to remove.
+    /// The subject's rows of one file of a source.
     fn source_file(&self, file: &Path, format: definitions::Format, dry_run: bool) -> Result<Option<Rows>, Failure> {
         let (subject, columns) = (self.subject, self.columns.as_slice());
         let lines = match format {
@@ -341,9 +361,6 @@ impl<'p> Search<'p> {
 
 /// The files of a source on this machine, in order of their names.
 fn source_files(project: &Path, source: &Source) -> Result<Vec<PathBuf>, String> {
-    if source.format == definitions::Format::Delta {
-        return Err("it is a Delta table: delete the key's rows in it, and vacuum it".to_owned());
-    }
     let files = source::local_files(project, source).map_err(|why| schema::error::chain(&why))?;
     files.ok_or_else(|| "it is not on this machine: remove its rows where it is".to_owned())
 }

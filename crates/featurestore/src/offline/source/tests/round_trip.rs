@@ -120,7 +120,7 @@ fn read(files: &SourceFiles, name: &str) -> Vec<Value> {
             file.metadata.clone(),
         );
         for batch in builder.build().unwrap() {
-            let batch = file.with_absent(batch.unwrap(), &[name]).unwrap();
+            let batch = file.shaped(&[name], batch.unwrap()).unwrap();
             // Of a name that is there twice the file's own comes first.
             let column = batch.column_by_name(name).unwrap();
             found.extend((0..batch.num_rows()).map(|row| Value::at(column, row)));

@@ -12,7 +12,7 @@ use transform::cast::Zone;
 ///
 /// # Errors
 /// A sentence that names the text and the type.
-pub(in super::super) fn of_text(text: &str, dtype: Dtype, zone: Zone) -> Result<Value, String> {
+pub(crate) fn of_text(text: &str, dtype: Dtype, zone: Zone) -> Result<Value, String> {
     match dtype {
         Dtype::Bool => match text.to_ascii_lowercase().as_str() {
             "true" | "t" | "1" => Ok(Value::Bool(true)),

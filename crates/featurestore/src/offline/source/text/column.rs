@@ -13,7 +13,7 @@ use schema::dtype::item_field;
 use schema::{Dtype, Value};
 
 /// The column of `values`, each of which [`super::cell`] made for `dtype`; nulls alone where nobody knows the type.
-pub(super) fn column(values: &[Value], dtype: Option<Dtype>) -> Result<ArrayRef, ArrowError> {
+pub(crate) fn column(values: &[Value], dtype: Option<Dtype>) -> Result<ArrayRef, ArrowError> {
     let Some(dtype) = dtype else { return Ok(Arc::new(NullArray::new(values.len()))) };
     macro_rules! integers {
         ($array:ty, $native:ty) => {

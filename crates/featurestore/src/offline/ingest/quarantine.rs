@@ -1,0 +1,193 @@
+//! Rows that are not the table's: kept beside it, as they were, with the reasons.
+//!
+//! A file of a quarantine has a JSON object a line: the row's values under the names of its columns, and where it was and
+//! why it is there under names that start with `_plumb_`. Corrected, it can be ingested as it is.
+
+use std::collections::BTreeSet;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use schema::definitions::{Format, Source};
+use schema::json::Cell;
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+use tempfile::NamedTempFile;
+use transform::cast::Zone;
+
+use super::super::OfflineError;
+use super::super::snapshot::sync_folder;
+use super::super::source::{Found, SourceFile, of_text, read_error, rows_at};
+use super::super::table::Table;
+use super::rows::Bad;
+
+/// Names of what is said of a row start so.
+const OURS: &str = "_plumb_";
+/// Folder of the files, beside a table.
+const FOLDER: &str = "quarantine";
+
+/// Why rows are bad: those of one column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// The column; `None` where the row as a whole is no row.
+    pub column: Option<String>,
+    /// How many.
+    pub n_rows: u64,
+    /// Why the first of them is.
+    pub first: String,
+}
+
+/// Rows of one file on their way into quarantine.
+#[derive(Debug)]
+pub(super) struct Quarantine {
+    path: PathBuf,
+    file: String,
+    out: Option<BufWriter<NamedTempFile>>,
+    reasons: Vec<Reason>,
+}
+
+/// Whether a name is one of those that say why a row is in quarantine.
+pub(super) fn is_ours(name: &str) -> bool {
+    name.starts_with(OURS)
+}
+
+/// The files of quarantined rows of a table, by name.
+///
+/// # Errors
+/// [`OfflineError::Read`] if they cannot be listed.
+pub fn files(table: &Table) -> Result<Vec<PathBuf>, OfflineError> {
+    let folder = table.beside().join(FOLDER);
+    let fail = |why: std::io::Error| read_error(&folder.display().to_string(), why);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(why) => return Err(fail(why)),
+    };
+    let mut paths = entries.map(|entry| Ok(entry.map_err(fail)?.path())).collect::<Result<Vec<_>, _>>()?;
+    paths.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
+    paths.sort();
+    Ok(paths)
+}
+
+impl Quarantine {
+    pub(super) fn new(table: &Table, digest: &str, file: &str) -> Self {
+        let short = &digest[..digest.len().min(16)];
+        let path = table.beside().join(FOLDER).join(format!("{short}.jsonl"));
+        Self { path, file: file.to_owned(), out: None, reasons: Vec::new() }
+    }
+
+    /// How many there are.
+    pub(super) fn n_rows(&self) -> u64 {
+        self.reasons.iter().map(|reason| reason.n_rows).sum()
+    }
+
+    /// Why, in words.
+    pub(super) fn told(&self) -> String {
+        let said = self.reasons.iter().take(3).map(|reason| {
+            let column = reason.column.as_deref().map(|name| format!("column `{name}`: ")).unwrap_or_default();
+            format!("{} rows, {column}{}", reason.n_rows, reason.first)
+        });
+        said.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Adds rows of a text that do not parse, which its typed copy left out.
+    pub(super) fn add_unparsed(
+        &mut self,
+        source: &Source,
+        found: &Found,
+        copy: &SourceFile,
+    ) -> Result<(), OfflineError> {
+        let Some(path) = &copy.left_out else { return Ok(()) };
+        let text = std::fs::read_to_string(path).map_err(|why| read_error(&found.name, why))?;
+        let told: Vec<Json> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let lines: BTreeSet<u64> = told.iter().filter_map(|entry| entry["line"].as_u64()).collect();
+        let mut rows = rows_at(source, found, &lines)?;
+        let zone = Zone::named(source.timezone.as_deref()).map_err(|why| read_error(&found.name, why))?;
+        for entry in told {
+            let line = entry["line"].as_u64().unwrap_or_default();
+            let (column, why) = (entry["column"].as_str(), entry["why"].as_str().unwrap_or_default());
+            let mut row = rows.remove(&line).unwrap_or_default();
+            if source.format == Format::Csv {
+                row.iter_mut().for_each(|(name, value)| as_json(source, zone, name, value));
+            }
+            self.keep(row, ("line", line), column, why)?;
+        }
+        Ok(())
+    }
+
+    /// Adds rows of a batch whose first row is number `first` of those that were read.
+    pub(super) fn add(&mut self, batch: &RecordBatch, bad: &[Bad], first: u64) -> Result<(), OfflineError> {
+        for Bad { row, column, why } in bad {
+            let mut values = Map::new();
+            for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+                let cell = Cell::of_arrow(array.as_ref(), *row);
+                let holds = Cell::holds(field.data_type());
+                let value = holds.then(|| serde_json::to_value(cell).ok()).flatten().unwrap_or_default();
+                values.insert(field.name().clone(), value);
+            }
+            self.keep(values, ("row", first + *row as u64 + 1), Some(column), why)?;
+        }
+        Ok(())
+    }
+
+    fn keep(
+        &mut self,
+        mut row: Map<String, Json>,
+        (unit, number): (&str, u64),
+        column: Option<&str>,
+        why: &str,
+    ) -> Result<(), OfflineError> {
+        row.retain(|name, _| !is_ours(name));
+        let said = [
+            ("file", Json::from(self.file.as_str())),
+            (unit, Json::from(number)),
+            ("column", Json::from(column)),
+            ("why", Json::from(why)),
+        ];
+        row.extend(said.into_iter().map(|(name, value)| (format!("{OURS}{name}"), value)));
+        match self.reasons.iter_mut().find(|reason| reason.column.as_deref() == column) {
+            Some(reason) => reason.n_rows += 1,
+            None => {
+                let first = format!("{why} ({unit} {number})");
+                self.reasons.push(Reason { column: column.map(str::to_owned), n_rows: 1, first });
+            }
+        }
+        let path = self.path.clone();
+        let fail = |why: std::io::Error| write_error(&path, why);
+        let out = match &mut self.out {
+            Some(out) => out,
+            none => {
+                let folder = path.parent().unwrap_or(Path::new("."));
+                std::fs::create_dir_all(folder).map_err(fail)?;
+                none.insert(BufWriter::new(NamedTempFile::new_in(folder).map_err(fail)?))
+            }
+        };
+        writeln!(out, "{}", Json::Object(row)).map_err(fail)
+    }
+
+    /// Makes the rows durable; the file, if there are any.
+    pub(super) fn finish(self) -> Result<(Option<PathBuf>, Vec<Reason>), OfflineError> {
+        let Some(out) = self.out else { return Ok((None, self.reasons)) };
+        let fail = |why: std::io::Error| write_error(&self.path, why);
+        let out = out.into_inner().map_err(|why| fail(why.into_error()))?;
+        out.as_file().sync_all().map_err(fail)?;
+        out.persist(&self.path).map_err(|why| fail(why.error))?;
+        sync_folder(self.path.parent().unwrap_or(Path::new("."))).map_err(fail)?;
+        Ok((Some(self.path), self.reasons))
+    }
+}
+
+/// The text of a value as JSON has the value, so that what is right needs no correction; a wrong one stays as it is.
+fn as_json(source: &Source, zone: Zone, name: &str, value: &mut Json) {
+    let declared = source.columns.iter().find(|column| column.name == name);
+    let (Some(column), Some(text)) = (declared, value.as_str()) else { return };
+    let typed = of_text(text, column.dtype, zone).ok().and_then(|value| value.to_array(column.dtype, 1).ok());
+    let json = typed.and_then(|typed| serde_json::to_value(Cell::new(typed.as_ref(), 0, column.dtype)).ok());
+    if let Some(json) = json {
+        *value = json;
+    }
+}
+
+fn write_error(path: &Path, why: std::io::Error) -> OfflineError {
+    OfflineError::Write { path: path.display().to_string(), source: why.into() }
+}

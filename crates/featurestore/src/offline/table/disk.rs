@@ -1,0 +1,126 @@
+//! Files of a table, written so that what is acknowledged outlives a kill and the loss of power: contents are synced
+//! before their name appears, and the folder after it.
+//!
+//! Every change of the disk is one step of this file, so a test can end the world before any of them.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// The disk, which may be told to fail.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Disk {
+    #[cfg(test)]
+    pub(super) fuse: Option<std::sync::Arc<Fuse>>,
+}
+
+/// Lets so many steps pass; then every one fails, as after a kill.
+#[cfg(test)]
+#[derive(Debug)]
+pub(super) struct Fuse(pub(super) std::sync::atomic::AtomicU64);
+
+/// A file that has no name yet, beside the one it is to have.
+#[derive(Debug)]
+pub(super) struct Unnamed {
+    path: PathBuf,
+    folder: PathBuf,
+}
+
+impl Disk {
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "in tests it fails when it is told to")]
+    fn step(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(test)]
+    fn step(&self) -> io::Result<()> {
+        use std::sync::atomic::Ordering::SeqCst;
+        let Some(fuse) = &self.fuse else { return Ok(()) };
+        match fuse.0.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(io::Error::other("the world ended here")),
+        }
+    }
+
+    /// Makes a folder and those above it, durably.
+    pub(super) fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        if folder.is_dir() {
+            return Ok(());
+        }
+        let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
+        if let Some(above) = above {
+            self.make_folder(above)?;
+        }
+        self.step()?;
+        match std::fs::create_dir(folder) {
+            Err(why) if why.kind() != ErrorKind::AlreadyExists => return Err(why),
+            _ => {}
+        }
+        self.sync_folder(above.unwrap_or(Path::new(".")))
+    }
+
+    /// A new file under a name that nobody else uses.
+    pub(super) fn create(&self, path: &Path) -> io::Result<File> {
+        self.step()?;
+        OpenOptions::new().write(true).create_new(true).open(path)
+    }
+
+    /// Makes a file's contents durable.
+    pub(super) fn sync(&self, file: &File) -> io::Result<()> {
+        self.step()?;
+        file.sync_all()
+    }
+
+    /// Makes the names in a folder durable.
+    pub(super) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.step()?;
+        File::open(folder)?.sync_all()
+    }
+
+    pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        match std::fs::remove_file(path) {
+            Err(why) if why.kind() == ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Writes a file whole, unless there is one of its name: then `false`. Of two writers one wins.
+    pub(super) fn put_if_absent(&self, path: &Path, bytes: &[u8]) -> io::Result<bool> {
+        let unnamed = self.write_unnamed(path, bytes)?;
+        self.step()?;
+        let linked = std::fs::hard_link(&unnamed.path, path);
+        drop(self.remove(&unnamed.path));
+        match linked {
+            Ok(()) => {}
+            Err(why) if why.kind() == ErrorKind::AlreadyExists => return Ok(false),
+            Err(why) => return Err(why),
+        }
+        self.sync_folder(&unnamed.folder)?;
+        Ok(true)
+    }
+
+    /// Writes a file whole, in place of one of its name.
+    pub(super) fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let unnamed = self.write_unnamed(path, bytes)?;
+        self.step()?;
+        std::fs::rename(&unnamed.path, path)?;
+        self.sync_folder(&unnamed.folder)
+    }
+
+    fn write_unnamed(&self, path: &Path, bytes: &[u8]) -> io::Result<Unnamed> {
+        let folder = path.parent().unwrap_or(Path::new(".")).to_path_buf();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let unnamed = Unnamed { path: folder.join(format!(".{name}.{}.tmp", unique())), folder };
+        let mut file = self.create(&unnamed.path)?;
+        file.write_all(bytes)?;
+        self.sync(&file)?;
+        Ok(unnamed)
+    }
+}
+
+/// A text that no other call gives.
+pub(super) fn unique() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}

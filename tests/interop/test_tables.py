@@ -1,0 +1,237 @@
+"""Goal: tables are Delta's: what plumb writes other engines read, and what they write plumb reads. Method: the `deltalake`
+package, which pandas and Polars read with, on the same folder."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from plumb import BINARY
+from s3 import S3
+
+YAML = """kind: entity
+name: user
+join_key: user_id
+type: int64
+---
+kind: source
+name: rows
+path: PATH
+format: delta
+event_time: at
+COLUMNS
+---
+kind: feature_view
+name: f
+entity: user
+source: rows
+features: [{name: x, type: int64}, {name: word, type: string}]
+"""
+COLUMNS = """columns:
+  - {name: user_id, type: int64}
+  - {name: at, type: timestamp}
+  - {name: x, type: int64}
+  - {name: word, type: string}
+"""
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory):
+    with (tmp_path_factory.mktemp("s3") / "log").open("w") as log:
+        server = S3(log)
+        server.put("shop")
+        yield server
+        server.stop()
+
+
+class Project:
+    def __init__(self, folder: Path, path: str, columns: str = "") -> None:
+        self.folder = folder
+        (folder / "plumb.yaml").write_text("project: tables\n")
+        (folder / "features.yaml").write_text(YAML.replace("PATH", path).replace("COLUMNS", columns))
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [BINARY, *words, "--project", self.folder, "--output", "json"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+    def ok(self, *words: str) -> dict:
+        done = self.run(*words)
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return json.loads(done.stdout)
+
+    def online(self, users: str, feature: str = "x") -> list:
+        return self.ok("features", "get", f"f:{feature}", "--entity", f"user_id={users}")["features"][feature]["values"]
+
+
+def rows(users: list[int], x: list[int | None], day: str = "2024-01-01") -> pa.Table:
+    at = pa.array([f"{day}T00:00:00.000001Z"] * len(users)).cast(pa.timestamp("us", "UTC"))
+    word = [f"wörd {user}" for user in users]
+    return pa.table({"user_id": pa.array(users, pa.int64()), "at": at, "x": pa.array(x, pa.int64()), "word": word})
+
+
+def test_what_plumb_writes_is_read_by_others_after_every_operation(tmp_path):
+    project = Project(tmp_path, "tables/rows", COLUMNS)
+    big = 2**53 + 1
+    (tmp_path / "a.csv").write_text(f"user_id,at,x,word\n1,2024-01-01T00:00:00.000000001Z,{big},a\n2,2024-01-02,,\n")
+    (tmp_path / "b.csv").write_text("user_id,at,x,word\n3,2024-01-03,3,\"c, d\"\n")
+    project.ok("ingest", "rows", str(tmp_path / "a.csv"), str(tmp_path / "b.csv"))
+    path = str(tmp_path / "tables/rows")
+
+    def read(version: int | None = None) -> list[dict]:
+        table = DeltaTable(path, version=version).to_pyarrow_table().sort_by("_plumb_seq")
+        return table.select(["user_id", "x", "word"]).to_pylist()
+
+    first = [{"user_id": 1, "x": big, "word": "a"}, {"user_id": 2, "x": None, "word": None}]
+    second = [*first, {"user_id": 3, "x": 3, "word": "c, d"}]
+    assert (read(0), read(1), read()) == ([], first, second)
+    nanos = DeltaTable(path).to_pyarrow_table().sort_by("_plumb_seq")["at__nanos"].to_pylist()
+    assert nanos == [1, None, None]
+    project.ok("table", "compact", "rows")
+    assert read() == second and len(DeltaTable(path).file_uris()) == 1
+    project.ok("table", "delete", "rows", "--entity", "user_id=2")
+    assert [row["user_id"] for row in read()] == [1, 3]
+    project.ok("table", "restore", "rows", "1")
+    assert read() == first
+    project.ok("table", "vacuum", "rows", "--now")
+    assert read() == first
+    assert DeltaTable(path).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=True) == []
+    operations = [entry["operation"] for entry in DeltaTable(path).history()]
+    assert operations == ["RESTORE", "DELETE", "OPTIMIZE", "WRITE", "WRITE", "CREATE TABLE"]
+
+
+@pytest.mark.parametrize("seed", [random.randrange(2**32) for _ in range(3)], ids=lambda seed: f"seed-{seed}")
+def test_random_histories_read_the_same(tmp_path, seed):
+    """The rows that Delta's own reader finds after each operation are those of a model that knows nothing of files."""
+    chance = random.Random(seed)
+    project = Project(tmp_path, "tables/rows", COLUMNS)
+    path = str(tmp_path / "tables/rows")
+    versions: dict[int, list[tuple[int, int]]] = {}
+    model: list[tuple[int, int]] = []
+    arrived = 0
+    vacuumed_at = 0
+    for step in range(30):
+        what = chance.choice(["ingest", "ingest", "ingest", "compact", "delete", "restore", "vacuum", "checkpoint"])
+        if what == "ingest" or not versions:
+            what = "ingest"
+            users = [chance.randrange(6) for _ in range(chance.randrange(1, 5))]
+            file = tmp_path / f"{step}.csv"
+            lines = [f"{user},2024-01-01T00:00:00Z,{arrived + i},w\n" for i, user in enumerate(users)]
+            file.write_text("user_id,at,x,word\n" + "".join(lines))
+            version = project.ok("ingest", "rows", str(file))["files"][0]["version"]
+            model = model + [(user, arrived + i) for i, user in enumerate(users)]
+            arrived += len(users)
+        elif what == "compact":
+            version = project.ok("table", "compact", "rows")["compacted"]["version"]
+        elif what == "delete":
+            user = chance.randrange(6)
+            version = project.ok("table", "delete", "rows", "--entity", f"user_id={user}")["version"]
+            model = [row for row in model if row[0] != user]
+        elif what == "restore":
+            to = chance.choice([version for version in versions if version >= vacuumed_at])
+            version = project.ok("table", "restore", "rows", str(to))["version"]
+            model = versions[to]
+        elif what == "vacuum":
+            version = project.ok("table", "vacuum", "rows", "--now")["vacuumed"]["version"]
+            vacuumed_at = version
+        else:
+            # Delta's own, which we read from then on.
+            DeltaTable(path).create_checkpoint()
+            version = max(versions)
+        versions[version] = model
+        table = DeltaTable(path)
+        found = table.to_pyarrow_table().sort_by("_plumb_seq").select(["user_id", "x"]).to_pylist()
+        assert (table.version(), [(row["user_id"], row["x"]) for row in found]) == (version, model), (step, what)
+        assert project.ok("table", "show", "rows")["table"]["n_rows"] == len(model), (step, what)
+    for version, rows_then in versions.items():
+        if version >= vacuumed_at:
+            found = DeltaTable(path, version=version).to_pyarrow_table().sort_by("_plumb_seq").to_pylist()
+            assert [(row["user_id"], row["x"]) for row in found] == rows_then, version
+
+
+def test_a_table_in_an_object_store_is_read_and_followed(tmp_path, s3):
+    project = Project(tmp_path, "s3://shop/theirs")
+    settings = f"{{endpoint: '{s3.url}', region: us-east-1, access_key_id: a, secret_access_key: b, allow_http: true}}"
+    (tmp_path / "plumb.yaml").write_text(f"project: tables\nstorage: {{s3: {settings}}}\n")
+    options = {
+        "AWS_ENDPOINT_URL": s3.url, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_ALLOW_HTTP": "true",
+    }
+    at = {"table_or_uri": "s3://shop/theirs", "storage_options": options}
+    write_deltalake(data=rows([1, 2], [10, 20]), partition_by=["word"], **at)
+    project.ok("apply", "--yes")
+    project.ok("materialize")
+    assert project.online("1,2,3") == [10, 20, None]
+    write_deltalake(data=rows([3], [30]), mode="append", **at)
+    DeltaTable(at["table_or_uri"], storage_options=options).delete("user_id = 1")
+    project.ok("materialize")
+    assert project.online("1,2,3") == [None, 20, 30]
+    assert project.online("2,3", "word") == ["wörd 2", "wörd 3"]
+    done = project.run("table", "compact", "rows")
+    assert done.returncode == 2 and "read, and not written" in json.loads(done.stdout)["error"]["message"], done.stdout
+
+
+def test_what_others_write_is_read_in_place_and_followed(tmp_path):
+    project = Project(tmp_path, "theirs")
+    path = str(tmp_path / "theirs")
+    write_deltalake(path, rows([1, 2], [10, 20]))
+    project.ok("apply", "--yes")
+    project.ok("materialize")
+    assert project.online("1,2,3") == [10, 20, None]
+    write_deltalake(path, rows([1, 3], [11, 30], "2024-02-01"), mode="append")
+    project.ok("materialize")
+    assert project.online("1,2,3") == [11, 20, 30]
+    assert project.online("3", "word") == ["wörd 3"]
+    table = DeltaTable(path)
+    table.delete("user_id = 2")
+    project.ok("materialize")
+    assert project.online("1,2,3") == [11, None, 30]
+    table.optimize.compact()
+    project.ok("materialize")
+    assert project.online("1,2,3") == [11, None, 30]
+    table.restore(0)
+    project.ok("materialize")
+    assert project.online("1,2,3") == [10, 20, None]
+    table.create_checkpoint()
+    assert project.ok("table", "show", "rows")["table"]["n_rows"] == 2
+
+
+def test_partitions_and_new_columns_of_others(tmp_path):
+    project = Project(tmp_path, "theirs")
+    path = str(tmp_path / "theirs")
+    write_deltalake(path, rows([1, 2], [10, 20]).drop_columns(["word"]), partition_by=["x"])
+    write_deltalake(path, rows([3], [30]), mode="append", partition_by=["x"], schema_mode="merge")
+    project.ok("apply", "--yes")
+    project.ok("materialize")
+    assert project.online("1,2,3") == [10, 20, 30]
+    assert project.online("1,2,3", "word") == [None, None, "wörd 3"]
+
+
+@pytest.mark.parametrize("command", [["ingest", "rows", "a.csv"], ["table", "compact", "rows"], ["table", "delete", "rows", "--to", "2030-01-01T00:00:00Z"]])
+def test_what_others_made_is_not_written(tmp_path, command):
+    project = Project(tmp_path, "theirs")
+    write_deltalake(str(tmp_path / "theirs"), rows([1], [10]))
+    (tmp_path / "a.csv").write_text("user_id,at,x,word\n3,2024-01-03,3,c\n")
+    words = [str(tmp_path / word) if word.endswith(".csv") else word for word in command]
+    done = project.run(*words)
+    assert done.returncode == 2
+    assert "made by another program" in json.loads(done.stdout)["error"]["message"]
+    assert DeltaTable(str(tmp_path / "theirs")).version() == 0
+
+
+def test_what_others_append_to_ours_is_refused_and_restored(tmp_path):
+    project = Project(tmp_path, "tables/rows", COLUMNS)
+    (tmp_path / "a.csv").write_text("user_id,at,x,word\n1,2024-01-01,1,a\n")
+    project.ok("ingest", "rows", str(tmp_path / "a.csv"))
+    project.ok("apply", "--yes")
+    write_deltalake(str(tmp_path / "tables/rows"), rows([9], [9]), mode="append", schema_mode="merge")
+    done = project.run("materialize")
+    assert done.returncode == 2, done.stdout
+    assert "another program appended" in json.loads(done.stdout)["error"]["message"]
+    project.ok("table", "restore", "rows", "1")
+    project.ok("materialize")
+    assert project.online("1,9") == [1, None]
