@@ -22,6 +22,7 @@ use crate::cli::Format;
 use crate::config::onnxruntime_library;
 use crate::failure::Failure;
 use crate::grpc;
+use crate::http::building::Building;
 use crate::http::health::Readiness;
 use crate::http::{self, Parts};
 use crate::output;
@@ -133,12 +134,14 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     let watcher = Watcher { online: Arc::clone(&online), readiness: Arc::clone(&readiness) };
     watcher.look().await;
 
+    let building = Building::new(Arc::clone(&project.registry), project.offline.clone());
     let parts = Parts {
         project: project.config.project.clone(),
         scorer: Arc::clone(&scorer),
         registry: Arc::clone(&project.registry),
         offline: project.offline.clone(),
         online,
+        building,
         clock: project.clock(),
         readiness,
     };
