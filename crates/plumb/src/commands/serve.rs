@@ -24,6 +24,7 @@ use crate::failure::Failure;
 use crate::grpc;
 use crate::http::building::Building;
 use crate::http::health::Readiness;
+use crate::http::pusher::Pusher;
 use crate::http::{self, Parts};
 use crate::output;
 use crate::project::Project;
@@ -135,19 +136,23 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     watcher.look().await;
 
     let building = Building::new(Arc::clone(&project.registry), project.offline.clone());
+    let (offline, clock) = (project.offline.clone(), project.clock());
+    let pusher = Pusher::new(Arc::clone(&project.registry), offline, Arc::clone(&online), clock);
     let parts = Parts {
         project: project.config.project.clone(),
         scorer: Arc::clone(&scorer),
         registry: Arc::clone(&project.registry),
         offline: project.offline.clone(),
         online,
-        building,
+        building: building.clone(),
         clock: project.clock(),
         readiness,
     };
     let grpc_parts = grpc::Parts {
         project: parts.project.clone(),
         registry: Arc::clone(&parts.registry),
+        building,
+        pusher,
         readiness: Arc::clone(&parts.readiness),
     };
     let (stop, stopped) = watch::channel(false);

@@ -71,7 +71,11 @@ impl SpineRows {
                 let (schema, batches) = decode(parts).map_err(|why| {
                     refuse(format!("it is no Arrow stream: {why}"), "write it with pyarrow, without compression")
                 })?;
-                pandas::undone(schema, batches, &needed(service))?
+                if pandas::had(&schema) {
+                    pandas::undone(&schema, &batches, &needed(service))?
+                } else {
+                    (schema, batches)
+                }
             }
             Self::Sql(sql) => return Spine::query(NAME, &sql, time.named(), store, definitions).await,
         };

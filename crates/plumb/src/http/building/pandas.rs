@@ -15,20 +15,22 @@ const NOTE: &str = "pandas";
 /// Up to here every integer is a float of its own.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// Rows as they were before pandas had them; others are left as they are.
+/// Whether pandas had the rows: it leaves a note.
+pub(super) fn had(schema: &Schema) -> bool {
+    schema.metadata().contains_key(NOTE)
+}
+
+/// Rows as they were before pandas had them.
 ///
 /// A column of floats that is one of integers among `declared` becomes one if all of its values are whole.
 ///
 /// # Errors
 /// [`OfflineError::Spine`] for a value that is not whole, or is too large to tell from the next.
 pub fn undone(
-    schema: SchemaRef,
-    batches: Vec<RecordBatch>,
+    schema: &Schema,
+    batches: &[RecordBatch],
     declared: &[(String, Dtype)],
 ) -> Result<(SchemaRef, Vec<RecordBatch>), OfflineError> {
-    if !schema.metadata().contains_key(NOTE) {
-        return Ok((schema, batches));
-    }
     let needs_integers = |field: &Field| {
         let is_float = matches!(field.data_type(), DataType::Float32 | DataType::Float64);
         is_float && declared.iter().any(|(name, dtype)| name == field.name() && is_integer(*dtype))
