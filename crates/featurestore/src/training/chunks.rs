@@ -79,8 +79,10 @@ pub(super) fn tidy(chunk: &RecordBatch) -> Result<RecordBatch, OfflineError> {
     })
 }
 
-/// Rows in one form, whatever they were cut from; what is under a null is nothing. It is not part of the rows, but Arrow's
-/// files and streams hold it, and a value that is too old to be used must not leave that way.
+/// Rows in one form, whatever they were cut from; what is under a null is nothing.
+///
+/// It is not part of the rows, but Arrow's files and streams hold it, and a value that is too old to be used must not leave
+/// that way.
 ///
 /// # Errors
 /// [`OfflineError::Read`] for columns that Arrow itself cannot copy.

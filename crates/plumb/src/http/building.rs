@@ -232,7 +232,7 @@ impl<F: Form> Sending<'_, F> {
     fn send(&self, message: Message<F::Piece>) -> Result<(), OfflineError> {
         let sending = tokio::task::unconstrained(self.sender.send_timeout(Ok(message), IDLE_MAX));
         let sent = futures::executor::block_on(sending);
-        sent.map_err(|_| write_error("nobody takes the rows".into()))
+        sent.map_err(|left| write_error(format!("nobody takes the rows: {left}").into()))
     }
 }
 

@@ -73,3 +73,32 @@ pub(super) fn stream_parts(data: FlightData) -> Option<[Bytes; 2]> {
     head.resize(CONTINUES.len() + 4 + length, 0);
     Some([head.into(), data.body])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array};
+
+    use super::*;
+    use crate::http::building::decode;
+
+    #[test]
+    fn messages_are_the_stream_that_they_are_cut_from() {
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(3)]));
+        let rows = RecordBatch::try_from_iter_with_nullable([("n", numbers, true)]).unwrap();
+        let mut form = FlightForm::default();
+        let mut messages = vec![FlightData::default()];
+        messages.extend(form.begin(rows.schema_ref()).unwrap());
+        for chunk in [rows.slice(0, 2), rows.slice(2, 1), rows.slice(0, 0)] {
+            messages.extend(form.rows(&chunk).unwrap());
+        }
+        assert!(form.end().unwrap().is_none());
+        let mut parts: Vec<Bytes> = messages.into_iter().filter_map(stream_parts).flatten().collect();
+        // The last message has no rows and no body, so only what follows it says that it is whole.
+        assert!(decode(parts.clone()).is_err());
+        parts.push(END);
+        let (schema, batches) = decode(parts).unwrap();
+        assert_eq!(arrow::compute::concat_batches(&schema, &batches).unwrap(), rows);
+    }
+}
