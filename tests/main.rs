@@ -23,6 +23,7 @@ mod pushes;
 mod removing;
 mod skew;
 mod sources;
+mod streamed_sets;
 mod switching;
 mod tables;
 mod training_sets;

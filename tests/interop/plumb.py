@@ -72,12 +72,14 @@ def feature_store(folder: Path, project: str, server: Server, *, remote: bool) -
     """A Feast repository whose `feature_store.yaml` names our server; nothing else is in it."""
     folder.mkdir(parents=True)
     registry = f"{{registry_type: remote, path: {server.grpc}}}" if remote else "{registry_type: file, path: data/registry.db}"
+    host, port = server.grpc.split(":")
+    offline = f"{{type: remote, host: {host}, port: {port}}}" if remote else "{type: dask}"
     (folder / "feature_store.yaml").write_text(
         f"project: {project}\n"
         "provider: local\n"
         f"registry: {registry}\n"
         f"online_store: {{type: remote, path: {server.http}}}\n"
-        "offline_store: {type: dask}\n"
+        f"offline_store: {offline}\n"
         "entity_key_serialization_version: 3\n"
     )
     return folder

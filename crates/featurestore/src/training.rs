@@ -30,6 +30,7 @@ use crate::offline::{OfflineError, OfflineStore};
 use crate::point_in_time::Watch;
 use crate::retrieve::EntityRows;
 use blocks::Blocks;
+pub use chunks::canonical;
 use chunks::{Chunks, Digest};
 use join::Join;
 use leakage::{Finder, Leakage};
@@ -47,14 +48,23 @@ pub struct Options {
     pub filled: bool,
     /// The column that says when each row's label became known.
     pub label_time: Option<String>,
+    /// What the features are called, in the service's order; as the service calls them unless given.
+    pub names: Option<Vec<String>>,
     /// About how much memory the process may take. It changes how often history is scanned, and nothing of what is
     /// built.
     pub memory_bytes: usize,
 }
 
+impl Options {
+    fn names(&self, compiled: &CompiledService) -> Vec<String> {
+        let own = || compiled.service.columns.iter().map(|column| column.name.to_string()).collect();
+        self.names.clone().unwrap_or_else(own)
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
-        Self { filled: false, label_time: None, memory_bytes: MEMORY_DEFAULT }
+        Self { filled: false, label_time: None, names: None, memory_bytes: MEMORY_DEFAULT }
     }
 }
 
@@ -191,13 +201,13 @@ pub async fn lineage_now(
     spine: &Spine,
     options: &Options,
 ) -> Result<Lineage, OfflineError> {
-    spine.shape.check(compiled)?;
+    spine.shape.check(compiled, &options.names(compiled))?;
     Ok(lineage(&Join::open(store, compiled).await?, compiled, spine, options))
 }
 
 fn lineage(join: &Join<'_>, compiled: &CompiledService, spine: &Spine, options: &Options) -> Lineage {
     let service = &compiled.service;
-    let column = |c: &schema::ServiceColumn| format!("{} = {}:{}", c.name, c.view, c.feature);
+    let column = |(name, c): (&String, &schema::ServiceColumn)| format!("{name} = {}:{}", c.view, c.feature);
     let view = |(used, history): (&crate::compiled::CompiledView, &crate::offline::history::History)| ViewLineage {
         name: used.name.clone(),
         view: used.view.id.to_string(),
@@ -222,7 +232,7 @@ fn lineage(join: &Join<'_>, compiled: &CompiledService, spine: &Spine, options: 
             name: service.name.to_string(),
             version: service.version,
             fingerprint: service.fingerprint,
-            columns: service.columns.iter().map(column).collect(),
+            columns: options.names(compiled).iter().zip(&service.columns).map(column).collect(),
         },
         views: join.views().map(view).collect(),
         options: LineageOptions { filled: options.filled, label_time: options.label_time.clone() },
@@ -244,11 +254,11 @@ pub async fn build(
     out: &mut dyn Sink,
     watch: &Watch<'_>,
 ) -> Result<Report, OfflineError> {
-    spine.shape.check(compiled)?;
+    spine.shape.check(compiled, &options.names(compiled))?;
     let label_time = options.label_time.as_deref().map(|name| label_time(&spine, name)).transpose()?;
     let join = Join::open(store, compiled).await?.with_hindsight();
     let made_of = lineage(&join, compiled, &spine, options);
-    let mut stream = Stream::begin(compiled, &spine, made_of, label_time, out)?;
+    let mut stream = Stream::begin(compiled, &spine, made_of, label_time, options, out)?;
     let mut blocks = Blocks::new(spine, options.memory_bytes, join.bytes_a_row());
     while let Some(rows) = blocks.next().await? {
         let block = blocks.spine.shape.block(rows, compiled)?;
@@ -268,7 +278,7 @@ pub async fn scan_rows(
     spine: Spine,
     options: &Options,
 ) -> Result<(Spine, Option<u64>), OfflineError> {
-    spine.shape.check(compiled)?;
+    spine.shape.check(compiled, &options.names(compiled))?;
     let join = Join::open(store, compiled).await?.with_hindsight();
     let blocks = Blocks::new(spine, options.memory_bytes, join.bytes_a_row());
     let n = blocks.count().map(|blocks| blocks * join.n_history_rows());
@@ -312,11 +322,14 @@ impl<'o> Stream<'o> {
         spine: &Spine,
         lineage: Lineage,
         label_time: Option<usize>,
+        options: &Options,
         out: &'o mut dyn Sink,
     ) -> Result<Self, OfflineError> {
         let service = &compiled.service;
         let own = spine.shape.schema();
-        let added = service.columns.iter().map(|c| Arc::new(Field::new(c.name.as_str(), c.dtype.to_arrow(), true)));
+        let names = options.names(compiled);
+        let added = names.iter().zip(&service.columns);
+        let added = added.map(|(name, c)| Arc::new(Field::new(name, c.dtype.to_arrow(), true)));
         let schema: SchemaRef = Arc::new(Schema::new(own.fields().iter().cloned().chain(added).collect::<Vec<_>>()));
         out.begin(&schema, &lineage)?;
         let roles = roles(compiled, spine, label_time);
@@ -416,7 +429,7 @@ impl<'o> Stream<'o> {
             filled: options.filled,
             fill: fill_map(compiled),
             views,
-            features: feature_reports(compiled, &self.counts),
+            features: feature_reports(&options.names(compiled), &self.counts),
             leakage: finder.end(&names, &profiler),
             profile: profiler.end(),
             lineage,
@@ -500,15 +513,15 @@ fn fill_map(compiled: &CompiledService) -> serde_json::Map<String, serde_json::V
     columns.filter_map(|c| Some((c.name.to_string(), constant(c.fill.as_ref()?)))).collect()
 }
 
-fn feature_reports(compiled: &CompiledService, counts: &[[usize; 4]]) -> Vec<FeatureReport> {
-    let report = |(column, counts): (&schema::ServiceColumn, &[usize; 4])| FeatureReport {
-        name: column.name.to_string(),
+fn feature_reports(names: &[String], counts: &[[usize; 4]]) -> Vec<FeatureReport> {
+    let report = |(name, counts): (&String, &[usize; 4])| FeatureReport {
+        name: name.clone(),
         present: counts[Status::Present as usize],
         null_value: counts[Status::NullValue as usize],
         outside_max_age: counts[Status::OutsideMaxAge as usize],
         not_found: counts[Status::NotFound as usize],
     };
-    compiled.service.columns.iter().zip(counts).map(report).collect()
+    names.iter().zip(counts).map(report).collect()
 }
 
 fn never_found(compiled: &CompiledService, counts: &[[usize; 4]], n: usize) -> Vec<String> {

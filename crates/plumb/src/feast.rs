@@ -8,6 +8,8 @@ pub mod value_type;
 
 /// What follows a view's name in the name of the source that pushes to it.
 pub const PUSH_SOURCE: &str = "_push";
+/// What follows it in the name of the source of its rows.
+pub const ROWS_SOURCE: &str = "_rows";
 
 pub use error::{Class, FeastError};
 pub use value_type::ValueType;

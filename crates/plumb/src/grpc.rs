@@ -1,10 +1,13 @@
-//! What the server speaks over gRPC, on a port of its own: Feast's registry and the health of the server.
+//! What the server speaks over gRPC, on a port of its own: Feast's registry, its offline store (Arrow Flight) and the
+//! health of the server.
 //!
 //! There is no protoc: messages are structs with their field numbers, methods are routes. A route is axum's, as HTTP's
 //! are; tonic reads and writes the frames. What nobody implements answers `UNIMPLEMENTED`.
 
 pub mod feast;
+pub mod flight;
 pub mod health;
+mod streaming;
 mod unary;
 
 use std::sync::Arc;
@@ -15,7 +18,9 @@ use axum::response::Response;
 use registry::Registry;
 use tonic::Status;
 
+use crate::http::building::Building;
 use crate::http::health::Readiness;
+use crate::http::pusher::Pusher;
 
 /// What the services are made of.
 #[derive(Debug)]
@@ -24,14 +29,19 @@ pub struct Parts {
     pub project: String,
     /// The definitions.
     pub registry: Arc<Registry>,
+    /// What builds training sets.
+    pub building: Building,
+    /// What takes rows into the history of a view.
+    pub pusher: Pusher,
     /// Whether all wanted models are loaded.
     pub readiness: Arc<Readiness>,
 }
 
 /// All methods.
 pub fn router(parts: Parts) -> Router {
-    let Parts { project, registry, readiness } = parts;
+    let Parts { project, registry, building, pusher, readiness } = parts;
     Router::new()
+        .merge(flight::router(Arc::new(flight::Flight::new(project.clone(), building, pusher))))
         .merge(feast::router(Arc::new(feast::FeastRegistry::new(project, registry))))
         .merge(health::router(readiness))
         .fallback(unimplemented)

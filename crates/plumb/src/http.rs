@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod body;
+pub mod building;
 pub mod error;
 pub mod feast;
 pub mod health;
@@ -34,6 +35,8 @@ pub struct Parts {
     pub offline: OfflineStore,
     /// The features.
     pub online: Arc<OnlineReader>,
+    /// What builds training sets.
+    pub building: building::Building,
     /// The time.
     pub clock: Clock,
     /// Whether all wanted models are loaded.
@@ -42,7 +45,7 @@ pub struct Parts {
 
 /// All routes.
 pub fn router(parts: Parts, metrics: PrometheusHandle) -> Router {
-    let Parts { project, scorer, registry, offline, online, clock, readiness } = parts;
+    let Parts { project, scorer, registry, offline, online, building, clock, readiness } = parts;
     let pusher = pusher::Pusher::new(Arc::clone(&registry), offline.clone(), Arc::clone(&online), clock);
     let pusher = Arc::new(pusher);
     let materializing = materializing::Materializing::new(Arc::clone(&registry), offline, Arc::clone(&online), clock);
@@ -56,6 +59,7 @@ pub fn router(parts: Parts, metrics: PrometheusHandle) -> Router {
         .merge(native::features::router(Arc::new(features)))
         .merge(native::materialize::router(materializing))
         .merge(native::push::router(pusher))
+        .merge(native::training_sets::router(building))
         .merge(feast::router(Arc::new(feast), Arc::new(feast_writer)))
         .merge(health::router(readiness))
         .route("/metrics", get(move || std::future::ready(metrics.render())))

@@ -79,8 +79,14 @@ pub(super) fn tidy(chunk: &RecordBatch) -> Result<RecordBatch, OfflineError> {
     })
 }
 
-/// As [`tidy`]. What is under a null is not part of the rows, but Arrow files hold it: here it is nothing.
-pub(super) fn canonical(chunk: &RecordBatch) -> Result<RecordBatch, OfflineError> {
+/// Rows in one form, whatever they were cut from; what is under a null is nothing.
+///
+/// It is not part of the rows, but Arrow's files and streams hold it, and a value that is too old to be used must not leave
+/// that way.
+///
+/// # Errors
+/// [`OfflineError::Read`] for columns that Arrow itself cannot copy.
+pub fn canonical(chunk: &RecordBatch) -> Result<RecordBatch, OfflineError> {
     let nothing = each_column(chunk, |column| {
         if column.null_count() == 0 || column.data_type().is_null() {
             return Ok(ArrayRef::clone(column));

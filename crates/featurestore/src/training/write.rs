@@ -26,7 +26,7 @@ use crate::offline::OfflineError;
 /// Rows of a row group: what a writer holds in memory. A multiple of a chunk.
 const ROW_GROUP_ROWS: usize = 262_144;
 /// In a file's metadata, the report.
-const REPORT_KEY: &str = "plumb.report";
+pub const REPORT_KEY: &str = "plumb.report";
 
 /// How a training set is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +99,14 @@ fn about(lineage: &Lineage) -> Vec<(&'static str, String)> {
         ("plumb.service_fingerprint", lineage.service.fingerprint.to_string()),
         ("plumb.filled", lineage.options.filled.to_string()),
     ]
+}
+
+/// The schema of an answer that streams: it says what its rows are made of, as far as that is known before they are. Rows
+/// and digest of the spine are there if it is in memory.
+pub fn stream_schema(schema: &SchemaRef, lineage: &Lineage) -> SchemaRef {
+    let mut about = about(lineage);
+    about.push((KEY, lineage.to_json()));
+    with_metadata(schema, &about)
 }
 
 fn with_metadata(schema: &SchemaRef, about: &[(&'static str, String)]) -> SchemaRef {

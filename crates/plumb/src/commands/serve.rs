@@ -22,7 +22,9 @@ use crate::cli::Format;
 use crate::config::onnxruntime_library;
 use crate::failure::Failure;
 use crate::grpc;
+use crate::http::building::Building;
 use crate::http::health::Readiness;
+use crate::http::pusher::Pusher;
 use crate::http::{self, Parts};
 use crate::output;
 use crate::project::Project;
@@ -133,18 +135,24 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     let watcher = Watcher { online: Arc::clone(&online), readiness: Arc::clone(&readiness) };
     watcher.look().await;
 
+    let building = Building::new(Arc::clone(&project.registry), project.offline.clone());
+    let (offline, clock) = (project.offline.clone(), project.clock());
+    let pusher = Pusher::new(Arc::clone(&project.registry), offline, Arc::clone(&online), clock);
     let parts = Parts {
         project: project.config.project.clone(),
         scorer: Arc::clone(&scorer),
         registry: Arc::clone(&project.registry),
         offline: project.offline.clone(),
         online,
+        building: building.clone(),
         clock: project.clock(),
         readiness,
     };
     let grpc_parts = grpc::Parts {
         project: parts.project.clone(),
         registry: Arc::clone(&parts.registry),
+        building,
+        pusher,
         readiness: Arc::clone(&parts.readiness),
     };
     let (stop, stopped) = watch::channel(false);

@@ -100,7 +100,8 @@ pub(super) async fn run(project: &Project, args: &TrainingSetArgs) -> Result<Rep
     let path = spine_path(project, &args.spine);
     let format = writable(project, Some(&path), &args.out, definitions)?;
     let spine = Spine::read(&path, args.event_time.as_deref(), &project.offline, definitions).await?;
-    let options = Options { filled: args.filled, label_time: args.label_time.clone(), memory_bytes: args.memory };
+    let (filled, label_time) = (args.filled, args.label_time.clone());
+    let options = Options { filled, label_time, memory_bytes: args.memory, ..Options::default() };
     let report = write(project, &compiled, spine, &options, &args.out, format).await?;
     record(project, service, &compiled, &args.out, &report).await?;
     Ok(report)
@@ -242,8 +243,8 @@ pub async fn rebuild(project: &Project, format: Format, args: &RebuildArgs) -> R
         return Err(Failure::invalid(format!("the spine of `{}` came with a request", args.file.display()))
             .hint("send the request again"));
     };
-    let options =
-        Options { filled: was.options.filled, label_time: was.options.label_time.clone(), memory_bytes: args.memory };
+    let (filled, label_time) = (was.options.filled, was.options.label_time.clone());
+    let options = Options { filled, label_time, memory_bytes: args.memory, ..Options::default() };
     let spine_file = spine_path(project, Path::new(path));
     let mut spine = Spine::read(&spine_file, Some(&was.spine.event_time), &project.offline, definitions).await?;
     // The same bytes name the spine as it was named.

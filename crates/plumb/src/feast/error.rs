@@ -61,6 +61,18 @@ impl FeastError {
         json!({ "module": "feast.errors", "class": self.class.as_str(), "message": self.message }).to_string()
     }
 
+    /// Two columns of an answer have one name.
+    pub fn collision(name: &str, full_names: bool) -> Self {
+        let advice = if full_names {
+            "ask for each feature once"
+        } else {
+            "either use the full feature name by setting 'full_feature_names=True', or ensure that the features in \
+             question have different names"
+        };
+        let message = format!("Duplicate features named {name} found.\nTo resolve this collision, {advice}.");
+        Self { kind: ErrorKind::Invalid, class: Class::FeatureNameCollisionError, message }
+    }
+
     /// What a request names and `project` does not have, in Feast's own words.
     pub fn unknown(error: &ServiceError, project: &str) -> Self {
         let of = |what: &str, name: &str, class: Class| {

@@ -118,16 +118,21 @@ impl FeastRegistry {
 
     fn get_feature_view(&self, asked: &wire::Get) -> Result<core::FeatureView, Status> {
         self.of(&asked.project, |objects| {
-            let names = || objects.feature_views().iter().map(|view| view.name().to_owned()).collect();
-            objects
-                .feature_view(&asked.name)
-                .ok_or_else(|| self.unknown("Feature view", asked, Class::FeatureViewNotFoundException, names()))
+            objects.feature_view(&asked.name).ok_or_else(|| self.unknown_view(objects, asked))
         })
     }
 
+    /// What `get_historical_features` asks for each view, and looks for the features in.
     fn get_any_feature_view(&self, asked: &wire::Get) -> Result<wire::AnyFeatureViewResponse, Status> {
-        let feature_view = self.get_feature_view(asked)?;
+        let feature_view = self.of(&asked.project, |objects| {
+            objects.feature_view_to_read(&asked.name).ok_or_else(|| self.unknown_view(objects, asked))
+        })?;
         Ok(wire::AnyFeatureViewResponse { any_feature_view: Some(feature_view.into()) })
+    }
+
+    fn unknown_view(&self, objects: &Objects<'_>, asked: &wire::Get) -> Status {
+        let names = objects.feature_views().iter().map(|view| view.name().to_owned()).collect();
+        self.unknown("Feature view", asked, Class::FeatureViewNotFoundException, names)
     }
 
     fn list_feature_views(&self, asked: &wire::List) -> Result<wire::FeatureViews, Status> {

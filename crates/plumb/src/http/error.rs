@@ -22,8 +22,8 @@ impl IntoResponse for Failure {
 
 /// No such route.
 pub async fn no_route(method: Method, uri: Uri) -> Failure {
-    let routes =
-        "POST /v1/models/{model}/predict, POST /v1/features, GET /v1/models, /livez, /readyz, /health, /metrics";
+    let routes = "POST /v1/models/{model}/predict, POST /v1/features, POST /v1/training-sets, GET /v1/models, /livez, /readyz, \
+         /health, /metrics";
     Failure::new(ErrorKind::NotFound, format!("there is no route {method} {}", uri.path()))
         .hint(format!("there is {routes}"))
 }

@@ -26,6 +26,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_histogram!("plumb_features_seconds", Unit::Seconds, "Time to read features, by model and version.");
     describe_histogram!("plumb_infer_seconds", Unit::Seconds, "Time to run the model, by model and version.");
     describe_counter!("plumb_prediction_log_dropped_total", "Rows that the prediction log lost.");
+    describe_counter!("plumb_training_sets_total", "Training sets for requests, by protocol and how they ended.");
     Ok(handle)
 }
 

@@ -9,3 +9,4 @@ pub mod models;
 pub mod predict;
 pub mod push;
 pub mod stream;
+pub mod training_sets;

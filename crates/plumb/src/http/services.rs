@@ -152,6 +152,22 @@ pub fn named(definitions: &AppliedDefinitions, references: &[Reference]) -> Resu
     compile(&service, definitions)
 }
 
+/// Answers are by name, so two features of one name cannot both be in one.
+///
+/// # Errors
+/// `name_collision`.
+pub fn no_collision(compiled: &CompiledService) -> Result<(), Failure> {
+    let columns = &compiled.service.columns;
+    for (i, column) in columns.iter().enumerate() {
+        if columns[..i].iter().any(|other| other.name == column.name) {
+            return Err(Failure::invalid(format!("two features are called `{}`", column.name))
+                .code("name_collision")
+                .hint("ask for a feature service that renames one"));
+        }
+    }
+    Ok(())
+}
+
 /// The on-demand view that a reference names.
 fn on_demand<'a>(definitions: &'a AppliedDefinitions, reference: &Reference) -> Option<&'a OnDemandView> {
     definitions.current_on_demand(&reference.view).filter(|_| reference.version.is_none())

@@ -50,7 +50,10 @@ impl Shape {
         }
         let wanted = time_column.map_or_else(|| TIME_COLUMNS.to_vec(), |column| vec![column]);
         let Some(column) = wanted.iter().find(|wanted| names.contains(wanted)) else {
-            let hint = format!("name its time with --event-time; {}", suggest(wanted[0], names.iter().copied()));
+            let hint = format!(
+                "name the column of its times (--event-time, or `event_time` of a request); {}",
+                suggest(wanted[0], names.iter().copied())
+            );
             return Err(refuse(format!("it has no column {}", schema::yaml::list(&wanted)), hint));
         };
         let time = schema.index_of(column).unwrap_or_default();
@@ -89,19 +92,19 @@ impl Shape {
     }
 
     /// That a service can be joined with it: every column that is needed is there and of a type that widens to the
-    /// declared one, and no feature has the name of a column.
+    /// declared one, and no feature, by its name among `names`, is called as a column.
     ///
     /// # Errors
     /// [`OfflineError::Spine`].
-    pub fn check(&self, compiled: &CompiledService) -> Result<(), OfflineError> {
+    pub fn check(&self, compiled: &CompiledService, names: &[String]) -> Result<(), OfflineError> {
         let service = &compiled.service;
-        for column in &service.columns {
-            if self.schema.column_with_name(column.name.as_str()).is_some() {
+        for (name, column) in names.iter().zip(&service.columns) {
+            if self.schema.column_with_name(name).is_some() {
                 let of = column.use_name();
                 return Err(self.refuse(
                     format!(
-                        "column `{}` has the name of a feature of service `{}` (of feature view `{of}`)",
-                        column.name, service.name
+                        "column `{name}` has the name of a feature of service `{}` (of feature view `{of}`)",
+                        service.name
                     ),
                     "rename the column, or rename the feature in the service: {feature: view:feature, as: name}"
                         .to_owned(),

@@ -9,7 +9,7 @@ use schema::definitions::{Entity, JoinKey};
 use schema::{AppliedDefinitions, Dtype, FeatureService, FeatureView, Ttl};
 
 use crate::feast::messages::core;
-use crate::feast::{PUSH_SOURCE, ValueType};
+use crate::feast::{PUSH_SOURCE, ROWS_SOURCE, ValueType};
 
 const NANOS: i64 = 1_000_000_000;
 
@@ -40,6 +40,15 @@ impl<'a> Objects<'a> {
     /// The current version of a view.
     pub fn feature_view(&self, name: &str) -> Option<core::FeatureView> {
         self.definitions.current_view(name).map(|view| self.view(view))
+    }
+
+    /// As [`Self::feature_view`], with the features that it computes when asked: for who reads features, and writes none.
+    pub fn feature_view_to_read(&self, name: &str) -> Option<core::FeatureView> {
+        let view = self.definitions.current_view(name)?;
+        let mut object = self.view(view);
+        let computed = view.definition.computed.iter().filter_map(|computed| feature(view, computed.name.as_str()));
+        object.spec.as_mut()?.features.extend(computed);
+        Some(object)
     }
 
     /// The current version of every service, by name.
@@ -151,7 +160,7 @@ impl<'a> Objects<'a> {
         let format = core::FileFormat { parquet_format: Some(core::Empty {}), delta_format: None };
         core::DataSource {
             r#type: core::SourceType::BatchFile.into(),
-            name: format!("{}_rows", view.id.name),
+            name: format!("{}{ROWS_SOURCE}", view.id.name),
             file_options: Some(core::FileOptions {
                 file_format: Some(format),
                 uri: view.source.path.clone(),

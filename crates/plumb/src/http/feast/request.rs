@@ -86,7 +86,7 @@ impl Wanted {
                 let references = self.features.iter().map(|text| Reference::parse(text)).collect::<Result<Vec<_>, _>>();
                 let references = references.map_err(unknown)?;
                 let compiled = services::named(definitions, &references).map_err(unknown)?;
-                (compiled, references.iter().map(full_name).collect())
+                (compiled, references.iter().map(Reference::full_name).collect())
             }
         };
         let names = if self.full_names {
@@ -105,20 +105,6 @@ impl Wanted {
         let twice =
             |(i, name): (usize, &String)| names[..i].contains(name) || keys.iter().any(|key| key.name.as_str() == name);
         let Some((_, name)) = names.iter().enumerate().find(|(i, name)| twice((*i, *name))) else { return Ok(()) };
-        let advice = if self.full_names {
-            "ask for each feature once"
-        } else {
-            "either use the full feature name by setting 'full_feature_names=True', or ensure that the features in \
-             question have different names"
-        };
-        let message = format!("Duplicate features named {name} found.\nTo resolve this collision, {advice}.");
-        Err(FeastError { kind: ErrorKind::Invalid, class: Class::FeatureNameCollisionError, message })
-    }
-}
-
-fn full_name(reference: &Reference) -> String {
-    match reference.version {
-        Some(version) => format!("{}@v{version}__{}", reference.view, reference.feature),
-        None => format!("{}__{}", reference.view, reference.feature),
+        Err(FeastError::collision(name, self.full_names))
     }
 }

@@ -164,7 +164,8 @@ fn wrong(key: &JoinKey, row: usize, value: &Json) -> Failure {
     Failure::invalid(message).code("wrong_key_type")
 }
 
-pub(super) fn kind(value: &Json) -> String {
+/// A value as messages name it.
+pub fn kind(value: &Json) -> String {
     match value {
         Json::Null => "null".to_owned(),
         Json::Bool(v) => format!("the truth value {v}"),

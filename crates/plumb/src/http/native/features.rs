@@ -130,7 +130,7 @@ pub fn compile(catalog: &Catalog, wanted: &Wanted) -> Result<Asked, Failure> {
         (None, Some(references)) if !references.is_empty() => {
             let references = references.iter().map(|text| Reference::parse(text)).collect::<Result<Vec<_>, _>>()?;
             let compiled = services::named(definitions, &references)?;
-            no_collision(&compiled)?;
+            services::no_collision(&compiled)?;
             compiled
         }
         _ => {
@@ -155,19 +155,6 @@ pub fn resolve(asked: Arc<Asked>, body: &FeaturesBody, texts: Texts) -> Result<F
         Some(false) => Tolerance::Strict,
     };
     Ok(FeaturesRequest { asked, entities, as_of: instant(body.as_of.as_deref())?, tolerance })
-}
-
-/// Answers are by name, so two features of one name cannot both be in one.
-fn no_collision(compiled: &CompiledService) -> Result<(), Failure> {
-    let columns = &compiled.service.columns;
-    for (i, column) in columns.iter().enumerate() {
-        if columns[..i].iter().any(|other| other.name == column.name) {
-            return Err(Failure::invalid(format!("two features are called `{}`", column.name))
-                .code("name_collision")
-                .hint("ask for a feature service that renames one"));
-        }
-    }
-    Ok(())
 }
 
 /// The features that were found.

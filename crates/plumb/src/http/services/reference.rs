@@ -32,6 +32,14 @@ impl Reference {
         };
         Ok(Self { view: view.to_owned(), version, feature: feature.to_owned() })
     }
+
+    /// What Feast calls the feature where names are full.
+    pub fn full_name(&self) -> String {
+        match self.version {
+            Some(version) => format!("{}@v{version}__{}", self.view, self.feature),
+            None => format!("{}__{}", self.view, self.feature),
+        }
+    }
 }
 
 /// The number of `v2` or `V2`. One too large for a version is a version that nobody has.
