@@ -11,6 +11,7 @@ mod harness;
 mod applying;
 mod bad_days;
 mod bad_input;
+mod doctor;
 mod erasing;
 mod faulty;
 mod feast;

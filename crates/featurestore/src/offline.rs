@@ -9,6 +9,7 @@ pub mod lease;
 pub mod query;
 pub mod snapshot;
 pub mod source;
+pub mod standing;
 pub mod storage;
 
 use std::path::{Path, PathBuf};

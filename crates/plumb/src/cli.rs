@@ -95,6 +95,12 @@ pub enum Command {
     ///
     /// Example: plumb erase --entity `user_id=42` --yes
     Erase(EraseArgs),
+    /// Look at everything the project stands on; say what is wrong and what to do. Changes nothing.
+    ///
+    /// Exit status 1 when a check failed, 0 when there are only warnings.
+    ///
+    /// Example: plumb doctor --project shop
+    Doctor(DoctorArgs),
     /// Run the whole line on real data, every answer checked.
     Demo(DemoArgs),
 }
@@ -423,6 +429,14 @@ pub struct EraseArgs {
     /// Let the key come again: pushes are taken, and what sources hold of it is read.
     #[arg(long, conflicts_with_all = ["dry_run", "rewrite_sources"])]
     pub allow_again: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct DoctorArgs {
+    /// Read every row of every Parquet file on this machine, not only what the files say of themselves.
+    #[arg(long)]
+    pub deep: bool,
 }
 
 #[derive(Debug, Args)]

@@ -129,7 +129,7 @@ impl Project {
 }
 
 /// The YAML and SQL files of a project, in order of their paths. Folders whose names start with a dot are not looked at.
-fn files(folder: &Path) -> Result<Vec<File>, Failure> {
+pub(crate) fn files(folder: &Path) -> Result<Vec<File>, Failure> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(next) = folders.pop() {

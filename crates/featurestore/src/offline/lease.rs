@@ -30,11 +30,19 @@ pub struct Waiting {
     path: String,
 }
 
+/// The lease's file in a view version's folder.
+const FILE: &str = "lease";
+
+/// Whether a process holds the lease that is kept in `folder`. Makes nothing.
+pub(super) fn is_held(folder: &Path) -> bool {
+    File::open(folder.join(FILE)).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 impl Leasing {
     /// Asks for the lease of a view version under `folder`.
     pub(super) fn ask(folder: &Path, view: &FeatureView) -> Result<Self, OfflineError> {
         let folder = folder.join("views").join(view.id.name.as_str()).join(view.fingerprint.short());
-        let path = folder.join("lease");
+        let path = folder.join(FILE);
         let shown = path.display().to_string();
         let fail = |source: std::io::Error| OfflineError::Write { path: shown.clone(), source: source.into() };
         std::fs::create_dir_all(&folder).map_err(fail)?;

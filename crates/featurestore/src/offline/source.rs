@@ -7,6 +7,7 @@
 mod columns;
 mod find;
 mod kept;
+mod look;
 mod partition;
 mod pattern;
 mod place;
@@ -29,6 +30,7 @@ use transform::cast::Zone;
 use super::{OfflineError, OfflineStore};
 pub use columns::SourceColumn;
 pub(crate) use kept::Kept;
+pub(crate) use look::{Look, look};
 pub(crate) use partition::Constant;
 use place::Place;
 

@@ -24,6 +24,8 @@ const LEASE: &str = "lease";
 pub(crate) struct Kept {
     folder: Arc<Path>,
     _lease: Arc<File>,
+    /// Whether copies may be made; not for whoever only looks.
+    makes: bool,
 }
 
 impl Kept {
@@ -41,7 +43,28 @@ impl Kept {
             lease.unlock().map_err(fail)?;
         }
         lease.lock_shared().map_err(fail)?;
-        Ok(Self { folder: folder.into(), _lease: Arc::new(lease) })
+        Ok(Self { folder: folder.into(), _lease: Arc::new(lease), makes: true })
+    }
+
+    /// Takes a share of the lease of what is there, and makes and removes nothing; `None` if nothing was ever kept.
+    pub(super) fn look(offline: &Path, source: &Source) -> Result<Option<Self>, OfflineError> {
+        let folder = offline.join("sources").join(source.name.as_str()).join(meaning(source));
+        let path = folder.join(LEASE);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let lease = File::open(&path).map_err(|why| super::read_error(&path.display().to_string(), why))?;
+        lease.lock_shared().map_err(|why| super::read_error(&path.display().to_string(), why))?;
+        Ok(Some(Self { folder: folder.into(), _lease: Arc::new(lease), makes: false }))
+    }
+
+    /// Whether something is kept of a file in each of these states.
+    pub(super) fn holds_all(&self, states: &BTreeSet<String>) -> bool {
+        let Ok(found) = std::fs::read_dir(&self.folder) else { return false };
+        let names = found.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let held: BTreeSet<String> =
+            names.filter_map(|name| name.split(['-', '.']).next().map(str::to_owned)).collect();
+        states.is_subset(&held)
     }
 
     /// Where a file of this name is, or would be. Names begin with the state that the file was made of.
@@ -64,6 +87,9 @@ impl Kept {
 
     /// A file beside, which [`Self::persist`] gives its name.
     pub(super) fn new_file(&self, name: &str) -> Result<tempfile::NamedTempFile, OfflineError> {
+        if !self.makes {
+            return Err(write_error(&self.path(name), "copies are only looked at"));
+        }
         tempfile::NamedTempFile::new_in(&self.folder).map_err(|why| write_error(&self.path(name), why))
     }
 
