@@ -19,6 +19,7 @@ mod first_ten_minutes;
 mod invariants;
 mod killed;
 mod nine_scenarios;
+mod older;
 mod plumb_line;
 mod pushes;
 mod removing;

@@ -15,12 +15,10 @@ pub mod storage;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use schema::definitions::Source;
 use schema::{BoxError, ErrorKind, FeatureView};
 
 use history::{Held, History};
 use lease::Leasing;
-use source::Want;
 use storage::StorageConfig;
 
 use crate::erase::Tombstones;
@@ -162,11 +160,6 @@ impl OfflineStore {
     /// [`OfflineError::Write`] if its file cannot be made.
     pub fn lease(&self, view: &FeatureView) -> Result<Leasing, OfflineError> {
         Leasing::ask(&self.folder, view)
-    }
-
-    /// The rows of a source, where they can be counted without reading them.
-    pub async fn rows_at_hand(&self, source: &Source) -> Option<u64> {
-        Some(source::open_for(self, source, Want::Footers).await.ok()?.n_rows())
     }
 
     /// The history of a view version as its source stands now. A query is run if its snapshot does not exist yet.

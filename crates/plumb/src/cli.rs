@@ -195,9 +195,12 @@ pub struct FeaturesGetArgs {
     /// Features as view:feature.
     #[arg(value_name = "VIEW:FEATURE", required_unless_present = "service", conflicts_with = "service")]
     pub features: Vec<String>,
-    /// A feature service in place of single features.
+    /// A feature service in place of single features, or one of its versions: name@v2.
     #[arg(long)]
     pub service: Option<String>,
+    /// Answer in this service version: rows of the service are migrated to it, as `migrate_from` declares.
+    #[arg(long = "as", value_name = "SERVICE@vN", requires = "service")]
+    pub answer_as: Option<String>,
     /// Join key and values: `user_id=1,2,3`. Repeat for more keys.
     #[arg(long = "entity", value_name = "KEY=VALUES", required = true)]
     pub entities: Vec<String>,

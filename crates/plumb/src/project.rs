@@ -1,14 +1,16 @@
 //! A project's folder made ready: configuration read, stores opened. Holds the only `match` on kinds of stores.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use featurestore::check::Checked;
 use featurestore::online::{FeastRedis, GuardedStore, embedded::EmbeddedStore, redis::RedisStore};
 use featurestore::{OfflineStore, OnlineReader, OnlineStore};
 use registry::{Artifacts, Registry, SqliteLog};
 use schema::definitions::File;
 use schema::error::chain;
-use schema::{Clock, Definitions};
+use schema::{Clock, Definitions, SourceName};
 
 use crate::config::{Config, FeastConfig, MAIN_FILE, OnlineConfig};
 use crate::failure::Failure;
@@ -117,14 +119,14 @@ impl Project {
         Ok(Artifacts::open(&self.config.artifacts)?)
     }
 
-    /// The declared definitions, checked against each other and the data.
+    /// The declared definitions, checked against each other and the data, and the rows of their sources.
     ///
     /// # Errors
     /// Every mistake of the folder.
-    pub async fn declared(&self) -> Result<Definitions, Failure> {
+    pub async fn declared(&self) -> Result<(Definitions, BTreeMap<SourceName, u64>), Failure> {
         let definitions = Definitions::read(&files(&self.folder)?)?;
-        let mistakes = featurestore::check::check(&self.offline, &definitions).await?;
-        if mistakes.is_empty() { Ok(definitions) } else { Err(mistakes.into()) }
+        let Checked { mistakes, rows } = featurestore::check::check(&self.offline, &definitions).await?;
+        if mistakes.is_empty() { Ok((definitions, rows)) } else { Err(mistakes.into()) }
     }
 }
 

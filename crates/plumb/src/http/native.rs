@@ -6,6 +6,8 @@ pub mod entities;
 pub mod features;
 pub mod materialize;
 pub mod models;
+pub mod older;
 pub mod predict;
 pub mod push;
+pub mod sent;
 pub mod stream;
