@@ -17,6 +17,10 @@ fn two_versions() -> Plumb {
     let text = plumb.read(file);
     let line = text.lines().find(|line| line.starts_with("ttl:")).unwrap().to_owned();
     plumb.edit(file, &line, TTL);
+    // A plan says what removing the version that it leaves unused would free.
+    let plan = plumb.json("plan");
+    assert_eq!(plan["unused"][0], "user_features@v1");
+    assert!(plan["unused_bytes"]["user_features@v1"].as_u64().unwrap() > 1_000, "{plan}");
     plumb.run("apply --yes").ok();
     plumb.run("materialize").ok();
     plumb.write("was.txt", &line);

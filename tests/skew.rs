@@ -1,5 +1,7 @@
 //! `plumb skew` replays what was served: silent while training and serving agree, and exact about the rows where not.
 
+use std::sync::Arc;
+
 use crate::harness::Plumb;
 
 #[test]
@@ -47,7 +49,6 @@ fn tamper(plumb: &Plumb) {
     use featurestore::online::{Cell, EmbeddedStore, OnlineRow};
     use registry::{Registry, SqliteLog};
     use schema::{Dtype, EntityKey, RowOrder, Timestamp};
-    use std::sync::Arc;
 
     let store = EmbeddedStore::open(&plumb.path().join(".plumb/online")).unwrap();
     let at = Timestamp::parse("1998-06-30T12:00:00Z").unwrap();
@@ -70,4 +71,70 @@ fn tamper(plumb: &Plumb) {
         let table = Marks::read(&store, view).await.unwrap().table(view).unwrap();
         store.put_many(&table, &[(key, Cell::of(&[row], at))], at).await.unwrap();
     });
+}
+
+/// Rows that came after a prediction was made: it was right, and is told to be late rather than wrong.
+#[test]
+fn rows_that_came_after_a_prediction_make_it_stale_and_not_wrong() {
+    let plumb = Plumb::demo_online();
+    plumb.run(&format!("model register m {}", plumb.model("repeat_purchase_v1.onnx").display())).ok();
+    plumb.run("model promote m 1").ok();
+    let server = plumb.serve();
+    assert_eq!(server.predict("m", &[4, 18]).0, 200);
+    server.stop();
+    // An order of user 4 from before the prediction's instant, which nobody had sent yet.
+    arrive_late(&plumb.path().join("data/orders.parquet"));
+    let report = plumb.run("skew").ok();
+    assert!(report.stdout.contains("in plumb: 2 predictions") && report.stdout.contains("stale: "), "{report:?}");
+    let orders = || {
+        let json = plumb.run("skew --output json").json();
+        let features = json["services"][0]["features"].as_array().unwrap();
+        features.iter().find(|f| f["feature"] == "total_orders").unwrap().clone()
+    };
+    let found = orders();
+    assert_eq!((&found["compared"], &found["equal"], &found["stale"]), (&2.into(), &1.into(), &1.into()), "{found}");
+    assert_eq!((&found["mismatched"], found["examples"].as_array().unwrap().len()), (&0.into(), 0));
+
+    // Negative control: what is wrong stays wrong, whatever came late.
+    plumb.run("materialize").ok();
+    tamper(&plumb);
+    let server = plumb.serve();
+    assert_eq!(server.predict("m", &[4]).0, 200);
+    server.stop();
+    assert_eq!(plumb.run("skew").code, 1);
+    let found = orders();
+    assert_eq!(
+        (&found["compared"], &found["stale"], &found["mismatched"]),
+        (&3.into(), &1.into(), &1.into()),
+        "{found}"
+    );
+}
+
+/// Writes the file again with one more order of user 4, of the middle of June.
+fn arrive_late(path: &std::path::Path) {
+    use arrow::array::{ArrayRef, AsArray, RecordBatch};
+    use arrow::compute::{cast, concat_batches};
+    use arrow::datatypes::Int64Type;
+    use parquet::arrow::ArrowWriter;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use schema::Timestamp;
+
+    let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(path).unwrap()).unwrap().build().unwrap();
+    let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+    let all = concat_batches(&batches[0].schema(), &batches).unwrap();
+    let users = cast(all.column_by_name("user_id").unwrap(), &arrow::datatypes::DataType::Int64).unwrap();
+    let row = users.as_primitive::<Int64Type>().iter().position(|user| user == Some(4)).unwrap();
+    let one = all.slice(row, 1);
+    let at = Timestamp::parse("1998-06-15T12:00:00Z").unwrap();
+    let time: ArrayRef = Arc::new(arrow::array::TimestampNanosecondArray::from(vec![at.as_nanos()]));
+    let schema = all.schema();
+    let columns = schema.fields().iter().zip(one.columns()).map(|(field, column)| match field.name().as_str() {
+        "ordered_at" => cast(&time, field.data_type()).unwrap(),
+        _ => ArrayRef::clone(column),
+    });
+    let late = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap();
+    let whole = concat_batches(&schema, [&all, &late]).unwrap();
+    let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), schema, None).unwrap();
+    writer.write(&whole).unwrap();
+    writer.close().unwrap();
 }

@@ -1,6 +1,11 @@
 //! Goal: a team's files, as they are, are as good as Parquet. Method: the same rows as CSV, as JSON lines and in folders
 //! by day; each is trained on and materialized, and the answers are the same bytes online and offline, in all of them.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::json;
 
 use crate::harness::{Answer, Plumb};
@@ -132,4 +137,68 @@ fn rows_that_do_not_parse_are_counted_where_rejected_rows_are() {
     assert!(answer.stderr.contains("2 rows of `rows.csv` do not parse and are left out"), "{}", answer.stderr);
     let online = plumb.json("features get --service s --entity user_id=1");
     assert_eq!(online["features"]["amount"]["values"], json!([5]));
+}
+
+/// An object store of one object, which counts its listings.
+fn object_store(object: Vec<u8>) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, listings) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&listings);
+    let object = Arc::new(object);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (object, counted) = (Arc::clone(&object), Arc::clone(&counted));
+            std::thread::spawn(move || answer(stream.unwrap(), &object, &counted));
+        }
+    });
+    (port, listings)
+}
+
+fn answer(mut stream: TcpStream, object: &[u8], listings: &AtomicUsize) {
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    let mut range = None;
+    for line in lines.map(Result::unwrap).take_while(|line| !line.is_empty()) {
+        if let Some(bytes) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
+            let (from, to) = bytes.split_once('-').unwrap();
+            range = Some((from.parse::<usize>().unwrap(), to.parse::<usize>().unwrap()));
+        }
+    }
+    const STATE: &str = "ETag: \"1\"\r\nLast-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\nConnection: close\r\n";
+    let (head, body) = match range {
+        Some((from, to)) => {
+            let part = &object[from..=to.min(object.len() - 1)];
+            let said = format!("bytes {from}-{}/{}", from + part.len() - 1, object.len());
+            (format!("206 Partial Content\r\nContent-Range: {said}"), part.to_vec())
+        }
+        None => {
+            assert!(first.contains("list-type=2"), "{first}");
+            listings.fetch_add(1, Ordering::Relaxed);
+            let xml = format!(
+                "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>orders/a.parquet</Key>\
+                 <LastModified>2024-01-01T00:00:00.000Z</LastModified><ETag>\"1\"</ETag><Size>{}</Size></Contents>\
+                 </ListBucketResult>",
+                object.len()
+            );
+            ("200 OK".to_owned(), xml.into_bytes())
+        }
+    };
+    let head = format!("HTTP/1.1 {head}\r\n{STATE}Content-Length: {}\r\n\r\n", body.len());
+    drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)));
+}
+
+#[test]
+fn a_plan_lists_the_objects_of_a_source_once() {
+    let plumb = Plumb::demo();
+    let (port, listings) = object_store(std::fs::read(plumb.path().join("data/orders.parquet")).unwrap());
+    plumb.edit("features/user_features.yaml", "path: data/orders.parquet", "path: s3://shop/orders/");
+    let said = format!(
+        "storage:\n  s3: {{endpoint: \"http://127.0.0.1:{port}\", region: us-east-1, allow_http: true, skip_signature: true}}\n"
+    );
+    plumb.write("plumb.yaml", &(plumb.read("plumb.yaml") + &said));
+    let plan = plumb.json("plan");
+    assert!(plan["recompute"][0].as_str().unwrap().contains("69659 rows"), "{plan}");
+    assert_eq!(listings.load(Ordering::Relaxed), 1);
+    plumb.run("apply --yes").ok();
+    assert_eq!(listings.load(Ordering::Relaxed), 2);
 }

@@ -1,9 +1,11 @@
 //! Declared definitions against the data: sources that open, columns that exist, queries that yield what is declared,
 //! expressions that compile. All mistakes at once, each with its place.
 
+use std::collections::BTreeMap;
+
 use schema::definitions::{Computed, OnDemand, ServiceFeature, Source, View};
 use schema::yaml::{Mistake, Place, suggest};
-use schema::{AppliedDefinitions, Definitions, Dtype, ErrorKind, FeatureView};
+use schema::{AppliedDefinitions, Definitions, Dtype, ErrorKind, FeatureView, SourceName};
 use transform::{ComputedFeatures, ExprError, OnDemandFeatures, cast, expr};
 
 use crate::offline::history::History;
@@ -11,17 +13,27 @@ use crate::offline::snapshot::Columns;
 use crate::offline::source::{self, SourceFiles, Want};
 use crate::offline::{OfflineError, OfflineStore, query};
 
-/// Every mistake that only the data shows. `definitions` have been read without mistakes.
+/// What the data shows of declared definitions.
+#[derive(Debug, Clone, Default)]
+pub struct Checked {
+    /// Every mistake, in order of places.
+    pub mistakes: Vec<Mistake>,
+    /// Rows of the sources that could be opened: each was looked at once, which for an object store is a listing.
+    pub rows: BTreeMap<SourceName, u64>,
+}
+
+/// Everything that only the data shows. `definitions` have been read without mistakes.
 ///
 /// # Errors
 /// A store that sources are in cannot be reached: nobody knows whether that is a mistake.
-pub async fn check(store: &OfflineStore, definitions: &Definitions) -> Result<Vec<Mistake>, OfflineError> {
-    let mut mistakes = Vec::new();
+pub async fn check(store: &OfflineStore, definitions: &Definitions) -> Result<Checked, OfflineError> {
+    let (mut mistakes, mut rows) = (Vec::new(), BTreeMap::new());
     // Versions do not matter here: a plan on nothing gives every declared view with its entity and source.
     let all = AppliedDefinitions::default().after(definitions);
     for source in definitions.sources.values() {
         match source::open_for(store, source, Want::Footers).await {
             Ok(files) => {
+                rows.insert(source.name.clone(), files.n_rows());
                 check_source(source, &files, &mut mistakes);
                 let views = definitions.views.values().filter(|view| view.source == source.name);
                 for view in views {
@@ -47,7 +59,7 @@ pub async fn check(store: &OfflineStore, definitions: &Definitions) -> Result<Ve
         check_on_demand(definitions, view, &mut mistakes);
     }
     mistakes.sort_by(|a, b| a.place.cmp(&b.place));
-    Ok(mistakes)
+    Ok(Checked { mistakes, rows })
 }
 
 fn check_on_demand(definitions: &Definitions, view: &OnDemand, mistakes: &mut Vec<Mistake>) {

@@ -12,6 +12,7 @@ pub mod compiled;
 pub mod erase;
 pub mod explain;
 pub mod materialize;
+pub mod migrate;
 pub mod offline;
 pub mod online;
 pub mod plan;

@@ -10,6 +10,7 @@ pub mod lease;
 pub mod query;
 pub mod snapshot;
 pub mod source;
+pub mod standing;
 pub mod storage;
 pub mod table;
 
@@ -22,7 +23,6 @@ use schema::{BoxError, ErrorKind, FeatureView};
 
 use history::{Held, History};
 use lease::Leasing;
-use source::Want;
 use storage::StorageConfig;
 use table::{Table, TableError};
 
@@ -199,11 +199,6 @@ impl OfflineStore {
     /// [`OfflineError::Table`] if the source's path is no name for one, [`OfflineError::Path`] if it is elsewhere.
     pub fn table(&self, source: &Source) -> Result<Table, OfflineError> {
         table::source::table(&self.project, source)
-    }
-
-    /// The rows of a source, where they can be counted without reading them.
-    pub async fn rows_at_hand(&self, source: &Source) -> Option<u64> {
-        Some(source::open_for(self, source, Want::Footers).await.ok()?.n_rows())
     }
 
     /// The history of a view version as its source stands now. A query is run if its snapshot does not exist yet.

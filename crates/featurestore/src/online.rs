@@ -78,6 +78,12 @@ pub trait OnlineStore: fmt::Debug + Send + Sync + 'static {
     /// fails, part of it is gone; doing it again is safe.
     async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError>;
 
+    /// What a table holds, where that is cheap to say: `None` where it is not.
+    async fn size_of(&self, table: &OnlineTable) -> Result<Option<TableSize>, OnlineError> {
+        let _ = table;
+        Ok(None)
+    }
+
     /// Whether the store answers at all; nothing is read.
     async fn check(&self) -> Result<(), OnlineError> {
         Ok(())
@@ -187,6 +193,15 @@ impl OnlineRows {
     }
 }
 
+/// What [`OnlineStore::size_of`] found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TableSize {
+    /// Keys.
+    pub n_keys: u64,
+    /// Bytes of keys and cells, without what the store needs around them.
+    pub size_bytes: u64,
+}
+
 /// What [`OnlineStore::erase`] found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EraseReport {
@@ -203,6 +218,13 @@ impl WriteReport {
         } else {
             self.unchanged += 1;
         }
+    }
+}
+
+impl AddAssign for TableSize {
+    fn add_assign(&mut self, other: Self) {
+        self.n_keys += other.n_keys;
+        self.size_bytes += other.size_bytes;
     }
 }
 

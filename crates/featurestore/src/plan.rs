@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use schema::definitions::{Entity, Source};
-use schema::{AppliedDefinitions, Definitions, FeatureName, FeatureService, FeatureView, OnDemandView};
+use schema::{AppliedDefinitions, Definitions, FeatureName, FeatureService, FeatureView, OnDemandView, ViewId};
 use serde::Serialize;
 
 pub use downstream::{Downstream, PinnedModel, PinnedTrainingSet, ReachedModel, Surroundings};
@@ -53,6 +53,8 @@ pub struct Plan {
     pub downstream: Vec<Downstream>,
     /// View versions that nothing pins any more; they stay until they are removed.
     pub unused: Vec<String>,
+    /// For each of them of which it is known, how many bytes of the offline folder removing it frees.
+    pub unused_bytes: BTreeMap<String, u64>,
     /// What is applied afterwards.
     #[serde(skip)]
     pub after: AppliedDefinitions,
@@ -111,8 +113,11 @@ pub fn plan(applied: &AppliedDefinitions, declared: &Definitions, around: &Surro
         }
     }
     let downstream = downstream::downstream(&changes, applied, &after, around);
-    let unused = downstream::unused(applied, &after, &around.models);
-    Plan { changes, recompute, downstream, unused, after }
+    let idle = downstream::unused(applied, &after, &around.models);
+    let bytes = |id: &ViewId| Some((id.to_string(), *around.bytes.get(id)?));
+    let unused_bytes = idle.iter().filter_map(bytes).collect();
+    let unused = idle.iter().map(ToString::to_string).collect();
+    Plan { changes, recompute, downstream, unused, unused_bytes, after }
 }
 
 impl Plan {
@@ -312,7 +317,8 @@ impl fmt::Display for Plan {
             writeln!(f, "> {line}")?;
         }
         for view in &self.unused {
-            writeln!(f, "> nothing pins `{view}` any more: its rows stay until they are removed")?;
+            let bytes = self.unused_bytes.get(view).map(|n| format!(" ({n} bytes here)")).unwrap_or_default();
+            writeln!(f, "> nothing pins `{view}` any more: its rows{bytes} stay until plumb view remove {view}")?;
         }
         Ok(())
     }

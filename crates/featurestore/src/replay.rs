@@ -77,8 +77,22 @@ pub async fn recompute(
     as_of: Timestamp,
     states: &[State],
 ) -> Result<FeatureRows, ReplayError> {
+    recompute_each(store, compiled, entities, &vec![as_of; entities.n], states).await
+}
+
+/// As [`recompute`], each row as of an instant of its own.
+///
+/// # Errors
+/// [`ReplayError`].
+pub async fn recompute_each(
+    store: &OfflineStore,
+    compiled: &CompiledService,
+    entities: &EntityRows,
+    as_of: &[Timestamp],
+    states: &[State],
+) -> Result<FeatureRows, ReplayError> {
     let fields = entities.fields_of(compiled).map_err(ReplayError::Request)?;
-    let times = vec![Some(as_of); entities.n];
+    let times: Vec<Option<Timestamp>> = as_of.iter().map(|at| Some(*at)).collect();
     let mut views = Vec::with_capacity(compiled.views.len());
     for (used, state) in compiled.views.iter().zip(states) {
         let view = &used.view;
@@ -98,7 +112,7 @@ pub async fn recompute(
         let winners = find(view, &history, &SpineIndex::new(&keys, &times)).map_err(failed)?;
         views.push(winners.gather(view, &history).map_err(failed)?);
     }
-    let at = TimestampNanosecondArray::from(vec![as_of.as_nanos(); entities.n]).with_timezone("UTC");
+    let at = TimestampNanosecondArray::from_iter_values(as_of.iter().map(|at| at.as_nanos())).with_timezone("UTC");
     let failed = |source| ReplayError::Compute { service: compiled.service.name.to_string(), source };
     assemble(compiled, views, &fields, &at).map_err(failed)
 }

@@ -104,6 +104,12 @@ pub enum Command {
     ///
     /// Example: plumb erase --entity `user_id=42` --yes
     Erase(EraseArgs),
+    /// Look at everything the project stands on; say what is wrong and what to do. Changes nothing.
+    ///
+    /// Exit status 1 when a check failed, 0 when there are only warnings.
+    ///
+    /// Example: plumb doctor --project shop
+    Doctor(DoctorArgs),
     /// Run the whole line on real data, every answer checked.
     Demo(DemoArgs),
 }
@@ -322,9 +328,12 @@ pub struct FeaturesGetArgs {
     /// Features as view:feature.
     #[arg(value_name = "VIEW:FEATURE", required_unless_present = "service", conflicts_with = "service")]
     pub features: Vec<String>,
-    /// A feature service in place of single features.
+    /// A feature service in place of single features, or one of its versions: name@v2.
     #[arg(long)]
     pub service: Option<String>,
+    /// Answer in this service version: rows of the service are migrated to it, as `migrate_from` declares.
+    #[arg(long = "as", value_name = "SERVICE@vN", requires = "service")]
+    pub answer_as: Option<String>,
     /// Join key and values: `user_id=1,2,3`. Repeat for more keys.
     #[arg(long = "entity", value_name = "KEY=VALUES", required = true)]
     pub entities: Vec<String>,
@@ -556,6 +565,14 @@ pub struct EraseArgs {
     /// Let the key come again: pushes are taken, and what sources hold of it is read.
     #[arg(long, conflicts_with_all = ["dry_run", "rewrite_sources"])]
     pub allow_again: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct DoctorArgs {
+    /// Read every row of every Parquet file on this machine, not only what the files say of themselves.
+    #[arg(long)]
+    pub deep: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod demo;
+pub mod doctor;
 pub mod erase;
 pub mod explain;
 pub mod features;
@@ -63,6 +64,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Skew => skew::skew(&open().await?, output).await,
             Command::View(ViewCommand::Remove(args)) => view::remove(&open().await?, output, &args).await,
             Command::Erase(args) => Box::pin(erase::erase(&open().await?, output, &args)).await,
+            Command::Doctor(args) => Box::pin(doctor::doctor(&folder, output, &args)).await,
             Command::Demo(args) => Box::pin(demo::demo(&args, output)).await,
         }
     });

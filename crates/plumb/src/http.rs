@@ -52,9 +52,10 @@ pub fn router(parts: Parts, metrics: PrometheusHandle) -> Router {
     let materializing = Arc::new(materializing);
     let feast_writer = feast::FeastWriter::new(project.clone(), Arc::clone(&pusher), Arc::clone(&materializing));
     let feast = feast::FeastReader::new(project, Arc::clone(&registry), Arc::clone(&online), clock);
+    let predictor = native::predict::Predictor::new(Arc::clone(&scorer), Arc::clone(&registry));
     let features = native::features::FeatureReader::new(registry, online, clock);
     Router::new()
-        .merge(native::predict::router(Arc::clone(&scorer)))
+        .merge(native::predict::router(Arc::new(predictor)))
         .merge(native::models::router(scorer))
         .merge(native::features::router(Arc::new(features)))
         .merge(native::materialize::router(materializing))

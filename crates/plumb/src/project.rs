@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use featurestore::check::Checked;
 use featurestore::online::{FeastRedis, GuardedStore, embedded::EmbeddedStore, redis::RedisStore};
 use featurestore::{OfflineStore, OnlineReader, OnlineStore};
 use registry::{Artifacts, Registry, SqliteLog};
 use schema::definitions::File;
 use schema::error::chain;
-use schema::{Clock, Definitions};
+use schema::{Clock, Definitions, SourceName};
 
 use crate::config::{Config, FeastConfig, MAIN_FILE, OnlineConfig};
 use crate::failure::Failure;
@@ -132,19 +133,19 @@ impl Project {
         Ok(Definitions::read(&files(&self.folder)?)?)
     }
 
-    /// The declared definitions, checked against each other and the data.
+    /// The declared definitions, checked against each other and the data, and the rows of their sources.
     ///
     /// # Errors
     /// Every mistake of the folder.
-    pub async fn declared(&self) -> Result<Definitions, Failure> {
+    pub async fn declared(&self) -> Result<(Definitions, BTreeMap<SourceName, u64>), Failure> {
         let definitions = self.written()?;
-        let mistakes = featurestore::check::check(&self.offline, &definitions).await?;
-        if mistakes.is_empty() { Ok(definitions) } else { Err(mistakes.into()) }
+        let Checked { mistakes, rows } = featurestore::check::check(&self.offline, &definitions).await?;
+        if mistakes.is_empty() { Ok((definitions, rows)) } else { Err(mistakes.into()) }
     }
 }
 
 /// The YAML and SQL files of a project, in order of their paths. Folders whose names start with a dot are not looked at.
-fn files(folder: &Path) -> Result<Vec<File>, Failure> {
+pub(crate) fn files(folder: &Path) -> Result<Vec<File>, Failure> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(next) = folders.pop() {

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::dtype::Dtype;
-use crate::migration::MigrationStep;
+use crate::migration::{MigrateFrom, MigrationStep};
 use crate::name::{EntityName, FeatureName, ServiceName, SourceName, ViewName};
 use crate::order::Known;
 use crate::time::Ttl;
@@ -270,7 +270,7 @@ pub struct Service {
     /// What the model sees in place of null, by the feature's name in the service.
     pub fill: BTreeMap<FeatureName, Value>,
     /// How rows of an older service become rows of this one.
-    pub migrate_from: BTreeMap<ServiceName, Vec<MigrationStep>>,
+    pub migrate_from: BTreeMap<MigrateFrom, Vec<MigrationStep>>,
     /// For people.
     pub description: Option<String>,
     /// For people.

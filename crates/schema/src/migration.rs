@@ -4,7 +4,9 @@
 //! the same have the same normal form, so equality is decidable (natural transformations, sections 1 and 4). Fields are
 //! followed along declared paths, never by name, so a dropped column cannot be resurrected (section 5).
 
-use std::collections::BTreeSet;
+mod from;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use arrow::array::{ArrayRef, BooleanArray};
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::dtype::Dtype;
 use crate::name::FeatureName;
 use crate::value::Value;
+pub use from::{MigrateFrom, ServiceVersion};
 
 /// One field of a row type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +47,9 @@ pub enum MigrationStep {
         default: Value,
         /// Its value where the row itself is missing.
         when_missing: Value,
+        /// Whether it is a field that was dropped before, and means what it meant.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        restore: bool,
     },
     /// Takes a field away.
     Drop {
@@ -86,7 +92,36 @@ pub enum Origin {
         value: Value,
         /// Where it is missing.
         when_missing: Value,
+        /// The view, as the service that brought the field calls it, whose row it is; none where all is one row.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<String>,
     },
+}
+
+/// Which rows are there. A row that several views were joined into is there view by view.
+#[derive(Debug)]
+pub struct Presence<'a> {
+    n: usize,
+    whole: Option<&'a BooleanArray>,
+    views: Option<&'a BTreeMap<&'a str, BooleanArray>>,
+}
+
+impl<'a> Presence<'a> {
+    /// Of rows that are one thing.
+    pub fn whole(present: &'a BooleanArray) -> Self {
+        Self { n: present.len(), whole: Some(present), views: None }
+    }
+
+    /// Of `n` joined rows, by the views' names. A view that is not named was not joined: its fields did not exist when
+    /// the rows were made, so the rows count as there.
+    pub fn by_view(n: usize, views: &'a BTreeMap<&'a str, BooleanArray>) -> Self {
+        Self { n, whole: None, views: Some(views) }
+    }
+
+    fn of(&self, view: Option<&str>) -> Option<&'a BooleanArray> {
+        let by_view = || self.views.and_then(|views| views.get(view?));
+        self.whole.or_else(by_view)
+    }
 }
 
 /// A migration in normal form.
@@ -115,6 +150,8 @@ pub enum MigrationError {
     NoType { name: FeatureName },
     #[error("`reorder` must name each of {schema} once")]
     Order { schema: FeatureSchema },
+    #[error("migrating rows: {why}")]
+    Apply { why: String },
     #[error("one ends at {ends}, the other starts at {starts}")]
     Apart { ends: FeatureSchema, starts: FeatureSchema },
 }
@@ -159,10 +196,11 @@ impl MigrationStep {
     /// # Errors
     /// [`MigrationError::NoType`] if neither says it.
     pub fn typed(&self, end: &FeatureSchema) -> Result<Self, MigrationError> {
-        let Self::Add { name, dtype: None, default, when_missing } = self else { return Ok(self.clone()) };
+        let Self::Add { name, dtype: None, default, when_missing, restore } = self else { return Ok(self.clone()) };
         let dtype = end.fields.iter().find(|f| &f.name == name).map(|f| f.dtype);
         let dtype = Some(dtype.ok_or_else(|| MigrationError::NoType { name: name.clone() })?);
-        Ok(Self::Add { name: name.clone(), dtype, default: default.clone(), when_missing: when_missing.clone() })
+        let (default, when_missing) = (default.clone(), when_missing.clone());
+        Ok(Self::Add { name: name.clone(), dtype, default, when_missing, restore: *restore })
     }
 }
 
@@ -183,6 +221,7 @@ impl Migration {
         for step in steps {
             match step {
                 MigrationStep::Drop { name } => drop(dropped.insert(name.clone())),
+                MigrationStep::Add { restore: true, .. } => {}
                 MigrationStep::Add { name, .. } | MigrationStep::Rename { to: name, .. } if dropped.contains(name) => {
                     return Err(MigrationError::Resurrected { name: name.clone() });
                 }
@@ -196,12 +235,13 @@ impl Migration {
     fn of_step(source: &FeatureSchema, step: &MigrationStep) -> Result<Self, MigrationError> {
         let mut next = Self::none(source);
         match step {
-            MigrationStep::Add { name, dtype, default, when_missing } => {
+            MigrationStep::Add { name, dtype, default, when_missing, restore: _ } => {
                 let dtype = dtype.ok_or_else(|| MigrationError::NoType { name: name.clone() })?;
                 let canonical = |value: &Value| {
                     value.canonical(dtype).map_err(|why| MigrationError::Constant { name: name.clone(), why })
                 };
-                next.origins.push(Origin::Const { value: canonical(default)?, when_missing: canonical(when_missing)? });
+                let (value, when_missing) = (canonical(default)?, canonical(when_missing)?);
+                next.origins.push(Origin::Const { value, when_missing, of: None });
                 next.target.fields.push(Field { name: name.clone(), dtype });
             }
             MigrationStep::Drop { name } => {
@@ -249,18 +289,30 @@ impl Migration {
             Origin::Const { .. } => Ok(origin.clone()),
             Origin::Copy { from } => match &self.origins[*from] {
                 Origin::Copy { from } => Ok(Origin::Copy { from: *from }),
-                Origin::Const { value, when_missing } => {
+                Origin::Const { value, when_missing, of } => {
                     let widen = |value: &Value| {
                         value
                             .canonical(field.dtype)
                             .map_err(|why| MigrationError::Constant { name: field.name.clone(), why })
                     };
-                    Ok(Origin::Const { value: widen(value)?, when_missing: widen(when_missing)? })
+                    let (value, when_missing) = (widen(value)?, widen(when_missing)?);
+                    Ok(Origin::Const { value, when_missing, of: of.clone() })
                 }
             },
         };
         let origins = next.origins.iter().zip(&next.target.fields).map(substitute).collect::<Result<_, _>>()?;
         Ok(Self { source: self.source.clone(), target: next.target.clone(), origins })
+    }
+
+    /// With the views that its constants are of, by the names of fields of the target; those that have one keep it.
+    #[must_use]
+    pub fn in_views(mut self, view: impl Fn(&FeatureName) -> Option<String>) -> Self {
+        for (origin, field) in self.origins.iter_mut().zip(&self.target.fields) {
+            if let Origin::Const { of: of @ None, .. } = origin {
+                *of = view(&field.name);
+            }
+        }
+        self
     }
 
     /// Where it starts.
@@ -278,22 +330,23 @@ impl Migration {
         &self.origins
     }
 
-    /// Applies it to the columns of `source`, in order, of `present.len()` rows; `present` says which rows exist at
-    /// all: a missing row stays missing, whatever values it is given.
+    /// Applies it to the columns of `source`, in order; `presence` says which rows exist at all: a missing row stays
+    /// missing, whatever values it is given.
     ///
     /// # Errors
     /// [`MigrationError::Constant`] never for columns of the source's types.
-    pub fn apply(&self, columns: &[ArrayRef], present: &BooleanArray) -> Result<Vec<ArrayRef>, MigrationError> {
+    pub fn apply(&self, columns: &[ArrayRef], presence: &Presence<'_>) -> Result<Vec<ArrayRef>, MigrationError> {
         let column = |(origin, field): (&Origin, &Field)| {
             let fail = |why: String| MigrationError::Constant { name: field.name.clone(), why };
             match origin {
                 Origin::Copy { from } => {
                     arrow::compute::cast(&columns[*from], &field.dtype.to_arrow()).map_err(|why| fail(why.to_string()))
                 }
-                Origin::Const { value, when_missing } => {
-                    let n = present.len();
-                    let (value, missing) = (value.to_array(field.dtype, n), when_missing.to_array(field.dtype, n));
-                    zip(present, &value.map_err(fail)?, &missing.map_err(fail)?).map_err(|why| fail(why.to_string()))
+                Origin::Const { value, when_missing, of } => {
+                    let value = value.to_array(field.dtype, presence.n).map_err(fail)?;
+                    let Some(present) = presence.of(of.as_deref()) else { return Ok(value) };
+                    let missing = when_missing.to_array(field.dtype, presence.n).map_err(fail)?;
+                    zip(present, &value, &missing).map_err(|why| fail(why.to_string()))
                 }
             }
         };

@@ -1,5 +1,7 @@
 //! Two ways to the same features, compared value by value: the feature square (natural transformations, section 6).
 
+use std::collections::HashMap;
+
 use arrow::array::Array;
 use featurestore::{CompiledService, FeatureRows};
 use schema::{Status, Timestamp, Value};
@@ -17,6 +19,8 @@ pub struct FeatureComparison {
     pub compared: usize,
     /// Rows that the online store could not be asked for: they are not compared.
     pub unavailable: usize,
+    /// Rows that were served what history said by what had arrived then: others came since. No skew, but late.
+    pub stale: usize,
     /// Rows equal in value, bit for bit, in status and in event time.
     pub equal: usize,
     /// Rows present on both sides with other values or of another event, or absent on both for another reason.
@@ -50,10 +54,20 @@ pub struct Example {
     pub online: String,
 }
 
+impl Side {
+    fn of(compiled: &CompiledService, rows: &FeatureRows, feature: usize, row: usize) -> Self {
+        Self {
+            value: Value::at(&rows.columns[feature], row),
+            status: rows.statuses[feature][row],
+            event_time: rows.event_time(compiled, feature, row),
+        }
+    }
+}
+
 impl FeatureComparison {
-    /// Whether every row was equal.
+    /// Whether every row was equal, or was when it was served.
     pub fn is_equal(&self) -> bool {
-        self.equal == self.compared
+        self.equal + self.stale == self.compared
     }
 
     fn add(&mut self, part: Self) {
@@ -67,6 +81,7 @@ impl FeatureComparison {
         }
         self.compared += part.compared;
         self.unavailable += part.unavailable;
+        self.stale += part.stale;
         self.equal += part.equal;
         self.mismatched += part.mismatched;
         self.missing += part.missing;
@@ -76,6 +91,35 @@ impl FeatureComparison {
     }
 }
 
+/// What history said of some rows by the state of the data that they were served from.
+#[derive(Debug, Default)]
+pub struct Then {
+    groups: Vec<FeatureRows>,
+    /// By row, its group and its place in it.
+    places: HashMap<usize, (usize, usize)>,
+}
+
+impl Then {
+    /// Adds what history said of `rows`, in their order.
+    pub fn add(&mut self, rows: &[usize], said: FeatureRows) {
+        let group = self.groups.len();
+        self.places.extend(rows.iter().enumerate().map(|(place, row)| (*row, (group, place))));
+        self.groups.push(said);
+    }
+}
+
+/// The rows in which any feature differs between both sides, in order.
+pub fn differing(compiled: &CompiledService, offline: &FeatureRows, online: &FeatureRows) -> Vec<usize> {
+    let n = offline.statuses.first().map_or(0, Vec::len);
+    let differs = |row: &usize| {
+        (0..compiled.service.columns.len()).any(|i| {
+            let (a, b) = (Side::of(compiled, offline, i, *row), Side::of(compiled, online, i, *row));
+            b.status != Status::Unavailable && a != b
+        })
+    };
+    (0..n).filter(differs).collect()
+}
+
 /// Compares a service's features from both sides; `name_row` names a row in examples.
 pub fn compare(
     compiled: &CompiledService,
@@ -83,16 +127,22 @@ pub fn compare(
     online: &FeatureRows,
     name_row: impl Fn(usize) -> String,
 ) -> Vec<FeatureComparison> {
+    compare_with(compiled, offline, online, &Then::default(), name_row)
+}
+
+/// As [`compare`]; what differs, and was what history said `then`, is stale.
+pub fn compare_with(
+    compiled: &CompiledService,
+    offline: &FeatureRows,
+    online: &FeatureRows,
+    then: &Then,
+    name_row: impl Fn(usize) -> String,
+) -> Vec<FeatureComparison> {
     let one = |(i, column): (usize, &schema::ServiceColumn)| {
         let mut found = FeatureComparison { feature: column.name.to_string(), ..FeatureComparison::default() };
         let (mut smape_sum, mut smape_n) = (0.0, 0.0);
         for row in 0..offline.statuses[i].len() {
-            let side = |rows: &FeatureRows| Side {
-                value: Value::at(&rows.columns[i], row),
-                status: rows.statuses[i][row],
-                event_time: rows.event_time(compiled, i, row),
-            };
-            let (a, b) = (side(offline), side(online));
+            let (a, b) = (Side::of(compiled, offline, i, row), Side::of(compiled, online, i, row));
             if b.status == Status::Unavailable {
                 // Nothing was said of the value, so nothing can be wrong.
                 found.unavailable += 1;
@@ -106,6 +156,10 @@ pub fn compare(
             }
             if a == b {
                 found.equal += 1;
+                continue;
+            }
+            if then.places.get(&row).is_some_and(|(group, at)| Side::of(compiled, &then.groups[*group], i, *at) == b) {
+                found.stale += 1;
                 continue;
             }
             match (a.status, b.status) {

@@ -4,6 +4,7 @@
 //! disk. Files appear whole or not at all; a service's predictions share a folder, so its feature columns keep their
 //! types.
 
+mod held;
 pub mod read;
 mod rows;
 mod writer;

@@ -1,11 +1,15 @@
 //! One request, from entity keys to answer: features, fill, model, log.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use featurestore::retrieve::{EntityRows, RetrieveError, retrieve};
-use featurestore::{FeatureRows, OnlineReader};
+use featurestore::migrate::{Migrated, migrate};
+use featurestore::online::Served;
+use featurestore::retrieve::{EntityRows, RetrieveError, Retrieved, Tolerance, retrieve_with};
+use featurestore::{CompiledService, FeatureRows, OnlineReader};
 use metrics::{counter, histogram};
+use schema::migration::Migration;
 use schema::{Clock, ErrorKind, Timestamp};
 use uuid::Uuid;
 
@@ -73,14 +77,49 @@ pub struct Prediction {
     pub clock_fixed: bool,
     /// The keys and request fields that were sent.
     pub entities: EntityRows,
-    /// The features before filling.
+    /// The features as they were read or sent, before filling.
     pub features: FeatureRows,
+    /// The service version that they are of, if it is not the model's own.
+    pub older: Option<Arc<Older>>,
+    /// They, as the model's own service has them, where they are of another.
+    pub migrated: Option<Migrated>,
+    /// For each view that was read, what answered: the state of its data tells late rows from skew.
+    pub served: Vec<Option<Arc<Served>>>,
     /// What the model said.
     pub outputs: Outputs,
     /// Reading features, in microseconds.
     pub features_us: u64,
     /// Running the model, in microseconds.
     pub infer_us: u64,
+}
+
+/// A service version that clients speak, and the way from it to a model's own.
+#[derive(Debug)]
+pub struct Older {
+    /// It.
+    pub compiled: CompiledService,
+    /// Makes its rows rows of the model's service.
+    pub migration: Migration,
+}
+
+/// The features of a request.
+#[derive(Debug)]
+struct Found {
+    entities: EntityRows,
+    features: FeatureRows,
+    served: Vec<Option<Arc<Served>>>,
+    older: Option<Arc<Older>>,
+    as_of: Timestamp,
+    features_us: u64,
+    /// Whether history can say whether they were right.
+    is_logged: bool,
+}
+
+impl Prediction {
+    /// The service that its features are of.
+    pub fn read(&self) -> &CompiledService {
+        self.older.as_ref().map_or(&self.model.compiled, |older| &older.compiled)
+    }
 }
 
 /// Answers requests.
@@ -118,15 +157,57 @@ impl Scorer {
         entities: EntityRows,
         as_of: Option<Timestamp>,
     ) -> Result<Arc<Prediction>, ScoreError> {
-        let name = || model.version.name.to_string();
+        self.predict_older(model, None, entities, as_of).await
+    }
+
+    /// As [`Self::predict`], with features of another service version, which are migrated to the model's own. The log has
+    /// them as they were read.
+    ///
+    /// # Errors
+    /// [`ScoreError`]; no row is answered then.
+    pub async fn predict_older(
+        &self,
+        model: Arc<LoadedModel>,
+        older: Option<Arc<Older>>,
+        entities: EntityRows,
+        as_of: Option<Timestamp>,
+    ) -> Result<Arc<Prediction>, ScoreError> {
         let as_of = as_of.unwrap_or_else(|| self.clock.now());
         let started = Instant::now();
-        let features = retrieve(&self.online, &model.compiled, &entities, as_of)
-            .await
-            .map_err(|source| ScoreError::Features { model: name(), source })?;
+        let compiled = older.as_ref().map_or(&model.compiled, |older| &older.compiled);
+        let read = retrieve_with(&self.online, compiled, &entities, as_of, Tolerance::AsDeclared);
+        let Retrieved { rows: features, served } =
+            read.await.map_err(|source| ScoreError::Features { model: model.version.name.to_string(), source })?;
         let features_us = micros(started);
+        self.answer(model, Found { entities, features, served, older, as_of, features_us, is_logged: true }).await
+    }
 
-        let filled = featurestore::training::fill_all(&model.compiled, &features.columns)
+    /// Answers for features that a client sends, of the model's own service or of `older`. They are no answer of ours, so
+    /// they are not logged.
+    ///
+    /// # Errors
+    /// [`ScoreError`]; no row is answered then.
+    pub async fn predict_sent(
+        &self,
+        model: Arc<LoadedModel>,
+        older: Option<Arc<Older>>,
+        features: FeatureRows,
+    ) -> Result<Arc<Prediction>, ScoreError> {
+        let n = features.statuses.first().map_or(0, Vec::len);
+        let entities = EntityRows { n, columns: HashMap::new() };
+        let (as_of, served) = (self.clock.now(), Vec::new());
+        self.answer(model, Found { entities, features, served, older, as_of, features_us: 0, is_logged: false }).await
+    }
+
+    async fn answer(&self, model: Arc<LoadedModel>, found: Found) -> Result<Arc<Prediction>, ScoreError> {
+        let name = || model.version.name.to_string();
+        let Found { entities, features, served, older, as_of, features_us, is_logged } = found;
+        let migrated = older
+            .as_ref()
+            .map(|older| migrate(&older.compiled.service, &features.columns, &features.statuses, &older.migration));
+        let migrated = migrated.transpose().map_err(|why| ScoreError::Fill { model: name(), why: why.to_string() })?;
+        let columns = migrated.as_ref().map_or(&features.columns, |migrated| &migrated.columns);
+        let filled = featurestore::training::fill_all(&model.compiled, columns)
             .map_err(|why| ScoreError::Fill { model: name(), why: why.to_string() })?;
         let running = Instant::now();
         let outputs = run(&model, &filled, entities.n).await.map_err(|source| ScoreError::Run {
@@ -148,11 +229,16 @@ impl Scorer {
             clock_fixed: self.clock.is_fixed(),
             entities,
             features,
+            older,
+            migrated,
+            served,
             outputs,
             features_us,
             infer_us,
         });
-        self.log.push(Arc::clone(&prediction));
+        if is_logged {
+            self.log.push(Arc::clone(&prediction));
+        }
         Ok(prediction)
     }
 }

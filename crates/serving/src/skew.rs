@@ -3,18 +3,20 @@
 //! Every logged prediction is recomputed offline as of its own instant with the view versions it was answered with. No
 //! distributions: one wrong row in a million is found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use featurestore::CompiledService;
 use featurestore::compiled::CompileError;
+use featurestore::offline::history::Held;
 use featurestore::offline::{OfflineError, OfflineStore};
+use featurestore::replay::{ReplayError, State, recompute_each};
 use featurestore::training::features_at;
 use schema::error::chain;
-use schema::{AppliedDefinitions, ErrorKind, FeatureService, Fingerprint};
+use schema::{AppliedDefinitions, ErrorKind, FeatureService, Fingerprint, Timestamp};
 use serde::Serialize;
 
-use crate::compare::{FeatureComparison, accumulate, compare};
+use crate::compare::{FeatureComparison, Then, accumulate, compare_with, differing};
 use crate::prediction_log::read::{LogFile, LogReadError, LoggedRows, ROWS_AT_ONCE, files};
 
 /// Why skew could not be measured.
@@ -58,7 +60,7 @@ impl SkewError {
 /// The report.
 #[derive(Debug, Clone, Serialize)]
 pub struct SkewReport {
-    /// Whether every value of every prediction was equal, and every file of the log could be read.
+    /// Whether every value of every prediction was equal, or was by what had arrived when it was served, and every file of the log could be read.
     pub in_plumb: bool,
     /// Predictions compared.
     pub predictions: usize,
@@ -148,8 +150,40 @@ async fn replay(
     let logged = LoggedRows::join(logged).map_err(|why| failed(other(why.to_string())))?;
     let (offline, _) = features_at(store, compiled, &logged.entities, &logged.as_of).await.map_err(failed)?;
     found.predictions += logged.entities.n;
-    accumulate(&mut found.features, compare(compiled, &offline, &logged.features, |row| logged.ids[row].clone()));
+    let differing = differing(compiled, &offline, &logged.features);
+    let then = then(store, compiled, &logged, &differing).await.map_err(failed)?;
+    let name = |row: usize| logged.ids[row].clone();
+    accumulate(&mut found.features, compare_with(compiled, &offline, &logged.features, &then, name));
     Ok(())
+}
+
+/// What history said of some rows by what of the data was online when they were served, as far as that is still there.
+async fn then(
+    store: &OfflineStore,
+    compiled: &CompiledService,
+    logged: &LoggedRows,
+    rows: &[usize],
+) -> Result<Then, OfflineError> {
+    let mut by_state: HashMap<Vec<Held>, Vec<usize>> = HashMap::new();
+    for row in rows {
+        let states: Option<Vec<Held>> = logged.held.iter().map(|held| held[*row]).collect();
+        if let Some(states) = states.filter(|_| logged.as_of[*row].is_some()) {
+            by_state.entry(states).or_default().push(*row);
+        }
+    }
+    let mut then = Then::default();
+    for (states, rows) in by_state {
+        let states: Vec<State> = states.into_iter().map(State::Held).collect();
+        let as_of: Vec<Timestamp> = rows.iter().filter_map(|row| logged.as_of[*row]).collect();
+        let Some(entities) = logged.entities_of(&rows) else { continue };
+        match recompute_each(store, compiled, &entities, &as_of, &states).await {
+            Ok(said) => then.add(&rows, said),
+            Err(ReplayError::Offline { source, .. }) => return Err(source),
+            // What it was is not known any more: then history as it is decides.
+            Err(ReplayError::Gone { .. } | ReplayError::Request(_) | ReplayError::Compute { .. }) => {}
+        }
+    }
+    Ok(then)
 }
 
 fn by_fingerprint<'d>(

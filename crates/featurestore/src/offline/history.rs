@@ -20,6 +20,7 @@ use transform::cast;
 use super::OfflineError;
 use super::snapshot;
 use super::source::{Kept, SourceFile, SourceFiles, open_file, read_error, version_of};
+use super::standing::Arrived;
 use super::table::source::{OfTable, arrivals};
 use crate::erase::KeyFilter;
 use crate::erase::tombstones::state_without;
@@ -227,8 +228,7 @@ impl History {
     /// The row groups that may hold what came after `before`, if all of `before` is still there, unchanged, and came
     /// first. What was there before may be among them.
     pub fn since(&self, before: &Contents) -> Option<Vec<Unit>> {
-        let known = before.n_files;
-        let grew = known > 0 && self.contents().n_files >= known && self.version_of_first(known) == before.version;
+        let (known, grew) = (before.n_files, self.arrived_since(before).is_some());
         let units = self.units().into_iter();
         match () {
             () if before.n_pushed > self.n_pushed() => None,
@@ -236,6 +236,15 @@ impl History {
             () if grew => Some(units.filter(|unit| self.is_behind(*unit, known)).collect()),
             () => None,
         }
+    }
+
+    /// What the source has behind `before`, if all of that is still there, unchanged, and came first.
+    pub(super) fn arrived_since(&self, before: &Contents) -> Option<Arrived> {
+        let known = before.n_files;
+        let more = self.contents().n_files.checked_sub(known)?;
+        let grew = known > 0 && self.version_of_first(known) == before.version;
+        let is_numbered = self.table.as_ref().is_some_and(|table| table.next().is_some());
+        grew.then_some(if is_numbered { Arrived::Rows(more) } else { Arrived::Files(more) })
     }
 
     /// The data version of the first `known` of [`Self::n_known`].

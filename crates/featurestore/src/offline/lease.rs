@@ -32,11 +32,19 @@ pub struct Waiting {
     path: String,
 }
 
+/// The lease's file in a view version's folder.
+const FILE: &str = "lease";
+
+/// Whether a process holds the lease that is kept in `folder`. Makes nothing.
+pub(super) fn is_held(folder: &Path) -> bool {
+    File::open(folder.join(FILE)).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 impl Leasing {
     /// Asks for the lease of a view version under `folder`.
     pub(super) fn ask(folder: &Path, view: &FeatureView) -> Result<Self, OfflineError> {
         let folder = folder.join("views").join(view.id.name.as_str()).join(view.fingerprint.short());
-        Self::of_file(&folder.join("lease"))
+        Self::of_file(&folder.join(FILE))
     }
 
     /// Asks for the lease that a file stands for; the file is made if it does not exist.

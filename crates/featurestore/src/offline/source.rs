@@ -7,6 +7,7 @@
 mod columns;
 mod find;
 mod kept;
+mod look;
 mod mirror;
 mod partition;
 mod pattern;
@@ -34,6 +35,7 @@ use super::{OfflineError, OfflineStore};
 pub use columns::SourceColumn;
 pub(crate) use find::Found;
 pub(crate) use kept::Kept;
+pub(crate) use look::{Look, look};
 pub(crate) use partition::Constant;
 use place::Place;
 pub(crate) use text::{of_text, rows_at, typed_column};

@@ -17,7 +17,9 @@ use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, PutFlags, WithTls};
 use schema::{BoxError, EntityKey, Fingerprint, Timestamp};
 use tokio::task::JoinError;
 
-use super::{Cell, Doing, EraseReport, OnlineError, OnlineRows, OnlineStore, OnlineTable, WriteReport, views_of};
+use super::{
+    Cell, Doing, EraseReport, OnlineError, OnlineRows, OnlineStore, OnlineTable, TableSize, WriteReport, views_of,
+};
 use crate::erase::KeyMatch;
 
 /// The most that the file can grow to. It reserves addresses, not memory or disk, so it is generous.
@@ -202,6 +204,16 @@ impl Environment {
         Ok(report)
     }
 
+    fn size_of(&self, table: &OnlineTable) -> heed::Result<TableSize> {
+        let txn = self.env.read_txn()?;
+        let mut size = TableSize::default();
+        for entry in self.cells.prefix_iter(&txn, &prefix(table))? {
+            let (place, cell) = entry?;
+            size += TableSize { n_keys: 1, size_bytes: (place.len() + cell.len()) as u64 };
+        }
+        Ok(size)
+    }
+
     /// Removes some keys of a table; whether there are more.
     fn drop_some(&self, table: &OnlineTable) -> Result<bool, OnlineError> {
         let failed = |source: heed::Error| Doing::Dropping { table: table.to_string() }.failed(&self.address(), source);
@@ -258,6 +270,17 @@ impl OnlineStore for EmbeddedStore {
             Ok(report)
         });
         all.await.map_err(|stopped| Doing::Erasing.failed(&self.environment.address(), stopped))?
+    }
+
+    /// A walk through mapped memory: some millions of keys a second.
+    async fn size_of(&self, table: &OnlineTable) -> Result<Option<TableSize>, OnlineError> {
+        let (environment, counted) = (Arc::clone(&self.environment), table.clone());
+        let doing = || Doing::Reading { views: vec![table.view().clone()], n_keys: 0 };
+        match on_a_file_thread(move || environment.size_of(&counted)).await {
+            Ok(Ok(size)) => Ok(Some(size)),
+            Ok(Err(why)) => Err(doing().failed(&self.environment.address(), why)),
+            Err(stopped) => Err(doing().failed(&self.environment.address(), stopped)),
+        }
     }
 
     async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {

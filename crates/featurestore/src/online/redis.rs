@@ -7,6 +7,7 @@
 
 mod address;
 mod cluster;
+mod condition;
 mod config;
 mod failed;
 mod feast;
@@ -32,6 +33,7 @@ use redis::{Cmd, Script, Value};
 use schema::{EntityKey, Timestamp};
 
 pub use address::{Address, Login, RedisUrl};
+pub use condition::Condition;
 pub use config::{DEFAULT_TIMEOUT, RedisConfig, RedisServers, TlsFiles};
 pub use feast::FeastRedis;
 

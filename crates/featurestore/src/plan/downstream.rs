@@ -17,6 +17,8 @@ pub struct Surroundings {
     pub training_sets: Vec<PinnedTrainingSet>,
     /// Rows of sources, where they are cheap to count.
     pub rows: BTreeMap<SourceName, u64>,
+    /// Bytes that are kept of view versions in the offline folder, pushes apart: what removing them frees there.
+    pub bytes: BTreeMap<ViewId, u64>,
 }
 
 /// A model version and the service meaning that it pins.
@@ -183,7 +185,7 @@ impl Downstream {
 }
 
 /// View versions that are current before and not after, and that neither a service nor a model version pins any more.
-pub(super) fn unused(before: &AppliedDefinitions, after: &AppliedDefinitions, models: &[PinnedModel]) -> Vec<String> {
+pub(super) fn unused(before: &AppliedDefinitions, after: &AppliedDefinitions, models: &[PinnedModel]) -> Vec<ViewId> {
     let pinned_by = |model: &PinnedModel| before.service_by_fingerprint(model.service.as_str(), &model.fingerprint);
     let services = after.services.values().filter_map(|versions| versions.current());
     let pinned: Vec<&ViewId> =
@@ -193,7 +195,7 @@ pub(super) fn unused(before: &AppliedDefinitions, after: &AppliedDefinitions, mo
         let now = after.current_view(id.name.as_str()).map(|view| &view.id);
         now != Some(*id) && !pinned.contains(id)
     };
-    was.filter(idle).map(ToString::to_string).collect()
+    was.filter(idle).cloned().collect()
 }
 
 impl fmt::Display for Downstream {

@@ -90,7 +90,7 @@ fn a_view_takes_its_services_along() {
             > feature view f reaches feature service s
             > `f@v2` is to be materialized: plumb materialize f
             > models on `s` keep its version before; new ones are to be trained on the new one
-            > nothing pins `f@v1` any more: its rows stay until they are removed
+            > nothing pins `f@v1` any more: its rows stay until plumb view remove f@v1
         "#]],
     );
 }
@@ -109,7 +109,7 @@ fn another_file_is_no_change_of_words() {
             > source rows reaches feature view f, feature service s
             > `f@v2` is to be materialized: plumb materialize f
             > models on `s` keep its version before; new ones are to be trained on the new one
-            > nothing pins `f@v1` any more: its rows stay until they are removed
+            > nothing pins `f@v1` any more: its rows stay until plumb view remove f@v1
         "#]],
     );
 }

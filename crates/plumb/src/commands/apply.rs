@@ -6,9 +6,12 @@ use std::process::ExitCode;
 
 use featurestore::plan::{PinnedModel, PinnedTrainingSet, Plan, Surroundings};
 use registry::{Catalog, Command, Seq, TrainingSet, VersionState};
-use schema::{Clock, Definitions};
+use schema::applied::migrations::MigrationFault;
+use schema::yaml::Mistake;
+use schema::{Clock, Definitions, SourceName};
 
 use crate::cli::{ApplyArgs, Format};
+use crate::commands::view::size;
 use crate::config::actor;
 use crate::failure::Failure;
 use crate::output;
@@ -18,14 +21,28 @@ use crate::project::Project;
 const CHANGES_PENDING: u8 = 8;
 
 async fn make_plan(project: &Project) -> Result<(Plan, Seq), Failure> {
-    let declared = project.declared().await?;
+    let (declared, rows) = project.declared().await?;
     let catalog = project.registry.catalog();
-    let around = surroundings(project, &catalog, &declared).await;
-    Ok((featurestore::plan::plan(catalog.definitions(), &declared, &around), catalog.definitions_seq()))
+    let around = surroundings(project, &catalog, rows);
+    let plan = featurestore::plan::plan(catalog.definitions(), &declared, &around);
+    migrations_hold(&plan, &declared)?;
+    Ok((plan, catalog.definitions_seq()))
+}
+
+/// That every declared migration arrives, and that the way makes no difference.
+fn migrations_hold(plan: &Plan, declared: &Definitions) -> Result<(), Failure> {
+    let (migrations, mut faults) = plan.after.migrations();
+    faults.extend(migrations.faults());
+    let mistake = |fault: &MigrationFault| {
+        let service = fault.service().and_then(|service| declared.services.get(service.name.as_str()));
+        let place = service.map(|service| service.place.clone()).unwrap_or_default();
+        Mistake::new(&place, schema::error::chain(fault)).hint(fault.hint())
+    };
+    if faults.is_empty() { Ok(()) } else { Err(faults.iter().map(mistake).collect::<Vec<_>>().into()) }
 }
 
 /// What stands on the definitions and under them: model versions, and the sizes of sources.
-async fn surroundings(project: &Project, catalog: &Catalog, declared: &Definitions) -> Surroundings {
+fn surroundings(project: &Project, catalog: &Catalog, rows: BTreeMap<SourceName, u64>) -> Surroundings {
     let pinned = |state: &VersionState| PinnedModel {
         model: state.version.name.to_string(),
         version: state.version.version,
@@ -40,13 +57,9 @@ async fn surroundings(project: &Project, catalog: &Catalog, declared: &Definitio
         fingerprint: set.service_fingerprint,
     };
     let training_sets = catalog.training_sets().map(built).collect();
-    let mut rows = BTreeMap::new();
-    for source in declared.sources.values() {
-        if let Some(n) = project.offline.rows_at_hand(source).await {
-            rows.insert(source.name.clone(), n);
-        }
-    }
-    Surroundings { models, training_sets, rows }
+    let current = catalog.definitions().views.values().filter_map(|versions| versions.current());
+    let bytes = current.map(|view| (view.id.clone(), size(&project.offline.folder_of(view)))).collect();
+    Surroundings { models, training_sets, rows, bytes }
 }
 
 /// Prints the plan.
@@ -107,6 +120,7 @@ async fn apply_plan(project: &Project, plan: &Plan, based_on: Seq) -> Result<(),
 fn to_json(plan: &Plan, based_on: Seq) -> serde_json::Value {
     serde_json::json!({
         "changes": plan.changes, "recompute": plan.recompute, "downstream": plan.downstream, "unused": plan.unused,
+        "unused_bytes": plan.unused_bytes,
         "pending": plan.changes.len(), "based_on": based_on.0,
     })
 }

@@ -8,7 +8,7 @@ use schema::{Date, Dtype, Value};
 use crate::cli::{FeaturesGetArgs, Format};
 use crate::failure::Failure;
 use crate::http::native::entities::Texts;
-use crate::http::native::features::{Answer, FeaturesBody, compile, resolve};
+use crate::http::native::features::{Answer, AnswerColumn, FeaturesBody, compile, resolve};
 use crate::output;
 use crate::project::Project;
 
@@ -40,6 +40,7 @@ pub async fn get(project: &Project, format: Format, args: &FeaturesGetArgs) -> R
     }
     let mut body = FeaturesBody {
         service: args.service.clone(),
+        answer_as: args.answer_as.clone(),
         features: (!args.features.is_empty()).then(|| args.features.clone()),
         entities,
         context,
@@ -60,14 +61,13 @@ pub async fn get(project: &Project, format: Format, args: &FeaturesGetArgs) -> R
 fn table(answer: &Answer) -> String {
     let mut rows = Vec::new();
     for row in 0..answer.entities.n {
-        for (i, column) in answer.asked.compiled.service.columns.iter().enumerate() {
-            let status = answer.rows.statuses[i][row];
-            let event_time = answer.rows.event_time(&answer.asked.compiled, i, row);
+        for AnswerColumn { column, values, statuses, read } in answer.columns() {
+            let event_time = read.and_then(|i| answer.rows.event_time(&answer.asked.compiled, i, row));
             rows.push([
                 answer.entity_name(row),
                 column.name.to_string(),
-                shown(&Value::at(&answer.rows.columns[i], row), column.dtype),
-                status.to_string(),
+                shown(&Value::at(values, row), column.dtype),
+                statuses[row].to_string(),
                 event_time.map(|t| t.to_string()).unwrap_or_default(),
             ]);
         }

@@ -35,6 +35,7 @@ pub(super) fn table(report: &SkewReport) -> String {
                 f.feature.clone(),
                 f.compared.to_string(),
                 f.equal.to_string(),
+                f.stale.to_string(),
                 f.mismatched.to_string(),
                 f.missing.to_string(),
                 f.extra.to_string(),
@@ -46,11 +47,19 @@ pub(super) fn table(report: &SkewReport) -> String {
             }
         }
     }
-    let table = output::table(["SERVICE", "FEATURE", "COMPARED", "EQUAL", "MISMATCHED", "MISSING", "EXTRA"], rows);
+    let table =
+        output::table(["SERVICE", "FEATURE", "COMPARED", "EQUAL", "STALE", "MISMATCHED", "MISSING", "EXTRA"], rows);
     let verdict = match report.predictions {
         0 => "no predictions are logged yet\n".to_owned(),
         n if examples.is_empty() => format!("in plumb: {n} predictions were served what history says\n"),
         n => format!("out of plumb: of {n} predictions, these were served something else:\n{examples}"),
+    };
+    let n_stale: usize = report.services.iter().flat_map(|service| &service.features).map(|f| f.stale).sum();
+    let verdict = match n_stale {
+        0 => verdict,
+        n => format!(
+            "{verdict}stale: {n} values were right by what had arrived when they were served; rows came since\n"
+        ),
     };
     let unread: String = report.unreadable.iter().map(|why| format!("not compared: {why}\n")).collect();
     if report.predictions == 0 { format!("{verdict}{unread}") } else { format!("{table}{verdict}{unread}") }

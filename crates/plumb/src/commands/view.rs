@@ -104,7 +104,8 @@ async fn look(project: &Project, online: &dyn OnlineStore, view: &FeatureView) -
     Ok(Held { view: view.clone(), generations, snapshot_bytes, pushed_rows })
 }
 
-fn size(folder: &std::path::Path) -> u64 {
+/// Bytes of all files below a folder.
+pub(super) fn size(folder: &std::path::Path) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .map(|entry| if entry.path().is_dir() { size(&entry.path()) } else { entry.metadata().map_or(0, |m| m.len()) })

@@ -102,6 +102,37 @@ pub fn declared(definitions: &AppliedDefinitions, name: &str) -> Result<Compiled
     compile(service, definitions)
 }
 
+/// The version of a declared service that a text names: `name` for the current one, `name@v2` for that one.
+///
+/// # Errors
+/// It is not applied.
+pub fn version_named<'d>(definitions: &'d AppliedDefinitions, text: &str) -> Result<&'d FeatureService, ServiceError> {
+    let known = || definitions.services.keys().map(ServiceName::as_str);
+    let missing = |hint: String| ServiceError::NoService { name: text.escape_debug().to_string(), hint };
+    let Some((name, at)) = text.split_once('@') else {
+        return definitions.current_service(text).ok_or_else(|| missing(suggest(text, known())));
+    };
+    let Some(versions) = definitions.services.get(name) else { return Err(missing(suggest(name, known()))) };
+    let found = match reference::version(at) {
+        None if at.eq_ignore_ascii_case("latest") => versions.current(),
+        version => versions.all.iter().find(|service| Some(service.version) == version),
+    };
+    found.ok_or_else(|| {
+        missing(match versions.all.len() {
+            1 => "there is version 1: write name@v1".to_owned(),
+            n => format!("there are versions 1 to {n}: write name@v{n}"),
+        })
+    })
+}
+
+/// The service that a text names, as [`version_named`], ready to run.
+///
+/// # Errors
+/// It is not applied.
+pub fn compiled_named(definitions: &AppliedDefinitions, text: &str) -> Result<CompiledService, ServiceError> {
+    compile(version_named(definitions, text)?, definitions)
+}
+
 /// A version of a declared service, ready to run, whether or not it is the current one.
 ///
 /// # Errors

@@ -1,6 +1,5 @@
 use schema::ServiceColumn;
-use schema::ServiceName;
-use schema::migration::MigrationStep;
+use schema::migration::{MigrateFrom, MigrationStep};
 use serde_json::json;
 
 use super::*;
@@ -133,7 +132,7 @@ fn events_of_format_1_are_read_for_ever() {
         let fill = c.fill.as_ref().map(ToString::to_string);
         json!([c.name.as_str(), c.dtype.to_string(), c.view.to_string(), fill])
     };
-    let steps = |(from, steps): (&ServiceName, &Vec<MigrationStep>)| json!([from.as_str(), steps.len()]);
+    let steps = |(from, steps): (&MigrateFrom, &Vec<MigrationStep>)| json!([from.to_string(), steps.len()]);
     let view = catalog.definitions().current_view("spending").unwrap();
     let read = json!({
         "events": lines,

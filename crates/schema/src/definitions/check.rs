@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::read::Broken;
 use super::{Definitions, REQUEST_TIME, Service, ServiceFeature, View};
 use crate::dtype::Dtype;
-use crate::migration::{FeatureSchema, Field, Migration};
+use crate::migration::{FeatureSchema, Field, MigrateFrom, Migration};
 use crate::order::Known;
 use crate::yaml::{Mistake, suggest};
 
@@ -127,7 +127,11 @@ fn check_service(all: &Definitions, service: &Service, broken: &Broken, mistakes
             mistakes.push(Mistake::new(&service.place, message).hint(hint));
         }
     }
-    for from in service.migrate_from.keys() {
+    // Versions are known to whoever knows what is applied: see `applied::migrations`.
+    for MigrateFrom { service: from, version } in service.migrate_from.keys() {
+        if version.is_some() {
+            continue;
+        }
         if !all.services.contains_key(from.as_str()) && !broken.contains(from.as_str()) {
             let hint = suggest(from.as_str(), all.services.keys().map(crate::name::ServiceName::as_str));
             let message = format!("`migrate_from` names feature service `{from}`, which nobody declares");
@@ -146,7 +150,8 @@ fn check_types(all: &Definitions, service: &Service, mistakes: &mut Mistakes) {
         }
     }
     for (from, steps) in &service.migrate_from {
-        let Some(older) = all.services.get(from.as_str()) else { continue };
+        let declared = from.version.is_none().then(|| all.services.get(from.service.as_str()));
+        let Some(older) = declared.flatten() else { continue };
         let (Some(start), Some(end)) = (schema_of(all, older), schema_of(all, service)) else { continue };
         // The dtype of an added field is the one that the new service gives it.
         let typed = steps.iter().map(|step| step.typed(&end)).collect::<Result<Vec<_>, _>>();

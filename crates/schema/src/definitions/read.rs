@@ -12,8 +12,8 @@ use super::Mistakes;
 use super::serving::serving;
 use super::{Column, Computed, Definitions, Entity, Feature, File, Format, JoinKey, Service, Source, View};
 use crate::dtype::{Dtype, TypeError};
-use crate::migration::MigrationStep;
-use crate::name::{EntityName, FeatureName, ServiceName, SourceName, ViewName};
+use crate::migration::{MigrateFrom, MigrationStep};
+use crate::name::{EntityName, FeatureName, NameError, ServiceName, SourceName, ViewName};
 use crate::order::Known;
 use crate::time::Ttl;
 use crate::value::Value;
@@ -386,7 +386,14 @@ fn service(node: Node<'_>, mistakes: &mut Mistakes) -> Option<(Service, Vec<Refe
     let mut migrate_from = BTreeMap::new();
     if let Some(map) = fields.optional("migrate_from") {
         for (from, steps) in map.entries(mistakes) {
-            let from = from.parse(mistakes, str::parse::<ServiceName>);
+            let key = from.setting(mistakes);
+            let from = key.and_then(|key| match older(&key, service_name.as_ref()) {
+                Ok(from) => Some(from),
+                Err(why) => {
+                    mistakes.push(Mistake::new(&from.place(), why.to_string()));
+                    None
+                }
+            });
             let steps: Vec<_> = steps.items(mistakes).into_iter().filter_map(|s| step(s, mistakes)).collect();
             if let Some(from) = from {
                 migrate_from.insert(from, steps);
@@ -405,6 +412,14 @@ fn service(node: Node<'_>, mistakes: &mut Mistakes) -> Option<(Service, Vec<Refe
     let (name, unread) = (service_name?, Vec::new());
     let service = Service { name, views, features: unread, fill, migrate_from, description, owner, tags, place };
     Some((service, features))
+}
+
+/// `name`, `name@v2`, or the number of an earlier version of the service itself.
+fn older(text: &str, own: Option<&ServiceName>) -> Result<MigrateFrom, NameError> {
+    match (text.parse::<u32>(), own) {
+        (Ok(version), Some(own)) => Ok(MigrateFrom { service: own.clone(), version: Some(version) }),
+        _ => text.parse(),
+    }
 }
 
 fn constant(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Value> {
@@ -434,7 +449,9 @@ fn step(node: Node<'_>, mistakes: &mut Mistakes) -> Option<MigrationStep> {
         let default = fields.required("default", mistakes).and_then(|n| constant(n, mistakes));
         let missing = fields.optional("when_missing").and_then(|n| constant(n, mistakes)).unwrap_or(Value::Null);
         let dtype = fields.optional("type").and_then(|node| type_of(node, mistakes));
-        field.zip(default).map(|(name, default)| MigrationStep::Add { name, dtype, default, when_missing: missing })
+        let restore = fields.flag("restore", mistakes).unwrap_or(false);
+        let add = |(name, default)| MigrationStep::Add { name, dtype, default, when_missing: missing, restore };
+        field.zip(default).map(add)
     } else if let Some(field) = fields.optional("drop") {
         field.parse(mistakes, str::parse::<FeatureName>).map(|name| MigrationStep::Drop { name })
     } else if let Some(map) = fields.optional("rename") {

@@ -4,16 +4,19 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use arrow::compute::concat;
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt64Array};
+use arrow::compute::{concat, take};
 use arrow::datatypes::{TimestampNanosecondType, UInt8Type};
 use arrow::error::ArrowError;
+use featurestore::compiled::CompiledView;
+use featurestore::offline::history::Held;
 use featurestore::retrieve::EntityRows;
 use featurestore::{CompiledService, FeatureRows};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schema::{BoxError, Fingerprint, Status, Timestamp};
 
-use super::rows::{FEATURE, KEY, REQUEST, STATUS, event_time_of};
+use super::held;
+use super::rows::{FEATURE, KEY, REQUEST, STATUS, event_time_of, held_of};
 
 /// Why the log cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +59,8 @@ pub struct LoggedRows {
     pub as_of: Vec<Option<Timestamp>>,
     /// The features as they were served.
     pub features: FeatureRows,
+    /// For each view, the state of its data that each row was answered from; `None` where the log does not say.
+    pub held: Vec<Vec<Option<Held>>>,
 }
 
 /// The files of a log, oldest first, and those that are none: a file that cannot be read must not hide the others.
@@ -103,6 +108,14 @@ fn fingerprint(path: &Path) -> Result<Fingerprint, BoxError> {
 pub const ROWS_AT_ONCE: usize = 500_000;
 
 impl LoggedRows {
+    /// The keys and request fields of some rows.
+    pub(crate) fn entities_of(&self, rows: &[usize]) -> Option<EntityRows> {
+        let rows: UInt64Array = rows.iter().map(|row| u64::try_from(*row).ok()).collect();
+        let of = |(name, column): (&String, &ArrayRef)| Some((name.clone(), take(column, &rows, None).ok()?));
+        let columns = self.entities.columns.iter().map(of).collect::<Option<HashMap<_, _>>>()?;
+        Some(EntityRows { n: rows.len(), columns })
+    }
+
     /// All of `parts`, which are of one service, as one.
     ///
     /// # Errors
@@ -130,6 +143,9 @@ impl LoggedRows {
             }
             for (times, more) in all.features.event_times.iter_mut().zip(part.features.event_times) {
                 times.extend(more);
+            }
+            for (held, more) in all.held.iter_mut().zip(part.held) {
+                held.extend(more);
             }
         }
         let whole = |parts: &Vec<ArrayRef>| concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>());
@@ -166,6 +182,11 @@ impl LogFile {
             column.as_primitive::<TimestampNanosecondType>().iter().map(|t| t.map(Timestamp::from_nanos)).collect()
         };
         let n = batch.num_rows();
+        // Files from before it was written down do not have it.
+        let held = |view: &CompiledView| match batch.column_by_name(&held_of(view)) {
+            Some(states) => states.as_string::<i32>().iter().map(|state| held::from_text(state?)).collect(),
+            None => vec![None; n],
+        };
         let ids = column("prediction_id".to_owned())?;
         let ids = ids.as_string::<i32>().iter().map(|id| id.unwrap_or_default().to_owned()).collect();
         let mut keys = HashMap::new();
@@ -192,6 +213,7 @@ impl LogFile {
             entities: EntityRows { n, columns: keys },
             as_of: times(&column("as_of".to_owned())?),
             features: FeatureRows { columns, statuses, event_times },
+            held: compiled.views.iter().map(|view| held(view)).collect(),
         })
     }
 }

@@ -11,6 +11,7 @@ use arrow::error::ArrowError;
 use featurestore::compiled::CompiledView;
 use schema::Timestamp;
 
+use super::held;
 use crate::onnx::rows::row_json;
 use crate::scorer::Prediction;
 
@@ -24,16 +25,18 @@ pub(super) const FEATURE: &str = "feature.";
 pub(super) const STATUS: &str = "status.";
 /// Prefix of the event time columns, one for each use of a view.
 const EVENT_TIME: &str = "event_time.";
+/// Prefix of the columns that say which state of its data a view was answered from, one for each use of a view.
+const HELD: &str = "held.";
 /// Prefix of output columns: JSON texts.
 pub(super) const OUTPUT: &str = "output.";
 /// Version of this layout, in the files' metadata.
 pub(super) const FORMAT: &str = "1";
 
-/// The rows of predictions by one model version, in their order. Made in bulk: a row alone costs more than its request.
+/// The rows of predictions by one model version, from features of one service version, in their order. Made in bulk: a row alone costs more than its request.
 pub(super) fn rows(predictions: &[Arc<Prediction>]) -> Result<RecordBatch, ArrowError> {
     let Some(first) = predictions.first() else { return Ok(RecordBatch::new_empty(Arc::new(Schema::empty()))) };
     let version = &first.model.version;
-    let compiled = &first.model.compiled;
+    let compiled = first.read();
     let service = &compiled.service;
     let n: usize = predictions.iter().map(|p| p.entities.n).sum();
     let mut columns = Columns::default();
@@ -69,6 +72,12 @@ pub(super) fn rows(predictions: &[Arc<Prediction>]) -> Result<RecordBatch, Arrow
         let found: TimestampNanosecondArray = found.map(|t| t.map(Timestamp::as_nanos)).collect();
         columns.push(&event_time_of(view), Arc::new(found.with_timezone("UTC")));
     }
+    for (i, view) in compiled.views.iter().enumerate() {
+        let state =
+            |p: &Arc<Prediction>| p.served.get(i)?.as_ref().map(|by| held::to_text(&(&by.generation.contents).into()));
+        let states = predictions.iter().flat_map(|p| std::iter::repeat_n(state(p), p.entities.n));
+        columns.push(&held_of(view), Arc::new(states.collect::<StringArray>()));
+    }
     for (i, output) in first.outputs.columns.iter().enumerate() {
         let answers = predictions.iter().flat_map(|p| {
             let output = &p.outputs.columns[i];
@@ -82,6 +91,11 @@ pub(super) fn rows(predictions: &[Arc<Prediction>]) -> Result<RecordBatch, Arrow
 /// The column of the event times of a view, by the name that the service gives it.
 pub(super) fn event_time_of(view: &CompiledView) -> String {
     format!("{EVENT_TIME}{}@v{}", view.name, view.view.id.version)
+}
+
+/// The column of the states of a view's data.
+pub(super) fn held_of(view: &CompiledView) -> String {
+    format!("{HELD}{}@v{}", view.name, view.view.id.version)
 }
 
 #[derive(Default)]

@@ -28,7 +28,7 @@ use crate::scorer::Prediction;
 /// Predictions made rows at once: as they came, each holds many small allocations.
 const COMPACT_AT: usize = 1_024;
 
-/// What waits for its file. One model version has one service, and so one set of columns.
+/// What waits for its file: predictions of one model version, from features of one service version.
 struct Waiting {
     service: Fingerprint,
     /// For each view, the names of its join keys, and of the log's columns that have their values.
@@ -37,7 +37,7 @@ struct Waiting {
     batches: Vec<RecordBatch>,
 }
 
-type ByVersion = BTreeMap<(ModelName, u32), Waiting>;
+type ByVersion = BTreeMap<(ModelName, u32, Fingerprint), Waiting>;
 
 pub(super) fn run(folder: &Path, config: &LogConfig, entries: &Receiver<Message>) {
     let mut waiting = ByVersion::new();
@@ -50,10 +50,11 @@ pub(super) fn run(folder: &Path, config: &LogConfig, entries: &Receiver<Message>
                 n_rows += prediction.entities.n;
                 oldest.get_or_insert_with(Instant::now);
                 let version = &prediction.model.version;
-                let service = prediction.model.compiled.service.fingerprint;
-                let place = waiting.entry((version.name.clone(), version.version)).or_insert_with(|| Waiting {
+                let service = prediction.read().service.fingerprint;
+                let place = waiting.entry((version.name.clone(), version.version, service));
+                let place = place.or_insert_with(|| Waiting {
                     service,
-                    uses: uses(&prediction.model.compiled),
+                    uses: uses(prediction.read()),
                     loose: Vec::new(),
                     batches: Vec::new(),
                 });

@@ -3,9 +3,10 @@
 use schema::Fingerprint;
 
 use super::{History, version_of};
+use crate::online::marks::Contents;
 
 /// A state of a view's history, as far as a token holds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Held {
     /// The first bytes of the digest of all of it but pushes.
     pub version: [u8; 8],
@@ -13,6 +14,14 @@ pub struct Held {
     pub n_files: u64,
     /// Rows that were pushed.
     pub n_pushed: u64,
+}
+
+impl From<&Contents> for Held {
+    fn from(contents: &Contents) -> Self {
+        let mut version = [0; 8];
+        version.copy_from_slice(&contents.version.as_bytes()[..8]);
+        Self { version, n_files: contents.n_files as u64, n_pushed: contents.n_pushed }
+    }
 }
 
 impl Held {

@@ -24,6 +24,8 @@ const LEASE: &str = "lease";
 pub(crate) struct Kept {
     folder: Arc<Path>,
     lease: Arc<File>,
+    /// Whether copies may be made; not for whoever only looks.
+    makes: bool,
 }
 
 impl Kept {
@@ -41,7 +43,28 @@ impl Kept {
             lease.unlock().map_err(fail)?;
         }
         lease.lock_shared().map_err(fail)?;
-        Ok(Self { folder: folder.into(), lease: Arc::new(lease) })
+        Ok(Self { folder: folder.into(), lease: Arc::new(lease), makes: true })
+    }
+
+    /// Takes a share of the lease of what is there, and makes and removes nothing; `None` if nothing was ever kept.
+    pub(super) fn look(offline: &Path, source: &Source) -> Result<Option<Self>, OfflineError> {
+        let folder = offline.join("sources").join(source.name.as_str()).join(meaning(source));
+        let path = folder.join(LEASE);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let lease = File::open(&path).map_err(|why| super::read_error(&path.display().to_string(), why))?;
+        lease.lock_shared().map_err(|why| super::read_error(&path.display().to_string(), why))?;
+        Ok(Some(Self { folder: folder.into(), lease: Arc::new(lease), makes: false }))
+    }
+
+    /// Whether something is kept of a file in each of these states.
+    pub(super) fn holds_all(&self, states: &BTreeSet<String>) -> bool {
+        let Ok(found) = std::fs::read_dir(&self.folder) else { return false };
+        let names = found.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let held: BTreeSet<String> =
+            names.filter_map(|name| name.split(['-', '.']).next().map(str::to_owned)).collect();
+        states.is_subset(&held)
     }
 
     /// Where a file of this name is, or would be. Names begin with the state that the file was made of.
@@ -73,14 +96,22 @@ impl Kept {
 
     /// A file beside, which [`Self::persist`] gives its name.
     pub(super) fn new_file(&self, name: &str) -> Result<tempfile::NamedTempFile, OfflineError> {
+        if !self.makes {
+            return Err(write_error(&self.path(name), "copies are only looked at"));
+        }
         tempfile::NamedTempFile::new_in(&self.folder).map_err(|why| write_error(&self.path(name), why))
     }
 
     /// Syncs a new file and gives it its name.
     pub(super) fn persist(&self, new: tempfile::NamedTempFile, path: &Path) -> Result<(), OfflineError> {
         new.as_file().sync_all().map_err(|why| write_error(path, why))?;
-        // Two processes may have made it at once: they made the same file.
-        new.persist(path).map_err(|why| write_error(path, why.error))?;
+        // Two processes may have made it at once: they made the same file, and one may be reading its own already.
+        if let Err(taken) = new.persist_noclobber(path) {
+            let length = |file: &File| file.metadata().map(|about| about.len()).ok();
+            if File::open(path).ok().and_then(|there| length(&there)) != length(taken.file.as_file()) {
+                taken.file.persist(path).map_err(|why| write_error(path, why.error))?;
+            }
+        }
         sync_folder(&self.folder).map_err(|why| write_error(path, why))
     }
 }
@@ -142,5 +173,24 @@ mod tests {
         assert_eq!(there(&another), ".tmpX a-1.parquet b-1.parquet b.columns.json lease", "somebody may read it");
         drop((kept, another));
         assert_eq!(there(&open(&["a"])), "a-1.parquet lease");
+    }
+
+    #[test]
+    fn a_copy_that_another_process_made_meanwhile_is_left_as_it_is() {
+        let offline = tempfile::tempdir().unwrap();
+        let kept = Kept::open(offline.path(), &source("rows.csv"), &BTreeSet::new()).unwrap();
+        let path = kept.path("a-1.parquet");
+        let make = |bytes: &[u8]| {
+            let mut new = kept.new_file("a-1.parquet").unwrap();
+            new.write_all(bytes).unwrap();
+            kept.persist(new, &path).unwrap();
+        };
+        make(b"rows");
+        let before = path.metadata().unwrap().modified().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        make(b"rows");
+        assert_eq!(path.metadata().unwrap().modified().unwrap(), before, "who reads it would be told that it changed");
+        make(b"longer");
+        assert_eq!(std::fs::read(&path).unwrap(), b"longer");
     }
 }

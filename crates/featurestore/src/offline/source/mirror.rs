@@ -11,8 +11,8 @@ use super::super::table::source::Loaded;
 use super::super::{OfflineError, OfflineStore};
 use super::kept::{Kept, write_error};
 use super::place::RemotePlace;
-use super::remote::Folder;
-use super::{SourceFiles, Want};
+use super::remote::{Below, Folder};
+use super::{Look, SourceFiles, Want};
 
 /// Of the table's folder in the store.
 const LOG: &str = "_delta_log";
@@ -31,8 +31,7 @@ pub(super) async fn open(
     let kept = Kept::open(store.folder(), source, &std::collections::BTreeSet::new())?;
     let root = kept.path("table");
     let folder = Folder::open(store, source, place)?;
-    let is_entry = |name: &str| !name.contains('/') && (name.ends_with(".json") || name.ends_with(".parquet"));
-    let entries = folder.list(LOG, is_entry).await?;
+    let entries = entries(&folder).await?;
     let here = root.join(LOG_HERE);
     std::fs::create_dir_all(&here).map_err(|why| write_error(&here, why))?;
     let each = entries.iter().map(|entry| (entry.below.clone(), entry.size, here.join(&entry.below)));
@@ -48,4 +47,28 @@ pub(super) async fn open(
         folder.fetch(&kept, "", files).await?;
     }
     table.open(store.project(), source, Some(kept))
+}
+
+/// Looks at a table: its log is listed, and nothing fetched.
+pub(super) async fn look(store: &OfflineStore, source: &Source, place: &RemotePlace) -> Result<Look, OfflineError> {
+    let entries = entries(&Folder::open(store, source, place)?).await?;
+    let Some(kept) = Kept::look(store.folder(), source)? else { return Ok(Look::Unread { n_files: entries.len() }) };
+    let root = kept.path("table");
+    let here = root.join(LOG_HERE);
+    let is_here = |path: &Path, size: u64| path.metadata().is_ok_and(|about| about.len() == size);
+    let n_new = entries.iter().filter(|entry| !is_here(&here.join(&entry.below), entry.size)).count();
+    if n_new > 0 || entries.is_empty() {
+        return Ok(Look::Unread { n_files: entries.len() });
+    }
+    let table = Loaded::mirrored(source, &root, LOG_HERE, None)?;
+    let files = table.files(source)?;
+    if !files.iter().all(|(name, size)| is_here(&root.join(name), *size)) {
+        return Ok(Look::Unread { n_files: files.len() });
+    }
+    table.open(store.project(), source, Some(kept)).map(Look::whole)
+}
+
+async fn entries(folder: &Folder<'_>) -> Result<Vec<Below>, OfflineError> {
+    let is_entry = |name: &str| !name.contains('/') && (name.ends_with(".json") || name.ends_with(".parquet"));
+    folder.list(LOG, is_entry).await
 }

@@ -108,7 +108,7 @@ impl RedisConfig {
     }
 
     /// The servers that are named; at least one, or [`Self::check`] fails.
-    pub(super) fn urls(&self) -> &[RedisUrl] {
+    pub fn urls(&self) -> &[RedisUrl] {
         match &self.servers {
             RedisServers::One(url) => std::slice::from_ref(url),
             RedisServers::Cluster(urls) | RedisServers::Sentinel { sentinels: urls, .. } => urls,

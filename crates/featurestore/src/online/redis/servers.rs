@@ -103,11 +103,15 @@ impl Servers {
 
     /// A walk over all keys that start with `prefix`.
     pub(super) async fn scan(&self, prefix: &[u8]) -> Result<Scan<'_>, Failed> {
-        let servers = match self {
+        Ok(Scan::new(self, prefix, self.masters().await?))
+    }
+
+    /// Who holds data, for [`Self::ask_server`]: `None` for the only one.
+    pub(super) async fn masters(&self) -> Result<Vec<Option<Address>>, Failed> {
+        Ok(match self {
             Self::One { .. } | Self::Sentinels(_) => vec![None],
             Self::Cluster(cluster) => cluster.masters().await?.into_iter().map(Some).collect(),
-        };
-        Ok(Scan::new(self, prefix, servers))
+        })
     }
 
     /// One round trip to one server: a master of the cluster, or the only one.

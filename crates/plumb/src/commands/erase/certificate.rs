@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use featurestore::OfflineStore;
 use featurestore::erase::{Subject, Tombstone};
 use schema::{BoxError, Clock, ErrorKind, Fingerprint, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -81,7 +82,7 @@ impl Certificate {
 
     /// The one that was begun for these tombstones, or a new one.
     pub(super) fn begin(project: &Project, subject: &Subject, tombstones: &[Tombstone]) -> Result<Self, Failure> {
-        let path = folder(project).join(format!("{}.json", short(tombstones)));
+        let path = folder(&project.offline).join(format!("{}.json", short(tombstones)));
         if path.is_file() {
             let mut known = read(&path)?;
             (known.completed_at, known.complete) = (None, false);
@@ -132,7 +133,7 @@ impl Certificate {
     }
 
     fn write(&self, project: &Project) -> Result<(), Failure> {
-        let folder = folder(project);
+        let folder = folder(&project.offline);
         let write = || -> Result<(), BoxError> {
             std::fs::create_dir_all(&folder)?;
             let mut out = tempfile::NamedTempFile::new_in(&folder)?;
@@ -147,8 +148,8 @@ impl Certificate {
     }
 }
 
-fn folder(project: &Project) -> PathBuf {
-    project.offline.folder().join(FOLDER)
+fn folder(offline: &OfflineStore) -> PathBuf {
+    offline.folder().join(FOLDER)
 }
 
 fn read(path: &Path) -> Result<Certificate, Failure> {
@@ -166,8 +167,8 @@ fn read(path: &Path) -> Result<Certificate, Failure> {
 ///
 /// # Errors
 /// A certificate cannot be read.
-pub fn unfinished(project: &Project) -> Result<Vec<String>, Failure> {
-    let Ok(entries) = std::fs::read_dir(folder(project)) else { return Ok(Vec::new()) };
+pub fn unfinished(offline: &OfflineStore) -> Result<Vec<String>, Failure> {
+    let Ok(entries) = std::fs::read_dir(folder(offline)) else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.extension().is_none_or(|end| end != "json") {

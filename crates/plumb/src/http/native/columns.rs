@@ -23,11 +23,19 @@ pub struct Features<'a>(pub &'a CompiledService, pub &'a FeatureRows);
 #[derive(Debug)]
 pub struct Views<'a>(pub &'a CompiledService, pub &'a FeatureRows, pub Timestamp);
 
-struct Feature<'a> {
+/// One feature of an answer.
+#[derive(Debug)]
+pub(super) struct Feature<'a> {
     values: Values<'a>,
     statuses: &'a [Status],
     /// What the answer calls the view, where it is of several.
     view: Option<&'a str>,
+}
+
+impl<'a> Feature<'a> {
+    pub(super) fn new(column: &'a ArrayRef, dtype: Dtype, statuses: &'a [Status], view: Option<&'a str>) -> Self {
+        Self { values: Values(column, dtype), statuses, view }
+    }
 }
 
 struct View<'a> {
@@ -37,6 +45,7 @@ struct View<'a> {
     as_of: Timestamp,
 }
 
+#[derive(Debug)]
 struct Values<'a>(&'a ArrayRef, Dtype);
 
 impl Serialize for Features<'_> {

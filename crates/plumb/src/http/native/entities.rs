@@ -38,14 +38,14 @@ pub fn unique_keys<'de, D: Deserializer<'de>>(input: D) -> Result<serde_json::Ma
         type Value = serde_json::Map<String, Json>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object of lists by join key")
+            f.write_str("an object of lists by name")
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut input: A) -> Result<Self::Value, A::Error> {
             let mut map = serde_json::Map::new();
             while let Some((key, value)) = input.next_entry::<String, Json>()? {
                 if map.contains_key(&key) {
-                    return Err(serde::de::Error::custom(format!("`entities` names `{key}` twice")));
+                    return Err(serde::de::Error::custom(format!("`{key}` is named twice")));
                 }
                 map.insert(key, value);
             }
@@ -53,6 +53,16 @@ pub fn unique_keys<'de, D: Deserializer<'de>>(input: D) -> Result<serde_json::Ma
         }
     }
     input.deserialize_map(Keys)
+}
+
+/// As [`unique_keys`], where the field may be absent.
+///
+/// # Errors
+/// As [`unique_keys`].
+pub fn unique_keys_if_any<'de, D: Deserializer<'de>>(
+    input: D,
+) -> Result<Option<serde_json::Map<String, Json>>, D::Error> {
+    unique_keys(input).map(Some)
 }
 
 /// What a service needs of a request: key columns from `{"user_id": [1, 2]}`, request fields from `{"amount": 12.5}`.

@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
+use arrow::array::ArrayRef;
 use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::post;
+use featurestore::migrate::Migrated;
 use featurestore::retrieve::{EntityRows, Retrieved, Tolerance, retrieve_with};
 use featurestore::{CompiledService, FeatureRows, OnlineReader};
 use registry::{Catalog, Registry};
-use schema::{Clock, Timestamp, Value};
+use schema::migration::Origin;
+use schema::{Clock, ServiceColumn, Status, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
 use super::columns::{Features, Views};
 use super::entities::{self, Texts, instant};
+use super::older::{MigratedFeatures, Said, Way};
 use super::stream::arrow_stream;
 use crate::failure::Failure;
 use crate::http::accept::{ARROW_STREAM, JSON, choose};
@@ -37,10 +41,18 @@ pub struct Asked {
     /// The service.
     pub compiled: CompiledService,
     replay: Replayable,
+    /// What it is to be answered in, if that is another service version.
+    way: Option<Way>,
 }
 
 /// What requests ask for: a service or some features.
-pub type Wanted = (Option<String>, Option<Vec<String>>);
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Wanted {
+    service: Option<String>,
+    features: Option<Vec<String>>,
+    /// The service version that it is answered in.
+    answer_as: Option<String>,
+}
 
 impl FeatureReader {
     /// A reader over the current definitions.
@@ -88,6 +100,9 @@ pub struct FeaturesBody {
     /// Or features as `view:feature`.
     #[serde(default)]
     pub features: Option<Vec<String>>,
+    /// The service version to answer in: features of `service` are migrated to it.
+    #[serde(default, rename = "as")]
+    pub answer_as: Option<String>,
     /// Lists of values by join key.
     #[serde(deserialize_with = "entities::unique_keys")]
     pub entities: serde_json::Map<String, serde_json::Value>,
@@ -106,7 +121,7 @@ pub struct FeaturesBody {
 impl FeaturesBody {
     /// What is asked for, taken out.
     pub fn take_wanted(&mut self) -> Wanted {
-        (self.service.take(), self.features.take())
+        Wanted { service: self.service.take(), features: self.features.take(), answer_as: self.answer_as.take() }
     }
 }
 
@@ -125,8 +140,13 @@ pub struct FeaturesRequest {
 /// Unknown names.
 pub fn compile(catalog: &Catalog, wanted: &Wanted) -> Result<Asked, Failure> {
     let definitions = catalog.definitions();
-    let compiled = match wanted {
-        (Some(name), None) => services::declared(definitions, name)?,
+    let compiled = match (&wanted.service, &wanted.features) {
+        (Some(name), None) => services::compiled_named(definitions, name)?,
+        (None, Some(_)) if wanted.answer_as.is_some() => {
+            return Err(Failure::invalid("`as` names a service version, and what is asked for are features by name")
+                .code("no_service")
+                .hint("name the version whose rows these are: \"service\": \"name@v1\""));
+        }
         (None, Some(references)) if !references.is_empty() => {
             let references = references.iter().map(|text| Reference::parse(text)).collect::<Result<Vec<_>, _>>()?;
             let compiled = services::named(definitions, &references)?;
@@ -140,7 +160,14 @@ pub fn compile(catalog: &Catalog, wanted: &Wanted) -> Result<Asked, Failure> {
         }
     };
     let replay = Replayable::new(&compiled, catalog.definitions_seq());
-    Ok(Asked { compiled, replay })
+    let way = match &wanted.answer_as {
+        None => None,
+        Some(name) => {
+            let to = services::version_named(definitions, name)?;
+            Some(Way::find(definitions, &compiled.service, to)?)
+        }
+    };
+    Ok(Asked { compiled, replay, way })
 }
 
 /// From wire to domain; every mistake of the caller ends here.
@@ -166,6 +193,8 @@ pub struct Answer {
     pub entities: EntityRows,
     /// What was found.
     pub rows: FeatureRows,
+    /// It, as the service version that was asked to answer in has it.
+    migrated: Option<Migrated>,
     /// What reproduces it offline.
     pub replay_token: String,
     /// As of when.
@@ -184,11 +213,45 @@ impl FeaturesRequest {
         let Self { asked, entities, tolerance, .. } = self;
         let Retrieved { rows, served } = retrieve_with(online, &asked.compiled, &entities, as_of, tolerance).await?;
         let replay_token = asked.replay.token(&asked.compiled, &entities, as_of, &rows, &served);
-        Ok(Answer { asked, entities, rows, replay_token, as_of, clock_fixed: clock.is_fixed() })
+        let migrated = asked.way.as_ref().map(|way| way.migrate(&asked.compiled.service, &rows)).transpose()?;
+        Ok(Answer { asked, entities, rows, migrated, replay_token, as_of, clock_fixed: clock.is_fixed() })
     }
 }
 
+/// One column of an answer.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerColumn<'a> {
+    /// Its name, type and view.
+    pub column: &'a ServiceColumn,
+    /// Its values.
+    pub values: &'a ArrayRef,
+    /// Their statuses.
+    pub statuses: &'a [Status],
+    /// The column of [`Answer::rows`] that it is; `None` for one that a migration made or moved.
+    pub read: Option<usize>,
+}
+
 impl Answer {
+    /// The columns of the answer, in order.
+    pub fn columns(&self) -> Vec<AnswerColumn<'_>> {
+        let (service, values, statuses, origins) = match (&self.asked.way, &self.migrated) {
+            (Some(way), Some(migrated)) => {
+                (&way.to, &migrated.columns, &migrated.statuses, Some(way.migration().origins()))
+            }
+            _ => (&self.asked.compiled.service, &self.rows.columns, &self.rows.statuses, None),
+        };
+        let read = |at: usize| match origins.map(|origins| &origins[at]) {
+            None => Some(at),
+            Some(Origin::Copy { from }) => Some(*from),
+            Some(Origin::Const { .. }) => None,
+        };
+        let mut columns = Vec::with_capacity(service.columns.len());
+        for (at, column) in service.columns.iter().enumerate() {
+            columns.push(AnswerColumn { column, values: &values[at], statuses: &statuses[at], read: read(at) });
+        }
+        columns
+    }
+
     /// Keys of a row, for people.
     pub fn entity_name(&self, row: usize) -> String {
         let mut names: Vec<&String> = self.entities.columns.keys().collect();
@@ -200,7 +263,11 @@ impl Answer {
     /// The body of the answer.
     pub fn body(&self) -> FeaturesReply<'_> {
         FeaturesReply {
-            features: Features(&self.asked.compiled, &self.rows),
+            features: match (&self.asked.way, &self.migrated) {
+                (Some(way), Some(migrated)) => Shown::Migrated(MigratedFeatures(&way.to, migrated)),
+                _ => Shown::AsRead(Features(&self.asked.compiled, &self.rows)),
+            },
+            migrated: self.asked.way.as_ref().map(|way| Said::of(&self.asked.compiled, way)),
             views: Views(&self.asked.compiled, &self.rows, self.as_of),
             effective_time: self.as_of,
             replay_token: &self.replay_token,
@@ -212,10 +279,22 @@ impl Answer {
 /// What answers say of a clock that the project fixed.
 pub const FIXED_CLOCK: &str = "fixed by the project";
 
+/// The features of an answer, as they were read or migrated.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Shown<'a> {
+    /// As they were read.
+    AsRead(Features<'a>),
+    /// As another service version has them.
+    Migrated(MigratedFeatures<'a>),
+}
+
 /// The answer on the wire.
 #[derive(Debug, Serialize)]
 pub struct FeaturesReply<'a> {
-    features: Features<'a>,
+    features: Shown<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    migrated: Option<Said>,
     views: Views<'a>,
     effective_time: Timestamp,
     replay_token: &'a str,

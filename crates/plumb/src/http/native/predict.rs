@@ -1,4 +1,6 @@
-//! `POST /v1/models/{model}/predict`: an answer by entity keys.
+//! `POST /v1/models/{model}/predict`: an answer by entity keys, or for feature values that the client has itself.
+//!
+//! A client that speaks an older version of the model's feature service is answered along the declared migrations.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,42 +9,106 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::post;
+use registry::Registry;
 use schema::ErrorKind;
+use schema::migration::ServiceVersion;
 use schema::yaml::suggest;
 use serde::{Deserialize, Serialize};
 use serving::onnx::OutputTensor;
 use serving::onnx::rows::row_json;
+use serving::scorer::Older;
 use serving::{LoadedModel, Prediction, Scorer};
 
 use super::columns::{Features, Views};
 use super::entities::{self, Texts, instant};
-use super::features::FIXED_CLOCK;
+use super::features::{FIXED_CLOCK, Shown};
+use super::older::{MigratedFeatures, Said, Way};
+use super::sent;
 use crate::failure::Failure;
 use crate::http::body::{ApiJson, json};
+use crate::http::services::{self, Compiled};
+
+/// The models, and the definitions for clients of other service versions.
+#[derive(Debug)]
+pub struct Predictor {
+    scorer: Arc<Scorer>,
+    registry: Arc<Registry>,
+    ways: Compiled<(String, ServiceVersion), (Arc<Older>, Way)>,
+}
+
+impl Predictor {
+    /// Answers with the models of `scorer`.
+    pub fn new(scorer: Arc<Scorer>, registry: Arc<Registry>) -> Self {
+        Self { scorer, registry, ways: Compiled::default() }
+    }
+
+    /// The version of a service that a client speaks, and the way from it to the model's own.
+    fn way(&self, service: &str, model: &LoadedModel) -> Result<Arc<(Arc<Older>, Way)>, Failure> {
+        let catalog = self.registry.catalog();
+        let definitions = catalog.definitions();
+        let wanted = (service.to_owned(), model.compiled.service.id());
+        if let Some(found) = self.ways.get(catalog.definitions_seq(), &wanted) {
+            return Ok(found);
+        }
+        let compiled = services::compiled_named(definitions, service)?;
+        let way = Way::find(definitions, &compiled.service, &model.compiled.service)?;
+        let older = Arc::new(Older { compiled, migration: way.migration().clone() });
+        let found = Arc::new((older, way));
+        self.ways.put(catalog.definitions_seq(), wanted, Arc::clone(&found));
+        Ok(found)
+    }
+}
 
 /// The route.
-pub fn router(scorer: Arc<Scorer>) -> Router {
-    Router::new().route("/v1/models/{model}/predict", post(predict)).with_state(scorer)
+pub fn router(predictor: Arc<Predictor>) -> Router {
+    Router::new().route("/v1/models/{model}/predict", post(predict)).with_state(predictor)
 }
 
 async fn predict(
-    State(scorer): State<Arc<Scorer>>,
+    State(predictor): State<Arc<Predictor>>,
     Path(model): Path<String>,
     ApiJson(body): ApiJson<PredictBody>,
 ) -> Result<Response, Failure> {
-    let model = loaded(&scorer, &model)?;
-    let entities = entities::read(&body.entities, &body.context, &model.compiled, Texts::AreTexts)?;
+    let scorer = &predictor.scorer;
+    let model = loaded(scorer, &model)?;
+    let way = body.service.as_ref().map(|service| predictor.way(service, &model)).transpose()?;
+    let older = way.as_ref().map(|way| Arc::clone(&way.0));
+    let compiled = older.as_ref().map_or(&model.compiled, |older| &older.compiled);
     let as_of = instant(body.as_of.as_deref())?;
-    let prediction = scorer.predict(model, entities, as_of).await?;
-    reply(&prediction)
+    let prediction = match (&body.entities, &body.features) {
+        (Some(entities), None) => {
+            let entities = entities::read(entities, &body.context, compiled, Texts::AreTexts)?;
+            scorer.predict_older(model, older, entities, as_of).await?
+        }
+        (None, Some(features)) => {
+            if as_of.is_some() || !body.context.is_empty() {
+                return Err(Failure::invalid("`features` are sent as they are: no `as_of` or `context` changes them")
+                    .code("unused_fields")
+                    .hint("leave out `as_of` and `context`, or send `entities`"));
+            }
+            let sent = sent::read(features, &compiled.service)?;
+            scorer.predict_sent(model, older, sent).await?
+        }
+        _ => {
+            return Err(Failure::invalid("the request must have `entities` or `features`, and not both")
+                .code("wrong_json")
+                .hint("send \"entities\": {\"key\": [...]}, or \"features\": {\"name\": [...]}"));
+        }
+    };
+    reply(&prediction, way.as_ref().map(|way| &way.1))
 }
 
-/// Entities by join key; an instant.
+/// Entities by join key, or values of features; an instant.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PredictBody {
-    #[serde(deserialize_with = "entities::unique_keys")]
-    entities: serde_json::Map<String, serde_json::Value>,
+    #[serde(default, deserialize_with = "entities::unique_keys_if_any")]
+    entities: Option<serde_json::Map<String, serde_json::Value>>,
+    #[serde(default, deserialize_with = "entities::unique_keys_if_any")]
+    features: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The service version that the client speaks; the model's own unless given.
+    #[serde(default)]
+    service: Option<String>,
     /// Fields of the request, for on-demand views: a value for all rows, or a list with one a row.
     #[serde(default)]
     context: serde_json::Map<String, serde_json::Value>,
@@ -70,7 +136,10 @@ struct PredictReply<'a> {
     model: &'a str,
     version: u32,
     prediction_ids: Vec<String>,
-    features: Features<'a>,
+    features: Shown<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    migrated: Option<Said>,
+    /// Those that were read; none for features that were sent.
     views: Views<'a>,
     effective_time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,17 +153,21 @@ struct Timings {
     infer: u64,
 }
 
-fn reply(prediction: &Prediction) -> Result<Response, Failure> {
+fn reply(prediction: &Prediction, way: Option<&Way>) -> Result<Response, Failure> {
     let version = &prediction.model.version;
     let n = prediction.entities.n;
     let rows = |output: &OutputTensor| (0..n).map(|row| row_json(output, row)).collect();
-    let compiled = &prediction.model.compiled;
+    let compiled = prediction.read();
     let body = PredictReply {
         outputs: prediction.outputs.columns.iter().map(|output| (output.name.as_ref(), rows(output))).collect(),
         model: version.name.as_str(),
         version: version.version,
         prediction_ids: prediction.ids.iter().map(ToString::to_string).collect(),
-        features: Features(compiled, &prediction.features),
+        features: match (way, &prediction.migrated) {
+            (Some(way), Some(migrated)) => Shown::Migrated(MigratedFeatures(&way.to, migrated)),
+            _ => Shown::AsRead(Features(compiled, &prediction.features)),
+        },
+        migrated: way.map(|way| Said::of(compiled, way)),
         views: Views(compiled, &prediction.features, prediction.as_of),
         effective_time: prediction.as_of.to_string(),
         clock: prediction.clock_fixed.then_some(FIXED_CLOCK),

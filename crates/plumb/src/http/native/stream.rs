@@ -17,7 +17,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use schema::{Dtype, ErrorKind, Status, Timestamp};
 
-use super::features::Answer;
+use super::features::{Answer, AnswerColumn};
 use crate::failure::Failure;
 use crate::http::accept::ARROW_STREAM;
 
@@ -46,12 +46,12 @@ fn batch(answer: &Answer) -> Result<RecordBatch, Failure> {
             columns.push(field(name, key.dtype), column)?;
         }
     }
-    for (i, column) in compiled.service.columns.iter().enumerate() {
+    for AnswerColumn { column, values, statuses: said, .. } in answer.columns() {
         let about = [("plumb.view".to_owned(), column.view.to_string())];
         let mut field = field(column.name.as_str(), column.dtype);
         field.metadata_mut().extend(about);
-        columns.push(field, &rows.columns[i])?;
-        let statuses = statuses(&rows.statuses[i])?;
+        columns.push(field, values)?;
+        let statuses = statuses(said)?;
         columns.push(plain(&format!("{}__status", column.name), &statuses), &statuses)?;
     }
     for (view, times) in compiled.views.iter().zip(&rows.event_times) {

@@ -43,7 +43,7 @@ impl Reference {
 }
 
 /// The number of `v2` or `V2`. One too large for a version is a version that nobody has.
-fn version(text: &str) -> Option<u32> {
+pub(super) fn version(text: &str) -> Option<u32> {
     let digits = text.strip_prefix(['v', 'V'])?;
     let number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     number.then(|| digits.parse().unwrap_or(u32::MAX))
