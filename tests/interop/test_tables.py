@@ -99,7 +99,8 @@ def test_what_plumb_writes_is_read_by_others_after_every_operation(tmp_path):
     assert read() == first
     project.ok("table", "vacuum", "rows", "--now")
     assert read() == first
-    assert DeltaTable(path).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=True) == []
+    left = {Path(uri).name for uri in DeltaTable(path).file_uris()}
+    assert {file.name for file in Path(path).glob("*.parquet")} == left
     operations = [entry["operation"] for entry in DeltaTable(path).history()]
     assert operations == ["RESTORE", "DELETE", "OPTIMIZE", "WRITE", "WRITE", "CREATE TABLE"]
 

@@ -7,6 +7,7 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, new_n
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 use schema::Fingerprint;
 use schema::definitions::Source;
@@ -199,6 +200,9 @@ impl Table {
                 Some(columns) => of_ours(found, columns, &schema).map_err(fail)?,
                 None => of_theirs(found, live, snapshot, &schema).map_err(fail)?,
             };
+            if columns.is_some() && has_unnumbered(&file.metadata) {
+                return Err(fail(format!("it has rows without `{ARRIVAL_COLUMN}`: another program appended it")));
+            }
             // Delta's files never change, so their place says all.
             let state = json!([snapshot.metadata.id, live.add.path, live.add.size, live.add.modification_time]);
             files.push(file.of_table(Arc::new(shape), state));
@@ -238,6 +242,15 @@ pub(crate) fn arrivals(file: &ArrowReaderMetadata, groups: std::ops::Range<usize
         all = Some(all.map_or((low, high), |(a, b)| (a.min(low), b.max(high))));
     }
     all
+}
+
+/// Whether rows have no arrival number, as statistics say.
+fn has_unnumbered(file: &ArrowReaderMetadata) -> bool {
+    let about = file.metadata();
+    let columns = about.file_metadata().schema_descr().columns();
+    let at = columns.iter().position(|column| column.path().string() == ARRIVAL_COLUMN);
+    let nulls = |at: usize| move |group: &RowGroupMetaData| group.column(at).statistics()?.null_count_opt();
+    at.is_some_and(|at| about.row_groups().iter().filter_map(nulls(at)).any(|n| n > 0))
 }
 
 fn of_ours(found: &Schema, columns: &[TableColumn], schema: &SchemaRef) -> Result<Shape, String> {
