@@ -66,6 +66,9 @@ fn with_computed(
     rows: &ViewRows,
     at: &TimestampNanosecondArray,
 ) -> Result<Vec<ArrayRef>, ExprError> {
+    if view.computed.is_empty() {
+        return Ok(rows.stored.clone());
+    }
     let present: BooleanArray = rows.statuses.iter().map(|status| Some(*status == Status::Present)).collect();
     let mut columns = rows.stored.clone();
     columns.extend(view.computed.evaluate(&rows.stored, at, &present)?);
@@ -107,7 +110,9 @@ pub fn assemble(
     let mut statuses = Vec::with_capacity(compiled.sources.len());
     for source in &compiled.sources {
         let column = column_of(*source, &whole, &on_demand);
-        let of_value = |row: usize| if column.is_null(row) { Status::NullValue } else { Status::Present };
+        let nulls = column.nulls();
+        let is_null = |row: usize| nulls.is_some_and(|nulls| nulls.is_null(row));
+        let of_value = |row: usize| if is_null(row) { Status::NullValue } else { Status::Present };
         statuses.push(match source {
             ColumnSource::Stored { view, feature } => {
                 let status = |(row, status): (usize, &Status)| match status {

@@ -12,12 +12,13 @@ mod work;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use schema::{Clock, EntityKey, FeatureView, Timestamp};
+use schema::{Clock, FeatureView, Timestamp};
 
 use crate::offline::OfflineError;
 use crate::offline::history::{History, Unit};
 use crate::online::marks::{Contents, Marks};
-use crate::online::{Cell, OnlineError, OnlineStore, OnlineTable};
+use crate::online::{OnlineError, OnlineStore, OnlineTable};
+use kept::KeptCells;
 use work::{Work, work};
 
 /// Keys written in one call.
@@ -251,9 +252,9 @@ impl<'a> Materializer<'a> {
         let kept = kept::keep(self.view, self.history, units, self.horizon, range, progress)
             .map_err(|why| self.offline(why))?;
         let (n_rejected, n_rows) = (kept.n_rejected, kept.n_scanned);
-        let (cells, n_kept) = kept.cells(self.view, self.history, self.horizon).map_err(|why| self.offline(why))?;
+        let kept = kept.read(self.view, self.history).map_err(|why| self.offline(why))?;
         let table = OnlineTable::generation(self.view, generation);
-        let n_written = self.put(&table, &cells, how, progress).await?;
+        let n_written = self.put(&table, &kept, how, progress).await?;
         let n_left_out = match how {
             How::Built => self.history.n_left_out(),
             How::Appended | How::Ranged | How::Unchanged => self.history.n_left_out_of(units),
@@ -262,8 +263,8 @@ impl<'a> Materializer<'a> {
             how,
             n_rows: n_rows + n_left_out,
             n_rejected: n_rejected + n_left_out,
-            n_keys: cells.len(),
-            n_kept,
+            n_keys: kept.n_keys(),
+            n_kept: kept.n_rows,
             n_written,
             ..self.unchanged(generation)
         })
@@ -272,18 +273,22 @@ impl<'a> Materializer<'a> {
     async fn put(
         &self,
         table: &OnlineTable,
-        cells: &[(EntityKey, Cell)],
+        kept: &KeptCells,
         how: How,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<usize, MaterializeError> {
+        let n_keys = kept.n_keys();
         let n_done = AtomicUsize::new(0);
         let told = |n: usize| {
             let done = n_done.fetch_add(n, Ordering::Relaxed) + n;
-            progress(Progress::Written(done, cells.len()));
+            progress(Progress::Written(done, n_keys));
         };
         let mut writes = Vec::new();
-        for chunk in cells.chunks(KEYS_PER_WRITE) {
-            writes.push(async {
+        for from in (0..n_keys).step_by(KEYS_PER_WRITE) {
+            let (told, keys) = (&told, from..n_keys.min(from + KEYS_PER_WRITE));
+            writes.push(async move {
+                // Made while the store is busy with those before.
+                let chunk = &kept.cells(keys, self.horizon);
                 let report = match how {
                     How::Built => self.store.put_new(table, chunk, self.horizon).await?,
                     How::Appended | How::Ranged | How::Unchanged => {
@@ -298,7 +303,7 @@ impl<'a> Materializer<'a> {
         let stopped = |source| MaterializeError::Stopped {
             view: self.view.id.to_string(),
             n_written: n_done.load(Ordering::Relaxed),
-            n_keys: cells.len(),
+            n_keys,
             source,
         };
         written.try_fold(0, |sum, n| async move { Ok(sum + n) }).await.map_err(stopped)

@@ -287,6 +287,12 @@ impl OfflineStore {
     }
 }
 
+/// Row groups dealt to as many workers as there are cores: each holds what it finds for itself.
+pub(crate) fn split<T: Copy>(units: &[T]) -> Vec<Vec<T>> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(units.len()).max(1);
+    (0..workers).map(|w| units.iter().copied().skip(w).step_by(workers).collect()).collect()
+}
+
 /// Runs `work` over `items` on all cores, results in order; the first error wins.
 pub(crate) fn parallel<I: Sync, T: Send, E: Send>(
     items: &[I],

@@ -6,6 +6,7 @@
 //! O(spine), not O(features).
 
 mod offers;
+mod ranks;
 mod spine_index;
 mod watch;
 
@@ -15,11 +16,15 @@ use schema::{FeatureView, Status, Timestamp};
 
 use crate::assemble::{ViewRows, status_at};
 use crate::offline::history::{History, OrderBatch};
-use crate::offline::{OfflineError, parallel};
+use crate::offline::{OfflineError, parallel, split};
 use offers::Offers;
 pub(crate) use offers::SLOT_BYTES;
+use ranks::Ranks;
 pub use spine_index::SpineIndex;
 pub use watch::Watch;
+
+/// Rows whose slots are looked for before the first of them is offered: their slots fit into a core's own cache.
+const STRIPE_ROWS: usize = 1_024;
 
 /// For each spine row, the row that won.
 #[derive(Debug)]
@@ -59,9 +64,9 @@ pub fn find_also(
 ) -> Result<(Winners, Option<Winners>), OfflineError> {
     let visibility = view.visibility();
     let parts = parallel(&split(&history.units()), |units| {
-        let mut offers = Offers::new(index.n_slots());
-        let mut others = other.map(|visibility| (visibility, Offers::new(index.n_slots())));
-        let mut groups = Vec::new();
+        let mut sides = vec![(visibility, Offers::new(index.n_slots()))];
+        sides.extend(other.map(|visibility| (visibility, Offers::new(index.n_slots()))));
+        let (mut groups, mut slots) = (Vec::new(), Vec::new());
         let (mut n_scanned, mut n_rejected) = (0, 0);
         for unit in units {
             history.scan_order(*unit, |batch: OrderBatch| {
@@ -69,22 +74,27 @@ pub fn find_also(
                 n_scanned += batch.len() as u64;
                 n_rejected += batch.n_rejected();
                 index.groups_of(&batch.keys, batch.len(), &mut groups);
-                for (i, group) in groups.iter().enumerate() {
-                    let Some(group) = *group else { continue };
-                    let Some(order) = batch.order(i) else { continue };
-                    if let Some(slot) = index.first_at_or_after(group, visibility.visible_from(&order)) {
-                        offers.offer(slot, order, batch.first_row + i as u64, batch.deleted(i));
-                    }
-                    if let Some((visibility, others)) = &mut others
-                        && let Some(slot) = index.first_at_or_after(group, visibility.visible_from(&order))
-                    {
-                        others.offer(slot, order, batch.first_row + i as u64, batch.deleted(i));
+                for (visibility, offers) in &mut sides {
+                    for from in (0..batch.len()).step_by(STRIPE_ROWS) {
+                        let rows = from..batch.len().min(from + STRIPE_ROWS);
+                        slots.clear();
+                        index.touch(&groups[rows.clone()]);
+                        slots.extend(rows.filter_map(|i| {
+                            let (group, order) = (groups[i]?, batch.order(i)?);
+                            Some((i, order, index.first_at_or_after(group, visibility.visible_from(&order))?))
+                        }));
+                        offers.touch(slots.iter().map(|(_, _, slot)| *slot));
+                        for (i, order, slot) in &slots {
+                            offers.offer(*slot, *order, batch.first_row + *i as u64, batch.deleted(*i));
+                        }
                     }
                 }
                 Ok(())
             })?;
         }
-        Ok((offers, others.map(|(_, offers)| offers), n_scanned, n_rejected))
+        let mut sides = sides.into_iter().map(|(_, offers)| offers);
+        let (offers, others) = (sides.next().unwrap_or_else(|| Offers::new(0)), sides.next());
+        Ok((offers, others, n_scanned, n_rejected))
     })?;
     let (mut n_scanned, mut n_rejected) = (history.n_left_out(), history.n_left_out());
     let mut parts = parts.into_iter();
@@ -97,9 +107,9 @@ pub fn find_also(
         None => (Offers::new(index.n_slots()), other.map(|_| Offers::new(index.n_slots()))),
     };
     for (part, other, scanned, rejected) in parts {
-        merged.merge(part);
+        merged.merge(&part);
         if let Some((others, other)) = others.as_mut().zip(other) {
-            others.merge(other);
+            others.merge(&other);
         }
         n_scanned += scanned;
         n_rejected += rejected;
@@ -139,12 +149,6 @@ fn winners(view: &FeatureView, index: &SpineIndex, offers: &Offers, (n_scanned, 
     winners
 }
 
-/// Row groups dealt to a few workers: each worker holds its own offers, so there are no more parts than cores.
-fn split<T: Copy>(units: &[T]) -> Vec<Vec<T>> {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(units.len()).max(1);
-    (0..workers).map(|w| units.iter().copied().skip(w).step_by(workers).collect()).collect()
-}
-
 impl Winners {
     /// Spine rows for which `other` names another row, or judges it otherwise.
     pub fn differs(&self, other: &Self) -> Vec<u32> {
@@ -177,30 +181,17 @@ impl Winners {
     pub fn gather(self, view: &FeatureView, history: &History) -> Result<ViewRows, OfflineError> {
         let features: Vec<usize> = (0..view.definition.features.len()).collect();
         let present = |i: &usize| self.statuses[*i] == Status::Present;
-        let mut wanted: Vec<(u64, u32)> = (0..self.rows.len())
-            .filter(present)
-            .map(|i| (self.rows[i], u32::try_from(i).unwrap_or(u32::MAX)))
-            .collect();
-        wanted.sort_unstable();
+        let wanted = (0..self.rows.len()).filter(present).map(|i| self.rows[i]);
+        let distinct = Ranks::of(wanted, history.n_rows());
         // `picked[i]`: where spine row i's values stand among the distinct rows that are read.
-        let mut picked: Vec<Option<u32>> = vec![None; self.rows.len()];
-        let mut distinct: Vec<u64> = Vec::with_capacity(wanted.len());
-        for (row, i) in wanted {
-            if distinct.last() != Some(&row) {
-                distinct.push(row);
-            }
-            picked[i as usize] = u32::try_from(distinct.len() - 1).ok();
-        }
+        let pick = |i: usize| present(&i).then(|| distinct.place(self.rows[i]));
+        let picked: Vec<Option<u32>> = (0..self.rows.len()).map(pick).collect();
         let mut jobs = Vec::new();
-        let mut from = 0;
         for unit in history.units() {
-            let end = unit.first_row + unit.n_rows as u64;
-            let until = from + distinct[from..].partition_point(|row| *row < end);
-            if until > from {
-                let offset = |row: &u64| u32::try_from(row - unit.first_row).unwrap_or(u32::MAX);
-                jobs.push((unit, distinct[from..until].iter().map(offset).collect::<Vec<_>>()));
+            let rows = distinct.within(unit.first_row..unit.first_row + unit.n_rows as u64);
+            if !rows.is_empty() {
+                jobs.push((unit, rows));
             }
-            from = until;
         }
         let read = parallel(&jobs, |(unit, rows)| history.gather(*unit, &features, rows))?;
         let indices = UInt32Array::from(picked);

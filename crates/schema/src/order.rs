@@ -72,6 +72,7 @@ pub struct Visibility {
 
 impl Visibility {
     /// The first instant that may see the row.
+    #[inline]
     pub fn visible_from(self, order: &RowOrder) -> Timestamp {
         let event = if self.strict_before { order.event_time.next() } else { order.event_time };
         match (self.known, order.created_time) {

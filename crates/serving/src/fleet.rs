@@ -4,6 +4,8 @@
 //! loads what is new, warm and checked, *before* it swaps one pointer, so no request meets a half-loaded model. What is in
 //! flight keeps its version alive until it is done.
 
+mod meters;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,6 +21,7 @@ use crate::onnx::OnnxError;
 use crate::onnx::pool::SessionPool;
 use crate::onnx::runtime::Runtime;
 use crate::onnx::tensors::InputPlan;
+pub use meters::Meters;
 
 /// A model version ready to answer.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct LoadedModel {
     pub pool: SessionPool,
     /// Whether its rows may share a run.
     pub batching: bool,
+    /// Counts what it answers.
+    pub meters: Meters,
 }
 
 /// Why a version cannot be loaded.
@@ -220,7 +225,7 @@ impl Fleet {
         if !batching {
             warn!(model.name = %model, model.version = number, "served one row at a time: {batches}");
         }
-        Ok(LoadedModel { version: version.clone(), compiled, plan, pool, batching })
+        Ok(LoadedModel { meters: Meters::of(version), version: version.clone(), compiled, plan, pool, batching })
     }
 
     /// ONNX Runtime, opened on first use.

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use featurestore::migrate::{Migrated, migrate};
 use featurestore::online::Served;
 use featurestore::retrieve::{EntityRows, RetrieveError, Retrieved, Tolerance, retrieve_with};
 use featurestore::{CompiledService, FeatureRows, OnlineReader};
-use metrics::{counter, histogram};
 use schema::migration::Migration;
 use schema::{Clock, ErrorKind, Timestamp};
 use uuid::Uuid;
@@ -217,10 +216,8 @@ impl Scorer {
         })?;
         let infer_us = micros(running);
 
-        let labels = [("model", name()), ("version", model.version.version.to_string())];
-        counter!("plumb_predictions_total", &labels).increment(entities.n as u64);
-        histogram!("plumb_features_seconds", &labels).record(seconds(features_us));
-        histogram!("plumb_infer_seconds", &labels).record(seconds(infer_us));
+        let micros = Duration::from_micros;
+        model.meters.answered(entities.n, micros(features_us), micros(infer_us));
         let prediction = Arc::new(Prediction {
             ids: (0..entities.n).map(|_| Uuid::now_v7()).collect(),
             model,
@@ -268,8 +265,4 @@ async fn run(model: &LoadedModel, columns: &[arrow::array::ArrayRef], n: usize) 
 
 fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
-
-fn seconds(micros: u64) -> f64 {
-    std::time::Duration::from_micros(micros).as_secs_f64()
 }

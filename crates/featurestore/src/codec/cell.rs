@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, PrimitiveBuilder, StringBuilder};
-use arrow::datatypes as at;
-use arrow::datatypes::ArrowPrimitiveType;
+use arrow::array::builder::NullBufferBuilder;
+use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, PrimitiveArray, StringBuilder};
+use arrow::datatypes::{self as at, ArrowPrimitiveType, DataType};
 use schema::{Dtype, Scalar};
 
 /// Bytes of a value; `None` for texts.
@@ -79,7 +79,7 @@ macro_rules! builders {
             Bool(BooleanBuilder),
             Text(StringBuilder),
             Bytes(BinaryBuilder),
-            $($variant(PrimitiveBuilder<$t>),)*
+            $($variant(Primitives<$t>),)*
         }
 
         impl CellBuilder {
@@ -90,7 +90,7 @@ macro_rules! builders {
                     Scalar::Bytes => Self::Bytes(BinaryBuilder::with_capacity(n, n * 8)),
                     $(Scalar::$variant$({$($parameter)*})? => {
                         // Times have a zone and decimals a scale, which their native type does not say.
-                        Self::$variant(PrimitiveBuilder::with_capacity(n).with_data_type(Dtype::from(scalar).to_arrow()))
+                        Self::$variant(Primitives::new(n, Dtype::from(scalar).to_arrow()))
                     })*
                 }
             }
@@ -116,7 +116,7 @@ macro_rules! builders {
                         let n = split_length(bytes)?;
                         b.append_value(split(bytes, n)?);
                     }
-                    $(Self::$variant(b) => push_primitive(b, bytes)?,)*
+                    $(Self::$variant(b) => b.push(bytes)?,)*
                 }
                 Some(())
             }
@@ -126,7 +126,7 @@ macro_rules! builders {
                     Self::Bool(mut b) => Arc::new(b.finish()),
                     Self::Text(mut b) => Arc::new(b.finish()),
                     Self::Bytes(mut b) => Arc::new(b.finish()),
-                    $(Self::$variant(mut b) => Arc::new(b.finish()),)*
+                    $(Self::$variant(b) => Arc::new(b.finish()),)*
                 }
             }
         }
@@ -150,16 +150,37 @@ builders! {
     Decimal{ .. }: at::Decimal128Type,
 }
 
-fn push_primitive<T: ArrowPrimitiveType<Native: FromLe>>(
-    builder: &mut PrimitiveBuilder<T>,
-    bytes: &mut &[u8],
-) -> Option<()> {
-    builder.append_value(T::Native::from_le(split(bytes, size_of::<T::Native>())?)?);
-    Some(())
+/// Numbers being filled. Arrow's own builder goes through untyped data, which is most of the work for one row.
+#[derive(Debug)]
+pub(super) struct Primitives<T: ArrowPrimitiveType> {
+    values: Vec<T::Native>,
+    nulls: NullBufferBuilder,
+    dtype: DataType,
+}
+
+impl<T: ArrowPrimitiveType<Native: FromLe>> Primitives<T> {
+    fn new(n: usize, dtype: DataType) -> Self {
+        Self { values: Vec::with_capacity(n), nulls: NullBufferBuilder::new(n), dtype }
+    }
+
+    fn append_null(&mut self) {
+        self.values.push(T::Native::default());
+        self.nulls.append_null();
+    }
+
+    fn push(&mut self, bytes: &mut &[u8]) -> Option<()> {
+        self.values.push(T::Native::from_le(split(bytes, size_of::<T::Native>())?)?);
+        self.nulls.append_non_null();
+        Some(())
+    }
+
+    fn finish(mut self) -> PrimitiveArray<T> {
+        PrimitiveArray::new(self.values.into(), self.nulls.finish()).with_data_type(self.dtype)
+    }
 }
 
 /// Reads a value from its little-endian bytes.
-trait FromLe: Sized {
+pub(super) trait FromLe: Sized {
     fn from_le(bytes: &[u8]) -> Option<Self>;
 }
 

@@ -1,12 +1,16 @@
 //! The rows of a history that can still answer, and their cells.
 
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::ArrayRef;
 use hashbrown::HashMap;
 use schema::{EntityKey, FeatureView, RowOrder, Timestamp};
 
-use super::{Progress, Range};
+use super::{Progress, Range as EventTimes};
 use crate::codec::RowCodec;
-use crate::offline::OfflineError;
 use crate::offline::history::{History, Unit};
+use crate::offline::{OfflineError, parallel, split};
 use crate::online::cell::{Cell, OnlineRow};
 
 /// One row that is kept for a key.
@@ -24,60 +28,97 @@ struct Kept {
 #[derive(Debug, Default)]
 pub(super) struct KeptRows {
     keys: HashMap<Vec<u8>, u32>,
-    /// By key number, oldest first.
-    rows: Vec<Vec<Kept>>,
+    /// By key number.
+    rows: Vec<Steps>,
     /// Rows without a key or an event time.
     pub(super) n_rejected: u64,
     /// Rows read.
     pub(super) n_scanned: u64,
 }
 
-/// Scans keys and times of some row groups: O(keys) memory.
+/// The rows of one key, oldest first: nearly always one.
+#[derive(Debug)]
+enum Steps {
+    One(Kept),
+    Many(Vec<Kept>),
+}
+
+/// Scans keys and times of some row groups on all cores: O(keys) memory.
 pub(super) fn keep(
     view: &FeatureView,
     history: &History,
     units: &[Unit],
     horizon: Timestamp,
-    range: Range,
+    range: EventTimes,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<KeptRows, OfflineError> {
     let visibility = view.visibility();
-    let mut kept = KeptRows::default();
     let total = units.iter().map(|unit| unit.n_rows as u64).sum();
-    for unit in units {
-        history.scan_order(*unit, |batch| {
-            let KeptRows { keys, rows, n_rejected, n_scanned } = &mut kept;
-            *n_rejected += batch.n_rejected();
-            EntityKey::each(&batch.keys, batch.len(), |i, key| {
-                let order = batch.order(i).filter(|order| range.holds(order.event_time));
-                let (Some(key), Some(order)) = (key, order) else { return };
-                let next = u32::try_from(keys.len()).unwrap_or(u32::MAX);
-                let number = *keys.entry_ref(key).or_insert(next) as usize;
-                if number == rows.len() {
-                    rows.push(Vec::with_capacity(1));
-                }
-                let row = batch.first_row + i as u64;
-                let visible_from = visibility.visible_from(&order);
-                let offer = Kept { order, visible_from, row, deleted: batch.deleted(i), tied: false };
-                offer_to(&mut rows[number], offer, horizon);
-            });
-            *n_scanned += batch.len() as u64;
-            progress(Progress::Scanned(*n_scanned, total));
-            Ok(())
-        })?;
+    let n_seen = AtomicU64::new(0);
+    let parts = parallel(&split(units), |units| {
+        let mut kept = KeptRows::default();
+        for unit in units {
+            history.scan_order(*unit, |batch| {
+                kept.n_rejected += batch.n_rejected();
+                EntityKey::each(&batch.keys, batch.len(), |i, key| {
+                    let order = batch.order(i).filter(|order| range.holds(order.event_time));
+                    let (Some(key), Some(order)) = (key, order) else { return };
+                    let row = batch.first_row + i as u64;
+                    let visible_from = visibility.visible_from(&order);
+                    kept.offer(key, Kept { order, visible_from, row, deleted: batch.deleted(i), tied: false }, horizon);
+                });
+                let n = batch.len() as u64;
+                kept.n_scanned += n;
+                progress(Progress::Scanned(n_seen.fetch_add(n, Ordering::Relaxed) + n, total));
+                Ok(())
+            })?;
+        }
+        Ok(kept)
+    })?;
+    let mut parts = parts.into_iter();
+    let mut kept = parts.next().unwrap_or_default();
+    for part in parts {
+        kept.n_rejected += part.n_rejected;
+        kept.n_scanned += part.n_scanned;
+        for (key, number) in &part.keys {
+            part.rows[*number as usize].as_slice().iter().for_each(|row| kept.offer(key, *row, horizon));
+        }
     }
     // A tie matters only where it would decide an answer.
-    if let Some(tied) = kept.rows.iter().flatten().find(|row| row.tied && history.has_explicit_sequence()) {
+    let mut all = kept.rows.iter().flat_map(Steps::as_slice);
+    if let Some(tied) = all.find(|row| row.tied && history.has_explicit_sequence()) {
         let (event_time, sequence) = (tied.order.event_time, tied.order.sequence);
         return Err(OfflineError::Tie { view: view.id.name.to_string(), event_time, sequence });
     }
     Ok(kept)
 }
 
+impl Steps {
+    fn as_slice(&self) -> &[Kept] {
+        match self {
+            Self::One(row) => std::slice::from_ref(row),
+            Self::Many(rows) => rows,
+        }
+    }
+
+    fn offer(&mut self, offer: Kept, horizon: Timestamp) {
+        let mut rows = self.as_slice().to_vec();
+        offer_to(&mut rows, offer, horizon);
+        *self = match rows.as_slice() {
+            [one] => Self::One(*one),
+            _ => Self::Many(rows),
+        };
+    }
+}
+
 /// Adds a row to a key's staircase, ascending both in order and in the time from which it is visible.
 fn offer_to(steps: &mut Vec<Kept>, offer: Kept, horizon: Timestamp) {
     if let Some(step) = steps.iter_mut().find(|step| step.order == offer.order) {
-        step.tied = true;
+        step.tied |= offer.tied || step.row != offer.row;
+        // The later row in arrival order, so that it is the same however rows were dealt to cores.
+        if offer.row > step.row {
+            *step = Kept { tied: step.tied, ..offer };
+        }
         return;
     }
     if steps.iter().any(|step| step.order > offer.order && step.visible_from <= offer.visible_from) {
@@ -91,57 +132,90 @@ fn offer_to(steps: &mut Vec<Kept>, offer: Kept, horizon: Timestamp) {
 }
 
 impl KeptRows {
-    /// The cells of all keys, in key order: neighbours share pages of the embedded store, and two runs write alike.
-    pub(super) fn cells(
-        self,
-        view: &FeatureView,
-        history: &History,
-        horizon: Timestamp,
-    ) -> Result<(Vec<(EntityKey, Cell)>, usize), OfflineError> {
-        let rows = self.values(view, history)?;
-        let n_kept = rows.len();
-        let mut by_key: Vec<Vec<OnlineRow>> = vec![Vec::new(); self.keys.len()];
-        for (key, row) in rows {
-            by_key[key as usize].push(row);
+    fn offer(&mut self, key: &[u8], row: Kept, horizon: Timestamp) {
+        let next = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
+        let number = *self.keys.entry_ref(key).or_insert(next) as usize;
+        match self.rows.get_mut(number) {
+            Some(steps) => steps.offer(row, horizon),
+            None => self.rows.push(Steps::One(row)),
         }
-        let cell = |(key, number): (Vec<u8>, u32)| {
-            let rows = std::mem::take(&mut by_key[number as usize]);
-            (EntityKey::from_bytes(&key), Cell::of(&rows, horizon))
-        };
-        let mut cells: Vec<_> = self.keys.into_iter().map(cell).collect();
-        cells.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        Ok((cells, n_kept))
     }
 
-    /// The kept rows with their packed values, each with the number of its key.
-    fn values(&self, view: &FeatureView, history: &History) -> Result<Vec<(u32, OnlineRow)>, OfflineError> {
-        let codec = RowCodec::new(view.definition.features.iter().map(|f| f.dtype));
+    /// Reads the values of the rows that are kept: only the row groups that hold one are opened.
+    pub(super) fn read(self, view: &FeatureView, history: &History) -> Result<KeptCells, OfflineError> {
         let features: Vec<usize> = (0..view.definition.features.len()).collect();
-        let mut wanted: Vec<(Kept, u32)> = Vec::new();
-        for (key, steps) in (0..).zip(&self.rows) {
-            wanted.extend(steps.iter().map(|step| (*step, key)));
+        let mut wanted: Vec<(u64, u32)> = Vec::with_capacity(self.rows.len());
+        let mut first = Vec::with_capacity(self.rows.len());
+        for steps in &self.rows {
+            let at = u32::try_from(wanted.len()).unwrap_or(u32::MAX);
+            first.push(at);
+            wanted.extend((at..).zip(steps.as_slice()).map(|(at, step)| (step.row, at)));
         }
-        wanted.sort_unstable_by_key(|(step, _)| step.row);
-        let mut jobs: Vec<(Unit, &[(Kept, u32)])> = Vec::new();
+        let n_rows = wanted.len();
+        wanted.sort_unstable();
+        let mut jobs: Vec<(Unit, &[(u64, u32)])> = Vec::new();
         let mut rest = wanted.as_slice();
         for unit in history.units() {
-            let here = rest.partition_point(|(step, _)| step.row < unit.first_row + unit.n_rows as u64);
+            let here = rest.partition_point(|(row, _)| *row < unit.first_row + unit.n_rows as u64);
             let (now, later) = rest.split_at(here);
             if !now.is_empty() {
                 jobs.push((unit, now));
             }
             rest = later;
         }
-        let packed = crate::offline::parallel(&jobs, |(unit, steps)| {
-            let offset = |step: &Kept| u32::try_from(step.row - unit.first_row).unwrap_or(u32::MAX);
-            let rows: Vec<u32> = steps.iter().map(|(step, _)| offset(step)).collect();
-            let columns = history.gather(*unit, &features, &rows)?;
-            let pack = |(i, (step, key)): (usize, &(Kept, u32))| {
-                let row = (!step.deleted).then(|| codec.encode(&columns, i));
-                (*key, OnlineRow::new(step.order, step.visible_from, row))
-            };
-            Ok::<_, OfflineError>(steps.iter().enumerate().map(pack).collect::<Vec<_>>())
+        let values = parallel(&jobs, |(unit, rows)| {
+            let offset = |(row, _): &(u64, u32)| u32::try_from(row - unit.first_row).unwrap_or(u32::MAX);
+            history.gather(*unit, &features, &rows.iter().map(offset).collect::<Vec<_>>())
         })?;
-        Ok(packed.into_iter().flatten().collect())
+        let mut places = vec![(0, 0); n_rows];
+        for (job, (_, rows)) in (0_u32..).zip(&jobs) {
+            for (place, (_, at)) in (0_u32..).zip(*rows) {
+                places[*at as usize] = (job, place);
+            }
+        }
+        let mut keys: Vec<(EntityKey, u32)> =
+            self.keys.into_iter().map(|(key, number)| (EntityKey::from_bytes(&key), number)).collect();
+        keys.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let codec = RowCodec::new(view.definition.features.iter().map(|f| f.dtype));
+        Ok(KeptCells { keys, rows: self.rows, first, places, values, codec, n_rows })
+    }
+}
+
+/// The cells of all keys, made when they are asked for.
+#[derive(Debug)]
+pub(super) struct KeptCells {
+    /// In order: neighbours share pages of the embedded store, and two runs write alike.
+    keys: Vec<(EntityKey, u32)>,
+    rows: Vec<Steps>,
+    /// By key number, where its rows are among `places`.
+    first: Vec<u32>,
+    /// The row group and the place among what was read of it.
+    places: Vec<(u32, u32)>,
+    values: Vec<Vec<ArrayRef>>,
+    codec: RowCodec,
+    /// Rows kept.
+    pub(super) n_rows: usize,
+}
+
+impl KeptCells {
+    /// Keys.
+    pub(super) fn n_keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The cells of some keys, by place in their order.
+    pub(super) fn cells(&self, keys: Range<usize>, horizon: Timestamp) -> Vec<(EntityKey, Cell)> {
+        let mut rows = Vec::with_capacity(1);
+        let cell = |(key, number): &(EntityKey, u32)| {
+            rows.clear();
+            let steps = self.rows[*number as usize].as_slice();
+            let first = self.first[*number as usize] as usize;
+            for (step, (job, place)) in steps.iter().zip(&self.places[first..]) {
+                let row = (!step.deleted).then(|| self.codec.encode(&self.values[*job as usize], *place as usize));
+                rows.push(OnlineRow::new(step.order, step.visible_from, row));
+            }
+            (key.clone(), Cell::of(&rows, horizon))
+        };
+        self.keys[keys].iter().map(cell).collect()
     }
 }

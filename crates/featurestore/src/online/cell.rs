@@ -292,7 +292,9 @@ fn read_step(bytes: &[u8]) -> Option<(Step<'_>, &[u8])> {
 }
 
 fn push_row(out: &mut Vec<u8>, row: &OnlineRow) {
-    push_length(out, TIME_BYTES + RANK_MIN + row.payload.len());
+    let length = TIME_BYTES + RANK_MIN + row.payload.len();
+    out.reserve(length + 4);
+    push_length(out, length);
     out.extend(row.visible_from.to_ordered_bytes());
     out.extend(row.order.to_bytes());
     out.push(if row.deleted { TOMBSTONE } else { 0 });

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use schema::RowOrder;
+use schema::{RowOrder, Timestamp};
 
 /// The greatest row offered so far.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Best {
     pub(super) order: RowOrder,
     pub(super) row: u64,
@@ -14,58 +14,152 @@ pub(super) struct Best {
     pub(super) tied: bool,
 }
 
+/// A slot in half a cache line: the scan of a long history waits for little else than these.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(32))]
+struct Slot {
+    event_time: i64,
+    /// The smallest stands for none, as in stored orders.
+    created_time: i64,
+    sequence: u64,
+    /// The row's number, and behind it two bits: deleted, tied.
+    tagged_row: u64,
+}
+
+/// Of a slot that was offered nothing.
+const NOTHING: u64 = u64::MAX;
+const DELETED: u64 = 2;
+const TIED: u64 = 1;
+
 /// Memory of one slot.
-pub(crate) const SLOT_BYTES: usize = size_of::<Option<Best>>();
+pub(crate) const SLOT_BYTES: usize = size_of::<Slot>();
 
 #[derive(Debug)]
 pub(super) struct Offers {
-    best: Vec<Option<Best>>,
+    best: Vec<Slot>,
 }
 
 impl Offers {
     pub(super) fn new(n_slots: usize) -> Self {
-        Self { best: vec![None; n_slots] }
+        let nothing = Slot { event_time: 0, created_time: 0, sequence: 0, tagged_row: NOTHING };
+        Self { best: vec![nothing; n_slots] }
+    }
+
+    /// Reads some slots, so that they are in the cache when they are offered something. No read waits for the one before,
+    /// which those of offers do.
+    #[inline]
+    pub(super) fn touch(&self, slots: impl Iterator<Item = usize>) {
+        std::hint::black_box(slots.fold(0, |seen, slot| seen ^ self.best[slot].tagged_row));
     }
 
     #[inline]
     pub(super) fn offer(&mut self, slot: usize, order: RowOrder, row: u64, deleted: bool) {
-        raise(&mut self.best[slot], Best { order, row, deleted, tied: false });
+        self.best[slot].raise(Slot {
+            event_time: order.event_time.as_nanos(),
+            created_time: order.created_time.map_or(i64::MIN, Timestamp::as_nanos),
+            sequence: order.sequence,
+            tagged_row: row << 2 | if deleted { DELETED } else { 0 },
+        });
     }
 
-    pub(super) fn merge(&mut self, other: Self) {
-        for (slot, offer) in other.best.into_iter().enumerate() {
-            if let Some(offer) = offer {
-                raise(&mut self.best[slot], offer);
-            }
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (best, offer) in self.best.iter_mut().zip(&other.best) {
+            best.raise(*offer);
         }
     }
 
     /// What an earlier instant may see, a later one of the same key may too.
     pub(super) fn run_maximum(&mut self, slots: Range<usize>) {
         for slot in slots.start + 1..slots.end {
-            if let Some(before) = self.best[slot - 1] {
-                raise(&mut self.best[slot], before);
-            }
+            let before = self.best[slot - 1];
+            self.best[slot].raise(before);
         }
     }
 
+    #[inline]
     pub(super) fn best(&self, slot: usize) -> Option<Best> {
-        self.best[slot]
+        self.best[slot].best()
     }
 }
 
-#[inline]
-fn raise(best: &mut Option<Best>, offer: Best) {
-    match best {
-        Some(best) if best.order > offer.order => {}
-        Some(best) if best.order == offer.order => {
-            let tied = best.tied || offer.tied || best.row != offer.row;
-            // The later row in arrival order, so that the answer is the same on any thread.
-            if offer.row > best.row {
-                *best = offer;
-            }
-            best.tied = tied;
+impl Slot {
+    #[inline]
+    fn order(&self) -> (i64, i64, u64) {
+        (self.event_time, self.created_time, self.sequence)
+    }
+
+    #[inline]
+    fn raise(&mut self, offer: Self) {
+        if offer.tagged_row == NOTHING {
+            return;
         }
-        _ => *best = Some(offer),
+        if self.tagged_row == NOTHING || self.order() < offer.order() {
+            *self = offer;
+        } else if self.order() == offer.order() {
+            let others = self.tagged_row >> 2 != offer.tagged_row >> 2;
+            let tied = (self.tagged_row | offer.tagged_row) & TIED | if others { TIED } else { 0 };
+            // The later row in arrival order, so that the answer is the same on any thread.
+            self.tagged_row = self.tagged_row.max(offer.tagged_row) | tied;
+        }
+    }
+
+    #[inline]
+    fn best(&self) -> Option<Best> {
+        let created_time = Some(self.created_time).filter(|time| *time != i64::MIN).map(Timestamp::from_nanos);
+        let event_time = Timestamp::from_nanos(self.event_time);
+        (self.tagged_row != NOTHING).then_some(Best {
+            order: RowOrder { event_time, created_time, sequence: self.sequence },
+            row: self.tagged_row >> 2,
+            deleted: self.tagged_row & DELETED != 0,
+            tied: self.tagged_row & TIED != 0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn order(event: i64, created: Option<i64>, sequence: u64) -> RowOrder {
+        let created_time = created.map(Timestamp::from_nanos);
+        RowOrder { event_time: Timestamp::from_nanos(event), created_time, sequence }
+    }
+
+    proptest! {
+        #[test]
+        fn a_slot_holds_the_greatest_row_however_offers_come(
+            offers in proptest::collection::vec((-1..2_i64, proptest::option::of(-1..2_i64), 0..2_u64, any::<bool>()), 1..12),
+            cut in 0..12_usize,
+        ) {
+            let made: Vec<(RowOrder, u64, bool)> = (0..).zip(&offers).map(|(row, (e, c, s, d))| (order(*e, *c, *s), row, *d)).collect();
+            let of = |rows: &[(RowOrder, u64, bool)]| {
+                let mut slots = Offers::new(1);
+                rows.iter().for_each(|(order, row, deleted)| slots.offer(0, *order, *row, *deleted));
+                slots
+            };
+            let greatest = made.iter().map(|made| made.0).max().unwrap();
+            let (first, last) = made.split_at(cut.min(made.len()));
+            let mut merged = of(last);
+            merged.merge(&of(first));
+            for best in [of(&made).best(0), merged.best(0)] {
+                let best = best.unwrap();
+                let same: Vec<_> = made.iter().filter(|made| made.0 == greatest).collect();
+                prop_assert_eq!(best.order, greatest);
+                prop_assert_eq!((best.row, best.deleted), (same.last().unwrap().1, same.last().unwrap().2));
+                prop_assert_eq!(best.tied, same.len() > 1);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_was_offered() {
+        let mut slots = Offers::new(3);
+        slots.offer(1, order(i64::MIN, None, 0), 0, true);
+        slots.merge(&Offers::new(3));
+        slots.run_maximum(0..3);
+        let best = Best { order: order(i64::MIN, None, 0), row: 0, deleted: true, tied: false };
+        assert_eq!([slots.best(0), slots.best(1), slots.best(2)], [None, Some(best), Some(best)]);
     }
 }

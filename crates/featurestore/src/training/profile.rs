@@ -8,6 +8,8 @@ mod distinct;
 mod frequent;
 mod sample;
 
+use std::convert::Infallible;
+
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, make_comparator};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Schema};
@@ -15,6 +17,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde::Serialize;
 
 use super::hashes::{self, NULL};
+use crate::offline::parallel;
 use distinct::Distinct;
 use frequent::Frequent;
 pub(super) use sample::Sample;
@@ -162,16 +165,25 @@ impl Profiler {
         Self { sample: Sample::new(columns.len()), columns }
     }
 
-    /// Takes the next rows, and hands on what it saw of their columns.
+    /// Takes the next rows, and hands on what it saw of their columns. Columns are looked at on all cores.
     pub(super) fn add(&mut self, chunk: &RecordBatch) -> Vec<Seen> {
-        let seen: Vec<Seen> = chunk
-            .columns()
-            .iter()
-            .map(|column| Seen { hashes: hashes::hashes(column), numbers: hashes::numbers(column) })
-            .collect();
-        for ((column, state), seen) in chunk.columns().iter().zip(&mut self.columns).zip(&seen) {
-            state.add(column, seen);
-        }
+        let look = |(column, state): (&ArrayRef, &mut Column)| {
+            let seen = Seen { hashes: hashes::hashes(column), numbers: hashes::numbers(column) };
+            state.add(column, &seen);
+            seen
+        };
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = self.columns.len().div_ceil(workers).max(1);
+        let seen: Vec<Seen> = std::thread::scope(|scope| {
+            let shares = chunk.columns().chunks(share).zip(self.columns.chunks_mut(share));
+            let looking = shares
+                .map(|(columns, states)| scope.spawn(move || columns.iter().zip(states).map(look).collect::<Vec<_>>()));
+            let looking: Vec<_> = looking.collect();
+            looking
+                .into_iter()
+                .flat_map(|share| share.join().unwrap_or_else(|why| std::panic::resume_unwind(why)))
+                .collect()
+        });
         self.sample.add(chunk.num_rows(), &seen);
         seen
     }
@@ -187,8 +199,10 @@ impl Profiler {
     }
 
     pub(super) fn end(&self) -> Vec<ColumnProfile> {
-        let one = |(i, column): (usize, &Column)| column.end(self.sample.column(i), &self.sample);
-        self.columns.iter().enumerate().map(one).collect()
+        let all: Vec<usize> = (0..self.columns.len()).collect();
+        let one = |i: &usize| Ok::<_, Infallible>(self.columns[*i].end(self.sample.column(*i), &self.sample));
+        let Ok(profiles) = parallel(&all, one);
+        profiles
     }
 }
 
@@ -203,19 +217,18 @@ impl Column {
         if let Some(frequent) = &mut self.frequent {
             frequent.add(column, &seen.hashes);
         }
-        let mut skip_nan = None;
+        let (mut least, mut greatest) = (None, None);
         if let Some(numbers) = &seen.numbers {
+            let found = Numbers::of(numbers);
+            self.sum += found.sum;
             if self.found.is_floating() {
-                let nan = numbers.iter().filter(|number| number.is_nan()).count() as u64 - nulls;
-                self.nan += nan;
-                skip_nan = Some(numbers);
+                self.nan += found.nan - nulls;
+                (least, greatest) = (found.least.map(|(row, _)| row), found.greatest.map(|(row, _)| row));
             }
-            self.sum += numbers.iter().filter(|number| !number.is_nan()).sum::<f64>();
         }
-        let (least, greatest) = match skip_nan {
-            Some(numbers) => (extreme(numbers, |a, b| a < b), extreme(numbers, |a, b| a > b)),
-            None => compared(column),
-        };
+        if !self.found.is_floating() {
+            (least, greatest) = compared(column);
+        }
         keep(&mut self.least, column, least, std::cmp::Ordering::Less);
         keep(&mut self.greatest, column, greatest, std::cmp::Ordering::Greater);
     }
@@ -281,15 +294,36 @@ fn rank(share: f64, n: usize) -> usize {
     ((share * n as f64).ceil() as usize).clamp(1, n) - 1
 }
 
-/// The first row with the extreme number; NaN is none.
-fn extreme(numbers: &[f64], beats: impl Fn(f64, f64) -> bool) -> Option<usize> {
-    let mut best: Option<(usize, f64)> = None;
-    for (row, number) in numbers.iter().copied().enumerate() {
-        if !number.is_nan() && best.is_none_or(|(_, best)| beats(number, best)) {
-            best = Some((row, number));
+/// What one look at some numbers says; NaN, which nulls are too, is counted and no number.
+#[derive(Debug, Default)]
+struct Numbers {
+    nan: u64,
+    sum: f64,
+    /// The first row with the least number.
+    least: Option<(usize, f64)>,
+    greatest: Option<(usize, f64)>,
+}
+
+impl Numbers {
+    fn of(numbers: &[f64]) -> Self {
+        let (mut nan, mut sum) = (0, 0.0);
+        let (mut least, mut greatest) = ((usize::MAX, f64::INFINITY), (usize::MAX, f64::NEG_INFINITY));
+        for (row, number) in numbers.iter().copied().enumerate() {
+            if number.is_nan() {
+                nan += 1;
+                continue;
+            }
+            sum += number;
+            if number < least.1 || least.0 == usize::MAX {
+                least = (row, number);
+            }
+            if number > greatest.1 || greatest.0 == usize::MAX {
+                greatest = (row, number);
+            }
         }
+        let found = |best: (usize, f64)| (best.0 != usize::MAX).then_some(best);
+        Self { nan, sum, least: found(least), greatest: found(greatest) }
     }
-    best.map(|(row, _)| row)
 }
 
 /// Rows with the least and the greatest value, in the order of the column's type, if it has one.

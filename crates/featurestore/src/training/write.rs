@@ -8,7 +8,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::FileWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -16,9 +16,11 @@ use parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowWriter, encode_arrow_schema};
 use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 use tempfile::NamedTempFile;
 
 use super::chunks::{canonical, tidy};
+use super::hashes::hashes;
 use super::lineage::{KEY, Lineage};
 use super::{Report, Sink};
 use crate::offline::OfflineError;
@@ -56,7 +58,15 @@ pub struct FileSink {
 }
 
 enum Writing {
-    Parquet { schema: SchemaRef, writer: Box<ArrowWriter<NamedTempFile>> },
+    /// Parquet, without rows yet.
+    Begun {
+        schema: SchemaRef,
+        out: NamedTempFile,
+    },
+    Parquet {
+        schema: SchemaRef,
+        writer: Box<ArrowWriter<NamedTempFile>>,
+    },
     Arrow(Box<FileWriter<BufWriter<NamedTempFile>>>),
 }
 
@@ -83,12 +93,48 @@ impl FileSink {
         OfflineError::Write { path: self.path.display().to_string(), source: why.into() }
     }
 
+    /// The writer; `first` are the first rows, which say how columns are best written.
+    fn parquet(
+        &self,
+        schema: SchemaRef,
+        out: NamedTempFile,
+        first: Option<&RecordBatch>,
+    ) -> Result<Writing, OfflineError> {
+        let mut properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+        for column in first.map(spread).unwrap_or_default() {
+            properties = properties.set_column_dictionary_enabled(ColumnPath::new(vec![column]), false);
+        }
+        // The schema's own metadata is written at the end, when all of it is known.
+        let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(out, SchemaRef::clone(&schema), options);
+        let writer = Box::new(writer.map_err(|why| self.fail(why))?);
+        Ok(Writing::Parquet { schema, writer })
+    }
+
     fn folder(&self) -> &Path {
         match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         }
     }
+}
+
+/// Names of the columns of numbers whose first values hardly repeat: a dictionary of them would be built to be thrown away.
+fn spread(first: &RecordBatch) -> Vec<String> {
+    const LOOKED_AT: usize = 4_096;
+    let schema = first.schema();
+    let named = schema.fields().iter().zip(first.columns());
+    let is_spread = |column: &ArrayRef| {
+        let mut hashes = hashes(&column.slice(0, column.len().min(LOOKED_AT)));
+        let n = hashes.len();
+        hashes.sort_unstable();
+        hashes.dedup();
+        hashes.len() * 2 > n
+    };
+    let of_numbers = named.filter(|(field, _)| field.data_type().is_primitive());
+    of_numbers.filter(|(_, column)| is_spread(column)).map(|(field, _)| field.name().clone()).collect()
 }
 
 /// What the file says of itself before its rows are known.
@@ -118,17 +164,7 @@ impl Sink for FileSink {
     fn begin(&mut self, schema: &SchemaRef, lineage: &Lineage) -> Result<(), OfflineError> {
         let out = NamedTempFile::new_in(self.folder()).map_err(|why| self.fail(why))?;
         self.writing = Some(match self.format {
-            Format::Parquet => {
-                let properties = WriterProperties::builder()
-                    .set_compression(Compression::SNAPPY)
-                    .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-                    .build();
-                // The schema's own metadata is written at the end, when all of it is known.
-                let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-                let writer = ArrowWriter::try_new_with_options(out, SchemaRef::clone(schema), options);
-                let writer = Box::new(writer.map_err(|why| self.fail(why))?);
-                Writing::Parquet { schema: SchemaRef::clone(schema), writer }
-            }
+            Format::Parquet => Writing::Begun { schema: SchemaRef::clone(schema), out },
             Format::Arrow => {
                 let schema = with_metadata(schema, &about(lineage));
                 let writer = FileWriter::try_new(BufWriter::new(out), &schema).map_err(|why| self.fail(why))?;
@@ -139,8 +175,12 @@ impl Sink for FileSink {
     }
 
     fn write(&mut self, chunk: &RecordBatch) -> Result<(), OfflineError> {
+        self.writing = match self.writing.take() {
+            Some(Writing::Begun { schema, out }) => Some(self.parquet(schema, out, Some(chunk))?),
+            other => other,
+        };
         let written = match &mut self.writing {
-            None => Err("nothing was begun".into()),
+            None | Some(Writing::Begun { .. }) => Err("nothing was begun".into()),
             Some(Writing::Parquet { writer, .. }) => writer.write(&tidy(chunk)?).map_err(schema::BoxError::from),
             Some(Writing::Arrow(writer)) => writer.write(&canonical(chunk)?).map_err(schema::BoxError::from),
         };
@@ -152,8 +192,12 @@ impl Sink for FileSink {
         let mut about = about(&report.lineage);
         about.push((KEY, report.lineage.to_json()));
         about.push((REPORT_KEY, text));
-        let out = match self.writing.take() {
-            None => return Err(self.fail("nothing was begun")),
+        let writing = match self.writing.take() {
+            Some(Writing::Begun { schema, out }) => Some(self.parquet(schema, out, None)?),
+            other => other,
+        };
+        let out = match writing {
+            None | Some(Writing::Begun { .. }) => return Err(self.fail("nothing was begun")),
             Some(Writing::Parquet { schema, mut writer }) => {
                 // Readers of Arrow look into the schema's metadata, others into the file's.
                 let schema = encode_arrow_schema(&with_metadata(&schema, &about));

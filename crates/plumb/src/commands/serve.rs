@@ -157,11 +157,13 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     };
     let (stop, stopped) = watch::channel(false);
     let mut listening = JoinSet::new();
+    let upkeep = http::metrics::upkeep(metrics.clone());
     listening.spawn(answer(listener, http::router(parts, metrics), stopped.clone()));
     listening.spawn(answer(grpc_listener, grpc::router(grpc_parts), stopped));
     let mut following = JoinSet::new();
     following.spawn(follower.follow());
     following.spawn(watcher.watch());
+    following.spawn(upkeep);
     let ready_after = started.elapsed();
     info!(took_ms = ready_after.as_millis(), "serving on http://{address}");
     Ok(Server { address, grpc, ready_after, scorer, listening, stop, _following: following })

@@ -1,11 +1,13 @@
 //! Names, helps and buckets of all metrics, and the layer that counts requests.
 
-use std::time::Instant;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Seconds; from a memory-mapped read to a hopeless wait.
@@ -30,13 +32,50 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
+/// Keeps the histograms small: what is recorded waits in a list until somebody scrapes, or until this.
+pub async fn upkeep(recorder: PrometheusHandle) {
+    const EVERY: Duration = Duration::from_secs(5);
+    loop {
+        tokio::time::sleep(EVERY).await;
+        recorder.run_upkeep();
+    }
+}
+
+/// The series of one route.
+struct Series {
+    seconds: Histogram,
+    by_status: Vec<(u16, Counter)>,
+}
+
+thread_local! {
+    /// Of the requests that this thread has answered: to look a series up by its labels costs more than to record.
+    static SERIES: RefCell<HashMap<String, Series>> = RefCell::default();
+}
+
 /// Counts and times every request by its route, not by its path: names in paths must not make series.
 pub async fn count(request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |p| p.as_str().to_owned());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
-    histogram!("plumb_http_request_seconds", "route" => route.clone()).record(started.elapsed().as_secs_f64());
-    let status = response.status().as_u16().to_string();
-    counter!("plumb_http_requests_total", "route" => route, "status" => status).increment(1);
+    let (seconds, status) = (started.elapsed().as_secs_f64(), response.status().as_u16());
+    record(route.as_ref().map_or("none", MatchedPath::as_str), status, seconds);
     response
+}
+
+fn record(route: &str, status: u16, seconds: f64) {
+    SERIES.with_borrow_mut(|all| {
+        if !all.contains_key(route) {
+            let seconds = histogram!("plumb_http_request_seconds", "route" => route.to_owned());
+            all.insert(route.to_owned(), Series { seconds, by_status: Vec::new() });
+        }
+        let Some(series) = all.get_mut(route) else { return };
+        series.seconds.record(seconds);
+        if let Some((_, requests)) = series.by_status.iter().find(|(known, _)| *known == status) {
+            return requests.increment(1);
+        }
+        let labels = [("route", route.to_owned()), ("status", status.to_string())];
+        let requests = counter!("plumb_http_requests_total", &labels);
+        requests.increment(1);
+        series.by_status.push((status, requests));
+    });
 }

@@ -2,6 +2,8 @@
 //!
 //! Not against forgery: they tell where two computations differ. Written into tokens, so they never change.
 
+use std::cell::LazyCell;
+
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes as at;
 use featurestore::codec::RowCodec;
@@ -57,7 +59,7 @@ impl Digests {
 
 /// Hands on the digest of each value with its status.
 fn each(column: &ArrayRef, dtype: Dtype, statuses: &[Status], mut see: impl FnMut(usize, u64)) {
-    let codec = RowCodec::new([dtype]);
+    let codec = LazyCell::new(|| RowCodec::new([dtype]));
     let start = |status: Status| fold(START, status as u64);
     for (row, status) in statuses.iter().enumerate() {
         let value = match (column.is_null(row), dtype) {
