@@ -3,8 +3,10 @@
 //! A pushed row is part of its view's history from the moment it is acknowledged: it is appended to a durable log, which
 //! training, materialize and replay read behind the source's own rows, and it is merged into what is online. So a push
 //! can be no reason for skew, and losing the online store loses no push. Pushing the same again changes nothing: the log
-//! keeps what came first under a push's id, or, where the caller gives none, under the digest of its rows.
+//! keeps what came first under a push's id, or, where the caller gives none, under the digest of its rows, and a row that comes
+//! again in another push keeps its first stamp and place.
 
+mod known;
 pub mod log;
 pub mod rows;
 pub(crate) mod segments;
@@ -129,9 +131,10 @@ pub async fn push(
         let marks = Marks::read(store, view).await.map_err(online)?;
         marks.table(view).ok_or_else(|| PushError::NotOnline { view: view.id.clone() })?;
     }
+    let n_rows = rows.len();
     let logged =
         log.append(view, rows, id, now).await.map_err(|source| PushError::Log { view: view.id.clone(), source })?;
-    let mut done = Pushed { n_rows: logged.rows.len(), repeated: logged.repeated, n_written: 0 };
+    let mut done = Pushed { n_rows, repeated: logged.repeated, n_written: 0 };
     if to == To::Offline {
         return Ok(done);
     }

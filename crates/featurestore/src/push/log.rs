@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arrow::array::BooleanArray;
-use arrow::compute::filter_record_batch;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use schema::{BoxError, EntityKey, FeatureView, Timestamp};
 
+use super::known::{self, Known, Place};
 use super::rows::{PushedRows, from_ipc, to_ipc};
 use crate::erase::{KeyMatch, Tombstones};
 use crate::offline::OfflineError;
@@ -105,17 +104,31 @@ impl PushLog {
         if let Some(row) = self.erased(view, rows)?.iter().position(|erased| *erased) {
             return Err(Box::new(OfflineError::Erased { row }));
         }
-        let known: Option<Vec<u8>> = transaction
+        let logged: Option<Vec<u8>> = transaction
             .prepare_cached("SELECT rows FROM pushes WHERE of = ?1 AND id = ?2")?
             .query_row(params![table.name(), id], |row| row.get(0))
             .optional()?;
-        if let Some(known) = known {
-            return Ok(Logged { rows: PushedRows::of(view, from_ipc(&known)?), repeated: true });
+        let digests = known::digests(view, rows, None);
+        let found = known::places(&transaction, view, &digests)?;
+        if let Some(logged) = logged {
+            // Rows that are not in it are another push's, under a name that was used.
+            let (rows, _) = placed(view, rows, &found, |_| None)?;
+            return Ok(Logged { rows: PushedRows::of(view, from_ipc(&logged)?).and(view, &rows)?, repeated: true });
         }
         let n_before: i64 = transaction
             .prepare_cached("SELECT coalesce(max(first_row + n_rows), 0) FROM pushes WHERE of = ?1")?
             .query_row([table.name()], |row| row.get(0))?;
-        let rows = rows.stamped(view, received, u64::try_from(n_before)?)?;
+        let mut next = u64::try_from(n_before)?;
+        let (all, new) = placed(view, rows, &found, |row| {
+            let place = Place { created: rows.sent(row).unwrap_or(received), place: next };
+            next += 1;
+            Some(place)
+        })?;
+        let is_new = found.iter().map(Option::is_none).collect();
+        let fresh = all.filtered(view, is_new)?;
+        for (row, place) in new {
+            known::note(&transaction, view, &digests[row], place)?;
+        }
         transaction
             .prepare_cached(
                 "INSERT INTO pushes (of, id, received, first_row, n_rows, rows) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -125,11 +138,11 @@ impl PushLog {
                 id,
                 received.as_nanos(),
                 n_before,
-                i64::try_from(rows.len())?,
-                to_ipc(rows.batch())?
+                i64::try_from(fresh.len())?,
+                to_ipc(fresh.batch())?
             ])?;
         transaction.commit()?;
-        Ok(Logged { rows, repeated: false })
+        Ok(Logged { rows: all, repeated: fresh.is_empty() && !rows.is_empty() })
     }
 
     /// Which rows are of keys that were erased; empty if none is.
@@ -176,11 +189,11 @@ impl PushLog {
             connection.pragma_update(None, "secure_delete", true)?;
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut n_found = 0;
-            let entries: Vec<i64> = transaction
-                .prepare_cached("SELECT seq FROM pushes WHERE of = ?1 ORDER BY seq")?
-                .query_map([OnlineTable::marks(view).name()], |row| row.get(0))?
+            let entries: Vec<(i64, i64)> = transaction
+                .prepare_cached("SELECT seq, received FROM pushes WHERE of = ?1 ORDER BY seq")?
+                .query_map([OnlineTable::marks(view).name()], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<Result<_, _>>()?;
-            for seq in entries {
+            for (seq, received) in entries {
                 let bytes: Vec<u8> = transaction
                     .prepare_cached("SELECT rows FROM pushes WHERE seq = ?1")?
                     .query_row([seq], |row| row.get(0))?;
@@ -193,11 +206,14 @@ impl PushLog {
                     continue;
                 }
                 n_found += n_gone as u64;
-                let left = filter_record_batch(rows.batch(), &BooleanArray::from(keep))?;
+                let gone = rows.filtered(view, keep.iter().map(|keep| !keep).collect())?;
+                let received = Some(Timestamp::from_nanos(received));
+                known::forget(&transaction, view, &known::digests(view, &gone, received))?;
+                let left = rows.filtered(view, keep)?;
                 // Its name goes too: it may say whose it was, and the same pushed again is no repetition any more.
                 transaction.prepare_cached("UPDATE pushes SET rows = ?2, id = ?3 WHERE seq = ?1")?.execute(params![
                     seq,
-                    to_ipc(&left)?,
+                    to_ipc(left.batch())?,
                     format!("erased:{seq}")
                 ])?;
             }
@@ -228,6 +244,46 @@ impl PushLog {
     }
 }
 
+/// Rows with their places: those that are known where they are, others where `new` puts them, or left out if it does not.
+/// And the new ones.
+fn placed(
+    view: &FeatureView,
+    rows: &PushedRows,
+    found: &[Option<Known>],
+    mut new: impl FnMut(usize) -> Option<Place>,
+) -> Result<(PushedRows, Vec<(usize, Place)>), String> {
+    let (mut places, mut added): (Vec<Option<Place>>, _) = (Vec::with_capacity(found.len()), Vec::new());
+    for (row, known) in found.iter().enumerate() {
+        places.push(match known {
+            Some(Known::Log(place)) => Some(*place),
+            Some(Known::Here(first)) => places[*first],
+            None => {
+                let place = new(row);
+                added.extend(place.map(|place| (row, place)));
+                place
+            }
+        });
+    }
+    let kept = rows.filtered(view, places.iter().map(Option::is_some).collect())?;
+    let places: Vec<Place> = places.into_iter().flatten().collect();
+    Ok((kept.placed(view, &places)?, added))
+}
+
+/// Hands on everything that was pushed to a view, push by push, with the instants of receipt.
+pub(super) fn each_stored(
+    transaction: &Transaction<'_>,
+    view: &FeatureView,
+    mut each: impl FnMut(Timestamp, &PushedRows) -> Result<(), BoxError>,
+) -> Result<(), BoxError> {
+    let mut query = transaction.prepare_cached("SELECT received, rows FROM pushes WHERE of = ?1 ORDER BY seq")?;
+    let mut found = query.query([OnlineTable::marks(view).name()])?;
+    while let Some(row) = found.next()? {
+        let rows = PushedRows::of(view, from_ipc(&row.get::<_, Vec<u8>>(1)?)?);
+        each(Timestamp::from_nanos(row.get(0)?), &rows)?;
+    }
+    Ok(())
+}
+
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -245,5 +301,6 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
            seq INTEGER PRIMARY KEY AUTOINCREMENT, of TEXT NOT NULL, id TEXT NOT NULL, received INTEGER NOT NULL,
            first_row INTEGER NOT NULL, n_rows INTEGER NOT NULL, rows BLOB NOT NULL, UNIQUE (of, id)) STRICT;
          CREATE INDEX IF NOT EXISTS by_view ON pushes (of, seq, n_rows, first_row);",
-    )
+    )?;
+    connection.execute_batch(known::TABLES)
 }

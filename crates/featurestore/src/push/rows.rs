@@ -5,18 +5,24 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampNanosecondArray, UInt64Array, new_null_array,
 };
-use arrow::compute::kernels::zip::zip;
+use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampNanosecondType, UInt64Type};
 use schema::dtype::timestamp_type;
 use schema::yaml::suggest;
 use schema::{FeatureView, Fingerprint, RowOrder, Timestamp};
 use transform::cast;
 
+use super::known::Place;
 use crate::offline::snapshot::{CREATED_TIME, DELETED, EVENT_TIME, SEQUENCE};
 
 /// Bit of the sequence that sets pushed rows behind all rows of a source: of a row in a file and a pushed one that are
 /// equal in event and created time, the pushed one is newer.
 const PUSHED: u64 = 1 << 63;
+/// The number among a view's pushed rows of one with this sequence.
+pub(super) fn place(sequence: u64) -> u64 {
+    sequence & !PUSHED
+}
+
 /// Names that clients use for the times, whatever the view calls them (Feast's remote online store does).
 const EVENT_TIME_ALIASES: [&str; 2] = ["event_timestamp", "event_time"];
 const CREATED_TIME_ALIASES: [&str; 2] = ["created", "created_timestamp"];
@@ -202,18 +208,32 @@ impl PushedRows {
         self.batch.column(self.keys.len() + 3).as_boolean().value(i)
     }
 
-    /// With the instant of receipt as created time where none was sent, and places behind the first `n_before` rows
-    /// that were pushed to the view.
-    pub(crate) fn stamped(&self, view: &FeatureView, received: Timestamp, n_before: u64) -> Result<Self, String> {
+    /// The created time that was sent with row `i`.
+    pub(super) fn sent(&self, i: usize) -> Option<Timestamp> {
+        self.order(i).created_time
+    }
+
+    /// With these created times, and these numbers among the rows that were pushed to the view.
+    pub(super) fn placed(&self, view: &FeatureView, places: &[Place]) -> Result<Self, String> {
         let at = self.keys.len() + 1;
         let mut columns = self.batch.columns().to_vec();
-        let there = arrow::compute::is_not_null(&columns[at]).map_err(|why| why.to_string())?;
-        let stamp = TimestampNanosecondArray::from(vec![received.as_nanos()]).with_timezone("UTC");
-        columns[at] = zip(&there, &columns[at], &arrow::array::Scalar::new(stamp)).map_err(|why| why.to_string())?;
-        let first = PUSHED | n_before;
-        columns[at + 1] = Arc::new(UInt64Array::from_iter_values(first..first + self.len() as u64));
+        let created: TimestampNanosecondArray = places.iter().map(|place| Some(place.created.as_nanos())).collect();
+        columns[at] = Arc::new(created.with_timezone("UTC"));
+        columns[at + 1] = Arc::new(UInt64Array::from_iter_values(places.iter().map(|place| PUSHED | place.place)));
         let batch = RecordBatch::try_new(schema_of(view), columns).map_err(|why| why.to_string())?;
         Ok(Self::of(view, batch))
+    }
+
+    /// Some of the rows.
+    pub(super) fn filtered(&self, view: &FeatureView, keep: Vec<bool>) -> Result<Self, String> {
+        let left = filter_record_batch(&self.batch, &BooleanArray::from(keep)).map_err(|why| why.to_string())?;
+        Ok(Self::of(view, left))
+    }
+
+    /// With the rows of another push behind.
+    pub(super) fn and(self, view: &FeatureView, others: &Self) -> Result<Self, String> {
+        let both = concat_batches(&schema_of(view), [&self.batch, &others.batch]).map_err(|why| why.to_string())?;
+        Ok(Self::of(view, both))
     }
 
     /// Digest of what was sent, whatever the order of its columns.

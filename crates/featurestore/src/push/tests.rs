@@ -164,7 +164,7 @@ async fn writers_of_several_processes_number_their_rows_without_gaps() {
         writers.spawn(async move {
             let log = offline.pushes().unwrap();
             for i in 0..N {
-                let rows = batch(vec![("k", ints(&[writer, i])), ("ts", times(&[i, i])), ("v", floats(&[0.0, 1.0]))]);
+                let rows = batch(vec![("k", ints(&[writer, 100 + writer])), ("ts", times(&[i, i])), ("v", floats(&[0.0, 1.0]))]);
                 log.append(&view(), PushedRows::new(&view(), &rows).unwrap(), None, NOW).await.unwrap();
             }
         });
@@ -184,4 +184,66 @@ async fn writers_of_several_processes_number_their_rows_without_gaps() {
     }
     let want: Vec<u64> = (0..u64::try_from(4 * N * 2).unwrap()).map(|i| (1 << 63) | i).collect();
     assert_eq!(sequences[1..], want);
+}
+
+#[tokio::test]
+async fn a_row_that_comes_again_after_its_correction_does_not_win_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (offline, online) = project(folder.path()).await;
+    let (view, log) = (view(), PushLog::open(offline.folder()).unwrap());
+    let send = async |keys: &[i64], values: &[f64], now: i64| {
+        let rows = batch(vec![("k", ints(keys)), ("ts", times(&vec![10; keys.len()])), ("v", floats(values))]);
+        push(&view, &rows, None, To::Online, &log, &online, Timestamp::from_nanos(now)).await.unwrap()
+    };
+    send(&[7, 7], &[1.0, 1.0], 2_000).await;
+    send(&[7], &[2.0], 3_000).await;
+    let corrected = stored(&online, 7).await;
+    // The first again, in another batch: at a later instant, and at the very instant of the correction.
+    for now in [3_000, 4_000] {
+        let done = send(&[7, 8], &[1.0, f64::from(u32::try_from(now).unwrap())], now).await;
+        assert_eq!((done.n_rows, done.repeated, done.n_written), (2, false, 1));
+        assert_eq!(stored(&online, 7).await, corrected);
+    }
+    assert!(send(&[8, 7], &[4_000.0, 2.0], 5_000).await.repeated);
+    assert_eq!(log.n_rows(&view).unwrap(), 4, "each row once");
+    // History says the same, and so does a store that is filled anew.
+    let history = offline.history(&view).await.unwrap();
+    assert_eq!(history.n_rows(), 1 + 4);
+    let fresh = MemoryStore::default();
+    Materializer::new(&view, &history, &fresh, Timestamp::from_nanos(9_000)).run(false, &|_| {}).await.unwrap();
+    assert_eq!(stored(&fresh, 7).await, corrected);
+}
+
+#[tokio::test]
+async fn a_push_whose_rows_were_known_under_other_names_is_completed_by_repeating_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (offline, online) = project(folder.path()).await;
+    let (view, log) = (view(), PushLog::open(offline.folder()).unwrap());
+    let rows = |keys: &[i64]| {
+        batch(vec![("k", ints(keys)), ("ts", times(&vec![10; keys.len()])), ("v", floats(&vec![1.0; keys.len()]))])
+    };
+    let send = async |keys: &[i64], id: &str, to: To| {
+        push(&view, &rows(keys), Some(id), to, &log, &online, NOW).await.unwrap()
+    };
+    send(&[5], "a", To::Offline).await;
+    send(&[5, 6], "b", To::Offline).await;
+    // As after a failure of the store: the same push again brings all of its rows online.
+    assert_eq!(send(&[5, 6], "b", To::Online).await, Pushed { n_rows: 2, repeated: true, n_written: 2 });
+}
+
+#[tokio::test]
+async fn rows_of_an_earlier_versions_log_are_known_and_those_that_are_erased_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (offline, online) = project(folder.path()).await;
+    let (view, log) = (view(), PushLog::open(offline.folder()).unwrap());
+    let rows = batch(vec![("k", ints(&[5, 6])), ("ts", times(&[10, 10])), ("v", floats(&[1.0, 2.0]))]);
+    let send = async |id: &str| push(&view, &rows, Some(id), To::Offline, &log, &online, NOW).await.unwrap();
+    send("a").await;
+    let direct = rusqlite::Connection::open(offline.folder().join("pushes.db")).unwrap();
+    direct.execute_batch("DELETE FROM known_rows; DELETE FROM known_views").unwrap();
+    assert!(send("b").await.repeated);
+    let key = EntityKey::from_columns(&[ints(&[5])], 1).remove(0).unwrap();
+    assert_eq!(log.erase(&view, &KeyMatch::of(key), false).unwrap(), 1);
+    let left: i64 = direct.query_row("SELECT count(*) FROM known_rows", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 1, "a digest may tell who it was of");
 }
