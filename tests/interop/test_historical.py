@@ -170,6 +170,46 @@ def test_services(store):
     assert list(full.columns) == ["k", "event_timestamp", "f__v", "mapped__vv"]
 
 
+def aliased(store, views, features, entities) -> pd.DataFrame:
+    """As the SDK does with a service's projections. A service is the registry's to it, so views are renamed here."""
+    asked = [store.config, views, features, entities, store.registry, "moments", True]
+    return RemoteOfflineStore.get_historical_features(*asked).to_df()
+
+
+def test_one_view_by_two_columns(store):
+    """The client sends a service's aliases, and not by which columns they join."""
+    ends = pd.DataFrame({"left_k": [0, 7, 5], "right_k": [7, 0, 0], "other_k": [3, 4, 0], "event_timestamp": [T0] * 3})
+    want = {key: CASES[key][2][0] for key in [0, 5, 7, 3, 4]}
+    view = store.get_feature_view("f")
+    left = view.with_name("left").with_join_key_map({"k": "left_k"})
+    right = view.with_name("right").with_join_key_map({"k": "right_k"})
+    service = store.get_feature_service("two_ends")
+    by_service = store.get_historical_features(ends, service, full_feature_names=True).to_df()
+    for got in (by_service, aliased(store, [left, right], ["left:v", "right:v"], ends)):
+        assert list(got.columns) == [*ends.columns, "left__v", "right__v"]
+        assert values(got, "left__v") == [want[key] for key in ends["left_k"]]
+        assert values(got, "right__v") == [want[key] for key in ends["right_k"]]
+    with pytest.raises(feast.errors.FeatureNameCollisionError):
+        store.get_historical_features(ends, service)
+    got = store.get_historical_features(ends, store.get_feature_service("other_end")).to_df()
+    assert values(got, "v") == [want[key] for key in ends["other_k"]]
+    with pytest.raises(feast.errors.FeastError, match="join view f as right by different columns"):
+        aliased(store, [right, view], ["right:v", "f:v"], ends.assign(k=0))
+
+
+def test_an_alias_that_no_service_declares(store):
+    view = store.get_feature_view("f")
+    got = aliased(store, [view, view.with_name("again")], ["f:v", "again:v"], frame([0, 7]))
+    assert list(got.columns) == ["k", "event_timestamp", "f__v", "again__v"]
+    assert values(got, "f__v") == values(got, "again__v") == [CASES[0][2][0], CASES[7][2][0]]
+    elsewhere = view.with_name("again").with_join_key_map({"k": "x"})
+    with pytest.raises(feast.errors.FeastError, match="no column `k`, the join key of feature view `again`"):
+        aliased(store, [elsewhere], ["again:v"], frame([0]).rename(columns={"k": "x"}))
+    with pytest.raises(feast.errors.FeatureViewNotFoundException, match="nope"):
+        view.name = "nope"
+        aliased(store, [view.with_name("again")], ["again:v"], frame([0]))
+
+
 def test_a_query_is_a_spine(store):
     sql = "SELECT k, ts AS event_timestamp, v AS label FROM rows WHERE v = 1.0 AND k IN (0, 1) ORDER BY k DESC"
     got = store.get_historical_features(sql, ["f:v"], full_feature_names=True).to_df()

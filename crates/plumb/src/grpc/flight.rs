@@ -4,12 +4,12 @@
 //! training set. Writing is a put, into the history of a view. What is written is read to its end before anything is
 //! refused: the client reads errors only when it has written everything.
 
+mod aliases;
 mod command;
 mod form;
 pub mod messages;
 mod sources;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -230,9 +230,7 @@ impl Historical {
         definitions: &AppliedDefinitions,
         project: &str,
     ) -> Result<(featurestore::CompiledService, Vec<String>), FeastError> {
-        let aliases = self.feature_view_names.iter().zip(&self.name_aliases);
-        let views: HashMap<&str, &String> =
-            aliases.filter_map(|(view, alias)| Some((alias.as_deref()?, view))).collect();
+        let aliases = self.aliases(definitions)?;
         let unknown = |why| FeastError::unknown(&why, project);
         let (mut references, mut names) = (Vec::new(), Vec::<String>::new());
         for text in &self.feature_refs {
@@ -242,13 +240,12 @@ impl Historical {
                 return Err(FeastError::collision(&name, self.full_feature_names));
             }
             names.push(name);
-            let view = views.get(named.view.as_str()).map_or_else(|| named.view.clone(), |view| (*view).clone());
-            references.push(Reference { view, ..named });
+            references.push(named);
         }
         if references.is_empty() {
             return Err(refusal(ErrorKind::Invalid, "No features specified for retrieval"));
         }
-        Ok((services::named(definitions, &references).map_err(unknown)?, names))
+        Ok((services::named_as(definitions, &references, &aliases).map_err(unknown)?, names))
     }
 }
 
