@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+import socket
+import threading
+import time
 from datetime import UTC, datetime
 
 import feast.errors
@@ -12,9 +17,11 @@ import pyarrow as pa
 import pyarrow.flight
 import pytest
 import requests
-from feast import FeatureStore
+from feast import FeatureStore, arrow_error_handler
 from feast.data_source import PushMode
-from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
+from feast.feature_logging import FeatureServiceLoggingSource, LoggingConfig
+from feast.infra.offline_stores.file_source import FileLoggingDestination, SavedDatasetFileStorage
+from feast.infra.offline_stores import remote
 from feast.infra.offline_stores.remote import RemoteOfflineStore
 from moments import CASES, T0, VIEWS
 from plumb import ROOT, Project, Server, feature_store
@@ -112,6 +119,21 @@ def test_the_column_of_times(store):
     # Of two it is the one with the name.
     entities = frame([0], [T0], other=[T0 - pd.Timedelta(days=400)], event_time=[T0 - pd.Timedelta(days=400)])
     assert values(store.get_historical_features(entities, ["f:v"]).to_df(), "v") == [1.0]
+
+
+def test_a_frame_without_a_clear_time_is_refused(server, store):
+    many = frame([0]).rename(columns={"event_timestamp": "at"}).assign(until=[T0])
+    none = pd.DataFrame({"k": [0], "label": [1]})
+    for entities in (many, none):
+        with pytest.raises(Exception, match="(?i)event_timestamp"):
+            store.get_historical_features(entities, ["f:v"]).to_df()
+    # The client looks before it asks; another would be told.
+    client = remote.build_arrow_flight_client("http", *server.grpc.split(":"), store.config.auth_config)
+    asked = {"feature_view_names": ["f"], "feature_refs": ["f:v"], "project": "moments"}
+    with pytest.raises(feast.errors.FeastError, match="no column `event_timestamp`, and several of times: .*at.* and .*until"):
+        remote._call_exchange("get_historical_features", asked, client, many, None)
+    with pytest.raises(feast.errors.FeastError, match="no column `event_timestamp`, and no other of times"):
+        remote._call_exchange("get_historical_features", asked, client, none, None)
 
 
 def test_sources_with_other_names_and_zones(store):
@@ -241,6 +263,10 @@ def test_what_cannot_be_had_is_refused_with_advice(store):
     job = store.get_historical_features(frame([0]), ["f:v"])
     with pytest.raises(feast.errors.FeastError, match="no saved datasets"):
         job.persist(SavedDatasetFileStorage("saved.parquet"))
+    logs = FeatureServiceLoggingSource(store.get_feature_service("s"), "moments")
+    logging = LoggingConfig(destination=FileLoggingDestination(path="logs"))
+    with pytest.raises(feast.errors.FeastError, match="plumb logs what it predicts by itself"):
+        RemoteOfflineStore.write_logged_features(store.config, pa.table({"x": [1]}), logs, logging, store.registry)
     source = store.get_feature_view("f").batch_source
     pull = [store.config, source, ["k"], ["v"], "ts", None, datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC)]
     for job in (RemoteOfflineStore.pull_latest_from_table_or_query(*pull), RemoteOfflineStore.pull_all_from_table_or_query(*pull)):
@@ -274,6 +300,16 @@ def test_an_unknown_command_is_refused(server):
         writer.done_writing()
         with pytest.raises(pa.ArrowInvalid, match="Flight error: .*no command of Feast's offline store"):
             reader.read_all()
+
+
+def test_a_client_that_reads_by_puts_is_told_which_one_to_use(server):
+    client = pa.flight.FlightClient(f"grpc+tcp://{server.grpc}")
+    command = {"api": "get_historical_features", "feature_view_names": ["f"], "feature_refs": ["f:v"], "project": "moments"}
+    table = pa.Table.from_pandas(frame([0]))
+    writer, _ = client.do_put(pa.flight.FlightDescriptor.for_command(json.dumps(command)), table.schema)
+    writer.write_table(table)
+    with pytest.raises(pa.ArrowInvalid, match="get_historical_features is not asked for by a put: .* use 0.67"):
+        writer.close()
 
 
 def test_many_rows(store):
@@ -356,3 +392,94 @@ def test_plain_http_gives_the_same_table(server, store):
     assert got.num_rows == sum(len(rows) for _, rows, _ in CASES)
     refused = requests.post(url, json={"service": "s", "spine": [{"k": "x", "event_time": "2024-01-01"}]}, timeout=60)
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "wrong_spine")
+
+
+class Cut:
+    """A way to a server that breaks off after some bytes of its answers."""
+
+    def __init__(self, to: str, allowed: int | None, port: int = 0) -> None:
+        host, there = to.split(":")
+        self.to = (host, int(there))
+        self.allowed = allowed
+        self.listener = socket.create_server(("127.0.0.1", port))
+        self.port = self.listener.getsockname()[1]
+        self.n_came = 0
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self) -> None:
+        while True:
+            try:
+                came, _ = self.listener.accept()
+            except OSError:
+                return
+            self.n_came += 1
+            there = socket.create_connection(self.to)
+            threading.Thread(target=self.pump, args=(came, there, None), daemon=True).start()
+            threading.Thread(target=self.pump, args=(there, came, self.allowed), daemon=True).start()
+
+    def pump(self, source: socket.socket, sink: socket.socket, allowed: int | None) -> None:
+        n_bytes = 0
+        try:
+            while data := source.recv(4096):
+                n_bytes += len(data)
+                if allowed is not None and n_bytes > allowed:
+                    break
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+def exchanges(server: Server) -> int:
+    text = requests.get(f"{server.http}/metrics", timeout=10).text
+    found = re.findall(r'plumb_training_sets_total\{[^}]*protocol="flight"[^}]*\} (\d+)', text)
+    return sum(map(int, found))
+
+
+def by_way_of(server: Server, port: int, folder) -> FeatureStore:
+    """Training sets come through another port; definitions from the server itself."""
+    config = feature_store(folder / "repo", "moments", server, remote=True) / "feature_store.yaml"
+    there = server.grpc.split(":")[1]
+    config.write_text(config.read_text().replace(f"port: {there}", f"port: {port}"))
+    return FeatureStore(config.parent)
+
+
+def test_a_call_that_cannot_be_opened_is_tried_again(server, tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    through = by_way_of(server, port, tmp_path)
+    job = through.get_historical_features(frame([0]), ["f:v"])
+    waits = []
+
+    def wait(seconds: float) -> None:
+        if waits.append(seconds) or len(waits) == 2:
+            Cut(server.grpc, None, port)
+
+    monkeypatch.setattr(arrow_error_handler.time, "sleep", wait)
+    got = job.to_df()
+    monkeypatch.undo()
+    assert (values(got, "v"), waits[:2]) == ([1.0], [0.5, 1.0])
+
+
+def test_a_stream_that_broke_is_not_begun_again(server, tmp_path, monkeypatch):
+    """Only what could not be opened is tried again, by the client; a training set is not built twice unasked."""
+    way = Cut(server.grpc, 10_000)
+    through = by_way_of(server, way.port, tmp_path)
+    waits = []
+    monkeypatch.setattr(arrow_error_handler.time, "sleep", waits.append)
+    before = exchanges(server)
+    n = 100_000
+    with pytest.raises(Exception, match="(?i)unavailable|reset|closed|broken") as caught:
+        through.get_historical_features(frame(np.arange(n) % len(CASES)), ["f:v"]).to_df()
+    assert not isinstance(caught.value, AssertionError)
+    monkeypatch.undo()
+    # The server notes it when it has noticed.
+    for _ in range(600):
+        if exchanges(server) > before:
+            break
+        time.sleep(0.05)
+    assert (waits, exchanges(server) - before, way.n_came) == ([], 1, 1)

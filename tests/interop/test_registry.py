@@ -16,7 +16,7 @@ from feast.protos.feast.registry import RegistryServer_pb2, RegistryServer_pb2_g
 from feast.types import Array, Bool, Bytes, Decimal, Float32, Float64, Int32, Int64, Json, String, UnixTimestamp
 from feast.value_type import ValueType
 
-VIEWS = ["city_stats", "day_stats", "kinds", "limits", "trip_stats"]
+VIEWS = ["city_stats", "day_stats", "kinds", "limits", "totals", "trip_stats"]
 SERVICES = ["baskets", "mixed_v1", "routes"]
 
 
@@ -170,6 +170,22 @@ def test_a_service_with_an_on_demand_view(kinds_store):
     view = kinds_store.registry.get_any_feature_view("basket", "kinds")
     assert (view.description, view.tags) == ("What a purchase is to the card.", {"plumb.request": "amount: float64"})
     assert [(f.name, f.dtype, f.description) for f in view.features] == [("ratio", Float64, "A share.")]
+
+
+def test_a_view_without_an_entity(kinds_store):
+    view = kinds_store.registry.get_feature_view("totals", "kinds")
+    assert (view.entities, [column.name for column in view.entity_columns]) == (["__dummy"], ["__dummy_id"])
+    # The SDK leaves it out of its list.
+    assert kinds_store.registry.get_entity("__dummy", "kinds").join_key == "__dummy_id"
+    answer = kinds_store.get_online_features(["totals:last_trips", "kinds:f_int64"], [{"card_id": 1}]).to_dict()
+    assert answer == {"card_id": [1], "last_trips": [5], "f_int64": [7]}
+    frame = pd.DataFrame({"event_timestamp": pd.to_datetime(["2026-11-22T17:30:00Z", "2026-11-22T18:00:00Z"])})
+    trained = kinds_store.get_historical_features(frame, ["totals:last_trips"]).to_arrow()
+    assert trained.column_names == ["event_timestamp", "last_trips"]
+    assert trained["last_trips"].to_pylist() == [3, 5]
+    row = pd.DataFrame({"event_time": [pd.Timestamp(kinds_data.NOW)], "last_trips": [5]})
+    kinds_store.push("totals_push", row)
+    assert kinds_store.get_online_features(["totals:last_trips"], [{"card_id": 1}]).to_dict()["last_trips"] == [5]
 
 
 def test_tags_filter(kinds_store):

@@ -266,6 +266,24 @@ def test_a_service_with_an_on_demand_view(kinds):
     assert json.loads(without.json())["class"] == "RequestDataNotFoundInEntityRowsException"
 
 
+def test_a_view_without_an_entity(kinds):
+    alone = ask(kinds, entities={}, features=["totals:last_trips"])
+    assert (list(alone), alone["last_trips"]["values"], alone["last_trips"]["statuses"]) == (["last_trips"], [5], ["PRESENT"])
+    # Anything says how many rows there are; the key itself is not told, even where it is sent.
+    rows = ask(kinds, entities={"whatever": [1, 2]}, features=["totals:last_trips"])
+    assert (list(rows), rows["last_trips"]["values"]) == (["last_trips"], [5, 5])
+    sent = ask(kinds, entities={"__dummy_id": ["", ""]}, features=["totals:last_trips"])
+    assert sent == rows
+    beside = ask(kinds, entities={"card_id": [1, 9]}, features=["totals:last_trips", "kinds:f_int64"])
+    assert {name: column["values"] for name, column in beside.items()} == {
+        "card_id": [1, 9],
+        "last_trips": [5, 5],
+        "f_int64": [7, None],
+    }
+    native = requests.post(f"{kinds.http}/v1/features", json={"features": ["totals:last_trips"], "entities": {}}, timeout=10)
+    assert native.json()["features"]["last_trips"]["values"] == [5], native.text
+
+
 def test_an_empty_service_name_is_none(kinds):
     body = {"entities": {"card_id": [1]}, "feature_service": "", "features": ["kinds:f_int64"]}
     assert list(ask(kinds, **body)) == ["card_id", "f_int64"]
@@ -331,7 +349,10 @@ def test_errors_are_json_in_a_json_string(kinds, body, status, raised, words):
     assert words in detail["message"]
 
 
-@pytest.mark.parametrize("path", ["/search", "/retrieve-online-documents"])
+ABSENT = ["/search", "/retrieve-online-documents", "/v1/vector_stores", "/v1/vector_stores/1/search", "/chat", "/push/x"]
+
+
+@pytest.mark.parametrize("path", ABSENT)
 def test_routes_that_are_not_there_say_so_in_the_words_that_the_client_knows(kinds, path):
     response = requests.post(kinds.http + path, json={}, timeout=10)
     assert (response.status_code, response.json()) == (404, {"detail": "Not Found"})

@@ -36,6 +36,9 @@ use messages::{FlightData, FlightDescriptor, PutResult};
 const PROTOCOL: &str = "flight";
 /// How long an exchange waits for a place among the builds: the client does not try again.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The two kinds of calls, as messages name them.
+const AN_EXCHANGE: &str = "an exchange";
+const A_PUT: &str = "a put";
 /// The one column of a table that stands for none.
 const NO_TABLE: &str = "key";
 
@@ -134,7 +137,7 @@ impl Flight {
                  online_store: {type: remote}, or by `plumb materialize`; features as of any instant are there by \
                  get_historical_features",
             )),
-            other => Err(other.misplaced("an exchange")),
+            other => Err(other.misplaced(AN_EXCHANGE)),
         }
     }
 
@@ -195,7 +198,7 @@ impl Flight {
             Command::WriteLoggedFeatures {} => {
                 Err(refusal(ErrorKind::Invalid, "plumb logs what it predicts by itself, and takes no other logs"))
             }
-            other => Err(other.misplaced("a put")),
+            other => Err(other.misplaced(A_PUT)),
         }
     }
 
@@ -251,7 +254,8 @@ impl Historical {
 
 impl Command {
     fn misplaced(&self, way: &str) -> FeastError {
-        refusal(ErrorKind::Invalid, &format!("{self:?} is not asked for by {way}"))
+        let hint = if way == A_PUT { ": Feast's client did so up to 0.66; use 0.67" } else { "" };
+        refusal(ErrorKind::Invalid, &format!("{} is not asked for by {way}{hint}", self.name()))
     }
 }
 

@@ -40,8 +40,22 @@ use reply::Reply;
 use request::{Request, Wanted};
 pub use writes::FeastWriter;
 
-/// Routes of Feast's server that this one does not have. Its client tries others when it is told so in these words.
-const ABSENT: [&str; 2] = ["/search", "/retrieve-online-documents"];
+/// Routes of Feast's server that this one does not have, and whatever lies under those that it has. Feast's client tries
+/// others when it is told so in its words.
+const ABSENT: [&str; 12] = [
+    "/search",
+    "/retrieve-online-documents",
+    "/v1/vector_stores",
+    "/v1/vector_stores/{*rest}",
+    "/chat",
+    "/ws/chat",
+    "/static/{*rest}",
+    "/get-online-features/{*rest}",
+    "/push/{*rest}",
+    "/write-to-online-store/{*rest}",
+    "/materialize/{*rest}",
+    "/materialize-incremental/{*rest}",
+];
 
 /// Answers in Feast's protocol.
 #[derive(Debug)]

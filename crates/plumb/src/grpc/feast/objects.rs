@@ -7,13 +7,13 @@ mod on_demand;
 mod projections;
 mod sources;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schema::definitions::{Entity, JoinKey};
 use schema::{AppliedDefinitions, Dtype, FeatureService, FeatureView, Ttl};
 
-use crate::feast::ValueType;
 use crate::feast::messages::core;
+use crate::feast::{NO_ENTITY, ValueType};
 use crate::http::services::version_named;
 use on_demand::feature as feature_of_on_demand;
 
@@ -35,7 +35,11 @@ impl<'a> Objects<'a> {
     /// All entities, by name.
     pub fn entities(&self) -> Vec<core::Entity> {
         let of = |entity: &'a Entity| entity.keys.iter().map(move |key| self.entity(entity, key));
-        self.definitions.entities.values().flat_map(of).collect()
+        let mut entities: Vec<core::Entity> = self.definitions.entities.values().flat_map(of).collect();
+        // Feast has one entity without keys, whatever we call ours.
+        let mut seen = BTreeSet::new();
+        entities.retain(|entity| seen.insert(entity.name().to_owned()));
+        entities
     }
 
     /// The current version of every view, by name.
@@ -168,6 +172,7 @@ pub fn project(name: &str) -> core::Project {
 
 fn entity_name(entity: &Entity, key: &JoinKey) -> String {
     match entity.keys.as_slice() {
+        [key] if key.is_constant() => NO_ENTITY.to_owned(),
         [_] => entity.name.to_string(),
         _ => format!("{}.{}", entity.name, key.name),
     }
