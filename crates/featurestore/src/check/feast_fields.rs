@@ -9,9 +9,16 @@ use schema::yaml::Mistake;
 
 use crate::online::feast_redis::{field, versioned};
 
+/// A feature, by its name there.
+struct Held<'a> {
+    name: String,
+    view: &'a View,
+    feature: &'a Feature,
+}
+
 /// Adds a mistake for every feature whose field another feature has too.
 pub(super) fn check(definitions: &Definitions, mistakes: &mut Vec<Mistake>) {
-    let mut known: HashMap<(Vec<String>, [u8; 4]), (String, &View, &Feature)> = HashMap::new();
+    let mut known: HashMap<(Vec<String>, [u8; 4]), Held<'_>> = HashMap::new();
     for view in definitions.views.values() {
         let Some(rows) = view.online.feast() else { continue };
         let named = versioned(rows.view.as_deref().unwrap_or(view.name.as_str()), rows.version);
@@ -23,17 +30,17 @@ pub(super) fn check(definitions: &Definitions, mistakes: &mut Vec<Mistake>) {
             let name = format!("{named}:{}", feature.name);
             let place = (keys.clone(), field(&named, feature.name.as_str()));
             match known.get(&place) {
-                Some((other, of, theirs)) if *other != name => {
+                Some(other) if other.name != name => {
                     let message = format!(
                         "Feast's Redis has one field for feature `{}` of feature view `{}` and `{}` of `{}`: one \
                          overwrites the other",
-                        feature.name, view.name, theirs.name, of.name
+                        feature.name, view.name, other.feature.name, other.view.name
                     );
                     let hint = "rename one of them in Feast, or serve its view from the project's own store";
                     mistakes.push(Mistake::new(&feature.place, message).hint(hint));
                 }
                 Some(_) => {}
-                None => drop(known.insert(place, (name, view, feature))),
+                None => drop(known.insert(place, Held { name, view, feature })),
             }
         }
     }
