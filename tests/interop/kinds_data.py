@@ -1,12 +1,13 @@
 """The rows of the project `kinds`: its clock stands at 2026-11-22T18:00:00Z.
 
-Card 1 has a value of every type, card 2 the extremes, card 3 nulls, card 4 what JSON lacks. Their rows are 30 minutes,
-30 minutes, 2 hours and 4 hours old.
+Card 1 has a value of every type, card 2 the extremes, card 3 nulls, card 4 what JSON or Feast's client lacks. Their rows
+are 30 minutes, 30 minutes, 2 hours and 4 hours old.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -32,7 +33,21 @@ COLUMNS = {
     "f_bytes": (pa.binary(), [b"abc", b"\xff\xfe", None, b""]),
     "f_date": (pa.date32(), [date(2026, 11, 22), date(1969, 12, 31), None, date(1970, 1, 1)]),
     "f_timestamp": (TIME, [NOW - timedelta(seconds=0.5), datetime(1969, 12, 31, tzinfo=UTC), None, NOW]),
+    "f_floats": (pa.list_(pa.float64()), [[1.0, 2.5], [], None, [float("nan")]]),
+    "f_ints": (pa.list_(pa.int64()), [[1, 2**53 + 1], [1, None], None, [-1]]),
+    "f_texts": (pa.list_(pa.string()), [["a", ""], [None], None, ["NaN"]]),
+    "f_blobs": (pa.list_(pa.binary()), [[b"abc", b"\xff"], [], None, [b""]]),
+    "f_times": (pa.list_(TIME), [[NOW, NOW - timedelta(seconds=0.5)], [], None, [None]]),
+    "f_vector": (pa.list_(pa.float32(), 2), [[0.5, 0.1], [1.0, -1.0], None, [0.0, float("inf")]]),
+    "f_json": (pa.string(), ['{"a":[1,{}]}', "[]", None, '"text"']),
+    "f_decimal": (pa.decimal128(10, 2), [Decimal("12.50"), Decimal("-99999999.99"), None, Decimal("0.00")]),
+    "f_duration": (pa.duration("ns"), [timedelta(hours=1.5), timedelta(seconds=-0.5), None, timedelta(0)]),
 }
+# Feature and card: to these values Feast's client would lose the whole answer.
+UNREADABLE = {
+    ("f_uint64", 2), ("f_floats", 2), ("f_floats", 4), ("f_ints", 2), ("f_texts", 2), ("f_blobs", 2), ("f_times", 2),
+    ("f_times", 4), ("f_vector", 4),
+}  # fmt: skip
 
 
 def write(folder: Path) -> None:
@@ -46,3 +61,5 @@ def write(folder: Path) -> None:
     pq.write_table(pa.table(trips), folder / "trips.parquet")
     days = {"opened_at": pa.array([datetime(2026, 1, 1, tzinfo=UTC)], TIME), "event_time": times[:1], "n_opened": [4]}
     pq.write_table(pa.table(days), folder / "days.parquet")
+    hour_ago = (NOW - timedelta(hours=1)).isoformat()
+    (folder / "cities.csv").write_text(f"city,event_time,population\na,{hour_ago},100\nb,{hour_ago},200\n")

@@ -93,4 +93,10 @@ def write(folder: Path) -> None:
         + view.format("naive", "e", "naive", "", "w")
         + view.format("pairs", "pair", "pairs", "", "p")
         + "---\nkind: feature_service\nname: s\nfeatures: [f:v, mapped:vv]\n"
+        # Two services that call one view alike and mean other columns.
+        + "---\nkind: feature_service\nname: two_ends\n"
+        "views: [{view: f, as: left, join_keys: {k: left_k}}, {view: f, as: right, join_keys: {k: right_k}}]\n"
+        "features: [{feature: left:v, as: left_v}, {feature: right:v, as: right_v}]\n"
+        "---\nkind: feature_service\nname: other_end\n"
+        "views: [{view: f, as: right, join_keys: {k: other_k}}]\nfeatures: [right:v]\n"
     )

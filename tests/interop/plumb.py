@@ -49,7 +49,7 @@ class Server:
             if line.startswith("}"):
                 break
         started = json.loads(text)
-        self.http, self.grpc = started["address"], started["grpc"]
+        self.http, self.grpc, self.folder = started["address"], started["grpc"], project.folder
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)

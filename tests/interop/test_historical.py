@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+import socket
+import threading
+import time
 from datetime import UTC, datetime
 
 import feast.errors
@@ -12,9 +17,11 @@ import pyarrow as pa
 import pyarrow.flight
 import pytest
 import requests
-from feast import FeatureStore
+from feast import FeatureStore, arrow_error_handler
 from feast.data_source import PushMode
-from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
+from feast.feature_logging import FeatureServiceLoggingSource, LoggingConfig
+from feast.infra.offline_stores.file_source import FileLoggingDestination, SavedDatasetFileStorage
+from feast.infra.offline_stores import remote
 from feast.infra.offline_stores.remote import RemoteOfflineStore
 from moments import CASES, T0, VIEWS
 from plumb import ROOT, Project, Server, feature_store
@@ -114,6 +121,21 @@ def test_the_column_of_times(store):
     assert values(store.get_historical_features(entities, ["f:v"]).to_df(), "v") == [1.0]
 
 
+def test_a_frame_without_a_clear_time_is_refused(server, store):
+    many = frame([0]).rename(columns={"event_timestamp": "at"}).assign(until=[T0])
+    none = pd.DataFrame({"k": [0], "label": [1]})
+    for entities in (many, none):
+        with pytest.raises(Exception, match="(?i)event_timestamp"):
+            store.get_historical_features(entities, ["f:v"]).to_df()
+    # The client looks before it asks; another would be told.
+    client = remote.build_arrow_flight_client("http", *server.grpc.split(":"), store.config.auth_config)
+    asked = {"feature_view_names": ["f"], "feature_refs": ["f:v"], "project": "moments"}
+    with pytest.raises(feast.errors.FeastError, match="no column `event_timestamp`, and several of times: .*at.* and .*until"):
+        remote._call_exchange("get_historical_features", asked, client, many, None)
+    with pytest.raises(feast.errors.FeastError, match="no column `event_timestamp`, and no other of times"):
+        remote._call_exchange("get_historical_features", asked, client, none, None)
+
+
 def test_sources_with_other_names_and_zones(store):
     """17, 22, 24, 30."""
     refs = ["mapped:vv", "naive:w", "f:v"]
@@ -170,6 +192,46 @@ def test_services(store):
     assert list(full.columns) == ["k", "event_timestamp", "f__v", "mapped__vv"]
 
 
+def aliased(store, views, features, entities) -> pd.DataFrame:
+    """As the SDK does with a service's projections. A service is the registry's to it, so views are renamed here."""
+    asked = [store.config, views, features, entities, store.registry, "moments", True]
+    return RemoteOfflineStore.get_historical_features(*asked).to_df()
+
+
+def test_one_view_by_two_columns(store):
+    """The client sends a service's aliases, and not by which columns they join."""
+    ends = pd.DataFrame({"left_k": [0, 7, 5], "right_k": [7, 0, 0], "other_k": [3, 4, 0], "event_timestamp": [T0] * 3})
+    want = {key: CASES[key][2][0] for key in [0, 5, 7, 3, 4]}
+    view = store.get_feature_view("f")
+    left = view.with_name("left").with_join_key_map({"k": "left_k"})
+    right = view.with_name("right").with_join_key_map({"k": "right_k"})
+    service = store.get_feature_service("two_ends")
+    by_service = store.get_historical_features(ends, service, full_feature_names=True).to_df()
+    for got in (by_service, aliased(store, [left, right], ["left:v", "right:v"], ends)):
+        assert list(got.columns) == [*ends.columns, "left__v", "right__v"]
+        assert values(got, "left__v") == [want[key] for key in ends["left_k"]]
+        assert values(got, "right__v") == [want[key] for key in ends["right_k"]]
+    with pytest.raises(feast.errors.FeatureNameCollisionError):
+        store.get_historical_features(ends, service)
+    got = store.get_historical_features(ends, store.get_feature_service("other_end")).to_df()
+    assert values(got, "v") == [want[key] for key in ends["other_k"]]
+    with pytest.raises(feast.errors.FeastError, match="join view f as right by different columns"):
+        aliased(store, [right, view], ["right:v", "f:v"], ends.assign(k=0))
+
+
+def test_an_alias_that_no_service_declares(store):
+    view = store.get_feature_view("f")
+    got = aliased(store, [view, view.with_name("again")], ["f:v", "again:v"], frame([0, 7]))
+    assert list(got.columns) == ["k", "event_timestamp", "f__v", "again__v"]
+    assert values(got, "f__v") == values(got, "again__v") == [CASES[0][2][0], CASES[7][2][0]]
+    elsewhere = view.with_name("again").with_join_key_map({"k": "x"})
+    with pytest.raises(feast.errors.FeastError, match="no column `k`, the join key of feature view `again`"):
+        aliased(store, [elsewhere], ["again:v"], frame([0]).rename(columns={"k": "x"}))
+    with pytest.raises(feast.errors.FeatureViewNotFoundException, match="nope"):
+        view.name = "nope"
+        aliased(store, [view.with_name("again")], ["again:v"], frame([0]))
+
+
 def test_a_query_is_a_spine(store):
     sql = "SELECT k, ts AS event_timestamp, v AS label FROM rows WHERE v = 1.0 AND k IN (0, 1) ORDER BY k DESC"
     got = store.get_historical_features(sql, ["f:v"], full_feature_names=True).to_df()
@@ -201,6 +263,10 @@ def test_what_cannot_be_had_is_refused_with_advice(store):
     job = store.get_historical_features(frame([0]), ["f:v"])
     with pytest.raises(feast.errors.FeastError, match="no saved datasets"):
         job.persist(SavedDatasetFileStorage("saved.parquet"))
+    logs = FeatureServiceLoggingSource(store.get_feature_service("s"), "moments")
+    logging = LoggingConfig(destination=FileLoggingDestination(path="logs"))
+    with pytest.raises(feast.errors.FeastError, match="plumb logs what it predicts by itself"):
+        RemoteOfflineStore.write_logged_features(store.config, pa.table({"x": [1]}), logs, logging, store.registry)
     source = store.get_feature_view("f").batch_source
     pull = [store.config, source, ["k"], ["v"], "ts", None, datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC)]
     for job in (RemoteOfflineStore.pull_latest_from_table_or_query(*pull), RemoteOfflineStore.pull_all_from_table_or_query(*pull)):
@@ -234,6 +300,16 @@ def test_an_unknown_command_is_refused(server):
         writer.done_writing()
         with pytest.raises(pa.ArrowInvalid, match="Flight error: .*no command of Feast's offline store"):
             reader.read_all()
+
+
+def test_a_client_that_reads_by_puts_is_told_which_one_to_use(server):
+    client = pa.flight.FlightClient(f"grpc+tcp://{server.grpc}")
+    command = {"api": "get_historical_features", "feature_view_names": ["f"], "feature_refs": ["f:v"], "project": "moments"}
+    table = pa.Table.from_pandas(frame([0]))
+    writer, _ = client.do_put(pa.flight.FlightDescriptor.for_command(json.dumps(command)), table.schema)
+    writer.write_table(table)
+    with pytest.raises(pa.ArrowInvalid, match="get_historical_features is not asked for by a put: .* use 0.67"):
+        writer.close()
 
 
 def test_many_rows(store):
@@ -316,3 +392,99 @@ def test_plain_http_gives_the_same_table(server, store):
     assert got.num_rows == sum(len(rows) for _, rows, _ in CASES)
     refused = requests.post(url, json={"service": "s", "spine": [{"k": "x", "event_time": "2024-01-01"}]}, timeout=60)
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "wrong_spine")
+
+
+class Cut:
+    """A way to a server that breaks off after some bytes of its answers."""
+
+    def __init__(self, to: str, allowed: int | None, port: int = 0) -> None:
+        host, there = to.split(":")
+        self.to = (host, int(there))
+        self.allowed = allowed
+        self.listener = socket.create_server(("127.0.0.1", port))
+        self.port = self.listener.getsockname()[1]
+        self.n_came = 0
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self) -> None:
+        while True:
+            try:
+                came, _ = self.listener.accept()
+            except OSError:
+                return
+            self.n_came += 1
+            there = socket.create_connection(self.to)
+            threading.Thread(target=self.pump, args=(came, there, None), daemon=True).start()
+            threading.Thread(target=self.pump, args=(there, came, self.allowed), daemon=True).start()
+
+    def pump(self, source: socket.socket, sink: socket.socket, allowed: int | None) -> None:
+        n_bytes = 0
+        try:
+            while data := source.recv(4096):
+                n_bytes += len(data)
+                if allowed is not None and n_bytes > allowed:
+                    break
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+def exchanges(server: Server) -> int:
+    text = requests.get(f"{server.http}/metrics", timeout=10).text
+    found = re.findall(r'plumb_training_sets_total\{[^}]*protocol="flight"[^}]*\} (\d+)', text)
+    return sum(map(int, found))
+
+
+def by_way_of(server: Server, port: int, folder) -> FeatureStore:
+    """Training sets come through another port; definitions from the server itself."""
+    config = feature_store(folder / "repo", "moments", server, remote=True) / "feature_store.yaml"
+    there = server.grpc.split(":")[1]
+    config.write_text(config.read_text().replace(f"port: {there}", f"port: {port}"))
+    return FeatureStore(config.parent)
+
+
+def test_a_call_that_cannot_be_opened_is_tried_again(server, tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    through = by_way_of(server, port, tmp_path)
+    job = through.get_historical_features(frame([0]), ["f:v"])
+    waits, sleep = [], time.sleep
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 1:
+            Cut(server.grpc, None, port)
+        # gRPC itself looks again only after a while.
+        sleep(seconds)
+
+    monkeypatch.setattr(arrow_error_handler.time, "sleep", wait)
+    got = job.to_df()
+    monkeypatch.undo()
+    assert values(got, "v") == [1.0]
+    assert waits == [0.5, 1.0, 2.0][: len(waits)]
+    assert waits, "nobody was there at first"
+
+
+def test_a_stream_that_broke_is_not_begun_again(server, tmp_path, monkeypatch):
+    """Only what could not be opened is tried again, by the client; a training set is not built twice unasked."""
+    way = Cut(server.grpc, 10_000)
+    through = by_way_of(server, way.port, tmp_path)
+    waits = []
+    monkeypatch.setattr(arrow_error_handler.time, "sleep", waits.append)
+    before = exchanges(server)
+    n = 100_000
+    with pytest.raises(Exception, match="(?i)unavailable|reset|closed|broken") as caught:
+        through.get_historical_features(frame(np.arange(n) % len(CASES)), ["f:v"]).to_df()
+    assert not isinstance(caught.value, AssertionError)
+    monkeypatch.undo()
+    # The server notes it when it has noticed.
+    for _ in range(600):
+        if exchanges(server) > before:
+            break
+        time.sleep(0.05)
+    assert (waits, exchanges(server) - before, way.n_came) == ([], 1, 1)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from deltalake import write_deltalake
 from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, PushSource, RequestSource, ValueType
+from feast.data_format import DeltaFormat
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Array, Float64, Int64, Map
 from plumb import BINARY, Project, Server
@@ -32,6 +34,7 @@ def data(tmp_path_factory) -> Path:
         }
     )
     drivers.to_parquet(folder / "drivers.parquet")
+    write_deltalake(folder / "table", drivers[["driver_id", "event_timestamp", "trips"]])
     return folder
 
 
@@ -73,6 +76,14 @@ def definitions(data: Path) -> list:
         source=FileSource(path=str(data / "drivers.parquet"), timestamp_field="event_timestamp"),
     )
 
+    table = FeatureView(
+        name="table_stats",
+        entities=[driver],
+        schema=[Field(name="trips", dtype=Int64)],
+        source=FileSource(name="table", path=str(data / "table"), timestamp_field="event_timestamp", file_format=DeltaFormat()),
+    )
+    everybody = FeatureView(name="everybody", entities=[], schema=[Field(name="trips", dtype=Int64)], source=source)
+
     @on_demand_feature_view(
         sources=[stats, RequestSource(name="request", schema=[Field(name="bonus", dtype=Float64)])],
         schema=[Field(name="with_bonus", dtype=Float64)],
@@ -87,10 +98,19 @@ def definitions(data: Path) -> list:
         pairs,
         vectors,
         maps,
+        table,
+        everybody,
         bonus,
         FeatureService(name="both_v1", features=[stats, pairs], description="Two views: a name in both."),
         FeatureService(name="one_v1", features=[stats[["trips"]]]),
         FeatureService(name="bonus_v1", features=[stats, bonus]),
+        FeatureService(
+            name="swap_v1",
+            features=[
+                stats[["trips"]].with_name("giver").with_join_key_map({"driver_id": "from_id"}),
+                stats[["trips"]].with_name("taker").with_join_key_map({"driver_id": "to_id"}),
+            ],
+        ),
     ]
 
 
@@ -131,8 +151,9 @@ def test_what_came_over_answers_as_feast_does(feast_repo, tmp_path):
     project.run("materialize")
 
     theirs = FeatureStore(feast_repo)
-    theirs.materialize(NOW - timedelta(days=1), NOW, feature_views=["driver_stats", "pair_stats"])
-    features = ["driver_stats:conv_rate", "driver_stats:trips", "pair_stats:trips"]
+    views = ["driver_stats", "pair_stats", "table_stats", "everybody"]
+    theirs.materialize(NOW - timedelta(days=1), NOW, feature_views=views)
+    features = ["driver_stats:conv_rate", "driver_stats:trips", "pair_stats:trips", "table_stats:trips", "everybody:trips"]
     rows = {"driver_id": [1, 1, 2, 3], "customer_id": ["a", "b", "a", "a"]}
     want = theirs.get_online_features(features, rows, full_feature_names=True).to_dict()
 
@@ -145,6 +166,11 @@ def test_what_came_over_answers_as_feast_does(feast_repo, tmp_path):
             for name, result in zip(answer["metadata"]["feature_names"], answer["results"], strict=True)
         }
         assert got == want
+        swap = {"from_id": [1, 2], "to_id": [2, 1]}
+        want = theirs.get_online_features(theirs.get_feature_service("swap_v1"), swap, full_feature_names=True).to_dict()
+        answer = server.ask({"entities": swap, "feature_service": "swap_v1", "full_feature_names": True}).json()
+        values = [result["values"] for result in answer["results"]]
+        assert dict(zip(answer["metadata"]["feature_names"], values, strict=True)) == want
         service = server.ask({"entities": rows, "feature_service": "both_v1"}).json()
         assert service["metadata"]["feature_names"] == [
             "driver_id",

@@ -6,15 +6,22 @@ from datetime import timedelta
 
 import feast
 import grpc
+import kinds_data
+import pandas as pd
 import pytest
+from feast.data_format import ParquetFormat
 from feast.data_source import PushSource
+from feast.infra.offline_stores.remote import RemoteOfflineStore
 from feast.protos.feast.registry import RegistryServer_pb2, RegistryServer_pb2_grpc
-from feast.types import Bool, Bytes, Float32, Float64, Int32, Int64, String, UnixTimestamp
+from feast.types import Array, Bool, Bytes, Decimal, Float32, Float64, Int32, Int64, Json, String, UnixTimestamp
 from feast.value_type import ValueType
+
+VIEWS = ["city_stats", "day_stats", "kinds", "limits", "totals", "trip_stats"]
+SERVICES = ["baskets", "mixed_v1", "routes"]
 
 
 def test_views_have_their_columns_types_and_words(kinds_store):
-    assert [view.name for view in kinds_store.list_feature_views()] == ["day_stats", "kinds", "limits", "trip_stats"]
+    assert [view.name for view in kinds_store.list_feature_views()] == VIEWS
     view = kinds_store.get_feature_view("kinds")
     assert {field.name: field.dtype for field in view.features} == {
         "f_bool": Bool,
@@ -32,6 +39,15 @@ def test_views_have_their_columns_types_and_words(kinds_store):
         "f_bytes": Bytes,
         "f_date": UnixTimestamp,
         "f_timestamp": UnixTimestamp,
+        "f_floats": Array(Float64),
+        "f_ints": Array(Int64),
+        "f_texts": Array(String),
+        "f_blobs": Array(Bytes),
+        "f_times": Array(UnixTimestamp),
+        "f_vector": Array(Float32),
+        "f_json": Json,
+        "f_decimal": Decimal,
+        "f_duration": String,
     }
     assert (view.description, view.owner, view.tags) == ("A column of every type.", "team@example.com", {"tier": "gold"})
     assert view.features[0].description == "A truth value."
@@ -43,6 +59,17 @@ def test_views_have_their_columns_types_and_words(kinds_store):
     assert view.stream_source.batch_source.path == "data/kinds.parquet"
 
 
+def test_sources_have_their_words_and_formats(kinds_store):
+    cities = kinds_store.get_data_source("city_stats_rows")
+    assert (cities.description, cities.owner, cities.tags) == ("What is known of cities.", "maps@example.com", {"layer": "raw"})
+    assert (cities.field_mapping, cities.path, cities.timestamp_field) == ({"city": "city_id"}, "data/cities.csv", "event_time")
+    # Feast has no word for texts.
+    assert cities.file_format is None
+    assert kinds_store.get_data_source("kinds_rows").file_format == ParquetFormat()
+    pushed = kinds_store.get_feature_view("city_stats").stream_source
+    assert (pushed.batch_source.tags, pushed.batch_source.field_mapping) == ({"layer": "raw"}, {"city": "city_id"})
+
+
 def test_the_current_version_is_shown(kinds_store):
     view = kinds_store.get_feature_view("limits")
     assert (view.ttl, view.current_version_number) == (timedelta(hours=3), 2)
@@ -52,11 +79,18 @@ def test_an_entity_of_two_keys_is_two_entities(kinds_store):
     entities = {entity.name: (entity.join_key, entity.value_type) for entity in kinds_store.list_entities()}
     assert entities == {
         "card": ("card_id", ValueType.INT64),
+        "city": ("city_id", ValueType.STRING),
         "day": ("opened_at", ValueType.UNIX_TIMESTAMP),
         "trip.origin": ("origin", ValueType.STRING),
         "trip.destination": ("destination", ValueType.STRING),
     }
-    assert kinds_store.get_entity("card").join_key == "card_id"
+    card = kinds_store.get_entity("card")
+    assert (card.join_key, card.description, card.owner, card.tags) == (
+        "card_id",
+        "A payment card.",
+        "cards@example.com",
+        {"domain": "payments"},
+    )
     view = kinds_store.get_feature_view("trip_stats")
     assert view.entities == ["trip.origin", "trip.destination"]
     assert [column.name for column in view.entity_columns] == ["origin", "destination"]
@@ -73,7 +107,85 @@ def test_services_name_their_features(kinds_store):
     )
     # It pins the version that was current when it was declared, which here is the current one.
     assert [p.version_tag for p in service.feature_view_projections] == [None, None]
-    assert [s.name for s in kinds_store.list_feature_services()] == ["mixed_v1"]
+    assert [s.name for s in kinds_store.list_feature_services()] == SERVICES
+
+
+def test_a_service_that_uses_a_view_twice(kinds_store):
+    service = kinds_store.get_feature_service("routes")
+    told = [(p.name, p.name_alias, p.join_key_map, [f.name for f in p.features]) for p in service.feature_view_projections]
+    assert told == [
+        ("city_stats", "origin", {"city_id": "origin_id"}, ["population"]),
+        ("city_stats", "destination", {"city_id": "destination_id"}, ["population"]),
+    ]
+    rows = [{"origin_id": "a", "destination_id": "b"}, {"origin_id": "b", "destination_id": "x"}]
+    answer = kinds_store.get_online_features(service, rows, full_feature_names=True).to_dict()
+    assert answer == {
+        "origin_id": ["a", "b"],
+        "destination_id": ["b", "x"],
+        "origin__population": [100, 200],
+        "destination__population": [200, None],
+    }
+    frame = pd.DataFrame(rows).assign(event_timestamp=pd.Timestamp(kinds_data.NOW))
+    trained = kinds_store.get_historical_features(frame, service, full_feature_names=True).to_arrow()
+    assert trained.drop_columns(["event_timestamp"]).to_pydict() == answer
+
+
+def test_a_service_of_an_older_version(kinds_store):
+    service = kinds_store.get_feature_service("mixed_v1@v1")
+    assert service.name == "mixed_v1@v1"
+    assert [(p.name, p.version_tag, p.name_to_use()) for p in service.feature_view_projections] == [
+        ("kinds", None, "kinds"),
+        ("limits", 1, "limits@v1"),
+    ]
+    answer = kinds_store.get_online_features(service, [{"card_id": 1}, {"card_id": 3}], full_feature_names=True).to_dict()
+    assert list(answer) == ["card_id", "kinds__f_float64", "limits@v1__f_int64", "kinds__f_string"]
+    assert answer["limits@v1__f_int64"] == [7, None]
+    frame = pd.DataFrame({"card_id": [1, 3], "event_timestamp": [pd.Timestamp(kinds_data.NOW)] * 2})
+    # The client reads no versions from a remote registry, whatever the registry says; the server does.
+    with pytest.raises(ValueError, match="online versioning is disabled"):
+        kinds_store.get_historical_features(frame, service, full_feature_names=True)
+    views = [kinds_store.get_feature_view("limits")]
+    asked = [kinds_store.config, views, ["limits@v1:f_int64"], frame, kinds_store.registry, "kinds", True]
+    trained = RemoteOfflineStore.get_historical_features(*asked).to_arrow()
+    assert trained.column_names == ["card_id", "event_timestamp", "limits@v1__f_int64"]
+    assert trained["limits@v1__f_int64"].to_pylist() == [7, None]
+
+
+def test_a_service_with_an_on_demand_view(kinds_store):
+    service = kinds_store.get_feature_service("baskets")
+    assert {p.name_to_use(): [f.name for f in p.features] for p in service.feature_view_projections} == {
+        "basket": ["ratio"],
+        "kinds": ["f_int64"],
+    }
+    rows = [{"card_id": 1, "amount": 3.0}, {"card_id": 9, "amount": 1.0}]
+    answer = kinds_store.get_online_features(service, rows, full_feature_names=True).to_dict()
+    assert (answer["basket__ratio"], answer["kinds__f_int64"]) == ([3.0, None], [7, None])
+    frame = pd.DataFrame(rows).assign(event_timestamp=pd.Timestamp(kinds_data.NOW))
+    trained = kinds_store.get_historical_features(frame, service, full_feature_names=True).to_arrow()
+    assert trained.column_names == ["card_id", "amount", "event_timestamp", "basket__ratio", "kinds__f_int64"]
+    assert trained["basket__ratio"].to_pylist() == [3.0, None]
+    with pytest.raises(feast.errors.FeastError, match="amount"):
+        kinds_store.get_historical_features(frame.drop(columns=["amount"]), service).to_arrow()
+    # To the client it is a view that nobody writes to.
+    view = kinds_store.registry.get_any_feature_view("basket", "kinds")
+    assert (view.description, view.tags) == ("What a purchase is to the card.", {"plumb.request": "amount: float64"})
+    assert [(f.name, f.dtype, f.description) for f in view.features] == [("ratio", Float64, "A share.")]
+
+
+def test_a_view_without_an_entity(kinds_store):
+    view = kinds_store.registry.get_feature_view("totals", "kinds")
+    assert (view.entities, [column.name for column in view.entity_columns]) == (["__dummy"], ["__dummy_id"])
+    # The SDK leaves it out of its list.
+    assert kinds_store.registry.get_entity("__dummy", "kinds").join_key == "__dummy_id"
+    answer = kinds_store.get_online_features(["totals:last_trips", "kinds:f_int64"], [{"card_id": 1}]).to_dict()
+    assert answer == {"card_id": [1], "last_trips": [5], "f_int64": [7]}
+    frame = pd.DataFrame({"event_timestamp": pd.to_datetime(["2026-11-22T17:30:00Z", "2026-11-22T18:00:00Z"])})
+    trained = kinds_store.get_historical_features(frame, ["totals:last_trips"]).to_arrow()
+    assert trained.column_names == ["event_timestamp", "last_trips"]
+    assert trained["last_trips"].to_pylist() == [3, 5]
+    row = pd.DataFrame({"event_time": [pd.Timestamp(kinds_data.NOW)], "last_trips": [5]})
+    kinds_store.push("totals_push", row)
+    assert kinds_store.get_online_features(["totals:last_trips"], [{"card_id": 1}]).to_dict()["last_trips"] == [5]
 
 
 def test_tags_filter(kinds_store):
@@ -85,7 +197,7 @@ def test_tags_filter(kinds_store):
 def test_the_lists_that_push_reads_answer(kinds_store):
     registry, project = kinds_store.registry, kinds_store.project
     names = {view.name for view in registry.list_all_feature_views(project)}
-    assert names == {"day_stats", "kinds", "limits", "trip_stats"}
+    assert names == set(VIEWS)
     assert registry.list_stream_feature_views(project) == []
     assert registry.list_on_demand_feature_views(project) == []
     assert registry.list_label_views(project) == []
@@ -100,8 +212,8 @@ def test_projects_and_the_whole_registry(kinds_store):
     assert kinds_store.get_project("kinds").name == "kinds"
     kinds_store.refresh_registry()
     whole = kinds_store.registry.proto()
-    assert {view.spec.name for view in whole.feature_views} == {"day_stats", "kinds", "limits", "trip_stats"}
-    assert [service.spec.name for service in whole.feature_services] == ["mixed_v1"]
+    assert {view.spec.name for view in whole.feature_views} == set(VIEWS)
+    assert [service.spec.name for service in whole.feature_services] == SERVICES
 
 
 def test_another_project_is_empty(kinds, kinds_store):

@@ -8,6 +8,8 @@ import kinds_data
 import pyarrow as pa
 import pytest
 import requests
+from feast import FeatureStore
+from plumb import HERE, Project, Server, feature_store
 
 EPOCH = "1970-01-01T00:00:00Z"
 HALF_HOUR_AGO = "2026-11-22T17:30:00Z"
@@ -40,6 +42,15 @@ TOKENS = {
     "f_bytes": '["YWJj","//4=",null,""]',
     "f_date": "[1795305600,-86400,null,0]",
     "f_timestamp": "[1795370399,-86400,null,1795370400]",
+    "f_floats": "[[1.0,2.5],null,null,null]",
+    "f_ints": "[[1,9007199254740993],null,null,[-1]]",
+    "f_texts": '[["a",""],null,null,["NaN"]]',
+    "f_blobs": '[["YWJj","/w=="],null,null,[""]]',
+    "f_times": "[[1795370400,1795370399],null,null,null]",
+    "f_vector": "[[0.5,0.10000000149011612],[1.0,-1.0],null,null]",
+    "f_json": '["{\\"a\\":[1,{}]}","[]",null,"\\"text\\""]',
+    "f_decimal": '["12.50","-99999999.99",null,"0.00"]',
+    "f_duration": '["PT5400S","-PT0.5S",null,"PT0S"]',
 }
 
 
@@ -49,8 +60,33 @@ def test_values_have_their_tokens(kinds, feature):
     assert response.status_code == 200, response.text
     assert f'"values":{TOKENS[feature]},' in response.text
     statuses = columns(response.json())[feature]["statuses"]
-    too_large = "INVALID" if feature == "f_uint64" else "PRESENT"
-    assert statuses == ["PRESENT", too_large, "NULL_VALUE", "PRESENT"]
+    told = ["INVALID" if (feature, card) in kinds_data.UNREADABLE else "PRESENT" for card in [1, 2, 3, 4]]
+    assert statuses == [*told[:2], "NULL_VALUE", told[3]]
+
+
+def test_what_json_lacks_may_be_invalid(tmp_path):
+    project = Project(HERE / "kinds", tmp_path / "kinds")
+    kinds_data.write(project.folder / "data")
+    project.edit("plumb.yaml", "project: kinds", "project: kinds\nfeast_answers: {non_finite: invalid}")
+    project.run("apply", "--yes")
+    project.run("materialize", "kinds")
+    server = Server(project)
+    try:
+        answer = ask(server, entities={"card_id": [2, 4]}, features=["kinds:f_float32", "kinds:f_float64", "kinds:f_string"])
+        assert (answer["f_float32"]["values"], answer["f_float32"]["statuses"]) == ([1.0, None], ["PRESENT", "INVALID"])
+        assert (answer["f_float64"]["values"], answer["f_float64"]["statuses"]) == ([5e-324, None], ["PRESENT", "INVALID"])
+        assert answer["f_string"]["values"] == ['é "\n', "NaN"]
+        # The value is there for who reads it in its own type.
+        body = {"entities": {"card_id": [4]}, "features": ["kinds:f_float64"]}
+        accept = {"Accept": "application/vnd.apache.arrow.stream"}
+        typed = requests.post(f"{server.http}/get-online-features", json=body, headers=accept, timeout=10)
+        table = pa.ipc.open_stream(typed.content).read_all()
+        assert (table["f_float64"].to_pylist(), table["f_float64__status"].to_pylist()) == ([float("inf")], ["PRESENT"])
+        sdk = FeatureStore(feature_store(tmp_path / "repo", "any", server, remote=False))
+        frame = sdk.get_online_features(["kinds:f_float64"], [{"card_id": 2}, {"card_id": 4}]).to_df()
+        assert str(frame["f_float64"].dtype) == "float64"
+    finally:
+        server.stop()
 
 
 def test_the_sdk_survives_every_value(kinds_store):
@@ -177,7 +213,75 @@ def test_a_service_wins_over_features_and_has_its_own_names_and_order(kinds):
     body = {"entities": {"card_id": [1]}, "feature_service": "mixed_v1", "features": ["nope:x"]}
     assert list(ask(kinds, **body)) == ["card_id", "f_float64", "limit", "f_string"]
     full = ask(kinds, **body, full_feature_names=True)
-    assert list(full) == ["card_id", "kinds__f_float64", "limits__limit", "kinds__f_string"]
+    assert list(full) == ["card_id", "kinds__f_float64", "limits__f_int64", "kinds__f_string"]
+
+
+def test_a_service_that_uses_a_view_twice(kinds):
+    entities = {"origin_id": ["a", "b"], "destination_id": ["b", "x"]}
+    answer = ask(kinds, entities=entities, feature_service="routes")
+    assert list(answer) == ["origin_id", "destination_id", "origin_population", "destination_population"]
+    full = kinds.ask(
+        {
+            "entities": entities,
+            "feature_service": "routes",
+            "full_feature_names": True,
+            "include_feature_view_version_metadata": True,
+        }
+    ).json()
+    found = columns(full)
+    assert list(found) == ["origin_id", "destination_id", "origin__population", "destination__population"]
+    assert (found["origin__population"]["values"], found["destination__population"]["values"]) == ([100, 200], [200, None])
+    assert full["metadata"]["feature_view_metadata"] == [{"name": "city_stats", "version": 1}]
+
+
+def test_a_service_by_its_version(kinds):
+    body = {"entities": {"card_id": [1, 3]}, "full_feature_names": True}
+    old = ask(kinds, **body, feature_service="mixed_v1@v1")
+    assert list(old) == ["card_id", "kinds__f_float64", "limits@v1__f_int64", "kinds__f_string"]
+    assert old["limits@v1__f_int64"]["statuses"] == ["PRESENT", "OUTSIDE_MAX_AGE"]
+    now = ask(kinds, **body, feature_service="mixed_v1@v2")
+    assert now == ask(kinds, **body, feature_service="mixed_v1") == ask(kinds, **body, feature_service="mixed_v1@latest")
+    assert now["limits__f_int64"]["statuses"] == ["PRESENT", "NULL_VALUE"]
+
+
+def test_where_no_view_is_read_none_is_named(kinds):
+    body = {"entities": {"amount": [3.0]}, "features": ["sums:doubled"], "include_feature_view_version_metadata": True}
+    answer = kinds.ask(body).json()
+    assert columns(answer)["doubled"]["values"] == [6.0]
+    assert "feature_view_metadata" not in answer["metadata"]
+
+
+def test_a_service_with_an_on_demand_view(kinds):
+    body = {"entities": {"card_id": [1], "amount": [3.0]}, "feature_service": "baskets"}
+    assert {name: column["values"] for name, column in ask(kinds, **body).items()} == {
+        "card_id": [1],
+        "amount": [3.0],
+        "ratio": [3.0],
+        "f_int64": [7],
+    }
+    assert list(ask(kinds, **body, full_feature_names=True)) == ["card_id", "amount", "basket__ratio", "kinds__f_int64"]
+    versions = kinds.ask({**body, "include_feature_view_version_metadata": True}).json()["metadata"]
+    assert versions["feature_view_metadata"] == [{"name": "kinds", "version": 1}]
+    without = kinds.ask({**body, "entities": {"card_id": [1]}})
+    assert json.loads(without.json())["class"] == "RequestDataNotFoundInEntityRowsException"
+
+
+def test_a_view_without_an_entity(kinds):
+    alone = ask(kinds, entities={}, features=["totals:last_trips"])
+    assert (list(alone), alone["last_trips"]["values"], alone["last_trips"]["statuses"]) == (["last_trips"], [5], ["PRESENT"])
+    # Anything says how many rows there are; the key itself is not told, even where it is sent.
+    rows = ask(kinds, entities={"whatever": [1, 2]}, features=["totals:last_trips"])
+    assert (list(rows), rows["last_trips"]["values"]) == (["last_trips"], [5, 5])
+    sent = ask(kinds, entities={"__dummy_id": ["", ""]}, features=["totals:last_trips"])
+    assert sent == rows
+    beside = ask(kinds, entities={"card_id": [1, 9]}, features=["totals:last_trips", "kinds:f_int64"])
+    assert {name: column["values"] for name, column in beside.items()} == {
+        "card_id": [1, 9],
+        "last_trips": [5, 5],
+        "f_int64": [7, None],
+    }
+    native = requests.post(f"{kinds.http}/v1/features", json={"features": ["totals:last_trips"], "entities": {}}, timeout=10)
+    assert native.json()["features"]["last_trips"]["values"] == [5], native.text
 
 
 def test_an_empty_service_name_is_none(kinds):
@@ -245,7 +349,10 @@ def test_errors_are_json_in_a_json_string(kinds, body, status, raised, words):
     assert words in detail["message"]
 
 
-@pytest.mark.parametrize("path", ["/search", "/retrieve-online-documents"])
+ABSENT = ["/search", "/retrieve-online-documents", "/v1/vector_stores", "/v1/vector_stores/1/search", "/chat", "/push/x"]
+
+
+@pytest.mark.parametrize("path", ABSENT)
 def test_routes_that_are_not_there_say_so_in_the_words_that_the_client_knows(kinds, path):
     response = requests.post(kinds.http + path, json={}, timeout=10)
     assert (response.status_code, response.json()) == (404, {"detail": "Not Found"})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import time
 from datetime import UTC, datetime
 
 import feast.errors
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import requests
 from feast import FeatureStore
@@ -78,6 +81,72 @@ def test_push(store):
         store.push("nobody", frame(4, 1))
 
 
+def everything(shop, user: int) -> dict:
+    """What is told of a user, online and at an instant of history; tokens name the instant they were made at."""
+    told = shop.ask({"entities": {"user_id": [user]}, "features": FEATURES}).json()
+    del told["metadata"]["replay_token"]
+    spine = [{"user_id": user, "event_time": "1998-07-01T00:00:00Z"}]
+    sent = {"spine": spine, "features": FEATURES}
+    trained = requests.post(f"{shop.http}/v1/training-sets", json=sent, timeout=60)
+    return {"online": told, "trained": pa.ipc.open_stream(trained.content).read_all().to_pydict()}
+
+
+@pytest.mark.parametrize("way", ["push", "write_to_online_store"])
+def test_what_is_sent_twice_changes_nothing(shop, store, way):
+    """The client sends again what it got no answer to."""
+    send = (lambda rows: store.push(f"{VIEW}_push", rows)) if way == "push" else (lambda rows: store.write_to_online_store(VIEW, rows))
+    send(frame(4, 50))
+    once = everything(shop, 4)
+    assert once["online"]["results"][1]["values"] == [50]
+    send(frame(4, 50))
+    assert everything(shop, 4) == once
+    # Also when something newer came between.
+    send(frame(4, 60, "1998-06-30T18:00:00"))
+    newer = everything(shop, 4)
+    assert newer["online"]["results"][1]["values"] == [60]
+    send(frame(4, 50))
+    assert everything(shop, 4) == newer
+    sent = {**body(4, 60), "feature_view_name": VIEW}
+    path = "/push" if way == "push" else "/write-to-online-store"
+    answers = [requests.post(f"{shop.http}{path}", json=sent, timeout=60) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert everything(shop, 4) == newer, "an older row, three times"
+
+
+def test_push_says_where_to(shop):
+    """History has what is pushed in every case; it is online at once unless it is only for history."""
+
+    def push(user: int, **more: object) -> None:
+        answer = requests.post(f"{shop.http}/push", json={**body(user, 70), **more}, timeout=60)
+        assert (answer.status_code, answer.content) == (200, b"")
+
+    def online(user: int) -> list:
+        return shop.ask({"entities": {"user_id": [user]}, "features": FEATURES}).json()["results"][1]["values"]
+
+    push(90_001, to="online_and_offline")
+    push(90_002, to="offline")
+    push(90_003, to=None)
+    assert [online(user)[0] for user in (90_001, 90_002, 90_003)] == [70, None, 70]
+    for user in (90_001, 90_002, 90_003):
+        spine = [{"user_id": user, "event_time": "1998-07-01T00:00:00Z"}]
+        trained = requests.post(f"{shop.http}/v1/training-sets", json={"spine": spine, "features": FEATURES}, timeout=60)
+        assert pa.ipc.open_stream(trained.content).read_all()["total_orders"].to_pylist() == [70], user
+    done = requests.post(f"{shop.http}/materialize", json={"disable_event_timestamp": True}, timeout=60)
+    assert (done.status_code, online(90_002)) == (200, [70])
+
+
+def test_an_int_in_a_column_of_floats_is_a_float(shop, store):
+    sent = body(4, 50)
+    sent["df"]["avg_order_value"] = [12]
+    assert requests.post(f"{shop.http}/push", json=sent, timeout=60).status_code == 200
+    told = shop.ask({"entities": {"user_id": [4]}, "features": FEATURES})
+    assert '"values":[12.0]' in told.text
+    assert store.get_online_features(FEATURES, [{"user_id": 4}]).to_df()["avg_order_value"].tolist() == [12.0]
+    assert everything(shop, 4)["trained"]["avg_order_value"] == [12.0]
+    store.write_to_online_store(VIEW, frame(4, 51, "1998-06-30T18:00:00").assign(avg_order_value=13))
+    assert everything(shop, 4)["trained"]["avg_order_value"] == [13.0]
+
+
 def body(user: int, value: object, at: object = "1998-06-30T12:00:00Z", **more: object) -> dict:
     return {
         "push_source_name": f"{VIEW}_push",
@@ -140,6 +209,154 @@ def test_materialize_over_http(shop):
     assert run("/materialize-incremental", end_ts="1998-07-01T00:00:00").status_code == 200
     told = requests.post(f"{shop.http}/v1/materialize", json={"views": [VIEW], "fresh": True}, timeout=60).json()
     assert told["materialized"][0]["how"] == "built"
+
+
+def test_materialize_by_force_builds_anew(shop):
+    def run(query: str = "") -> str:
+        done = requests.post(f"{shop.http}/materialize{query}", json={"disable_event_timestamp": True}, timeout=60)
+        assert (done.status_code, done.json()) == (200, None), done.text
+        # A replay token names the generation that answered, and here the clock stands.
+        answer = shop.ask({"entities": {"user_id": [4]}, "features": FEATURES}).json()
+        return answer["metadata"]["replay_token"]
+
+    first = run()
+    assert run() == first, "there was nothing to do"
+    assert run("?force=false") == first
+    assert run("?force=true") != first
+
+
+def test_while_another_materializes(shop):
+    requests.post(f"{shop.http}/materialize", json={"disable_event_timestamp": True}, timeout=60)
+    [lease] = (shop.folder / ".plumb/offline/views" / VIEW).glob("*/lease")
+    with lease.open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        taken = requests.post(f"{shop.http}/materialize", json={"disable_event_timestamp": True}, timeout=60)
+        assert taken.status_code == 409
+        assert set(taken.json()) == {"error", "feature_views"}
+        assert f"`{VIEW}@v1` is being materialized already" in taken.json()["error"]
+        assert taken.json()["feature_views"] == [VIEW]
+    done = requests.post(f"{shop.http}/materialize", json={"disable_event_timestamp": True}, timeout=60)
+    assert done.status_code == 200
+
+
+def test_the_sdk_reads_the_conflict(shop, store):
+    store.materialize_incremental(datetime(1998, 7, 1, tzinfo=UTC))
+    [lease] = (shop.folder / ".plumb/offline/views" / VIEW).glob("*/lease")
+    with lease.open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(RuntimeError, match="is being materialized already"):
+            store.materialize_incremental(datetime(1998, 7, 1, tzinfo=UTC))
+
+
+def test_materialize_a_version_that_is_not_the_current(tmp_path):
+    project = Project(ROOT / "examples/repeat_purchase", tmp_path / "shop")
+    project.run("apply", "--yes")
+    project.edit("features/user_features.yaml", "ttl: 365d", "ttl: 300d")
+    project.run("apply", "--yes")
+    server = Server(project)
+    try:
+        sent = {"disable_event_timestamp": True, "feature_views": [VIEW], "version": "v1"}
+        done = requests.post(f"{server.http}/materialize", json=sent, timeout=60)
+        assert (done.status_code, done.json()) == (200, None), done.text
+        asked = {"entities": {"user_id": [4]}, "features": [f"{VIEW}@v1:total_orders"]}
+        assert server.ask(asked).json()["results"][1]["values"] == [4]
+        now = server.ask({**asked, "features": [f"{VIEW}:total_orders"]})
+        assert (now.status_code, "not materialized" in now.text) == (409, True), now.text
+        nope = requests.post(f"{server.http}/materialize", json={**sent, "version": "v9"}, timeout=60)
+        assert (nope.status_code, json.loads(nope.json())["class"]) == (404, "FeatureViewVersionNotFound")
+    finally:
+        server.stop()
+
+
+RICH = """
+{kind: entity, name: e, join_key: k, type: int64}
+---
+{kind: source, name: rows, path: rows.parquet, event_time: at, created_time: known}
+---
+kind: feature_view
+name: rich
+entity: e
+source: rows
+features:
+  - {name: n, type: int64}
+  - {name: seen, type: timestamp}
+  - {name: about, type: json}
+  - {name: floats, type: list<float64>}
+  - {name: ints, type: list<int64>}
+  - {name: texts, type: list<string>}
+"""
+
+
+@pytest.fixture
+def rich(tmp_path):
+    """A view of the types that the client writes in forms of their own, with a created time by another name. Bytes it cannot
+    write at all."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "plumb.yaml").write_text("project: rich\nclock: {now: 2026-11-22T18:00:00Z}\n")
+    (source / "features.yaml").write_text(RICH)
+    time_type = pa.timestamp("us", "UTC")
+    schema = {"k": pa.int64(), "at": time_type, "known": time_type, "n": pa.int64(), "seen": time_type, "about": pa.string()}
+    schema |= {"floats": pa.list_(pa.float64()), "ints": pa.list_(pa.int64()), "texts": pa.list_(pa.string())}
+    pq.write_table(pa.schema(list(schema.items())).empty_table(), source / "rows.parquet")
+    project = Project(source, tmp_path / "rich")
+    project.run("apply", "--yes")
+    server = Server(project)
+    yield server, FeatureStore(feature_store(tmp_path / "rich-repo", "rich", server, remote=True))
+    server.stop()
+
+
+def rich_row(n: int, known: str | None = None) -> pd.DataFrame:
+    at = pd.Timestamp("2026-11-22T12:00:00Z")
+    return pd.DataFrame(
+        {
+            "k": [1],
+            "at": [at],
+            "known": [pd.Timestamp(known) if known else pd.NaT],
+            "n": [n],
+            "seen": [pd.Timestamp("2026-11-22T11:58:24Z")],
+            "about": ['{"b": [1, {}], "a": null}'],
+            "floats": [[1.0, 2.5]],
+            "ints": [[1, 2**53 + 1]],
+            "texts": [["a", ""]],
+        }
+    )
+
+
+def test_the_sdk_writes_values_of_every_form(rich):
+    server, store = rich
+    store.write_to_online_store("rich", rich_row(7, "2026-11-22T13:00:00Z"))
+    names = ["n", "seen", "about", "floats", "ints", "texts"]
+    answer = store.get_online_features([f"rich:{name}" for name in names], [{"k": 1}]).to_dict()
+    assert {name: answer[name][0] for name in names} == {
+        "n": 7,
+        "seen": 1795348704,
+        # Text as it is kept: names in order.
+        "about": '{"a":null,"b":[1,{}]}',
+        "floats": [1.0, 2.5],
+        "ints": [1, 2**53 + 1],
+        "texts": ["a", ""],
+    }
+    frame = pd.DataFrame({"k": [1], "event_timestamp": [pd.Timestamp("2026-11-22T18:00:00Z")]})
+    trained = store.get_historical_features(frame, [f"rich:{name}" for name in names]).to_arrow().to_pylist()[0]
+    assert trained["seen"] == datetime(2026, 11, 22, 11, 58, 24, tzinfo=UTC)
+    assert (trained["ints"], trained["about"]) == ([1, 2**53 + 1], '{"a":null,"b":[1,{}]}')
+
+
+def test_what_became_known_later_wins_in_any_order(rich):
+    """The client sends it as `created`, whatever the view calls it; of two facts of one instant it decides."""
+    server, store = rich
+
+    def told() -> int:
+        return store.get_online_features(["rich:n"], [{"k": 1}]).to_dict()["n"][0]
+
+    for n, known, want in [(1, "13:00", 1), (2, "12:30", 1), (3, "14:00", 3), (4, "13:30", 3)]:
+        store.write_to_online_store("rich", rich_row(n, f"2026-11-22T{known}:00Z"))
+        assert told() == want, (n, known)
+    # Without one it became known when it came, by the server's clock.
+    sent = {"k": [1], "event_timestamp": ["2026-11-22T12:00:00"], "created": [None], "n": [5]}
+    answer = requests.post(f"{server.http}/write-to-online-store", json={"feature_view_name": "rich", "df": sent}, timeout=60)
+    assert (answer.status_code, answer.json(), told()) == (200, None, 5)
 
 
 def test_data_of_the_request(tmp_path):

@@ -1,6 +1,8 @@
 //! Declared definitions against the data: sources that open, columns that exist, queries that yield what is declared,
 //! expressions that compile. All mistakes at once, each with its place.
 
+mod feast_fields;
+
 use std::collections::BTreeMap;
 
 use schema::definitions::{Computed, OnDemand, ServiceFeature, Source, View};
@@ -58,6 +60,7 @@ pub async fn check(store: &OfflineStore, definitions: &Definitions) -> Result<Ch
     for view in definitions.on_demand.values() {
         check_on_demand(definitions, view, &mut mistakes);
     }
+    feast_fields::check(definitions, &mut mistakes);
     mistakes.sort_by(|a, b| a.place.cmp(&b.place));
     Ok(Checked { mistakes, rows })
 }

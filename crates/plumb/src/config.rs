@@ -1,5 +1,6 @@
 //! `plumb.yaml`: which stores a project uses, and its clock. The only place that reads the environment.
 
+mod feast_answers;
 mod redis;
 mod storage;
 
@@ -11,6 +12,7 @@ use schema::yaml::{Mistake, Place, documents, suggest};
 use schema::{Clock, Timestamp};
 
 use crate::failure::Failure;
+pub use feast_answers::NonFinite;
 
 /// The name of a project's main file.
 pub const MAIN_FILE: &str = "plumb.yaml";
@@ -28,6 +30,8 @@ pub struct Config {
     pub online: OnlineConfig,
     /// The Redis that Feast fills, for views that are served from there.
     pub feast: Option<FeastConfig>,
+    /// What answers in Feast's protocol say of a float that JSON lacks.
+    pub non_finite: NonFinite,
     /// The registry's SQLite file.
     pub registry: PathBuf,
     /// Folder of model files.
@@ -177,9 +181,10 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
     let online = online(&mut fields, folder, mistakes);
     let storage = storage::read(&mut fields, environment, mistakes);
     let feast = feast(&mut fields, folder, mistakes);
+    let non_finite = feast_answers::read(&mut fields, mistakes);
     fields.finish(mistakes);
     let (project, online) = (project?, online?);
-    Some(Config { project, clock, offline, online, feast, registry, artifacts, predictions, storage })
+    Some(Config { project, clock, offline, online, feast, non_finite, registry, artifacts, predictions, storage })
 }
 
 fn online(fields: &mut schema::yaml::Fields<'_>, folder: &Path, mistakes: &mut Vec<Mistake>) -> Option<OnlineConfig> {

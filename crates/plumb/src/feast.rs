@@ -10,6 +10,8 @@ pub mod value_type;
 pub const PUSH_SOURCE: &str = "_push";
 /// What follows it in the name of the source of its rows.
 pub const ROWS_SOURCE: &str = "_rows";
+/// The entity of views that have none.
+pub const NO_ENTITY: &str = "__dummy";
 
 pub use error::{Class, FeastError};
 pub use value_type::ValueType;

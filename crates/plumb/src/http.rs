@@ -22,6 +22,8 @@ use registry::Registry;
 use schema::Clock;
 use serving::Scorer;
 
+use crate::config::NonFinite;
+
 /// What the routers are made of.
 #[derive(Debug)]
 pub struct Parts {
@@ -41,17 +43,19 @@ pub struct Parts {
     pub clock: Clock,
     /// Whether all wanted models are loaded.
     pub readiness: Arc<health::Readiness>,
+    /// What Feast's clients are told of a float that JSON lacks.
+    pub non_finite: NonFinite,
 }
 
 /// All routes.
 pub fn router(parts: Parts, metrics: PrometheusHandle) -> Router {
-    let Parts { project, scorer, registry, offline, online, building, clock, readiness } = parts;
+    let Parts { project, scorer, registry, offline, online, building, clock, readiness, non_finite } = parts;
     let pusher = pusher::Pusher::new(Arc::clone(&registry), offline.clone(), Arc::clone(&online), clock);
     let pusher = Arc::new(pusher);
     let materializing = materializing::Materializing::new(Arc::clone(&registry), offline, Arc::clone(&online), clock);
     let materializing = Arc::new(materializing);
     let feast_writer = feast::FeastWriter::new(project.clone(), Arc::clone(&pusher), Arc::clone(&materializing));
-    let feast = feast::FeastReader::new(project, Arc::clone(&registry), Arc::clone(&online), clock);
+    let feast = feast::FeastReader::new(project, Arc::clone(&registry), Arc::clone(&online), clock, non_finite);
     let predictor = native::predict::Predictor::new(Arc::clone(&scorer), Arc::clone(&registry));
     let features = native::features::FeatureReader::new(registry, online, clock);
     Router::new()

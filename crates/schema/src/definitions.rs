@@ -10,12 +10,14 @@ mod read;
 mod serving;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, StringArray};
 use serde::{Deserialize, Serialize};
 
 use crate::dtype::Dtype;
 use crate::migration::{MigrateFrom, MigrationStep};
-use crate::name::{EntityName, FeatureName, ServiceName, SourceName, ViewName};
+use crate::name::{CONSTANT_KEY, EntityName, FeatureName, ServiceName, SourceName, ViewName};
 use crate::order::Known;
 use crate::time::Ttl;
 use crate::value::Value;
@@ -316,6 +318,18 @@ impl Definitions {
 impl Definitions {
     fn count(&self) -> usize {
         self.entities.len() + self.sources.len() + self.views.len() + self.on_demand.len() + self.services.len()
+    }
+}
+
+impl JoinKey {
+    /// Whether it is the key of an entity without keys, whose value is always the empty text.
+    pub fn is_constant(&self) -> bool {
+        self.name.as_str() == CONSTANT_KEY
+    }
+
+    /// The values of a constant key in `n` rows.
+    pub fn constants(n: usize) -> ArrayRef {
+        Arc::new(StringArray::from(vec![""; n]))
     }
 }
 

@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// The one join key of an entity without any: Feast's name for it. Its value is always the empty text, and nobody need send
+/// it.
+pub const CONSTANT_KEY: &str = "__dummy_id";
 /// Longest name accepted anywhere, in bytes.
 pub const NAME_MAX: usize = 200;
 
@@ -25,7 +28,7 @@ fn check(text: &str, what: &'static str, more: &[char]) -> Result<(), NameError>
     if !(first.is_ascii_alphabetic() || first == '_') {
         return fail("it must start with a letter or `_`");
     }
-    if text.starts_with("__") {
+    if text.starts_with("__") && (what, text) != ("feature", CONSTANT_KEY) {
         return fail("names that start with `__` are reserved");
     }
     if !text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || more.contains(&c)) {
@@ -124,6 +127,8 @@ mod tests {
         for bad in ["", "1st", "a b", "a/b", "..", "a\0", "__hidden", "käse"] {
             assert!(ViewName::new(bad).is_err(), "{bad:?}");
         }
+        assert!(FeatureName::new(CONSTANT_KEY).is_ok());
+        assert!(ViewName::new(CONSTANT_KEY).is_err());
         assert!(ViewName::new("x".repeat(NAME_MAX + 1)).is_err());
     }
 }

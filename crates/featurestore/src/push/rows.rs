@@ -7,6 +7,7 @@ use arrow::array::{
 };
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampNanosecondType, UInt64Type};
+use schema::definitions::JoinKey;
 use schema::dtype::timestamp_type;
 use schema::yaml::suggest;
 use schema::{FeatureView, Fingerprint, RowOrder, Timestamp};
@@ -92,7 +93,11 @@ impl PushedRows {
         let mut columns: Vec<ArrayRef> = Vec::new();
         for key in view.keys() {
             let name = key.name.as_str();
-            let (_, column) = find(&[name]).ok_or_else(|| missing(name, "a join key"))?;
+            let found = find(&[name]).map(|(_, column)| column);
+            let column = match found {
+                _ if key.is_constant() => JoinKey::constants(n),
+                found => found.ok_or_else(|| missing(name, "a join key"))?,
+            };
             let column = cast::conform(&column, key.dtype, None).map_err(|why| misfit(name, why))?;
             if column.null_count() > 0 {
                 return Err(null(name, "a join key"));

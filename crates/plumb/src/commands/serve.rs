@@ -147,6 +147,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         building: building.clone(),
         clock: project.clock(),
         readiness,
+        non_finite: project.config.non_finite,
     };
     let grpc_parts = grpc::Parts {
         project: parts.project.clone(),

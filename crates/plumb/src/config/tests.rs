@@ -38,6 +38,17 @@ fn every_mistake_has_its_place() {
     assert!(mistakes.iter().any(|m| m.contains("plumb.yaml:3:16")), "{mistakes:#?}");
 }
 
+#[test]
+fn what_feasts_answers_say_of_nan_is_chosen() {
+    let said = |text: &str| read(&format!("project: shop\n{text}")).0.map(|config| config.non_finite);
+    assert_eq!(said(""), Some(NonFinite::Text));
+    assert_eq!(said("feast_answers: {non_finite: text}\n"), Some(NonFinite::Text));
+    assert_eq!(said("feast_answers: {non_finite: invalid}\n"), Some(NonFinite::Invalid));
+    let (_, mistakes) = read("project: shop\nfeast_answers: {non_finite: invalit}\n");
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    assert!(mistakes[0].contains("did you mean `invalid`?"), "{mistakes:?}");
+}
+
 fn redis(text: &str) -> (Option<RedisConfig>, Vec<String>) {
     let (config, mistakes) = read(&format!("project: shop\nonline:\n  kind: redis\n{text}"));
     let config = config.map(|config| match config.online {

@@ -4,12 +4,12 @@
 //! training set. Writing is a put, into the history of a view. What is written is read to its end before anything is
 //! refused: the client reads errors only when it has written everything.
 
+mod aliases;
 mod command;
 mod form;
 pub mod messages;
 mod sources;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +36,9 @@ use messages::{FlightData, FlightDescriptor, PutResult};
 const PROTOCOL: &str = "flight";
 /// How long an exchange waits for a place among the builds: the client does not try again.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The two kinds of calls, as messages name them.
+const AN_EXCHANGE: &str = "an exchange";
+const A_PUT: &str = "a put";
 /// The one column of a table that stands for none.
 const NO_TABLE: &str = "key";
 
@@ -134,7 +137,7 @@ impl Flight {
                  online_store: {type: remote}, or by `plumb materialize`; features as of any instant are there by \
                  get_historical_features",
             )),
-            other => Err(other.misplaced("an exchange")),
+            other => Err(other.misplaced(AN_EXCHANGE)),
         }
     }
 
@@ -195,7 +198,7 @@ impl Flight {
             Command::WriteLoggedFeatures {} => {
                 Err(refusal(ErrorKind::Invalid, "plumb logs what it predicts by itself, and takes no other logs"))
             }
-            other => Err(other.misplaced("a put")),
+            other => Err(other.misplaced(A_PUT)),
         }
     }
 
@@ -230,9 +233,7 @@ impl Historical {
         definitions: &AppliedDefinitions,
         project: &str,
     ) -> Result<(featurestore::CompiledService, Vec<String>), FeastError> {
-        let aliases = self.feature_view_names.iter().zip(&self.name_aliases);
-        let views: HashMap<&str, &String> =
-            aliases.filter_map(|(view, alias)| Some((alias.as_deref()?, view))).collect();
+        let aliases = self.aliases(definitions)?;
         let unknown = |why| FeastError::unknown(&why, project);
         let (mut references, mut names) = (Vec::new(), Vec::<String>::new());
         for text in &self.feature_refs {
@@ -242,19 +243,19 @@ impl Historical {
                 return Err(FeastError::collision(&name, self.full_feature_names));
             }
             names.push(name);
-            let view = views.get(named.view.as_str()).map_or_else(|| named.view.clone(), |view| (*view).clone());
-            references.push(Reference { view, ..named });
+            references.push(named);
         }
         if references.is_empty() {
             return Err(refusal(ErrorKind::Invalid, "No features specified for retrieval"));
         }
-        Ok((services::named(definitions, &references).map_err(unknown)?, names))
+        Ok((services::named_as(definitions, &references, &aliases).map_err(unknown)?, names))
     }
 }
 
 impl Command {
     fn misplaced(&self, way: &str) -> FeastError {
-        refusal(ErrorKind::Invalid, &format!("{self:?} is not asked for by {way}"))
+        let hint = if way == A_PUT { ": Feast's client did so up to 0.66; use 0.67" } else { "" };
+        refusal(ErrorKind::Invalid, &format!("{} is not asked for by {way}{hint}", self.name()))
     }
 }
 

@@ -29,6 +29,7 @@ use featurestore::{CompiledService, OnlineReader};
 use registry::Registry;
 use schema::Clock;
 
+use crate::config::NonFinite;
 use crate::failure::Failure;
 use crate::feast::FeastError;
 use crate::http::body::json;
@@ -39,8 +40,22 @@ use reply::Reply;
 use request::{Request, Wanted};
 pub use writes::FeastWriter;
 
-/// Routes of Feast's server that this one does not have. Its client tries others when it is told so in these words.
-const ABSENT: [&str; 2] = ["/search", "/retrieve-online-documents"];
+/// Routes of Feast's server that this one does not have, and whatever lies under those that it has. Feast's client tries
+/// others when it is told so in its words.
+const ABSENT: [&str; 12] = [
+    "/search",
+    "/retrieve-online-documents",
+    "/v1/vector_stores",
+    "/v1/vector_stores/{*rest}",
+    "/chat",
+    "/ws/chat",
+    "/static/{*rest}",
+    "/get-online-features/{*rest}",
+    "/push/{*rest}",
+    "/write-to-online-store/{*rest}",
+    "/materialize/{*rest}",
+    "/materialize-incremental/{*rest}",
+];
 
 /// Answers in Feast's protocol.
 #[derive(Debug)]
@@ -49,6 +64,7 @@ pub struct FeastReader {
     registry: Arc<Registry>,
     online: Arc<OnlineReader>,
     clock: Clock,
+    non_finite: NonFinite,
     asked: Compiled<Wanted, Asked>,
 }
 
@@ -63,8 +79,14 @@ struct Asked {
 
 impl FeastReader {
     /// A reader over the current definitions of `project`.
-    pub fn new(project: String, registry: Arc<Registry>, online: Arc<OnlineReader>, clock: Clock) -> Self {
-        Self { project, registry, online, clock, asked: Compiled::default() }
+    pub fn new(
+        project: String,
+        registry: Arc<Registry>,
+        online: Arc<OnlineReader>,
+        clock: Clock,
+        non_finite: NonFinite,
+    ) -> Self {
+        Self { project, registry, online, clock, non_finite, asked: Compiled::default() }
     }
 
     fn asked(&self, wanted: Wanted) -> Result<Arc<Asked>, FeastError> {
@@ -107,8 +129,15 @@ async fn get_online_features(
     let as_of = reader.clock.now();
     let Retrieved { rows, served } = entities.features(&reader.online, &asked.compiled, as_of).await?;
     let replay_token = asked.replay.token(&asked.compiled, &entities.rows, as_of, &rows, &served);
-    let reply =
-        Reply { asked: &asked, entities: &entities, rows: &rows, as_of, replay_token: &replay_token, with_versions };
+    let reply = Reply {
+        asked: &asked,
+        entities: &entities,
+        rows: &rows,
+        as_of,
+        replay_token: &replay_token,
+        with_versions,
+        non_finite: reader.non_finite,
+    };
     Ok(if typed::is_wanted(&headers) { typed::response(&reply)? } else { json(&reply)? })
 }
 

@@ -1,5 +1,5 @@
 //! `/livez` (the process answers), `/readyz` (every wanted model is loaded; `degraded` names stores that do not answer),
-//! `/health`.
+//! `/health` (as `/readyz`, in the form that clients of other servers know).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -50,7 +50,7 @@ impl Readiness {
 pub fn router(readiness: Arc<Readiness>) -> Router {
     Router::new()
         .route("/livez", get(|| std::future::ready("OK")))
-        .route("/health", get(|| std::future::ready("OK")))
+        .route("/health", get(health))
         .route("/readyz", get(readyz))
         .with_state(readiness)
 }
@@ -65,4 +65,27 @@ async fn readyz(State(readiness): State<Arc<Readiness>>) -> (StatusCode, Json<se
         body["because"] = degraded.values().map(String::as_str).collect();
     }
     (status, Json(body))
+}
+
+/// MLflow's client wants the word, Feast's and load balancers the status alone.
+async fn health(State(readiness): State<Arc<Readiness>>) -> (StatusCode, &'static str) {
+    if readiness.is_ready() { (StatusCode::OK, "OK") } else { (StatusCode::SERVICE_UNAVAILABLE, "") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn health_is_told_as_readiness_is() {
+        let readiness = Arc::new(Readiness::default());
+        assert_eq!(health(State(Arc::clone(&readiness))).await, (StatusCode::OK, "OK"));
+        readiness.set(vec!["model `m` version 1 is not loaded".to_owned()]);
+        assert_eq!(health(State(Arc::clone(&readiness))).await, (StatusCode::SERVICE_UNAVAILABLE, ""));
+        assert_eq!(readyz(State(Arc::clone(&readiness))).await.0, StatusCode::SERVICE_UNAVAILABLE);
+        // A store that all servers share is no reason to take this one away.
+        readiness.set(Vec::new());
+        readiness.degrade("online_store", Some("it does not answer".to_owned()));
+        assert_eq!(health(State(readiness)).await.0, StatusCode::OK);
+    }
 }

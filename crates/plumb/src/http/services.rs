@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use featurestore::CompiledService;
 use featurestore::compiled::CompileError;
-use schema::definitions::{Service, ServiceFeature};
+use schema::definitions::{Service, ServiceFeature, ViewAlias};
 use schema::yaml::{Place, suggest};
 use schema::{
     AppliedDefinitions, ErrorKind, FeatureService, FeatureView, Fingerprint, OnDemandView, ServiceColumn, ServiceName,
@@ -35,7 +35,7 @@ pub enum ServiceError {
     NoFeature { view: String, feature: String, hint: String },
     #[error("`{text}` does not name a feature")]
     NoReference { text: String },
-    #[error("`{text}` is not the current version, which on-demand views of the same request read")]
+    #[error("`{text}` is not the current version, which aliases and on-demand views of the same request read")]
     Versions { text: String },
     #[error("service `{name}` names what is not applied")]
     Unresolved { name: String },
@@ -153,14 +153,26 @@ pub fn versioned(definitions: &AppliedDefinitions, name: &str, version: u32) -> 
 ///
 /// # Errors
 /// It names what is not applied.
+pub fn named(definitions: &AppliedDefinitions, references: &[Reference]) -> Result<CompiledService, ServiceError> {
+    named_as(definitions, references, &[])
+}
+
+/// As [`named`], where references may name views by aliases, which are of current versions.
+///
+/// # Errors
+/// It names what is not applied.
 ///
 /// # Panics
 /// Never: the service's name is a constant.
-pub fn named(definitions: &AppliedDefinitions, references: &[Reference]) -> Result<CompiledService, ServiceError> {
+pub fn named_as(
+    definitions: &AppliedDefinitions,
+    references: &[Reference],
+    aliases: &[ViewAlias],
+) -> Result<CompiledService, ServiceError> {
     let name: ServiceName = "features".parse().expect("`features` is a name");
     let mut definition = Service {
         name: name.clone(),
-        views: Vec::new(),
+        views: aliases.to_vec(),
         features: Vec::new(),
         fill: BTreeMap::new(),
         migrate_from: BTreeMap::new(),
@@ -169,9 +181,9 @@ pub fn named(definitions: &AppliedDefinitions, references: &[Reference]) -> Resu
         tags: BTreeMap::new(),
         place: Place::default(),
     };
-    if references.iter().any(|reference| on_demand(definitions, reference).is_some()) {
+    if !aliases.is_empty() || references.iter().any(|reference| on_demand(definitions, reference).is_some()) {
         for reference in references {
-            definition.features.push(feature(definitions, reference)?);
+            definition.features.push(feature(definitions, reference, aliases)?);
         }
         let unresolved = || ServiceError::Unresolved { name: name.to_string() };
         return compile(&definitions.ad_hoc(&definition).ok_or_else(unresolved)?, definitions);
@@ -204,8 +216,15 @@ fn on_demand<'a>(definitions: &'a AppliedDefinitions, reference: &Reference) -> 
     definitions.current_on_demand(&reference.view).filter(|_| reference.version.is_none())
 }
 
-/// A reference beside an on-demand view, whose inputs are of current versions: one view cannot be there in two.
-fn feature(definitions: &AppliedDefinitions, reference: &Reference) -> Result<ServiceFeature, ServiceError> {
+/// A reference beside an alias or an on-demand view, which read current versions: one view cannot be there in two.
+fn feature(
+    definitions: &AppliedDefinitions,
+    reference: &Reference,
+    aliases: &[ViewAlias],
+) -> Result<ServiceFeature, ServiceError> {
+    let alias = aliases.iter().find(|alias| alias.name.as_str() == reference.view);
+    let renamed = alias.map(|alias| Reference { view: alias.view.to_string(), ..reference.clone() });
+    let reference = renamed.as_ref().unwrap_or(reference);
     let (view, feature) = match on_demand(definitions, reference) {
         Some(found) => {
             let names = || found.definition.features.iter().map(|feature| &feature.name);
@@ -223,6 +242,7 @@ fn feature(definitions: &AppliedDefinitions, reference: &Reference) -> Result<Se
             (found.view.name, found.feature)
         }
     };
+    let view = alias.map_or(view, |alias| alias.name.clone());
     Ok(ServiceFeature { view, name: feature.clone(), feature, place: Place::default() })
 }
 

@@ -9,6 +9,7 @@ use super::read::Broken;
 use super::{Definitions, REQUEST_TIME, Service, ServiceFeature, View};
 use crate::dtype::Dtype;
 use crate::migration::{FeatureSchema, Field, MigrateFrom, Migration};
+use crate::name::CONSTANT_KEY;
 use crate::order::Known;
 use crate::yaml::{Mistake, suggest};
 
@@ -24,6 +25,12 @@ pub(super) fn check(all: &Definitions, broken: &Broken, mistakes: &mut Mistakes)
         let mut seen = BTreeSet::new();
         for key in entity.keys.iter().filter(|key| !seen.insert(&key.name)) {
             mistakes.push(Mistake::new(&entity.place, format!("join key `{}` is named twice", key.name)));
+        }
+        let constant = entity.keys.iter().any(super::JoinKey::is_constant);
+        if constant && (entity.keys.len() > 1 || entity.keys.iter().any(|key| key.dtype != Dtype::String)) {
+            let message = format!("`{CONSTANT_KEY}` is the key of entities without keys, and stands alone");
+            let hint = format!("write `join_key: {CONSTANT_KEY}` and `type: string`, or call the key otherwise");
+            mistakes.push(Mistake::new(&entity.place, message).hint(hint));
         }
     }
     for view in all.views.values() {
@@ -87,6 +94,10 @@ fn check_view(all: &Definitions, view: &View, broken: &Broken, mistakes: &mut Mi
     taken.insert(REQUEST_TIME);
     let places = view.features.iter().map(|f| &f.place).chain(view.computed.iter().map(|c| &c.place));
     for (name, place) in view.feature_names().zip(places) {
+        if name.as_str() == CONSTANT_KEY {
+            let message = format!("`{CONSTANT_KEY}` is the key of entities without keys");
+            mistakes.push(Mistake::new(place, message).hint("rename the feature"));
+        }
         if !taken.insert(name.as_str()) {
             let message = if name.as_str() == REQUEST_TIME {
                 "`request_time` is the name of the request's time".to_owned()

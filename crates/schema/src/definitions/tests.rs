@@ -265,3 +265,22 @@ fn what_a_source_cannot_say_of_texts_and_folders() {
         "#]],
     );
 }
+
+#[test]
+fn the_key_of_entities_without_keys_stands_alone() {
+    let definitions = read("{kind: entity, name: all, join_key: __dummy_id, type: string}").unwrap();
+    assert!(definitions.entities["all"].keys[0].is_constant());
+    mistakes(
+        "{kind: entity, name: all, join_key: __dummy_id, type: int64}
+---
+{kind: entity, name: some, join_keys: [{name: __dummy_id, type: string}, {name: k, type: int64}]}
+---
+{kind: feature_view, name: v, entity: user, source: rows, features: [{name: __dummy_id, type: string}]}
+",
+        expect![[r#"
+            `__dummy_id` is the key of entities without keys, and stands alone (write `join_key: __dummy_id` and `type: string`, or call the key otherwise)
+            `__dummy_id` is the key of entities without keys, and stands alone (write `join_key: __dummy_id` and `type: string`, or call the key otherwise)
+            `__dummy_id` is the key of entities without keys (rename the feature)
+        "#]],
+    );
+}

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use schema::definitions::JoinKey;
+use schema::name::CONSTANT_KEY;
 use schema::yaml::suggest;
 use schema::{Dtype, Timestamp};
 use transform::cast;
@@ -113,6 +115,9 @@ impl Shape {
         }
         for (name, dtype, needed_by, declared) in needed(compiled) {
             let Some((_, field)) = self.schema.column_with_name(&name) else {
+                if name == CONSTANT_KEY {
+                    continue;
+                }
                 let names = self.schema.fields().iter().map(|f| f.name().as_str());
                 let hint = suggest(&name, names);
                 return Err(self.refuse(format!("it has no column `{name}`, {needed_by}"), hint));
@@ -162,6 +167,10 @@ impl Shape {
         let times = times.iter().map(|t| t.map(Timestamp::from_nanos)).collect();
         let mut columns = HashMap::new();
         for (name, dtype, _, declared) in needed(compiled) {
+            if name == CONSTANT_KEY {
+                columns.insert(name, JoinKey::constants(rows.num_rows()));
+                continue;
+            }
             let column = rows.column_by_name(&name).ok_or_else(|| {
                 self.refuse(format!("it lost column `{name}`"), "the file changed while it was read".to_owned())
             })?;

@@ -21,6 +21,19 @@ impl Document {
         }
     }
 
+    /// A line for people.
+    pub(super) fn comment(&mut self, text: &str) {
+        let _ = writeln!(self.0, "# {}", text.split(char::is_control).collect::<Vec<_>>().join(" "));
+    }
+
+    /// A list of what is YAML already, unless it is empty.
+    pub(super) fn list(&mut self, field: &str, items: impl Iterator<Item = String>) {
+        let items: Vec<String> = items.map(|item| format!("  - {item}\n")).collect();
+        if !items.is_empty() {
+            let _ = write!(self.0, "{field}:\n{}", items.concat());
+        }
+    }
+
     pub(super) fn tags(&mut self, tags: &BTreeMap<String, String>) {
         self.map("tags", tags);
     }

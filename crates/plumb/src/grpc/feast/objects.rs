@@ -3,13 +3,19 @@
 //! Feast's entity is one join key: an entity of ours with several becomes one for each, named `entity.key`. A view's
 //! source to push to, which Feast wants named, is `<view>_push`.
 
-use std::collections::BTreeMap;
+mod on_demand;
+mod projections;
+mod sources;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use schema::definitions::{Entity, JoinKey};
 use schema::{AppliedDefinitions, Dtype, FeatureService, FeatureView, Ttl};
 
 use crate::feast::messages::core;
-use crate::feast::{PUSH_SOURCE, ROWS_SOURCE, ValueType};
+use crate::feast::{NO_ENTITY, ValueType};
+use crate::http::services::version_named;
+use on_demand::feature as feature_of_on_demand;
 
 const NANOS: i64 = 1_000_000_000;
 
@@ -29,7 +35,11 @@ impl<'a> Objects<'a> {
     /// All entities, by name.
     pub fn entities(&self) -> Vec<core::Entity> {
         let of = |entity: &'a Entity| entity.keys.iter().map(move |key| self.entity(entity, key));
-        self.definitions.entities.values().flat_map(of).collect()
+        let mut entities: Vec<core::Entity> = self.definitions.entities.values().flat_map(of).collect();
+        // Feast has one entity without keys, whatever we call ours.
+        let mut seen = BTreeSet::new();
+        entities.retain(|entity| seen.insert(entity.name().to_owned()));
+        entities
     }
 
     /// The current version of every view, by name.
@@ -43,8 +53,11 @@ impl<'a> Objects<'a> {
     }
 
     /// As [`Self::feature_view`], with the features that it computes when asked: for who reads features, and writes none.
+    /// An on-demand view is one too.
     pub fn feature_view_to_read(&self, name: &str) -> Option<core::FeatureView> {
-        let view = self.definitions.current_view(name)?;
+        let Some(view) = self.definitions.current_view(name) else {
+            return self.definitions.current_on_demand(name).map(|view| self.on_demand_view(view));
+        };
         let mut object = self.view(view);
         let computed = view.definition.computed.iter().filter_map(|computed| feature(view, computed.name.as_str()));
         object.spec.as_mut()?.features.extend(computed);
@@ -56,9 +69,12 @@ impl<'a> Objects<'a> {
         self.definitions.services.values().filter_map(|versions| Some(self.service(versions.current()?))).collect()
     }
 
-    /// The current version of a service.
+    /// The version of a service that a text names, the current one unless it says `name@v2`. The answer has the name
+    /// that was asked for: the client asks for features by it.
     pub fn feature_service(&self, name: &str) -> Option<core::FeatureService> {
-        self.definitions.current_service(name).map(|service| self.service(service))
+        let mut service = self.service(version_named(self.definitions, name).ok()?);
+        service.spec.as_mut()?.name = name.to_owned();
+        Some(service)
     }
 
     /// What views read, each view's once, and what can be pushed to.
@@ -89,8 +105,9 @@ impl<'a> Objects<'a> {
             value_type: number(key.dtype),
             description: entity.description.clone().unwrap_or_default(),
             join_key: key.name.to_string(),
+            tags: entity.tags.clone(),
             project: self.project.to_owned(),
-            ..core::EntitySpec::default()
+            owner: entity.owner.clone().unwrap_or_default(),
         };
         core::Entity { spec: Some(spec), meta: Some(core::Meta::default()) }
     }
@@ -127,67 +144,12 @@ impl<'a> Objects<'a> {
         let spec = core::FeatureServiceSpec {
             name: service.name.to_string(),
             project: self.project.to_owned(),
-            features: service
-                .views()
-                .into_iter()
-                .filter_map(|id| self.definitions.view(id))
-                .map(|view| self.projection(view, service))
-                .collect(),
+            features: self.projections(service),
             tags: service.definition.tags.clone(),
             description: service.definition.description.clone().unwrap_or_default(),
             owner: service.definition.owner.clone().unwrap_or_default(),
         };
         core::FeatureService { spec: Some(spec), meta: Some(core::Meta::default()) }
-    }
-
-    /// The features that a service takes from a view, under the view's names: Feast's services do not rename.
-    fn projection(&self, view: &FeatureView, service: &FeatureService) -> core::FeatureViewProjection {
-        let columns = service.columns.iter().filter(|column| column.view == view.id);
-        let current = self.definitions.current_view(view.id.name.as_str()).is_some_and(|now| now.id == view.id);
-        core::FeatureViewProjection {
-            feature_view_name: view.id.name.to_string(),
-            feature_columns: columns.filter_map(|column| feature(view, column.feature.as_str())).collect(),
-            timestamp_field: view.definition.event_time.clone(),
-            created_timestamp_column: view.definition.created_time.clone().unwrap_or_default(),
-            version_tag: if current { None } else { i32::try_from(view.id.version).ok() },
-            view_type: "featureView".to_owned(),
-            ..core::FeatureViewProjection::default()
-        }
-    }
-
-    /// The rows of a view as Feast would read them: its own times, whatever its query makes them of.
-    fn batch_source(&self, view: &FeatureView) -> core::DataSource {
-        let format = core::FileFormat { parquet_format: Some(core::Empty {}), delta_format: None };
-        core::DataSource {
-            r#type: core::SourceType::BatchFile.into(),
-            name: format!("{}{ROWS_SOURCE}", view.id.name),
-            file_options: Some(core::FileOptions {
-                file_format: Some(format),
-                uri: view.source.path.clone(),
-                s3_endpoint_override: String::new(),
-            }),
-            description: view.source.description.clone().unwrap_or_default(),
-            ..self.times(view)
-        }
-    }
-
-    fn push_source(&self, view: &FeatureView) -> core::DataSource {
-        core::DataSource {
-            r#type: core::SourceType::Push.into(),
-            name: push_source_name(view.id.name.as_str()),
-            push_options: Some(core::Empty {}),
-            batch_source: Some(Box::new(self.batch_source(view))),
-            ..self.times(view)
-        }
-    }
-
-    fn times(&self, view: &FeatureView) -> core::DataSource {
-        core::DataSource {
-            timestamp_field: view.definition.event_time.clone(),
-            created_timestamp_column: view.definition.created_time.clone().unwrap_or_default(),
-            project: self.project.to_owned(),
-            ..core::DataSource::default()
-        }
     }
 }
 
@@ -202,11 +164,6 @@ fn tags(view: &FeatureView) -> BTreeMap<String, String> {
     tags
 }
 
-/// The source by which rows are pushed into a view.
-pub fn push_source_name(view: &str) -> String {
-    format!("{view}{PUSH_SOURCE}")
-}
-
 /// A project.
 pub fn project(name: &str) -> core::Project {
     let spec = core::ProjectSpec { name: name.to_owned(), description: String::new() };
@@ -215,6 +172,7 @@ pub fn project(name: &str) -> core::Project {
 
 fn entity_name(entity: &Entity, key: &JoinKey) -> String {
     match entity.keys.as_slice() {
+        [key] if key.is_constant() => NO_ENTITY.to_owned(),
         [_] => entity.name.to_string(),
         _ => format!("{}.{}", entity.name, key.name),
     }

@@ -62,6 +62,22 @@ impl Command {
     }
 }
 
+impl Command {
+    /// The SDK's function, as the client names it.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::GetHistoricalFeatures(_) => "get_historical_features",
+            Self::GetTableColumnNamesAndTypesFromDataSource(_) => "get_table_column_names_and_types_from_data_source",
+            Self::PullLatestFromTableOrQuery {} => "pull_latest_from_table_or_query",
+            Self::PullAllFromTableOrQuery {} => "pull_all_from_table_or_query",
+            Self::OfflineWriteBatch(_) => "offline_write_batch",
+            Self::ValidateDataSource(_) => "validate_data_source",
+            Self::Persist {} => "persist",
+            Self::WriteLoggedFeatures {} => "write_logged_features",
+        }
+    }
+}
+
 impl SourceText {
     /// The name of the source.
     pub(super) fn name(&self) -> Option<String> {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::error::Refusal;
 use crate::failure::Failure;
 use crate::feast::{Class, FeastError};
-use crate::http::native::entities::{Texts, columns};
+use crate::http::native::entities::{ROWS_MAX, Texts, columns, fill_constants};
 
 const NANOS: i64 = 1_000_000_000;
 
@@ -29,7 +29,7 @@ pub(super) struct Entities {
 /// # Errors
 /// Lists of different lengths, a key that is not there, a value of another type.
 pub(super) fn read(sent: Map<String, Value>, compiled: &CompiledService) -> Result<Entities, Refusal> {
-    same_length(&sent)?;
+    let n = same_length(&sent)?;
     let needed = compiled.keys();
     let mut known = Map::new();
     let mut keys: Vec<JoinKey> = Vec::new();
@@ -46,11 +46,16 @@ pub(super) fn read(sent: Map<String, Value>, compiled: &CompiledService) -> Resu
         }
         let (Some(key), Value::Array(values)) = (key, values) else { continue };
         let values = values.into_iter().map(|value| normal(value, key.dtype)).collect();
-        if known.insert(key.name.to_string(), Value::Array(values)).is_none() {
+        if known.insert(key.name.to_string(), Value::Array(values)).is_none() && !key.is_constant() {
             keys.push(key.clone());
         }
     }
     let mut rows = columns(&known, &needed, Texts::AreTexts)?;
+    if !needed.is_empty() && needed.iter().all(|key| key.is_constant()) {
+        // Nothing says for whom: any column says how often.
+        rows.n = n.unwrap_or(1);
+        fill_constants(&mut rows, &needed);
+    }
     if fields.is_empty() {
         return Ok(Entities { keys, rows });
     }
@@ -101,11 +106,16 @@ impl Entities {
     }
 }
 
-fn same_length(sent: &Map<String, Value>) -> Result<(), Failure> {
+/// The length of all columns; `None` without any.
+fn same_length(sent: &Map<String, Value>) -> Result<Option<usize>, Failure> {
     let mut lengths = sent.iter().map(|(name, values)| (name, values.as_array().map_or(0, Vec::len)));
-    let Some((first, n)) = lengths.next() else { return Ok(()) };
+    let Some((first, n)) = lengths.next() else { return Ok(None) };
     match lengths.find(|(_, length)| *length != n) {
-        None => Ok(()),
+        None if n > ROWS_MAX => {
+            let message = format!("`entities` lists {n} rows; one request takes at most {ROWS_MAX}");
+            Err(Failure::invalid(message).code("too_many_rows").hint("split the request"))
+        }
+        None => Ok(Some(n)),
         Some((name, length)) => {
             let message = format!("`entities.{name}` has {length} values and `entities.{first}` {n}");
             Err(Failure::invalid(message).code("unequal_lists"))
@@ -117,7 +127,7 @@ fn same_length(sent: &Map<String, Value>) -> Result<(), Failure> {
 fn key_of_entity<'a>(name: &str, compiled: &'a CompiledService) -> Option<&'a JoinKey> {
     let view = compiled.views.iter().find(|view| view.view.entity.name.as_str() == name)?;
     match view.view.keys() {
-        [key] => Some(key),
+        [key] if !key.is_constant() => Some(key),
         _ => None,
     }
 }

@@ -6,12 +6,13 @@
 
 use arrow::array::{Array, ArrayRef};
 use featurestore::FeatureRows;
-use schema::{Dtype, Status, Timestamp};
+use schema::{Dtype, Status, Timestamp, ViewId};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::Asked;
 use super::entities::Entities;
 use super::values::{KeyStatuses, Statuses, Values};
+use crate::config::NonFinite;
 use crate::feast::ValueType;
 
 /// An answer.
@@ -24,6 +25,8 @@ pub(super) struct Reply<'a> {
     pub replay_token: &'a str,
     /// Whether `metadata` names the view versions as Feast does.
     pub with_versions: bool,
+    /// What is said of a float that JSON lacks.
+    pub non_finite: NonFinite,
 }
 
 struct Results<'a>(&'a Reply<'a>);
@@ -35,6 +38,7 @@ struct Epochs(usize);
 struct Column<'a> {
     values: &'a ArrayRef,
     dtype: Dtype,
+    non_finite: NonFinite,
     of: Of<'a>,
 }
 
@@ -60,17 +64,17 @@ impl Serialize for Reply<'_> {
 
 impl Serialize for Results<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        let Reply { asked, entities, rows, .. } = self.0;
+        let Reply { asked, entities, rows, non_finite, .. } = *self.0;
         let mut list = out.serialize_seq(Some(entities.keys.len() + rows.columns.len()))?;
         for key in &entities.keys {
             if let Some(values) = self.0.key_column(key.name.as_str()) {
-                list.serialize_element(&Column { values, dtype: key.dtype, of: Of::Key })?;
+                list.serialize_element(&Column { values, dtype: key.dtype, non_finite, of: Of::Key })?;
             }
         }
         for (i, (column, source)) in asked.compiled.service.columns.iter().zip(&asked.compiled.sources).enumerate() {
             let event_times = source.view().map(|view| rows.event_times[view].as_slice());
             let of = Of::Feature { statuses: &rows.statuses[i], event_times };
-            list.serialize_element(&Column { values: &rows.columns[i], dtype: column.dtype, of })?;
+            list.serialize_element(&Column { values: &rows.columns[i], dtype: column.dtype, non_finite, of })?;
         }
         list.end()
     }
@@ -80,10 +84,12 @@ impl Serialize for Column<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let n = self.values.len();
         let mut map = out.serialize_map(None)?;
-        map.serialize_entry("values", &Values(self.values, self.dtype))?;
+        map.serialize_entry("values", &Values(self.values, self.dtype, self.non_finite))?;
         match self.of {
-            Of::Key => map.serialize_entry("statuses", &KeyStatuses(self.values))?,
-            Of::Feature { statuses, .. } => map.serialize_entry("statuses", &Statuses(statuses, self.values))?,
+            Of::Key => map.serialize_entry("statuses", &KeyStatuses(self.values, self.non_finite))?,
+            Of::Feature { statuses, .. } => {
+                map.serialize_entry("statuses", &Statuses(statuses, self.values, self.non_finite))?;
+            }
         }
         // Feast leaves an empty list out.
         match self.of {
@@ -120,13 +126,16 @@ impl Serialize for Metadata<'_> {
             entities.keys.iter().map(|k| k.name.as_str()).chain(asked.names.iter().map(String::as_str)).collect();
         map.serialize_entry("feature_names", &names)?;
         if *with_versions {
-            let versions: Vec<_> = asked
-                .compiled
-                .views
-                .iter()
-                .map(|view| serde_json::json!({ "name": view.view.id.name, "version": view.view.id.version }))
-                .collect();
-            map.serialize_entry("feature_view_metadata", &versions)?;
+            // A view that is used twice is named once, and nothing is named where there is nothing to name.
+            let mut versions: Vec<&ViewId> = Vec::new();
+            for view in &asked.compiled.views {
+                if !versions.contains(&&view.view.id) {
+                    versions.push(&view.view.id);
+                }
+            }
+            if !versions.is_empty() {
+                map.serialize_entry("feature_view_metadata", &versions)?;
+            }
         }
         let keys = entities.keys.iter().map(|key| key.dtype);
         let dtypes = keys.chain(asked.compiled.service.columns.iter().map(|column| column.dtype));

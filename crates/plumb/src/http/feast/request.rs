@@ -2,7 +2,7 @@
 
 use featurestore::CompiledService;
 use registry::Catalog;
-use schema::ErrorKind;
+use schema::{AppliedDefinitions, ErrorKind, ServiceColumn};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -74,8 +74,8 @@ impl Wanted {
         let unknown = |error| FeastError::unknown(&error, project);
         let (compiled, full_names): (CompiledService, Vec<String>) = match &self.service {
             Some(name) => {
-                let compiled = services::declared(definitions, name).map_err(unknown)?;
-                let full = compiled.service.columns.iter().map(|c| format!("{}__{}", c.view.name, c.name)).collect();
+                let compiled = services::compiled_named(definitions, name).map_err(unknown)?;
+                let full = compiled.service.columns.iter().map(|column| full_name(column, definitions)).collect();
                 (compiled, full)
             }
             None if self.features.is_empty() => {
@@ -106,5 +106,17 @@ impl Wanted {
             |(i, name): (usize, &String)| names[..i].contains(name) || keys.iter().any(|key| key.name.as_str() == name);
         let Some((_, name)) = names.iter().enumerate().find(|(i, name)| twice((*i, *name))) else { return Ok(()) };
         Err(FeastError::collision(name, self.full_names))
+    }
+}
+
+/// What Feast calls a service's column where names are full: the service's name for the view, the view's version if that is
+/// not the current one, and the view's name of the feature. A training set by Feast's client has the same names.
+fn full_name(column: &ServiceColumn, definitions: &AppliedDefinitions) -> String {
+    let (id, name) = (&column.view, column.view.name.as_str());
+    let stored = definitions.current_view(name).is_some_and(|view| view.id == *id);
+    let current = stored || definitions.current_on_demand(name).is_some_and(|view| view.id == *id);
+    match current {
+        true => format!("{}__{}", column.use_name(), column.feature),
+        false => format!("{}@v{}__{}", column.use_name(), id.version, column.feature),
     }
 }

@@ -12,40 +12,50 @@ use schema::json::Cell;
 use schema::{Dtype, Status};
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 
+use crate::config::NonFinite;
+
 const NANOS: i64 = 1_000_000_000;
 const DAY: i64 = 86_400;
 
 /// The values of a column, null where there is none or the client could not read it.
 #[derive(Debug)]
-pub(super) struct Values<'a>(pub &'a ArrayRef, pub Dtype);
+pub(super) struct Values<'a>(pub &'a ArrayRef, pub Dtype, pub NonFinite);
 
 /// The statuses of a column's cells.
 #[derive(Debug)]
-pub(super) struct Statuses<'a>(pub &'a [Status], pub &'a ArrayRef);
+pub(super) struct Statuses<'a>(pub &'a [Status], pub &'a ArrayRef, pub NonFinite);
 
 /// The statuses of a join key: what was sent is there.
 #[derive(Debug)]
-pub(super) struct KeyStatuses<'a>(pub &'a ArrayRef);
+pub(super) struct KeyStatuses<'a>(pub &'a ArrayRef, pub NonFinite);
 
 struct Float(f64);
 struct Base64<'a>(&'a [u8]);
 
 /// Whether the client can read the cell. It loses the whole answer to an integer beyond 64 bits with a sign, to an empty
 /// list, and to a list whose values are not all of one type in JSON.
-fn is_readable(column: &dyn Array, row: usize) -> bool {
+fn is_readable(column: &dyn Array, row: usize, non_finite: NonFinite) -> bool {
     if column.is_null(row) {
         return true;
     }
     if let Some(unsigned) = column.as_primitive_opt::<at::UInt64Type>() {
         return i64::try_from(unsigned.value(row)).is_ok();
     }
+    if let Some(float) = float(column, row) {
+        return non_finite == NonFinite::Text || float.is_finite();
+    }
     let Some(items) = items(column, row) else { return true };
-    let finite = match items.data_type() {
-        DataType::Float32 => items.as_primitive::<at::Float32Type>().values().iter().all(|v| v.is_finite()),
-        DataType::Float64 => items.as_primitive::<at::Float64Type>().values().iter().all(|v| v.is_finite()),
-        _ => true,
-    };
-    finite && !items.is_empty() && items.null_count() == 0 && (0..items.len()).all(|item| is_readable(&items, item))
+    // A text among floats is another type.
+    let one_type = (0..items.len()).all(|item| is_readable(&items, item, NonFinite::Invalid));
+    !items.is_empty() && items.null_count() == 0 && one_type
+}
+
+fn float(column: &dyn Array, row: usize) -> Option<f64> {
+    match column.data_type() {
+        DataType::Float32 => Some(f64::from(column.as_primitive::<at::Float32Type>().value(row))),
+        DataType::Float64 => Some(column.as_primitive::<at::Float64Type>().value(row)),
+        _ => None,
+    }
 }
 
 /// The values of a list; `None` where the cell is no list.
@@ -75,11 +85,13 @@ impl Serialize for Values<'_> {
                 let signed = |v: u64| i64::try_from(v).ok();
                 out.collect_seq(column.as_primitive::<at::UInt64Type>().iter().map(|v| v.and_then(signed)))
             }
-            Dtype::Float32 => {
-                let wide = |v: f32| Float(f64::from(v));
-                out.collect_seq(column.as_primitive::<at::Float32Type>().iter().map(|v| v.map(wide)))
+            Dtype::Float32 | Dtype::Float64 => {
+                let told = |row| {
+                    let float = float(column, row).filter(|_| !column.is_null(row));
+                    float.filter(|_| is_readable(column, row, self.2)).map(Float)
+                };
+                out.collect_seq((0..column.len()).map(told))
             }
-            Dtype::Float64 => out.collect_seq(column.as_primitive::<at::Float64Type>().iter().map(|v| v.map(Float))),
             Dtype::String => out.collect_seq(column.as_string::<i32>().iter()),
             Dtype::Bytes => out.collect_seq(column.as_binary::<i32>().iter().map(|v| v.map(Base64))),
             Dtype::Date => {
@@ -99,8 +111,8 @@ impl Serialize for Values<'_> {
             Dtype::List(item) | Dtype::FixedList(item, _) => {
                 let mut list = out.serialize_seq(Some(column.len()))?;
                 for row in 0..column.len() {
-                    let items = items(column, row).filter(|_| !column.is_null(row) && is_readable(column, row));
-                    list.serialize_element(&items.as_ref().map(|items| Values(items, item.into())))?;
+                    let items = items(column, row).filter(|_| !column.is_null(row) && is_readable(column, row, self.2));
+                    list.serialize_element(&items.as_ref().map(|items| Values(items, item.into(), self.2)))?;
                 }
                 list.end()
             }
@@ -110,9 +122,9 @@ impl Serialize for Values<'_> {
 
 impl Serialize for Statuses<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        let Self(statuses, column) = self;
+        let Self(statuses, column, non_finite) = *self;
         out.collect_seq(statuses.iter().enumerate().map(|(row, status)| match status {
-            Status::Present if !is_readable(column, row) => "INVALID",
+            Status::Present if !is_readable(column, row, non_finite) => "INVALID",
             // The client knows no such status; this one says as much of the value.
             Status::Unavailable => "INVALID",
             status => status.as_str(),
@@ -123,7 +135,7 @@ impl Serialize for Statuses<'_> {
 impl Serialize for KeyStatuses<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let column = self.0;
-        out.collect_seq((0..column.len()).map(|row| match is_readable(column, row) {
+        out.collect_seq((0..column.len()).map(|row| match is_readable(column, row, self.1) {
             _ if column.is_null(row) => Status::NullValue.as_str(),
             true => Status::Present.as_str(),
             false => "INVALID",
@@ -163,7 +175,7 @@ mod tests {
     fn check(column: impl Array + 'static, want: &str) {
         let dtype = Dtype::from_arrow(column.data_type()).unwrap();
         let column: ArrayRef = Arc::new(column);
-        assert_eq!(serde_json::to_string(&Values(&column, dtype)).unwrap(), want);
+        assert_eq!(serde_json::to_string(&Values(&column, dtype, NonFinite::Text)).unwrap(), want);
     }
 
     #[test]
@@ -195,6 +207,21 @@ mod tests {
     }
 
     #[test]
+    fn or_it_is_no_value_at_all() {
+        let floats = vec![Some(1.0), Some(f64::NAN), None, Some(f64::INFINITY)];
+        let wide: ArrayRef = Arc::new(Float64Array::from(floats.clone()));
+        #[expect(clippy::cast_possible_truncation, reason = "nothing is lost")]
+        let narrow: ArrayRef = Arc::new(Float32Array::from_iter(floats.iter().map(|v| v.map(|v| v as f32))));
+        for (column, dtype) in [(wide, Dtype::Float64), (narrow, Dtype::Float32)] {
+            let told = serde_json::to_string(&Values(&column, dtype, NonFinite::Invalid)).unwrap();
+            assert_eq!(told, "[1.0,null,null,null]");
+            let statuses = [Status::Present, Status::Present, Status::NullValue, Status::Present];
+            let told = serde_json::to_string(&Statuses(&statuses, &column, NonFinite::Invalid)).unwrap();
+            assert_eq!(told, r#"["PRESENT","INVALID","NULL_VALUE","INVALID"]"#);
+        }
+    }
+
+    #[test]
     fn texts_are_as_they_are_and_bytes_base64() {
         check(StringArray::from(vec!["", "é\n\"", "NaN"]), r#"["","é\n\"","NaN"]"#);
         check(BinaryArray::from(vec![&b""[..], b"\xff\xfe", b"abc"]), r#"["","//4=","YWJj"]"#);
@@ -212,10 +239,11 @@ mod tests {
         let lists =
             [Some(vec![Some(1.0), Some(2.5)]), None, Some(vec![]), Some(vec![None]), Some(vec![Some(f64::NAN)])];
         let column: ArrayRef = Arc::new(arrow::array::ListArray::from_iter_primitive::<at::Float64Type, _, _>(lists));
-        let told = serde_json::to_string(&Values(&column, Dtype::List(schema::Scalar::Float64))).unwrap();
+        let told =
+            serde_json::to_string(&Values(&column, Dtype::List(schema::Scalar::Float64), NonFinite::Text)).unwrap();
         assert_eq!(told, "[[1.0,2.5],null,null,null,null]");
         let statuses = [Status::Present, Status::NullValue, Status::Present, Status::Present, Status::Present];
-        let told = serde_json::to_string(&Statuses(&statuses, &column)).unwrap();
+        let told = serde_json::to_string(&Statuses(&statuses, &column, NonFinite::Text)).unwrap();
         assert_eq!(told, r#"["PRESENT","NULL_VALUE","INVALID","INVALID","INVALID"]"#);
     }
 
@@ -224,8 +252,11 @@ mod tests {
         check(UInt64Array::from(vec![Some(u64::MAX), Some(1 << 62), None]), "[null,4611686018427387904,null]");
         let column: ArrayRef = Arc::new(UInt64Array::from(vec![Some(u64::MAX), Some(7), None]));
         let statuses = [Status::Present, Status::Present, Status::NotFound];
-        let told = serde_json::to_string(&Statuses(&statuses, &column)).unwrap();
+        let told = serde_json::to_string(&Statuses(&statuses, &column, NonFinite::Text)).unwrap();
         assert_eq!(told, r#"["INVALID","PRESENT","NOT_FOUND"]"#);
-        assert_eq!(serde_json::to_string(&KeyStatuses(&column)).unwrap(), r#"["INVALID","PRESENT","NULL_VALUE"]"#);
+        assert_eq!(
+            serde_json::to_string(&KeyStatuses(&column, NonFinite::Text)).unwrap(),
+            r#"["INVALID","PRESENT","NULL_VALUE"]"#
+        );
     }
 }

@@ -86,10 +86,11 @@ pub fn read(
     }
     context::no_unknown(context, compiled)?;
     let mut rows = columns(entities, &keys, texts)?;
-    if keys.is_empty() {
-        // A service without entities has as many rows as its request fields say.
-        rows.n = context::n_rows(context);
+    if keys.iter().all(|key| key.is_constant()) && entities.is_empty() {
+        // A service without entities has as many rows as its request fields say, or just one.
+        rows.n = context::n_rows(context).max(usize::from(!keys.is_empty()));
         at_most(rows.n)?;
+        fill_constants(&mut rows, &keys);
     }
     if rows.n == 0 {
         return Err(Failure::invalid("`entities` lists no rows")
@@ -121,6 +122,9 @@ pub fn columns(
     let mut rows: Option<(usize, &str)> = None;
     for key in keys.iter().copied() {
         let name = key.name.as_str();
+        if key.is_constant() && !entities.contains_key(name) {
+            continue;
+        }
         let Some(values) = entities.get(name) else {
             let message = format!("`entities` lacks join key `{name}`");
             return Err(Failure::invalid(message).code("missing_join_key").hint(format!("send \"{name}\": [...]")));
@@ -140,7 +144,16 @@ pub fn columns(
     }
     let n = rows.map_or(0, |(n, _)| n);
     at_most(n)?;
-    Ok(EntityRows { n, columns })
+    let mut rows = EntityRows { n, columns };
+    fill_constants(&mut rows, keys);
+    Ok(rows)
+}
+
+/// Gives the keys of entities without keys, which nobody need send, their one value in every row.
+pub fn fill_constants(rows: &mut EntityRows, keys: &[&JoinKey]) {
+    for key in keys.iter().filter(|key| key.is_constant()) {
+        rows.columns.insert(key.name.to_string(), JoinKey::constants(rows.n));
+    }
 }
 
 fn column(key: &JoinKey, values: &[Json], texts: Texts) -> Result<ArrayRef, Failure> {

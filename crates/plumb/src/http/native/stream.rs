@@ -38,7 +38,7 @@ pub fn arrow_stream(answer: &Answer) -> Result<Response, Failure> {
 fn batch(answer: &Answer) -> Result<RecordBatch, Failure> {
     let (compiled, rows) = (&answer.asked.compiled, &answer.rows);
     let mut columns = Columns::default();
-    for key in compiled.keys() {
+    for key in compiled.keys().into_iter().filter(|key| !key.is_constant()) {
         let name = key.name.as_str();
         if let Some(column) = answer.entities.columns.get(name)
             && !columns.has(name)

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array};
 use expect_test::{Expect, expect};
-use schema::definitions::File;
-use schema::{AppliedDefinitions, Definitions, Dtype, ErrorKind, Timestamp, Value};
+use schema::definitions::{File, JoinKey};
+use schema::{AppliedDefinitions, Definitions, Dtype, ErrorKind, Status, Timestamp, Value};
 
 use super::FeastRedis;
 use crate::CompiledService;
 use crate::online::feast_redis::{encode_time, encode_value, entity_key, field, time_field, versioned};
-use crate::online::testing::TestRedis;
+use crate::online::redis::RedisServers;
+use crate::online::redis::node::Purpose;
+use crate::online::redis::servers::Keyed;
+use crate::online::testing::{TestCluster, TestRedis};
 use crate::online::{MemoryStore, OnlineReader, RedisConfig};
 use crate::retrieve::{EntityRows, RetrieveError, retrieve};
 
@@ -44,6 +47,14 @@ computed: [{name: twice, type: float64, expr: conv * 2.0}]
 ---
 {kind: feature_view, name: rides, entity: ride, source: rows, online: {kind: feast}, on_error: null, features: [{name: fare, type: float64}]}
 ---
+{kind: entity, name: everything, join_key: __dummy_id, type: string}
+---
+{kind: feature_view, name: rates, entity: everything, source: rows, online: {kind: feast}, features: [{name: eur, type: float64}]}
+---
+{kind: feature_service, name: rates, features: ['rates:eur']}
+---
+{kind: feature_service, name: one, features: ['ds:conv']}
+---
 {kind: feature_service, name: all, features: ['ds:*']}
 ---
 {kind: feature_service, name: two, features: [{feature: 'ds:conv', as: old}, {feature: 'newer:conv', as: new}]}
@@ -64,16 +75,26 @@ struct World {
     definitions: AppliedDefinitions,
 }
 
+fn definitions() -> AppliedDefinitions {
+    let files = [File { path: "p.yaml".to_owned(), text: DEFINITIONS.to_owned() }];
+    let declared = Definitions::read(&files).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+    AppliedDefinitions::default().after(&declared)
+}
+
+fn patient(config: RedisConfig) -> Arc<FeastRedis> {
+    let config = RedisConfig { timeout: Duration::from_secs(20), ..config };
+    Arc::new(FeastRedis::new(&config, "proj").unwrap())
+}
+
+fn reader(feast: Arc<FeastRedis>) -> OnlineReader {
+    OnlineReader::new(Arc::new(MemoryStore::default())).with_feast(Some(feast))
+}
+
 impl World {
     fn new() -> Self {
         let server = TestRedis::spawn();
-        let files = [File { path: "p.yaml".to_owned(), text: DEFINITIONS.to_owned() }];
-        let declared = Definitions::read(&files).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
-        let definitions = AppliedDefinitions::default().after(&declared);
-        let config = RedisConfig { timeout: Duration::from_secs(20), ..RedisConfig::one(server.url()).unwrap() };
-        let feast = Arc::new(FeastRedis::new(&config, "proj").unwrap());
-        let reader = OnlineReader::new(Arc::new(MemoryStore::default())).with_feast(Some(feast));
-        Self { server, reader, definitions }
+        let reader = reader(patient(RedisConfig::one(server.url()).unwrap()));
+        Self { server, reader, definitions: definitions() }
     }
 
     /// `HSET` as Feast's online store does it.
@@ -268,4 +289,54 @@ async fn what_does_not_fit_its_declaration_is_refused_and_a_view_may_do_without(
         0 of None
     "#]],
     );
+}
+
+#[tokio::test]
+async fn a_view_without_an_entity_has_feasts_key() {
+    let world = World::new();
+    let key = hexed("01000000020000000a0000005f5f64756d6d795f6964020000000000000070726f6a");
+    let mut command = redis::cmd("HSET");
+    command.arg(key).arg("_ts:rates").arg(encode_time(Timestamp::parse("2026-11-22T17:59:00Z").unwrap()));
+    command.arg(field("rates", "eur").as_slice()).arg(float(1.25));
+    let mut client = redis::Client::open(world.server.url()).unwrap().get_connection().unwrap();
+    command.exec(&mut client).unwrap();
+    let service = world.definitions.current_service("rates").unwrap();
+    let compiled = CompiledService::new(service, &world.definitions).unwrap();
+    let entities = EntityRows { n: 2, columns: [("__dummy_id".to_owned(), JoinKey::constants(2))].into() };
+    let rows = retrieve(&world.reader, &compiled, &entities, Timestamp::parse(NOW).unwrap()).await.unwrap();
+    assert_eq!(Value::at(&rows.columns[0], 0), Value::Float(1.25));
+    assert_eq!(rows.statuses[0], [Status::Present, Status::Present]);
+}
+
+/// Feast's keys carry no hash tag, so those of one request are on every node.
+#[tokio::test]
+async fn in_a_cluster_each_key_is_asked_for_where_it_is() {
+    let cluster = TestCluster::start(3, 0, 10_000);
+    let urls = cluster.urls()[..1].iter().map(|url| url.parse().unwrap()).collect();
+    let feast = patient(RedisConfig::of(RedisServers::Cluster(urls)));
+    let time = encode_time(Timestamp::parse("2026-11-22T17:59:00Z").unwrap());
+    let ids: Vec<i64> = (0..200).collect();
+    let write = |id: i64| {
+        let key = entity_key("proj", &[("driver_id", Dtype::Int64, Value::Int(id))]).unwrap();
+        let slot = feast.servers.slot_of(&key);
+        let mut command = redis::cmd("HSET");
+        #[expect(clippy::cast_precision_loss, reason = "small")]
+        let value = float(id as f64);
+        command.arg(key).arg("_ts:ds").arg(time.as_slice()).arg(field("ds", "conv").as_slice()).arg(value);
+        Keyed { slot, command }
+    };
+    feast.servers.ask(Purpose::Write, ids.iter().map(|id| write(*id)).collect()).await.unwrap();
+    for node in &cluster.nodes {
+        assert_ne!(node.ask(&["DBSIZE"]), redis::Value::Int(0), "keys went to all nodes");
+    }
+    let definitions = definitions();
+    let compiled = CompiledService::new(definitions.current_service("one").unwrap(), &definitions).unwrap();
+    let columns = [("driver_id".to_owned(), Arc::new(Int64Array::from(ids.clone())) as ArrayRef)].into();
+    let entities = EntityRows { n: ids.len(), columns };
+    let rows = retrieve(&reader(feast), &compiled, &entities, Timestamp::parse(NOW).unwrap()).await.unwrap();
+    for (row, id) in ids.iter().enumerate() {
+        #[expect(clippy::cast_precision_loss, reason = "small")]
+        let want = Value::Float(*id as f64);
+        assert_eq!(Value::at(&rows.columns[0], row), want, "in the order of the request");
+    }
 }
