@@ -36,7 +36,7 @@ pub(crate) type Bits = u128;
 pub(crate) type Cell = Option<Vec<Option<Bits>>>;
 
 /// Any bits, edges of floats and integers more often.
-fn bits() -> impl Strategy<Value = Bits> {
+pub(crate) fn bits() -> impl Strategy<Value = Bits> {
     let doubles = [f64::NAN, -0.0, f64::INFINITY, f64::NEG_INFINITY, 0.1, f64::MIN_POSITIVE].map(f64::to_bits);
     let singles = [f32::NAN, -0.0, f32::INFINITY, 0.1].map(f32::to_bits);
     let payloads = [0x7ff0_0000_dead_beef_u64, 0x7fa0_0001, u64::MAX, 1 << 63, (1 << 53) + 1, 1 << 31, 0];
