@@ -51,7 +51,7 @@ pub(crate) struct Met {
 /// The store, and the faults to come.
 #[derive(Debug)]
 pub(crate) struct Faulty {
-    store: Arc<dyn OnlineStore>,
+    store: Mutex<Arc<dyn OnlineStore>>,
     to_come: Mutex<VecDeque<Fault>>,
     killed: Notify,
     met: Arc<Met>,
@@ -60,7 +60,7 @@ pub(crate) struct Faulty {
 impl Faulty {
     pub(crate) fn new(store: Arc<dyn OnlineStore>, faults: &[Fault], met: &Arc<Met>) -> Self {
         let to_come = Mutex::new(faults.iter().copied().collect());
-        Self { store, to_come, killed: Notify::new(), met: Arc::clone(met) }
+        Self { store: Mutex::new(store), to_come, killed: Notify::new(), met: Arc::clone(met) }
     }
 
     /// Does something until it succeeds, as whoever is told to run it again.
@@ -77,6 +77,17 @@ impl Faulty {
             }
         }
         panic!("there are fewer faults than tries: {last:?}")
+    }
+
+    /// Another store is in the place of this one.
+    pub(crate) fn replace(&self, store: Arc<dyn OnlineStore>) {
+        *self.store.lock().unwrap() = store;
+    }
+
+    /// The store, after a turn of whoever else works with it.
+    async fn store(&self) -> Arc<dyn OnlineStore> {
+        tokio::task::yield_now().await;
+        Arc::clone(&self.store.lock().unwrap())
     }
 
     /// Returns when a caller is killed.
@@ -111,8 +122,8 @@ impl Faulty {
         horizon: Timestamp,
     ) -> Result<WriteReport, OnlineError> {
         let put = async |cells: &[(EntityKey, Cell)]| match new {
-            true => self.store.put_new(table, cells, horizon).await,
-            false => self.store.put_many(table, cells, horizon).await,
+            true => self.store().await.put_new(table, cells, horizon).await,
+            false => self.store().await.put_many(table, cells, horizon).await,
         };
         let Some(kind) = self.next() else { return put(cells).await };
         self.met.writes[kind as usize].fetch_add(1, Ordering::Relaxed);
@@ -132,7 +143,7 @@ impl Faulty {
 #[async_trait]
 impl OnlineStore for Faulty {
     async fn get_many(&self, tables: &[OnlineTable], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
-        let Some(kind) = self.next() else { return self.store.get_many(tables, keys).await };
+        let Some(kind) = self.next() else { return self.store().await.get_many(tables, keys).await };
         self.met.reads[kind as usize].fetch_add(1, Ordering::Relaxed);
         if kind == Kind::Killed {
             self.killed().await;
@@ -159,7 +170,7 @@ impl OnlineStore for Faulty {
     }
 
     async fn erase(&self, tables: &[OnlineTable], keys: &KeyMatch, dry_run: bool) -> Result<EraseReport, OnlineError> {
-        self.store.erase(tables, keys, dry_run).await
+        self.store().await.erase(tables, keys, dry_run).await
     }
 
     async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
@@ -168,11 +179,11 @@ impl OnlineStore for Faulty {
             self.met.writes[kind as usize].fetch_add(1, Ordering::Relaxed);
         }
         match kind {
-            None => return self.store.drop_table(table).await,
+            None => return self.store().await.drop_table(table).await,
             Some(Kind::NotDone) => {}
-            Some(Kind::Half | Kind::Unknown) => self.store.drop_table(table).await?,
+            Some(Kind::Half | Kind::Unknown) => self.store().await.drop_table(table).await?,
             Some(Kind::Killed) => {
-                self.store.drop_table(table).await?;
+                self.store().await.drop_table(table).await?;
                 self.killed().await;
             }
         }

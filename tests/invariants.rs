@@ -1,16 +1,17 @@
 //! The invariants that the product promises of features (I1 to I4 of its fault tables), each as a property of generated
-//! histories on a real store.
+//! histories on both real stores.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::Float64Type;
 use featurestore::FeatureRows;
 use featurestore::materialize::Materializer;
 use featurestore::online::marks::Marks;
-use featurestore::online::testing::unique_project;
-use featurestore::online::{Cell, EmbeddedStore, OnlineReader, OnlineRow, OnlineTable};
+use featurestore::online::testing::{TestRedis, unique_project};
+use featurestore::online::{Cell, EmbeddedStore, OnlineReader, OnlineRow, OnlineTable, RedisStore};
 use featurestore::retrieve::{EntityRows, retrieve};
 use featurestore::training::features_at;
 use proptest::prelude::*;
@@ -37,9 +38,48 @@ fn property<S: Strategy>(cases: u32, strategy: S, mut check: impl AsyncFnMut(S::
     done.unwrap_or_else(|why| panic!("{why}"));
 }
 
-fn world(folder: &tempfile::TempDir) -> World {
-    World::new(Arc::new(EmbeddedStore::open(&folder.path().join(unique_project())).unwrap()))
+/// Where worlds have their online stores.
+enum Stores {
+    Embedded(tempfile::TempDir),
+    Redis(TestRedis),
 }
+
+impl Stores {
+    async fn world(&self) -> World {
+        let name = unique_project();
+        World::new(match self {
+            Self::Embedded(folder) => Arc::new(EmbeddedStore::open(&folder.path().join(name)).unwrap()),
+            Self::Redis(redis) => {
+                Arc::new(RedisStore::connect(redis.url(), &name, Duration::from_secs(20)).await.unwrap())
+            }
+        })
+    }
+}
+
+macro_rules! on_both_stores {
+    ($($name:ident),+) => {
+        mod in_the_embedded_store {
+            $(#[test]
+            fn $name() {
+                super::$name(&super::Stores::Embedded(tempfile::tempdir().unwrap()));
+            })+
+        }
+
+        mod in_redis {
+            $(#[test]
+            fn $name() {
+                super::$name(&super::Stores::Redis(featurestore::online::testing::TestRedis::start()));
+            })+
+        }
+    };
+}
+
+on_both_stores!(
+    i1_no_value_comes_from_the_future_or_from_before_its_ttl,
+    i2_delivery_order_and_repeats_do_not_matter,
+    i3_a_reader_sees_one_version_of_a_row,
+    i4_the_watermark_moves_after_the_data
+);
 
 fn everyone() -> EntityRows {
     let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(0..KEYS));
@@ -67,11 +107,9 @@ fn winner(rows: &[Row], key: i64, at: i64) -> Option<(i64, Status)> {
     Some((best.event, status))
 }
 
-#[test]
-fn i1_no_value_comes_from_the_future_or_from_before_its_ttl() {
-    let folder = tempfile::tempdir().unwrap();
+fn i1_no_value_comes_from_the_future_or_from_before_its_ttl(stores: &Stores) {
     property(60, (rows(), 0..60_i64), async |(rows, now)| {
-        let world = world(&folder);
+        let world = stores.world().await;
         world.file("a.parquet", &rows);
         world.materialize(now).await;
         for at in (now..200).step_by(7) {
@@ -94,12 +132,10 @@ fn i1_no_value_comes_from_the_future_or_from_before_its_ttl() {
     });
 }
 
-#[test]
-fn i2_delivery_order_and_repeats_do_not_matter() {
-    let folder = tempfile::tempdir().unwrap();
+fn i2_delivery_order_and_repeats_do_not_matter(stores: &Stores) {
     let strategy = (rows(), proptest::collection::vec((any::<u32>(), 1..4_usize), 12));
     property(60, strategy, async |(rows, turns)| {
-        let world = world(&folder);
+        let world = stores.world().await;
         let view = world.definitions.current_view("f").unwrap();
         let horizon = Timestamp::from_nanos(50);
         let (one, other) = (OnlineTable::generation(view, 1), OnlineTable::generation(view, 2));
@@ -132,11 +168,14 @@ fn i2_delivery_order_and_repeats_do_not_matter() {
 
 /// A writer tags every feature of a row with one number; whoever reads sees one number, while rows are pushed, and while
 /// generations are built and switched to.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn i3_a_reader_sees_one_version_of_a_row() {
+fn i3_a_reader_sees_one_version_of_a_row(stores: &Stores) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(one_version_of_a_row(stores));
+}
+
+async fn one_version_of_a_row(stores: &Stores) {
     const ROUNDS: i64 = 40;
-    let folder = tempfile::tempdir().unwrap();
-    let world = Arc::new(world(&folder));
+    let world = Arc::new(stores.world().await);
     let tagged = |n: i64| Row { key: 1, event: n, created: n, v: Some(number(n)) };
     world.file("a.parquet", &[tagged(0)]);
     world.materialize(0).await;
@@ -182,15 +221,13 @@ async fn i3_a_reader_sees_one_version_of_a_row() {
 
 /// Materialize fails at every call of the store in turn, in every way; what the marks vouch for is there, and running again
 /// gives what would have been without the fault.
-#[test]
-fn i4_the_watermark_moves_after_the_data() {
-    let folder = tempfile::tempdir().unwrap();
+fn i4_the_watermark_moves_after_the_data(stores: &Stores) {
     let met = Arc::new(Met::default());
     property(25, (rows(), rows(), any::<bool>()), async |(first, then, grows)| {
         for kind in KINDS {
             let mut after = 0;
             loop {
-                let world = world(&folder);
+                let world = stores.world().await;
                 world.file("a.parquet", &first);
                 world.materialize(40).await;
                 world.file(if grows { "b.parquet" } else { "a.parquet" }, &then);

@@ -96,10 +96,19 @@ impl World {
     }
 
     pub(crate) async fn materialize(&self, now: i64) {
+        self.bring(now, false).await;
+    }
+
+    /// A generation, whatever is online.
+    async fn materialize_fresh(&self, now: i64) {
+        self.bring(now, true).await;
+    }
+
+    async fn bring(&self, now: i64, fresh: bool) {
         let view = self.definitions.current_view("f").unwrap();
         let history = self.offline.history(view).await.unwrap();
         let now = Timestamp::from_nanos(now * MINUTE);
-        Materializer::new(view, &history, self.store.as_ref(), now).run(false, &|_| {}).await.unwrap();
+        Materializer::new(view, &history, self.store.as_ref(), now).run(fresh, &|_| {}).await.unwrap();
     }
 
     pub(crate) async fn push(&self, one: Row, now: i64) {
@@ -146,6 +155,19 @@ async fn correction_of_the_same_event(world: World) {
     world.file("b.parquet", &[row(1, 0, 5, 2.0)]);
     world.materialize(10).await;
     world.check(10, "2.0 PRESENT").await;
+}
+
+/// As the table has it: the file is written anew, and all of it is materialized.
+async fn correction_by_a_whole_new_file(world: World) {
+    world.file("a.parquet", &[row(1, 0, 0, 1.0), row(2, 0, 0, 3.0)]);
+    world.materialize(2).await;
+    world.file("a.parquet", &[row(1, 0, 5, 2.0), row(2, 0, 0, 3.0)]);
+    world.materialize(10).await;
+    world.check(10, "2.0 PRESENT").await;
+    // Whatever is online already, and with the row that it replaces still there.
+    world.file("a.parquet", &[row(1, 0, 6, 4.0), row(1, 0, 5, 2.0), row(1, 0, 0, 1.0)]);
+    world.materialize_fresh(11).await;
+    world.check(11, "4.0 PRESENT").await;
 }
 
 async fn late_row_after_the_watermark(world: World) {
@@ -199,6 +221,7 @@ async fn timestamp_feature_keeps_its_nanoseconds(world: World) {
 async fn all_nine(store: impl AsyncFn() -> Arc<dyn OnlineStore>) {
     value_older_than_ttl(World::new(store().await)).await;
     correction_of_the_same_event(World::new(store().await)).await;
+    correction_by_a_whole_new_file(World::new(store().await)).await;
     late_row_after_the_watermark(World::new(store().await)).await;
     row_removed_at_the_source(World::new(store().await)).await;
     push_newer_then_older(World::new(store().await)).await;

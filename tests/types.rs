@@ -4,6 +4,7 @@
 //! bit for bit; then the JSON of the answer is read back, as far as JSON can tell values apart.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DurationNanosecondArray,
@@ -13,7 +14,8 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use featurestore::materialize::Materializer;
 use featurestore::offline::OfflineStore;
-use featurestore::online::{EmbeddedStore, MemoryStore, OnlineReader, OnlineStore};
+use featurestore::online::testing::{TestRedis, unique_project};
+use featurestore::online::{EmbeddedStore, MemoryStore, OnlineReader, OnlineStore, RedisStore};
 use featurestore::retrieve::{EntityRows, retrieve};
 use featurestore::training::features_at;
 use featurestore::{CompiledService, FeatureRows};
@@ -36,7 +38,7 @@ pub(crate) type Bits = u128;
 pub(crate) type Cell = Option<Vec<Option<Bits>>>;
 
 /// Any bits, edges of floats and integers more often.
-fn bits() -> impl Strategy<Value = Bits> {
+pub(crate) fn bits() -> impl Strategy<Value = Bits> {
     let doubles = [f64::NAN, -0.0, f64::INFINITY, f64::NEG_INFINITY, 0.1, f64::MIN_POSITIVE].map(f64::to_bits);
     let singles = [f32::NAN, -0.0, f32::INFINITY, 0.1].map(f32::to_bits);
     let payloads = [0x7ff0_0000_dead_beef_u64, 0x7fa0_0001, u64::MAX, 1 << 63, (1 << 53) + 1, 1 << 31, 0];
@@ -284,5 +286,18 @@ fn every_type_comes_through_the_embedded_store_as_it_went_in() {
     law(|| {
         next.set(next.get() + 1);
         Arc::new(EmbeddedStore::open(&folder.path().join(next.get().to_string())).unwrap())
+    });
+}
+
+#[test]
+fn every_type_comes_through_redis_as_it_went_in() {
+    let redis = TestRedis::start();
+    // Connections live where they were made.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    law(|| {
+        let (url, project) = (redis.url().to_owned(), unique_project());
+        let connecting = async move { RedisStore::connect(&url, &project, Duration::from_secs(20)).await };
+        let store = std::thread::scope(|s| s.spawn(|| runtime.block_on(connecting)).join().unwrap());
+        Arc::new(store.unwrap())
     });
 }

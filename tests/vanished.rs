@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use featurestore::online::testing::TestRedis;
 use serde_json::json;
 
 use crate::harness::{Plumb, Server};
@@ -30,8 +31,13 @@ fn write(plumb: &Plumb, users: std::ops::Range<i64>, round: i64) {
 }
 
 fn project() -> Plumb {
+    project_on("")
+}
+
+/// With these lines about the online store.
+fn project_on(online: &str) -> Plumb {
     let plumb = Plumb::empty();
-    plumb.write("plumb.yaml", "project: vanished\n");
+    plumb.write("plumb.yaml", &format!("project: vanished\n{online}"));
     plumb.write(
         "features.yaml",
         "kind: entity\nname: user\njoin_key: user_id\ntype: int64\n---\n\
@@ -78,10 +84,19 @@ fn a_customer_who_left_the_source_leaves_the_store() {
 }
 
 #[test]
-fn readers_see_one_generation_or_the_other() {
+fn readers_of_the_embedded_store_see_one_generation_or_the_other() {
+    one_generation_or_the_other(&project());
+}
+
+#[test]
+fn readers_of_redis_see_one_generation_or_the_other() {
+    let redis = TestRedis::spawn();
+    one_generation_or_the_other(&project_on(&format!("online: {{kind: redis, url: \"{}\"}}\n", redis.url())));
+}
+
+fn one_generation_or_the_other(plumb: &Plumb) {
     const USERS: i64 = 20_000;
-    let plumb = project();
-    write(&plumb, 0..USERS, 0);
+    write(plumb, 0..USERS, 0);
     plumb.run("apply --yes").ok();
     plumb.run("materialize").ok();
     let server = plumb.serve();
@@ -104,7 +119,7 @@ fn readers_see_one_generation_or_the_other() {
             (newest, asked)
         });
         for round in 1..=6 {
-            write(&plumb, 0..USERS, round);
+            write(plumb, 0..USERS, round);
             plumb.run("materialize").ok();
         }
         let until = std::time::Instant::now() + std::time::Duration::from_secs(20);

@@ -18,6 +18,7 @@ use crate::offline::OfflineError;
 use crate::offline::history::{History, Unit};
 use crate::online::marks::{Contents, Marks};
 use crate::online::{OnlineError, OnlineStore, OnlineTable};
+use crate::push;
 use kept::KeptCells;
 use work::{Work, work};
 
@@ -236,9 +237,21 @@ impl<'a> Materializer<'a> {
     ) -> Result<Materialized, MaterializeError> {
         let number = marks.building.as_ref().map_or(0, |building| building.number);
         let done = self.fill(number, &self.history.units(), How::Built, Range::default(), progress).await?;
+        self.catch_up(number).await?;
         let marks = marks.switch(Clock::wall());
         marks.write(self.store, self.view).await.map_err(|why| self.online(why))?;
         Ok(done)
+    }
+
+    /// Rows that were pushed after the history was opened and before the build was announced went to the generation that
+    /// answers, not to this one. Whoever pushes since then writes to both.
+    async fn catch_up(&self, generation: u64) -> Result<(), MaterializeError> {
+        let table = OnlineTable::generation(self.view, generation);
+        for rows in self.history.pushed_since(self.view).map_err(|why| self.offline(why))? {
+            let cells = push::cells(self.view, &rows, self.horizon);
+            self.store.put_many(&table, &cells, self.horizon).await.map_err(|why| self.online(why))?;
+        }
+        Ok(())
     }
 
     async fn fill(

@@ -214,7 +214,7 @@ impl OfflineStore {
             let path = snapshot::ensure(&self.folder, view, &files, erased.as_ref()).await?;
             History::of_snapshot(view, path, &files)?
         };
-        let history = history.without(erased);
+        let history = history.without(erased).beside(&self.folder);
         match PushLog::existing(&self.folder)? {
             Some(log) => history.with_pushes(segments::ensure(&self.folder_of(view), view, &log)?),
             None => Ok(history),

@@ -139,8 +139,8 @@ pub async fn push(
         return Ok(done);
     }
     let cells = cells(view, &logged.rows, now);
-    // Read after the log was written: a build announced before that reads the log after it, and has these rows; one
-    // announced since is in these marks.
+    // Read after the log was written: a build that is announced in these marks gets the rows here; one that is announced
+    // later looks into the log after that, and finds them.
     let marks = Marks::read(store, view).await.map_err(online)?;
     for generation in marks.current.iter().chain(&marks.building) {
         let table = OnlineTable::generation(view, generation.number);
@@ -170,7 +170,8 @@ async fn not_erased_meanwhile(
     Err(failed(OfflineError::Erased { row }))
 }
 
-fn cells(view: &FeatureView, rows: &PushedRows, horizon: Timestamp) -> Vec<(EntityKey, Cell)> {
+/// Pushed rows as cells of the online store.
+pub(crate) fn cells(view: &FeatureView, rows: &PushedRows, horizon: Timestamp) -> Vec<(EntityKey, Cell)> {
     let codec = RowCodec::new(view.definition.features.iter().map(|f| f.dtype));
     let visibility = view.visibility();
     let keys = EntityKey::from_columns(rows.keys(), rows.len());

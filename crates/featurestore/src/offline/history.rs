@@ -25,6 +25,8 @@ use super::table::source::{OfTable, arrivals};
 use crate::erase::KeyFilter;
 use crate::erase::tombstones::state_without;
 use crate::online::marks::Contents;
+use crate::push::log::PushLog;
+use crate::push::rows::PushedRows;
 use crate::push::segments::Segments;
 pub use held::Held;
 use layout::Layout;
@@ -54,6 +56,8 @@ pub struct History {
     erased: Option<KeyFilter>,
     /// Numbers given to pushed rows, those of rows that were erased since included.
     n_pushed: u64,
+    /// Where the log of pushes is, or will be.
+    log: Option<PathBuf>,
     /// The source's files, with a digest of the state of each.
     made_of: Vec<(String, Fingerprint)>,
 }
@@ -114,6 +118,7 @@ impl History {
             made_of: states(&files.files),
             erased: None,
             n_pushed: 0,
+            log: None,
             rejected: rejected(&files),
             _kept: files.kept(),
             table: files.table,
@@ -154,6 +159,7 @@ impl History {
             made_of: states(&source.files),
             erased: None,
             n_pushed: 0,
+            log: None,
         })
     }
 
@@ -161,6 +167,21 @@ impl History {
     pub(super) fn without(mut self, erased: Option<KeyFilter>) -> Self {
         self.erased = erased;
         self
+    }
+
+    /// Knows where the log of pushes is, so that [`Self::pushed_since`] can look.
+    pub(super) fn beside(mut self, folder: &Path) -> Self {
+        self.log = Some(folder.to_owned());
+        self
+    }
+
+    /// Rows that were pushed since it was opened.
+    ///
+    /// # Errors
+    /// [`OfflineError::Write`] if the log cannot be read.
+    pub(crate) fn pushed_since(&self, view: &FeatureView) -> Result<Vec<PushedRows>, OfflineError> {
+        let log = self.log.as_deref().map(PushLog::existing).transpose()?.flatten();
+        log.map_or_else(|| Ok(Vec::new()), |log| log.rows_since(view, self.n_pushed))
     }
 
     /// With the rows that were pushed, behind all others.

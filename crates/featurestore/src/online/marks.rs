@@ -111,6 +111,16 @@ impl Marks {
         self
     }
 
+    /// A build is due: no generation there is counts as any state of the history, whichever of them answers.
+    #[must_use]
+    pub fn due(mut self) -> Self {
+        let retired = self.retired.iter_mut().map(|retired| &mut retired.generation);
+        for generation in self.current.iter_mut().chain(&mut self.building).chain(retired) {
+            generation.contents = Contents::part();
+        }
+        self
+    }
+
     /// The generation before the current one answers again; `None` if there is none.
     #[must_use]
     pub fn roll_back(mut self, now: Timestamp) -> Option<Self> {
@@ -245,6 +255,16 @@ mod tests {
         assert_eq!(numbers(&marks), (Some(1), Some(3), vec![2]));
         assert_eq!(marks.droppable(at(2)), [2]);
         assert_eq!(numbers(&marks.dropped(2).begin(contents(4), at(3))), (Some(1), Some(4), vec![3]));
+    }
+
+    #[test]
+    fn when_a_build_is_due_no_generation_counts_not_even_one_that_is_gone_back_to() {
+        let mut marks = Marks::default().begin(contents(1), at(0)).switch(at(0));
+        marks = marks.begin(contents(2), at(1)).switch(at(1)).begin(contents(3), at(2)).due();
+        assert!(
+            marks.current.as_ref().unwrap().contents.is_part() && marks.building.as_ref().unwrap().contents.is_part()
+        );
+        assert!(marks.roll_back(at(3)).unwrap().current.unwrap().contents.is_part());
     }
 
     #[test]

@@ -177,6 +177,19 @@ impl PushLog {
         read().map_err(|why| self.failed(why))
     }
 
+    /// The pushes to a view behind its first `n_rows` rows.
+    pub(crate) fn rows_since(&self, view: &FeatureView, n_rows: u64) -> Result<Vec<PushedRows>, OfflineError> {
+        let mut n_before = 0;
+        let mut since = Vec::new();
+        for entry in self.entries(view)? {
+            if n_before >= n_rows {
+                since.push(self.rows(view, entry.seq)?);
+            }
+            n_before += entry.n_rows;
+        }
+        Ok(since)
+    }
+
     /// Counts the rows of some keys of a view, and unless `dry_run` takes them out of the log; their numbers are not
     /// given again. All or nothing, and repeating it finds nothing.
     ///

@@ -153,6 +153,39 @@ async fn a_view_that_is_not_online_takes_pushes_to_its_history_alone() {
     assert_eq!(offline.history(&view()).await.unwrap().n_pushed(), 1);
 }
 
+/// History is opened before its build is announced; what is pushed between goes to the generation before, and must not
+/// vanish with it.
+#[tokio::test]
+async fn a_push_after_history_was_opened_and_before_the_build_was_announced_outlives_the_switch() {
+    let folder = tempfile::tempdir().unwrap();
+    let (offline, online) = project(folder.path()).await;
+    let log = offline.pushes().unwrap();
+    let history = offline.history(&view()).await.unwrap();
+    let rows = batch(vec![("k", ints(&[1])), ("ts", times(&[5])), ("v", floats(&[1.5]))]);
+    push(&view(), &rows, None, To::Online, &log, &online, NOW).await.unwrap();
+    let pushed = stored(&online, 1).await;
+    let view = view();
+    Materializer::new(&view, &history, &online, NOW).run(true, &|_| {}).await.unwrap();
+    assert_eq!(Marks::read(&online, &view).await.unwrap().current.unwrap().number, 2);
+    assert_eq!(stored(&online, 1).await, pushed);
+}
+
+#[tokio::test]
+async fn a_push_while_a_generation_is_built_goes_to_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let (offline, online) = project(folder.path()).await;
+    let (log, view) = (offline.pushes().unwrap(), view());
+    let contents = offline.history(&view).await.unwrap().contents();
+    let marks = Marks::read(&online, &view).await.unwrap().begin(contents, NOW);
+    marks.write(&online, &view).await.unwrap();
+    let rows = batch(vec![("k", ints(&[1])), ("ts", times(&[5])), ("v", floats(&[1.5]))]);
+    push(&view, &rows, None, To::Online, &log, &online, NOW).await.unwrap();
+    let pushed = stored(&online, 1).await;
+    assert!(pushed.contains("00.000000005Z"), "{pushed}");
+    marks.switch(NOW).write(&online, &view).await.unwrap();
+    assert_eq!(stored(&online, 1).await, pushed);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_of_several_processes_number_their_rows_without_gaps() {
     const N: i64 = 30;
@@ -164,7 +197,11 @@ async fn writers_of_several_processes_number_their_rows_without_gaps() {
         writers.spawn(async move {
             let log = offline.pushes().unwrap();
             for i in 0..N {
-                let rows = batch(vec![("k", ints(&[writer, 100 + writer])), ("ts", times(&[i, i])), ("v", floats(&[0.0, 1.0]))]);
+                let rows = batch(vec![
+                    ("k", ints(&[writer, 100 + writer])),
+                    ("ts", times(&[i, i])),
+                    ("v", floats(&[0.0, 1.0])),
+                ]);
                 log.append(&view(), PushedRows::new(&view(), &rows).unwrap(), None, NOW).await.unwrap();
             }
         });

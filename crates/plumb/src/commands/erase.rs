@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use featurestore::OnlineStore;
 use featurestore::erase::{Subject, Tombstone, Tombstones};
 use featurestore::offline::lease::Lease;
-use featurestore::online::marks::{Contents, Marks};
+use featurestore::online::marks::Marks;
 use registry::Catalog;
 use schema::yaml::suggest;
 use schema::{Clock, EntityKey, FeatureView, Fingerprint};
@@ -202,8 +202,7 @@ async fn allow_again(
 async fn build_is_due(online: &dyn OnlineStore, view: &FeatureView) -> Result<(), Failure> {
     let marks = Marks::read(online, view).await?;
     if marks.current.is_some() {
-        let contents = Contents { version: Fingerprint::of_bytes(b"a key may come again"), n_files: 0, n_pushed: 0 };
-        marks.advance(contents).write(online, view).await?;
+        marks.due().write(online, view).await?;
     }
     Ok(())
 }

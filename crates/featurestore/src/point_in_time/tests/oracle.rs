@@ -35,7 +35,7 @@ fn spines() -> impl Strategy<Value = Vec<(Option<i64>, Option<i64>)>> {
     proptest::collection::vec(spine, 0..12)
 }
 
-/// The winner's value and status, by looking at every row.
+/// The winner's value, status and event time, by looking at every row.
 fn naive(
     rows: &[Row],
     key: Option<i64>,
@@ -43,8 +43,8 @@ fn naive(
     ttl: Option<i64>,
     as_of: bool,
     strict: bool,
-) -> (Option<i64>, Status) {
-    let (Some(key), Some(at)) = (key, at) else { return (None, Status::NotFound) };
+) -> (Option<i64>, Status, Option<i64>) {
+    let (Some(key), Some(at)) = (key, at) else { return (None, Status::NotFound, None) };
     let mut best: Option<(Order, &Row)> = None;
     for (i, row) in rows.iter().enumerate() {
         let Some(event) = row.1 else { continue };
@@ -58,10 +58,12 @@ fn naive(
         }
     }
     match best {
-        None => (None, Status::NotFound),
-        Some((_, row)) if row.3 => (None, Status::NotFound),
-        Some(((event, _, _), _)) if ttl.is_some_and(|ttl| event < at - ttl) => (None, Status::OutsideMaxAge),
-        Some((_, row)) => (row.4, if row.4.is_some() { Status::Present } else { Status::NullValue }),
+        None => (None, Status::NotFound, None),
+        Some((_, row)) if row.3 => (None, Status::NotFound, None),
+        Some(((event, ..), _)) if ttl.is_some_and(|ttl| event < at - ttl) => (None, Status::OutsideMaxAge, Some(event)),
+        Some(((event, ..), row)) => {
+            (row.4, if row.4.is_some() { Status::Present } else { Status::NullValue }, Some(event))
+        }
     }
 }
 
@@ -102,12 +104,14 @@ proptest! {
         let joined = features_at(&store, &compiled, &asked, &at);
         let (found, _) = runtime.block_on(joined).unwrap();
         for (i, (key, at)) in spine.iter().enumerate() {
-            let (value, status) = naive(&rows, *key, *at, ttl, as_of, strict);
+            let want = naive(&rows, *key, *at, ttl, as_of, strict);
             let got = match schema::Value::at(&found.columns[0], i) {
                 schema::Value::Float(v) => Some(format!("{v:.0}").parse().unwrap()),
                 _ => None,
             };
-            prop_assert_eq!((got, found.statuses[0][i]), (value, status), "spine row {} of {:?}", i, spine);
+            // None where no row counts: an answer says the epoch then.
+            let event = found.event_times[0][i].map(Timestamp::as_nanos);
+            prop_assert_eq!((got, found.statuses[0][i], event), want, "spine row {} of {:?}", i, spine);
         }
     }
 }

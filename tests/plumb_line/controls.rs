@@ -1,0 +1,71 @@
+//! Negative controls: a law that no broken store breaks says nothing.
+
+use std::sync::Arc;
+
+use featurestore::OnlineStore;
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, TestRunner};
+
+use super::broken::{Broken, Fault};
+use super::history::histories;
+use super::play;
+use super::world::Ways;
+
+/// Histories that a sound store must pass, and the most that a broken one may.
+const SOUND: usize = 60;
+const UNNOTICED: usize = 1_000;
+
+/// How many histories a store with a fault passes before it is found out, of so many.
+fn n_passed(fault: Fault, histories_max: usize) -> usize {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
+    let ways = Ways::default();
+    let is_passed = |_: &usize| {
+        let history = histories().new_tree(&mut runner).unwrap().current();
+        let (ttl, strict) = (history.shape.ttl, history.shape.strict);
+        let store = || Arc::new(Broken::new(fault, ttl, strict)) as Arc<dyn OnlineStore>;
+        runtime.block_on(play(&history, &store, &ways)).is_ok()
+    };
+    (0..histories_max).take_while(is_passed).count()
+}
+
+#[track_caller]
+fn is_found(fault: Fault) {
+    assert!(n_passed(fault, UNNOTICED) < UNNOTICED, "{fault:?} is found in none of {UNNOTICED} histories");
+}
+
+#[test]
+fn a_store_that_ignores_the_created_time_is_found() {
+    is_found(Fault::CreatedTimeIgnored);
+}
+
+#[test]
+fn a_store_that_forgets_tombstones_is_found() {
+    is_found(Fault::TombstoneForgotten);
+}
+
+#[test]
+fn a_store_that_applies_the_ttl_at_write_is_found() {
+    is_found(Fault::TtlAtWrite);
+}
+
+#[test]
+fn a_store_that_overwrites_blindly_is_found() {
+    is_found(Fault::BlindOverwrite);
+}
+
+#[test]
+fn a_store_of_microseconds_is_found() {
+    is_found(Fault::Microseconds);
+}
+
+#[test]
+fn a_watermark_by_event_time_is_found() {
+    is_found(Fault::WatermarkByEventTime);
+}
+
+/// What is found is the fault, and not the way in which it is put in.
+#[test]
+fn the_same_store_without_a_fault_is_sound() {
+    assert_eq!(n_passed(Fault::None, SOUND), SOUND);
+}
