@@ -14,6 +14,8 @@ mod compare;
 mod controls;
 mod history;
 mod oracle;
+mod replays;
+mod restarted;
 mod rows;
 mod shape;
 mod source;
@@ -44,17 +46,22 @@ fn n_histories() -> u32 {
 /// Plays a history; whenever all of it is online, answers are compared.
 async fn play(history: &History, make_store: MakeStore<'_>, ways: &Ways) -> Result<(), TestCaseError> {
     let mut world = World::new(history, make_store, ways);
+    let mut answers = Vec::new();
     for (i, action) in history.actions.iter().enumerate() {
         world.act(action).await;
         let now = world.now;
         if world.synced && !matches!(action, Action::Arrive(_)) {
             compare(&world, &[now, now + 1, history.instants[i % 12]], ways).await?;
+            answers.extend(replays::answer(&world).await);
         }
     }
     let later = Action::Materialize { fresh: false, later: history.instants[0].rem_euclid(7) };
     world.act(&later).await;
     prop_assert_eq!(world.bring(false).await, How::Unchanged);
     compare(&world, &history.instants, ways).await?;
+    for answer in &answers {
+        replays::replay(&world, answer, ways).await?;
+    }
     compare_failing(&world, history, &ways.met).await
 }
 
@@ -73,16 +80,18 @@ fn laws(make_store: MakeStore<'_>) -> Ways {
     let n = |n: &AtomicUsize| n.load(Ordering::Relaxed);
     // Whatever was never taken or never met proves nothing.
     let least = [
-        (&ways.appended, 100),
-        (&ways.built, 500),
+        (&ways.appended, 60),
+        (&ways.built, 300),
         (&ways.unchanged, 400),
-        (&ways.ranged, 20),
-        (&ways.rolled_back, 20),
-        (&ways.refused_pushes, 20),
-        (&ways.pushed_while_building, 5),
-        (&ways.erased, 40),
+        (&ways.ranged, 10),
+        (&ways.rolled_back, 10),
+        (&ways.refused_pushes, 40),
+        (&ways.pushed_while_building, 4),
+        (&ways.erased, 10),
         (&ways.too_old, 100),
-        (&ways.checks, 800),
+        (&ways.checks, 500),
+        (&ways.replayed, 120),
+        (&ways.gone, 10),
     ];
     for (way, (count, least)) in least.into_iter().enumerate() {
         let least = least * cases as usize / HISTORIES as usize;

@@ -39,7 +39,7 @@ fn who(row: usize) -> (Option<usize>, Option<usize>) {
 }
 
 /// What every request says: two keys, which are sometimes one, and fields of which some are null or odd.
-fn asked(world: &World<'_>, turn: usize) -> EntityRows {
+pub(super) fn asked(world: &World<'_>, turn: usize) -> EntityRows {
     let odd = [Some(0.5), None, Some(f64::NAN), Some(-0.0), Some(f64::INFINITY), Some(3.25)];
     let fee: Float64Array = (0..N).map(|row| odd[(row + turn) % odd.len()]).collect();
     let tag: StringArray = (0..N).map(|row| (row % 3 > 0).then(|| format!("tag {row}"))).collect();

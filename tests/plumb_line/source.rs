@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use arrow::array::{ArrayRef, RecordBatch};
 use featurestore::OfflineStore;
 use featurestore::offline::ingest::{Ingest, Rules};
 use featurestore::offline::table::{KeySet, Table};
@@ -152,7 +153,7 @@ impl Source {
         let rows = held(shape, &self.files.concat(), false);
         let mut appender = table.appender(None, SILENT).unwrap().unwrap();
         let columns: Vec<_> =
-            appender.columns().iter().map(|c| rows.column_by_name(&c.name).unwrap().clone()).collect();
+            appender.columns().iter().map(|c| ArrayRef::clone(rows.column_by_name(&c.name).unwrap())).collect();
         appender.push(&columns).unwrap();
         let done = appender.replace(&table.lease(SILENT).unwrap()).unwrap();
         self.note(done.version);
@@ -196,7 +197,7 @@ impl Source {
     }
 }
 
-fn write_parquet(path: &Path, rows: &arrow::array::RecordBatch) {
+fn write_parquet(path: &Path, rows: &RecordBatch) {
     let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), rows.schema(), None).unwrap();
     writer.write(rows).unwrap();
     writer.close().unwrap();

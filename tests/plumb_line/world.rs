@@ -13,6 +13,7 @@ use featurestore::online::{OnlineStore, OnlineTable};
 use featurestore::push::{PushError, To, discard_files, push};
 use featurestore::{CompiledService, OfflineError};
 use plumb::http::pusher;
+use schema::definitions::Format;
 use schema::{AppliedDefinitions, EntityKey, FeatureView, Timestamp};
 
 use super::history::{Action, History, Push};
@@ -35,6 +36,8 @@ pub(super) struct Ways {
     pub erased: AtomicUsize,
     pub too_old: AtomicUsize,
     pub checks: AtomicUsize,
+    pub replayed: AtomicUsize,
+    pub gone: AtomicUsize,
     pub met: Arc<Met>,
 }
 
@@ -62,6 +65,8 @@ pub(super) struct World<'a> {
     pub store: Arc<dyn OnlineStore>,
     make_store: MakeStore<'a>,
     faulty: Faulty,
+    /// Whether nothing goes wrong with the store.
+    is_sound: bool,
     ways: &'a Ways,
     source: Source,
     logged: Vec<Logged>,
@@ -71,6 +76,8 @@ pub(super) struct World<'a> {
     pub horizon: i64,
     /// Whether what is online is all of history.
     pub synced: bool,
+    /// Changes that no token fixes: pushes, and who is erased.
+    pub n_beyond: usize,
     /// Removed when the history was played.
     _folder: tempfile::TempDir,
 }
@@ -90,6 +97,7 @@ impl<'a> World<'a> {
             definitions: history.shape.definitions(),
             offline: OfflineStore::new(folder.path(), &folder.path().join("offline")),
             faulty: Faulty::new(Arc::clone(&store), &history.faults, &ways.met),
+            is_sound: history.faults.is_empty(),
             store,
             make_store,
             ways,
@@ -99,6 +107,7 @@ impl<'a> World<'a> {
             now: 0,
             horizon: i64::MIN,
             synced: false,
+            n_beyond: 0,
             _folder: folder,
         }
     }
@@ -113,6 +122,12 @@ impl<'a> World<'a> {
 
     fn views(&self) -> Vec<&FeatureView> {
         ["f", "g"].into_iter().filter_map(|name| self.definitions.current_view(name)).collect()
+    }
+
+    /// Whether there is more than a declaration.
+    pub(super) fn has_source(&self) -> bool {
+        let source = &self.view().source;
+        source.format != Format::Delta || self.offline.table(source).unwrap().exists()
     }
 
     /// All rows that there are to choose from.
@@ -228,10 +243,19 @@ impl<'a> World<'a> {
 
     /// Materializes all views; how it was done for the first.
     pub(super) async fn bring(&mut self, fresh: bool) -> How {
-        let how = self.bring_one(self.view(), fresh).await;
-        if let Some(other) = self.definitions.current_view("g") {
-            self.bring_one(other, fresh).await;
-        }
+        let other = async {
+            if let Some(other) = self.definitions.current_view("g") {
+                self.bring_one(other, fresh).await;
+            }
+        };
+        // Side by side; one after the other where one could be told that the other is killed.
+        let how = match self.is_sound {
+            true => tokio::join!(self.bring_one(self.view(), fresh), other).0,
+            false => {
+                other.await;
+                self.bring_one(self.view(), fresh).await
+            }
+        };
         self.horizon = self.horizon.max(self.now);
         self.synced = true;
         how
@@ -306,6 +330,7 @@ impl<'a> World<'a> {
         if self.logged.iter().any(|known| known.sent.as_ref().is_some_and(same)) {
             return;
         }
+        self.n_beyond += 1;
         let rows = one.rows.iter().map(|row| (row.clone(), row.created.unwrap_or(self.now)));
         let sent = Some((one.id, one.rows.clone()));
         self.logged.push(Logged { sent, rows: rows.collect() });
@@ -405,6 +430,7 @@ impl<'a> World<'a> {
                 push.sent = None;
             }
         }
+        self.n_beyond += 1;
         self.erased.insert(key);
         Ways::count(&self.ways.erased);
     }
@@ -420,6 +446,7 @@ impl<'a> World<'a> {
                 marks.due().write(self.store.as_ref(), view).await.unwrap();
             }
         }
+        self.n_beyond += 1;
         self.synced &= self.erased.is_empty();
         self.erased.clear();
     }
