@@ -29,8 +29,11 @@ pub struct FeatureComparison {
     pub missing: usize,
     /// Rows present online but not offline.
     pub extra: usize,
-    /// Mean of `2|a-b| / (|a|+|b|)` over rows with a number on both sides, 0 where both are 0.
+    /// Mean of `2|a-b| / (|a|+|b|)` over rows with a number on both sides, 0 where both are 0. NaN is no number.
     pub smape: f64,
+    /// Rows with a number on both sides: what `smape` is the mean of.
+    #[serde(skip)]
+    n_numbers: usize,
     /// The first rows that are not equal.
     pub examples: Vec<Example>,
 }
@@ -71,14 +74,11 @@ impl FeatureComparison {
     }
 
     fn add(&mut self, part: Self) {
-        #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^53")]
-        fn weigh(n: usize) -> f64 {
-            n as f64
-        }
-        let total = weigh(self.compared) + weigh(part.compared);
+        let total = weigh(self.n_numbers) + weigh(part.n_numbers);
         if total > 0.0 {
-            self.smape = (self.smape * weigh(self.compared) + part.smape * weigh(part.compared)) / total;
+            self.smape = (self.smape * weigh(self.n_numbers) + part.smape * weigh(part.n_numbers)) / total;
         }
+        self.n_numbers += part.n_numbers;
         self.compared += part.compared;
         self.unavailable += part.unavailable;
         self.stale += part.stale;
@@ -140,7 +140,7 @@ pub fn compare_with(
 ) -> Vec<FeatureComparison> {
     let one = |(i, column): (usize, &schema::ServiceColumn)| {
         let mut found = FeatureComparison { feature: column.name.to_string(), ..FeatureComparison::default() };
-        let (mut smape_sum, mut smape_n) = (0.0, 0.0);
+        let mut smape_sum = 0.0;
         for row in 0..offline.statuses[i].len() {
             let (a, b) = (Side::of(compiled, offline, i, row), Side::of(compiled, online, i, row));
             if b.status == Status::Unavailable {
@@ -150,9 +150,8 @@ pub fn compare_with(
             }
             found.compared += 1;
             if let (Some(a), Some(b)) = (number(&offline.columns[i], row), number(&online.columns[i], row)) {
-                smape_n += 1.0;
-                let (apart, size) = ((a - b).abs(), a.abs() + b.abs());
-                smape_sum += if apart > 0.0 { 2.0 * apart / size } else { 0.0 };
+                found.n_numbers += 1;
+                smape_sum += relative(a, b);
             }
             if a == b {
                 found.equal += 1;
@@ -178,8 +177,8 @@ pub fn compare_with(
                 found.examples.push(Example { row: name_row(row), offline: say(&a), online: say(&b) });
             }
         }
-        if smape_n > 0.0 {
-            found.smape = smape_sum / smape_n;
+        if found.n_numbers > 0 {
+            found.smape = smape_sum / weigh(found.n_numbers);
         }
         found
     };
@@ -197,15 +196,36 @@ pub fn accumulate(total: &mut Vec<FeatureComparison>, part: Vec<FeatureCompariso
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^53")]
+fn weigh(n: usize) -> f64 {
+    n as f64
+}
+
+/// How far two numbers are apart for their size: from 0 to 2.
+fn relative(a: f64, b: f64) -> f64 {
+    // Halves, where the sum of both would be infinite.
+    let (a, b) = if (a.abs() + b.abs()).is_finite() { (a, b) } else { (a / 2.0, b / 2.0) };
+    let apart = (a - b).abs();
+    if apart == 0.0 || a.total_cmp(&b).is_eq() {
+        return 0.0;
+    }
+    let ratio = apart / (a.abs() + b.abs());
+    // What is no number is infinity over infinity.
+    if ratio.is_nan() { 2.0 } else { 2.0 * ratio }
+}
+
 fn number(column: &dyn Array, row: usize) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a relative difference needs no more bits")]
     match Value::at(column, row) {
         Value::Int(v) => Some(v as f64),
         Value::Uint(v) => Some(v as f64),
-        Value::Float(v) => Some(v),
+        Value::Float(v) => Some(v).filter(|v| !v.is_nan()),
         Value::Timestamp(t) => Some(t.as_nanos() as f64),
         Value::Duration(d) => Some(d.as_nanos() as f64),
         Value::Decimal(d) => Some(d.to_f64()),
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

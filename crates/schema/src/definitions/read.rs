@@ -268,7 +268,11 @@ fn view(node: Node<'_>, texts: &HashMap<&str, &str>, mistakes: &mut Mistakes) ->
     let created_time = fields.text("created_time", mistakes);
     let sequence = fields.text("sequence", mistakes);
     let deleted = fields.text("deleted", mistakes);
-    let ttl = fields.optional("ttl").and_then(|n| n.parse(mistakes, Ttl::parse));
+    let ttl = fields.optional("ttl").and_then(|n| {
+        n.parse(mistakes, |text| {
+            Ttl::parse(text).map_err(|why| format!("{why}; rows that stay good for ever have no `ttl`"))
+        })
+    });
     let known = fields.optional("known").and_then(|n| {
         n.parse(mistakes, |text| match text {
             "as_of" => Ok(Known::AsOf),

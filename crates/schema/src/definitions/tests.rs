@@ -284,3 +284,18 @@ fn the_key_of_entities_without_keys_stands_alone() {
         "#]],
     );
 }
+
+#[test]
+fn rows_that_stay_good_for_ever_have_no_ttl() {
+    for zero in ["0d", "0s", "0h0m"] {
+        let text = format!(
+            "{{kind: feature_view, name: v, entity: user, source: rows, ttl: {zero}, features: [{{name: a, type: int64}}]}}"
+        );
+        let mistakes = read(&text).unwrap_err();
+        let want = format!(
+            "`{zero}` is not a duration: it must be more than zero; write for example 365d, 12h, 30m or 1d12h; rows that \
+             stay good for ever have no `ttl`"
+        );
+        assert!(mistakes.len() == 1 && mistakes[0].message.contains(&want), "{mistakes:#?}");
+    }
+}
