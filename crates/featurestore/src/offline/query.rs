@@ -12,13 +12,15 @@ use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::dataframe::DataFrame;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableType};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schema::Dtype;
@@ -70,6 +72,23 @@ pub async fn plan_view(context: &SessionContext, sql: &str) -> Result<DataFrame,
             "it calls `{function}`, which gives another answer each time: history must not depend on when it is read"
         ))),
     }
+}
+
+/// Runs a query in so much memory: it sorts and groups on the disk what it can, and is refused what it cannot. And so that it
+/// can be ended: every operator pauses now and then, or a join that makes billions of rows for an aggregate would be one
+/// uninterrupted call.
+///
+/// # Errors
+/// The engine's.
+pub async fn run(frame: DataFrame, memory_bytes: usize) -> Result<SendableRecordBatchStream, DataFusionError> {
+    let runtime = RuntimeEnvBuilder::new().with_memory_limit(memory_bytes, 1.0).build_arc()?;
+    let context = Arc::new(frame.task_ctx().with_runtime(runtime));
+    let plan = frame.create_physical_plan().await?;
+    let pausing = |node| {
+        let node: Arc<dyn ExecutionPlan> = Arc::new(CooperativeExec::new(node));
+        Ok(Transformed::yes(node))
+    };
+    execute_stream(plan.transform_up(pausing)?.data, context)
 }
 
 fn table_schema(files: &SourceFiles) -> SchemaRef {
@@ -193,3 +212,6 @@ fn open(files: &SourceFiles, file: &SourceFile, schema: &SchemaRef) -> Result<Ba
         Ok(RecordBatch::try_new_with_options(SchemaRef::clone(&schema), columns, &options)?)
     })))
 }
+
+#[cfg(test)]
+mod tests;
