@@ -25,7 +25,7 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schema::Dtype;
 use schema::definitions::ROW_COLUMN;
-use transform::{cast, expr};
+use transform::{cast, depth, expr};
 
 use super::history::sequence_column;
 use super::source::{SourceFile, SourceFiles};
@@ -50,6 +50,7 @@ pub fn context<'s>(sources: impl IntoIterator<Item = &'s SourceFiles>) -> Result
 /// The engine's, for what does not parse, names what is not there, or is no query.
 pub async fn plan(context: &SessionContext, sql: &str) -> Result<DataFrame, DataFusionError> {
     let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    depth::check(sql).map_err(DataFusionError::Plan)?;
     context.sql_with_options(sql, read_only).await
 }
 

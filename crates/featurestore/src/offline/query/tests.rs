@@ -66,6 +66,20 @@ async fn a_query_only_reads_its_source() {
     assert_eq!(frame.collect().await.unwrap()[0].num_rows(), 1);
 }
 
+/// FT T15: it would overflow the stack.
+#[tokio::test]
+async fn a_query_that_is_too_deep_is_refused() {
+    let context = context_of(3);
+    for part in [" + 1", " OR v = 1", " UNION ALL SELECT v FROM rows"] {
+        let sql = format!("SELECT v FROM rows WHERE v = 1{}", part.repeat(50_000));
+        let why = plan_view(&context, &sql).await.map(drop).unwrap_err();
+        assert!(expr::plain(&why).contains("chains more than 500 operators"), "{}", expr::plain(&why));
+        plan_view(&context, &format!("SELECT v FROM rows WHERE v = 1{}", part.repeat(100))).await.unwrap();
+    }
+    let sql = format!("SELECT v FROM rows WHERE {}v = 1{}", "(".repeat(50_000), ")".repeat(50_000));
+    assert!(plan_view(&context, &sql).await.is_err());
+}
+
 /// FT 21: what expands hugely is refused, and names what there was too little of.
 #[tokio::test]
 async fn a_query_has_a_limit_of_memory() {
