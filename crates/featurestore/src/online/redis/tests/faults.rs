@@ -166,6 +166,33 @@ async fn a_full_server_takes_no_writes_and_answers_reads() {
     store.put_many(&table(), &[big(n_written)], at(1)).await.unwrap();
 }
 
+/// FT 13: what a server evicts is missing, which is no error, no null and no other row; written again, it is there.
+#[tokio::test]
+async fn what_is_evicted_is_missing() {
+    const N: u32 = 600;
+    let server = TestRedis::with(&["--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru"]);
+    let store = connect(&server, PATIENT).await;
+    let big = |i: u32| {
+        let order = schema::RowOrder { event_time: at(1), created_time: None, sequence: u64::from(i) };
+        let row = OnlineRow { order, visible_from: at(1), deleted: false, payload: vec![7; 8 << 10].into() };
+        (EntityKey::from_bytes(&i.to_be_bytes()), Cell::of([&row], at(1)))
+    };
+    for i in 0..N {
+        store.put_many(&table(), &[big(i)], at(1)).await.unwrap();
+    }
+    let mut n_missing = 0;
+    for i in 0..N {
+        let rows = store.get_many(&[table()], &[big(i).0]).await.unwrap();
+        match rows.get(0, 0) {
+            Some(found) => assert_eq!(found, &big(i).1, "key {i}"),
+            None => n_missing += 1,
+        }
+    }
+    assert!(n_missing > 0 && n_missing < N, "{n_missing} of {N} were evicted");
+    store.put_many(&table(), &[big(0)], at(1)).await.unwrap();
+    assert_eq!(store.get_many(&[table()], &[big(0).0]).await.unwrap().get(0, 0), Some(&big(0).1));
+}
+
 /// Each refusal by a server that really refuses so.
 #[tokio::test]
 async fn refusals_are_told_apart() {
