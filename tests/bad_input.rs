@@ -123,6 +123,21 @@ fn bodies_that_expand_or_nest_are_refused() {
     server.stop();
 }
 
+/// FT T29: what a file says does not steer the terminal.
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let plumb = Plumb::demo();
+    plumb.edit("features/user_features.yaml", "entity: user\n", "\"\\e]0;owned\\a\\e[31m\": 1\nentity: user\n");
+    let answer = plumb.run("plan");
+    answer.fails(2, &["owned", "has no field"]);
+    let plumb = Plumb::demo();
+    plumb.edit("features/services.yaml", "description: Adds", "description: \"\\e[2J\\r\\b Adds\" # ");
+    let planned = plumb.run("plan").ok();
+    for text in [&answer.stdout, &answer.stderr, &planned.stdout, &planned.stderr] {
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+    }
+}
+
 #[test]
 fn a_migration_must_arrive() {
     let plumb = Plumb::demo();

@@ -85,28 +85,28 @@ fn no_acknowledged_push_is_lost_with_the_server() {
         let server = plumb.serve();
         let url = server.url.clone();
         let n_done = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            let push = |writer: i64| {
-                let mut done = Vec::new();
-                for i in 1.. {
-                    let user = 100_000 + (round * WRITERS + writer) * 10_000 + i;
-                    let at = "1998-06-30T12:00:00Z";
-                    let rows = json!({
-                        "user_id": [user], "event_time": [at], "total_orders": [i], "avg_order_value": [0.5],
-                        "last_order_at": [at], "total_cds": [3],
-                    });
-                    let body = json!({ "rows": rows }).to_string();
-                    // Each writer ends with a push in flight: whether that one is there is unknown.
-                    match Server::try_post(&url, "/v1/views/user_features/push", &body) {
-                        Ok((status, answer)) => assert_eq!(status, 200, "{answer}"),
-                        Err(_) => return done,
-                    }
-                    done.push((user, i));
-                    n_done.fetch_add(1, Ordering::Relaxed);
+        let push = |writer: i64| {
+            let mut done = Vec::new();
+            for i in 1.. {
+                let user = 100_000 + (round * WRITERS + writer) * 10_000 + i;
+                let at = "1998-06-30T12:00:00Z";
+                let rows = json!({
+                    "user_id": [user], "event_time": [at], "total_orders": [i], "avg_order_value": [0.5],
+                    "last_order_at": [at], "total_cds": [3],
+                });
+                let body = json!({ "rows": rows }).to_string();
+                // Each writer ends with a push in flight: whether that one is there is unknown.
+                match Server::try_post(&url, "/v1/views/user_features/push", &body) {
+                    Ok((status, answer)) => assert_eq!(status, 200, "{answer}"),
+                    Err(_) => return done,
                 }
-                done
-            };
-            let push = &push;
+                done.push((user, i));
+                n_done.fetch_add(1, Ordering::Relaxed);
+            }
+            done
+        };
+        let push = &push;
+        std::thread::scope(|scope| {
             let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || push(writer))).collect();
             while n_done.load(Ordering::Relaxed) < 20 && !writers.iter().any(|writer| writer.is_finished()) {
                 std::thread::yield_now();
