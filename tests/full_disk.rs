@@ -19,6 +19,7 @@ struct SmallDisk {
 
 impl SmallDisk {
     /// `None` where mounting is not allowed.
+    #[expect(clippy::print_stdout, reason = "who reads the test's output learns that it tested nothing")]
     fn over(plumb: &Plumb, folder: &str, size: &str) -> Option<Self> {
         let folder = plumb.path().join(folder);
         std::fs::create_dir_all(&folder).unwrap();

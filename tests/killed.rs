@@ -4,6 +4,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
 use featurestore::online::testing::TestRedis;
@@ -108,7 +109,7 @@ fn no_acknowledged_push_is_lost_with_the_server() {
         let push = &push;
         std::thread::scope(|scope| {
             let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || push(writer))).collect();
-            while n_done.load(Ordering::Relaxed) < 20 && !writers.iter().any(|writer| writer.is_finished()) {
+            while n_done.load(Ordering::Relaxed) < 20 && !writers.iter().any(ScopedJoinHandle::is_finished) {
                 std::thread::yield_now();
             }
             server.kill();

@@ -41,16 +41,16 @@ impl Crc32 {
 
 const fn tables() -> [[u32; 256]; 8] {
     let mut tables = [[0; 256]; 8];
-    let mut i = 0;
-    while i < 256 {
-        let mut sum = i as u32;
+    let mut byte: u32 = 0;
+    while byte < 256 {
+        let mut sum = byte;
         let mut bit = 0;
         while bit < 8 {
             sum = if sum & 1 == 1 { (sum >> 1) ^ POLYNOMIAL } else { sum >> 1 };
             bit += 1;
         }
-        tables[0][i] = sum;
-        i += 1;
+        tables[0][byte as usize] = sum;
+        byte += 1;
     }
     let mut table = 1;
     while table < 8 {

@@ -75,9 +75,10 @@ pub async fn plan_view(context: &SessionContext, sql: &str) -> Result<DataFrame,
     }
 }
 
-/// Runs a query in so much memory: it sorts and groups on the disk what it can, and is refused what it cannot. And so that it
-/// can be ended: every operator pauses now and then, or a join that makes billions of rows for an aggregate would be one
-/// uninterrupted call.
+/// Runs a query in so much memory, and so that it can be ended.
+///
+/// It sorts and groups on the disk what it can, and is refused what it cannot. Every operator pauses now and then, or a join
+/// that makes billions of rows for an aggregate would be one uninterrupted call.
 ///
 /// # Errors
 /// The engine's.
