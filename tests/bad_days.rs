@@ -191,3 +191,57 @@ fn an_answer_is_replayed_from_its_token() {
     std::fs::write(&orders, moved).unwrap();
     plumb.run(&format!("replay {token}")).fails(7, &["gone", "no longer there"]);
 }
+
+/// Row 16: an embedded store that is damaged is named, and made again from history.
+#[test]
+fn an_embedded_store_that_is_damaged_is_made_again_from_history() {
+    const MARK: f64 = 1_234_567.890_625;
+    let plumb = Plumb::demo_online();
+    let server = plumb.serve();
+    let at = "1998-06-30T12:00:00Z";
+    let rows = json!({
+        "user_id": [4], "event_time": [at], "total_orders": [60], "avg_order_value": [MARK], "last_order_at": [at],
+        "total_cds": [3],
+    });
+    let (code, pushed) = server.post("/v1/views/user_features/push", &json!({ "rows": rows }).to_string());
+    assert_eq!(code, 200, "{pushed}");
+    server.stop();
+    let get = || plumb.run("features get user_features:avg_order_value --entity user_id=4");
+    let before = get().ok().stdout;
+    assert!(before.contains("1234567.89"), "{before}");
+    let file = plumb.path().join(".plumb/online/data.mdb");
+    let remake = || {
+        std::fs::remove_dir_all(plumb.path().join(".plumb/online")).unwrap();
+        plumb.run("materialize").ok();
+        assert_eq!(get().ok().stdout, before);
+    };
+
+    // A flipped bit of a value: not another value.
+    let mut bytes = std::fs::read(&file).unwrap();
+    let places: Vec<usize> =
+        bytes.windows(8).enumerate().filter(|(_, part)| **part == MARK.to_le_bytes()).map(|(at, _)| at).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at + 3] ^= 0x10;
+    }
+    std::fs::write(&file, &bytes).unwrap();
+    let refused = get();
+    assert_ne!(refused.code, 0, "{refused:?}");
+    for word in ["`user_features@v1`", "damaged", "empty the online store and materialize again"] {
+        assert!(refused.stderr.contains(word), "`{word}` is not in: {}", refused.stderr);
+    }
+    // Others are sound.
+    plumb.run("features get user_features:avg_order_value --entity user_id=18").ok();
+    remake();
+
+    // Something else in its place, or nothing.
+    for garbage in [b"no database ".repeat(10_000), vec![0; 64 << 10]] {
+        std::fs::write(&file, &garbage).unwrap();
+        let refused = get();
+        assert_ne!(refused.code, 0, "{refused:?}");
+        for word in [".plumb/online", "remove its folder and run `plumb materialize`"] {
+            assert!(refused.stderr.contains(word), "`{word}` is not in: {}", refused.stderr);
+        }
+        remake();
+    }
+}

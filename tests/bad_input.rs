@@ -72,6 +72,72 @@ fn a_definition_is_checked_against_the_data() {
     plumb.run("plan").fails(2, &["there is no file `data/orders.parquet`"]);
 }
 
+/// FT T14, T15: what a definition may not do, and what would take down whoever plans it.
+#[test]
+fn a_definition_only_computes() {
+    let query = |sql: &str, words: &[&str]| {
+        let plumb = Plumb::demo();
+        plumb.write("features/user_features.sql", sql);
+        plumb.run("plan").fails(2, &[&["user_features"], words].concat());
+    };
+    query("COPY orders TO 'stolen.csv'", &["not supported"]);
+    query("INSERT INTO orders SELECT * FROM orders", &["not supported"]);
+    query("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'", &["not supported"]);
+    query("SET datafusion.execution.batch_size = 1", &["not supported"]);
+    query("SELECT * FROM '/etc/passwd'", &["passwd"]);
+    query("SELECT *, random() AS r FROM orders", &["`random`, which gives another answer each time"]);
+    query(&format!("SELECT 1{} AS x FROM orders", " + 1".repeat(50_000)), &["chains more than 500 operators"]);
+    let expr = |expr: &str, words: &[&str]| {
+        let plumb = Plumb::demo();
+        plumb.edit("features/user_features.yaml", "date_part('epoch', request_time)", expr);
+        plumb.run("plan").fails(2, &[&["days_since_last_order"], words].concat());
+    };
+    expr(&format!("1{}", " + 1".repeat(50_000)), &["chains more than 500 operators"]);
+    expr(&format!("{}1{}", "(".repeat(50_000), ")".repeat(50_000)), &[]);
+    expr("(SELECT 1)", &[]);
+}
+
+/// FT 31 and T16: bodies that are more than they seem.
+#[test]
+fn bodies_that_expand_or_nest_are_refused() {
+    let plumb = Plumb::demo_online();
+    let server = plumb.serve();
+    for path in ["/v1/features", "/v1/views/user_features/push", "/get-online-features"] {
+        for body in [
+            "[".repeat(100_000),
+            "{\"a\":".repeat(100_000),
+            format!("{{\"entities\": {}1{}}}", "[".repeat(100_000), "]".repeat(100_000)),
+            format!("{{\"features\": [\"x\"], \"entities\": {{\"user_id\": {}}}}}", "[".repeat(500_000)),
+        ] {
+            let (status, answer) = server.post(path, &body);
+            assert!((400..500).contains(&status), "{path}: {status} {answer}");
+        }
+        // Compressed bodies are not taken: so none expands.
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let zipped = [&[0x1f_u8, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3], [0xff_u8; 64].as_slice()].concat();
+        let response = agent.post(format!("{}{path}", server.url)).header("content-encoding", "gzip").send(&zipped[..]);
+        let status = response.unwrap().status().as_u16();
+        assert!((400..500).contains(&status), "{path}: {status}");
+    }
+    assert_eq!(server.get("/livez").0, 200);
+    server.stop();
+}
+
+/// FT T29: what a file says does not steer the terminal.
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let plumb = Plumb::demo();
+    plumb.edit("features/user_features.yaml", "entity: user\n", "\"\\e]0;owned\\a\\e[31m\": 1\nentity: user\n");
+    let answer = plumb.run("plan");
+    answer.fails(2, &["owned", "has no field"]);
+    let plumb = Plumb::demo();
+    plumb.edit("features/services.yaml", "description: Adds", "description: \"\\e[2J\\r\\b Adds\" # ");
+    let planned = plumb.run("plan").ok();
+    for text in [&answer.stdout, &answer.stderr, &planned.stdout, &planned.stderr] {
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+    }
+}
+
 #[test]
 fn a_migration_must_arrive() {
     let plumb = Plumb::demo();

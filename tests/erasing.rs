@@ -210,18 +210,42 @@ fn whoever_names_nobody_is_told_so() {
     plumb.run("erase --entity user=x --entity shop=y --yes").fails(2, &["none of the key's type", "shop int64"]);
 }
 
+/// The keys of a Redis whose name, fields or values have the canary in them, byte by byte.
+fn holding_in(redis: &TestRedis) -> String {
+    const SEARCH: &str = "local found, cursor = {}, '0' \
+        repeat \
+          local page = redis.call('SCAN', cursor, 'COUNT', '1000') \
+          cursor = page[1] \
+          for _, key in ipairs(page[2]) do \
+            local texts, kind = {key}, redis.call('TYPE', key).ok \
+            if kind == 'hash' then for _, text in ipairs(redis.call('HGETALL', key)) do texts[#texts + 1] = text end \
+            elseif kind == 'string' then texts[2] = redis.call('GET', key) \
+            else return redis.error_reply('a key of type ' .. kind .. ' is not searched') end \
+            for _, text in ipairs(texts) do \
+              if string.find(text, ARGV[1], 1, true) then found[#found + 1] = key break end \
+            end \
+          end \
+        until cursor == '0' \
+        return table.concat(found, ' ')";
+    redis.server().ask_text(&["EVAL", SEARCH, "0", CANARY])
+}
+
 #[test]
 fn redis_holds_no_trace_either() {
-    let redis = TestRedis::start();
+    // Of its own, so that all of it is searched.
+    let redis = TestRedis::spawn();
     let plumb = project(&format!(
         "project: {}\nonline: {{kind: redis, url: \"{}\", timeout: 10s}}\n",
         redis.project(),
         redis.url()
     ));
     fill(&plumb);
+    assert_ne!(holding_in(&redis), "", "the search finds what is there");
     let (code, done) = erase(&plumb, "--yes --rewrite-sources");
     assert_eq!((code, found(&done, "online").1), (0, Some(0)), "{done}");
     assert!(found(&done, "online").0 >= 6, "{done}");
+    assert_eq!(holding_in(&redis), "");
+    assert_ne!(redis.server().ask_text(&["RANDOMKEY"]), "", "others are still there");
     let again = erase(&plumb, "--dry-run").1;
     assert_eq!(found(&again, "online").0, 0);
     assert_eq!(holding(&plumb), Vec::<String>::new());

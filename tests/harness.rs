@@ -181,6 +181,19 @@ impl Server {
         (status, response.body_mut().read_json().unwrap())
     }
 
+    /// As [`Self::post`] of a server that may die meanwhile.
+    pub(crate) fn try_post(url: &str, path: &str, body: &str) -> Result<(u16, Json), ureq::Error> {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut response = agent.post(format!("{url}{path}")).send(body)?;
+        Ok((response.status().as_u16(), response.body_mut().read_json()?))
+    }
+
+    /// Ends the server with -9.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut response = agent.get(format!("{}{path}", self.url)).call().unwrap();

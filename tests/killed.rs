@@ -1,13 +1,16 @@
-//! Killing `materialize` with -9 at any moment and running it again gives the same store as one run that nobody
-//! disturbed.
+//! Killing `materialize` with -9 at any moment, or stopping it with Ctrl-C, and running it again gives the same store as one
+//! run that nobody disturbed; killing a server loses no push that it acknowledged.
 
 use std::os::unix::process::ExitStatusExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
 use featurestore::online::testing::TestRedis;
+use serde_json::json;
 
-use crate::harness::Plumb;
+use crate::harness::{Plumb, Server};
 
 /// Everything that the store answers: all users, all features, with statuses and event times.
 fn dump(plumb: &Plumb) -> Vec<String> {
@@ -71,4 +74,89 @@ fn redis_is_the_same_after_a_kill() {
         plumb.edit("plumb.yaml", "online: {kind: embedded, path: .plumb/online}", &store);
         plumb
     });
+}
+
+/// FT 5 and 19: what was answered with 200 is in history and online, whenever the server dies.
+#[test]
+fn no_acknowledged_push_is_lost_with_the_server() {
+    const WRITERS: i64 = 4;
+    let plumb = Plumb::demo_online();
+    let mut acknowledged: Vec<(i64, i64)> = Vec::new();
+    for round in 0..3_i64 {
+        let server = plumb.serve();
+        let url = server.url.clone();
+        let n_done = AtomicUsize::new(0);
+        let push = |writer: i64| {
+            let mut done = Vec::new();
+            for i in 1.. {
+                let user = 100_000 + (round * WRITERS + writer) * 10_000 + i;
+                let at = "1998-06-30T12:00:00Z";
+                let rows = json!({
+                    "user_id": [user], "event_time": [at], "total_orders": [i], "avg_order_value": [0.5],
+                    "last_order_at": [at], "total_cds": [3],
+                });
+                let body = json!({ "rows": rows }).to_string();
+                // Each writer ends with a push in flight: whether that one is there is unknown.
+                match Server::try_post(&url, "/v1/views/user_features/push", &body) {
+                    Ok((status, answer)) => assert_eq!(status, 200, "{answer}"),
+                    Err(_) => return done,
+                }
+                done.push((user, i));
+                n_done.fetch_add(1, Ordering::Relaxed);
+            }
+            done
+        };
+        let push = &push;
+        std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || push(writer))).collect();
+            while n_done.load(Ordering::Relaxed) < 20 && !writers.iter().any(ScopedJoinHandle::is_finished) {
+                std::thread::yield_now();
+            }
+            server.kill();
+            for writer in writers {
+                acknowledged.extend(writer.join().unwrap());
+            }
+        });
+    }
+    assert!(acknowledged.len() >= 60, "{} pushes were acknowledged", acknowledged.len());
+    let look = |what: &str| {
+        let server = plumb.serve();
+        let users: Vec<i64> = acknowledged.iter().map(|(user, _)| *user).collect();
+        let body = json!({ "features": ["user_features:total_orders"], "entities": { "user_id": users } });
+        let (status, answer) = server.post("/v1/features", &body.to_string());
+        assert_eq!(status, 200, "{answer}");
+        let want: Vec<i64> = acknowledged.iter().map(|(_, orders)| *orders).collect();
+        assert_eq!(answer["features"]["total_orders"]["values"], json!(want), "{what}");
+    };
+    look("online after the restart");
+    std::fs::remove_dir_all(plumb.path().join(".plumb/online")).unwrap();
+    plumb.run("materialize").ok();
+    look("made again from history");
+}
+
+/// The status of a program that was interrupted is 130; what it had done is no hindrance.
+#[test]
+fn an_interrupted_materialize_says_so_and_the_next_completes() {
+    let mut interrupted = 0;
+    let started = Instant::now();
+    let whole = Plumb::demo_online();
+    let (took, want) = (started.elapsed(), dump(&whole));
+    for part in 1..6 {
+        let plumb = Plumb::demo();
+        plumb.run("apply --yes").ok();
+        let mut child = plumb.command("materialize").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let until = Instant::now() + took * part / 10;
+        while Instant::now() < until && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        // The shell's own `kill`: the program of that name is not on every machine.
+        Command::new("bash").args(["-c", "kill -INT \"$0\"", &child.id().to_string()]).status().unwrap();
+        let status = child.wait().unwrap();
+        // Before it listens the signal itself ends it, which a shell calls 130 too.
+        assert!([Some(0), Some(130)].contains(&status.code()) || status.signal() == Some(2), "{status:?}");
+        interrupted += usize::from(!status.success());
+        plumb.run("materialize").ok();
+        assert!(dump(&plumb) == want, "interrupted after {part}/10 of {took:?}");
+    }
+    assert!(interrupted > 0, "every run had ended before it was interrupted");
 }

@@ -16,6 +16,7 @@ mod erasing;
 mod faulty;
 mod feast;
 mod first_ten_minutes;
+mod full_disk;
 mod invariants;
 mod killed;
 mod nine_scenarios;

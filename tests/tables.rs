@@ -18,7 +18,7 @@ const YAML: &str = "kind: entity\nname: user\njoin_key: user_id\ntype: int64\n--
      features: [{name: n, type: int64}]\n---\n\
      kind: feature_service\nname: s\nfeatures: ['last:amount', 'last:price', 'total:n']\n";
 
-fn project() -> Plumb {
+pub(crate) fn project() -> Plumb {
     let plumb = Plumb::empty();
     plumb.write("plumb.yaml", "project: tables\nclock: {now: \"2024-02-01T00:00:00Z\"}\n");
     plumb.write("features.yaml", YAML);
@@ -27,13 +27,13 @@ fn project() -> Plumb {
 }
 
 /// A file of orders: user, day of January, amount.
-fn orders(plumb: &Plumb, file: &str, rows: &[(i64, u32, i64)]) {
+pub(crate) fn orders(plumb: &Plumb, file: &str, rows: &[(i64, u32, i64)]) {
     let line = |(user, day, amount): &(i64, u32, i64)| format!("{user},2024-01-{day:02},{amount},{amount}.50\n");
     plumb.write(file, &("user_id,at,amount,price\n".to_owned() + &rows.iter().map(line).collect::<String>()));
 }
 
 /// What is online of some users: amount, price, total.
-fn online(plumb: &Plumb, users: &str) -> Vec<String> {
+pub(crate) fn online(plumb: &Plumb, users: &str) -> Vec<String> {
     let answer = plumb.json(&format!("features get --service s --entity user_id={users}"));
     let told = answer["features"].as_object().unwrap().values().map(|feature| feature["values"].to_string());
     told.collect()

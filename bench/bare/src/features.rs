@@ -86,14 +86,18 @@ impl Reader {
     }
 }
 
-/// A cell ends in its row's values, which are without nulls here: eight bytes a feature, little-endian.
+/// Bytes of a row's checksum, which stands behind its values.
+const CHECK_BYTES: usize = 4;
+
+/// A cell ends in its row's values, which are without nulls here: eight bytes a feature, little-endian; then the checksum.
 fn push(columns: &mut [Vec<Option<f64>>], cell: Option<&[u8]>) -> Result<(), Failure> {
     let Some(cell) = cell else {
         columns.iter_mut().for_each(|column| column.push(None));
         return Ok(());
     };
-    let start = cell.len().checked_sub(8 * columns.len()).ok_or("a cell is shorter than its values")?;
-    for (column, bytes) in columns.iter_mut().zip(cell[start..].as_chunks::<8>().0) {
+    let values = 8 * columns.len();
+    let start = cell.len().checked_sub(values + CHECK_BYTES).ok_or("a cell is shorter than its values")?;
+    for (column, bytes) in columns.iter_mut().zip(cell[start..start + values].as_chunks::<8>().0) {
         column.push(Some(f64::from_le_bytes(*bytes)));
     }
     Ok(())
@@ -116,7 +120,8 @@ mod tests {
     #[test]
     fn values_are_the_end_of_a_cell() {
         let mut columns = vec![Vec::new(); 2];
-        let cell: Vec<u8> = [9; 42].into_iter().chain(1.5_f64.to_le_bytes()).chain((-0.0_f64).to_le_bytes()).collect();
+        let values = [1.5_f64, -0.0].map(f64::to_le_bytes).concat();
+        let cell: Vec<u8> = [9; 42].into_iter().chain(values).chain([7; CHECK_BYTES]).collect();
         push(&mut columns, Some(&cell)).unwrap();
         push(&mut columns, None).unwrap();
         let answer = serde_json::to_string(&Columns { names: &["f0".into(), "f1".into()], values: columns }).unwrap();

@@ -7,6 +7,7 @@
 
 pub mod assemble;
 pub mod check;
+mod checksum;
 pub mod codec;
 pub mod compiled;
 pub mod erase;

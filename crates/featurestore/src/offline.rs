@@ -8,6 +8,7 @@ pub mod history;
 pub mod ingest;
 pub mod lease;
 pub mod query;
+pub(crate) mod seal;
 pub mod snapshot;
 pub mod source;
 pub mod standing;

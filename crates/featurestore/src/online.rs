@@ -281,6 +281,11 @@ impl OnlineError {
                 Some("a newer version of plumb wrote it: run that version, or empty the store and materialize again")
             }
             Self::Corrupt { .. } => Some("empty the online store and materialize again: history is the record"),
+            Self::Open { source, .. } | Self::Read { source, .. } | Self::Write { source, .. }
+                if embedded::is_damage(source.as_ref()) =>
+            {
+                Some("the store is damaged: remove its folder and run `plumb materialize`: history is the record")
+            }
             Self::Settings { .. }
             | Self::Open { .. }
             | Self::Read { .. }

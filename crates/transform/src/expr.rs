@@ -13,7 +13,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 use schema::Dtype;
 
-use crate::cast;
+use crate::{cast, depth};
 
 /// Functions and planner; it holds no tables and reads no clock.
 static PLANNER: LazyLock<SessionContext> = LazyLock::new(SessionContext::new);
@@ -73,6 +73,7 @@ impl CompiledExpr {
     /// or has another type.
     pub fn compile(text: &str, input: &SchemaRef, dtype: Dtype) -> Result<Self, ExprError> {
         let invalid = |why: DataFusionError| ExprError::Invalid { expr: text.to_owned(), why: plain(&why) };
+        depth::check(text).map_err(|why| invalid(DataFusionError::Plan(why)))?;
         let columns = DFSchema::try_from(Schema::clone(input)).map_err(invalid)?;
         let logical = PLANNER.parse_sql_expr(text, &columns).map_err(invalid)?;
         only_immutable(text, &logical)?;

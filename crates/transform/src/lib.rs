@@ -5,6 +5,7 @@
 
 pub mod cast;
 pub mod computed;
+pub mod depth;
 pub mod expr;
 mod exprs;
 pub mod fill;

@@ -16,6 +16,7 @@ use schema::BoxError;
 
 use super::Subject;
 use crate::offline::OfflineError;
+use crate::offline::seal;
 use crate::offline::snapshot::sync_folder;
 
 const BATCH_ROWS: usize = 32_768;
@@ -92,12 +93,19 @@ fn rewrite_rows(path: &Path, keep: impl Fn(&RecordBatch) -> Result<BooleanArray,
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut out = tempfile::Builder::new().prefix(".erasing-").tempfile_in(folder)?;
     let properties = properties(builder.metadata());
+    let is_sealed = seal::is_sealed(builder.metadata());
     let mut writer = ArrowWriter::try_new(out.as_file_mut(), SchemaRef::clone(builder.schema()), Some(properties))?;
     for batch in builder.build()? {
         let batch = batch?;
         writer.write(&filter_record_batch(&batch, &keep(&batch)?)?)?;
     }
+    if is_sealed {
+        writer.append_key_value_metadata(seal::place());
+    }
     writer.close()?;
+    if is_sealed {
+        seal::seal(out.as_file_mut())?;
+    }
     out.as_file().set_permissions(permissions)?;
     out.as_file().sync_all()?;
     out.persist(path)?;
@@ -108,7 +116,8 @@ fn rewrite_rows(path: &Path, keep: impl Fn(&RecordBatch) -> Result<BooleanArray,
 /// Those of the file that is rewritten.
 fn properties(file: &ParquetMetaData) -> WriterProperties {
     let about = file.file_metadata().key_value_metadata().cloned().unwrap_or_default();
-    let about: Vec<KeyValue> = about.into_iter().filter(|entry| entry.key != ARROW_SCHEMA).collect();
+    let about: Vec<KeyValue> =
+        about.into_iter().filter(|entry| entry.key != ARROW_SCHEMA && entry.key != seal::KEY).collect();
     let codec =
         file.row_groups().first().and_then(|group| group.columns().first()).map(ColumnChunkMetaData::compression);
     WriterProperties::builder()

@@ -12,18 +12,20 @@ use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::dataframe::DataFrame;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableType};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schema::Dtype;
 use schema::definitions::ROW_COLUMN;
-use transform::{cast, expr};
+use transform::{cast, depth, expr};
 
 use super::history::sequence_column;
 use super::source::{SourceFile, SourceFiles};
@@ -48,6 +50,7 @@ pub fn context<'s>(sources: impl IntoIterator<Item = &'s SourceFiles>) -> Result
 /// The engine's, for what does not parse, names what is not there, or is no query.
 pub async fn plan(context: &SessionContext, sql: &str) -> Result<DataFrame, DataFusionError> {
     let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    depth::check(sql).map_err(DataFusionError::Plan)?;
     context.sql_with_options(sql, read_only).await
 }
 
@@ -70,6 +73,24 @@ pub async fn plan_view(context: &SessionContext, sql: &str) -> Result<DataFrame,
             "it calls `{function}`, which gives another answer each time: history must not depend on when it is read"
         ))),
     }
+}
+
+/// Runs a query in so much memory, and so that it can be ended.
+///
+/// It sorts and groups on the disk what it can, and is refused what it cannot. Every operator pauses now and then, or a join
+/// that makes billions of rows for an aggregate would be one uninterrupted call.
+///
+/// # Errors
+/// The engine's.
+pub async fn run(frame: DataFrame, memory_bytes: usize) -> Result<SendableRecordBatchStream, DataFusionError> {
+    let runtime = RuntimeEnvBuilder::new().with_memory_limit(memory_bytes, 1.0).build_arc()?;
+    let context = Arc::new(frame.task_ctx().with_runtime(runtime));
+    let plan = frame.create_physical_plan().await?;
+    let pausing = |node| {
+        let node: Arc<dyn ExecutionPlan> = Arc::new(CooperativeExec::new(node));
+        Ok(Transformed::yes(node))
+    };
+    execute_stream(plan.transform_up(pausing)?.data, context)
 }
 
 fn table_schema(files: &SourceFiles) -> SchemaRef {
@@ -193,3 +214,6 @@ fn open(files: &SourceFiles, file: &SourceFile, schema: &SchemaRef) -> Result<Ba
         Ok(RecordBatch::try_new_with_options(SchemaRef::clone(&schema), columns, &options)?)
     })))
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ use transform::{cast, expr};
 
 use super::history::{Held, sequence_column};
 use super::source::{SourceFile, SourceFiles, open_file};
-use super::{OfflineError, query};
+use super::{OfflineError, query, seal};
 use crate::erase::KeyFilter;
 use crate::erase::tombstones::state_without;
 
@@ -33,6 +33,8 @@ pub const CREATED_TIME: &str = "__created_time";
 pub const SEQUENCE: &str = "__sequence";
 /// Column of the deletion mark.
 pub const DELETED: &str = "__deleted";
+/// What a query may hold in memory; what can be laid aside beyond it goes to the disk.
+const MEMORY_BYTES: usize = 2 << 30;
 /// In the file's metadata: how many rows the query yielded without a key or an event time.
 const LEFT_OUT: &str = "plumb.n_left_out";
 
@@ -58,7 +60,7 @@ pub async fn ensure(
     let sql = view.definition.sql.as_deref().unwrap_or_default();
     let frame = query::plan_view(&context, sql).await.map_err(engine)?;
     let columns = Columns::resolve(view, frame.schema().as_arrow()).map_err(|why| fail(why.join("; ")))?;
-    let mut batches = frame.execute_stream().await.map_err(engine)?;
+    let mut batches = query::run(frame, MEMORY_BYTES).await.map_err(engine)?;
 
     let writing = |why: schema::BoxError| OfflineError::Write { path: path.display().to_string(), source: why };
     std::fs::create_dir_all(&folder).map_err(|why| writing(why.into()))?;
@@ -77,7 +79,9 @@ pub async fn ensure(
         writer.write(&kept).map_err(|why| writing(why.into()))?;
     }
     writer.append_key_value_metadata(KeyValue::new(LEFT_OUT.to_owned(), n_left_out.to_string()));
+    writer.append_key_value_metadata(seal::place());
     writer.close().map_err(|why| writing(why.into()))?;
+    seal::seal(out.as_file_mut()).map_err(|why| writing(why.into()))?;
     out.as_file().sync_all().map_err(|why| writing(why.into()))?;
     // Two processes may have made it at once: they made the same file.
     out.persist(&path).map_err(|why| writing(why.error.into()))?;

@@ -210,7 +210,8 @@ pub fn open_file(project: &Path, path: PathBuf, first_row: u64) -> Result<Source
 
 /// As [`open_file`], for a file that messages call otherwise.
 pub(crate) fn open_named(path: PathBuf, name: String, first_row: u64) -> Result<SourceFile, OfflineError> {
-    let file = File::open(&path).map_err(|why| read_error(&name, why))?;
+    let mut file = File::open(&path).map_err(|why| read_error(&name, why))?;
+    super::seal::check(&mut file, &path).map_err(|why| read_error(&name, why))?;
     let identity = state_of(&file).map_err(|why| read_error(&name, why))?;
     let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|why| read_error(&name, why))?;
     Ok(SourceFile::new(path, name, metadata, first_row, identity))

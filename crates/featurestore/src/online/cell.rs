@@ -15,6 +15,8 @@ use std::fmt;
 use schema::order::ORDER_BYTES;
 use schema::{RowOrder, Timestamp};
 
+use crate::checksum::Crc32;
+
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +31,10 @@ const TRUNCATED: u8 = 1;
 const TIME_BYTES: usize = 8;
 /// Flag of a step: the row says that the key is no more.
 const TOMBSTONE: u8 = 1;
+/// Flag of a step: it ends with the CRC-32 of its other bytes but the length. Steps of the first versions have none.
+const CHECKED: u8 = 2;
+/// The sum, big-endian.
+const CHECK_BYTES: usize = 4;
 /// Order and flags, before the payload: the least that a rank has.
 const RANK_MIN: usize = ORDER_BYTES + 1;
 
@@ -89,6 +95,8 @@ pub enum MalformedCell {
     Short { at: usize },
     #[error("byte {at} has unknown flags")]
     Flags { at: usize },
+    #[error("the row at byte {at} is damaged: its bytes are not those that were written")]
+    Damaged { at: usize },
     #[error("its rows do not ascend at byte {at}")]
     Order { at: usize },
 }
@@ -131,8 +139,11 @@ impl Cell {
         while !rest.is_empty() {
             let at = bytes.len() - rest.len();
             let (step, tail) = read_step(rest).ok_or(short)?;
-            if step.rank[ORDER_BYTES] & !TOMBSTONE != 0 {
+            if step.flags() & !(TOMBSTONE | CHECKED) != 0 {
                 return Err(MalformedCell::Flags { at });
+            }
+            if !step.is_whole() {
+                return Err(MalformedCell::Damaged { at });
             }
             if last.is_some_and(|last| step.visible_from <= last.visible_from || step.rank <= last.rank) {
                 return Err(MalformedCell::Order { at });
@@ -246,12 +257,27 @@ impl<'a> Step<'a> {
 
     /// Whether it is a tombstone.
     pub fn deleted(&self) -> bool {
-        self.rank[ORDER_BYTES] & TOMBSTONE != 0
+        self.flags() & TOMBSTONE != 0
     }
 
     /// The packed features.
     pub fn payload(&self) -> &'a [u8] {
-        &self.rank[RANK_MIN..]
+        let n_check = if self.flags() & CHECKED == 0 { 0 } else { CHECK_BYTES };
+        &self.rank[RANK_MIN..self.rank.len() - n_check]
+    }
+
+    fn flags(&self) -> u8 {
+        self.rank[ORDER_BYTES]
+    }
+
+    /// Whether its bytes are those that were written, as far as they tell.
+    fn is_whole(&self) -> bool {
+        if self.flags() & CHECKED == 0 {
+            // A tombstone with more in it was a row, before its flags were flipped.
+            return !self.deleted() || self.rank.len() == RANK_MIN;
+        }
+        let Some((rank, check)) = self.rank.split_last_chunk::<CHECK_BYTES>() else { return false };
+        rank.len() >= RANK_MIN && check_of(&self.visible_from, rank) == *check
     }
 
     fn len(&self) -> usize {
@@ -292,13 +318,21 @@ fn read_step(bytes: &[u8]) -> Option<(Step<'_>, &[u8])> {
 }
 
 fn push_row(out: &mut Vec<u8>, row: &OnlineRow) {
-    let length = TIME_BYTES + RANK_MIN + row.payload.len();
+    let length = TIME_BYTES + RANK_MIN + row.payload.len() + CHECK_BYTES;
     out.reserve(length + 4);
     push_length(out, length);
-    out.extend(row.visible_from.to_ordered_bytes());
+    let visible_from = row.visible_from.to_ordered_bytes();
+    out.extend(visible_from);
+    let rank = out.len();
     out.extend(row.order.to_bytes());
-    out.push(if row.deleted { TOMBSTONE } else { 0 });
+    out.push(if row.deleted { TOMBSTONE | CHECKED } else { CHECKED });
     out.extend(&row.payload);
+    let check = check_of(&visible_from, &out[rank..]);
+    out.extend(check);
+}
+
+fn check_of(visible_from: &[u8; TIME_BYTES], rank: &[u8]) -> [u8; CHECK_BYTES] {
+    Crc32::new().and(visible_from).and(rank).sum().to_be_bytes()
 }
 
 fn push_length(out: &mut Vec<u8>, length: usize) {

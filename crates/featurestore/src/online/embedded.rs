@@ -83,6 +83,13 @@ impl EmbeddedStore {
     }
 }
 
+/// Whether LMDB says that its file is something else, or broken.
+pub(super) fn is_damage(why: &(dyn std::error::Error + 'static)) -> bool {
+    use heed::MdbError::{Corrupted, Invalid, PageNotFound, VersionMismatch};
+    let found = why.downcast_ref::<heed::Error>();
+    matches!(found, Some(heed::Error::Mdb(Corrupted | Invalid | PageNotFound | VersionMismatch)))
+}
+
 impl Environment {
     fn open(folder: &Path) -> Result<Arc<Self>, BoxError> {
         std::fs::create_dir_all(folder)?;

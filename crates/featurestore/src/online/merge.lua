@@ -23,12 +23,13 @@ local function less(a, b, at)
   return #a < #b
 end
 
+-- A step's sum (flag 2) is among the bytes of its rank; whoever reads the cell looks at it.
 -- Where the parts of a cell's first step are: its length, visible_from, its rank, whose byte 25 has its flags.
 local LENGTH, TIME, RANK, FLAGS = 3, 7, 15, 39
 
 -- Whether a cell is one step that was current when it was written: nearly all are.
 local function is_plain(cell)
-  if #cell < FLAGS or byte(cell, FLAGS) > 1 then return false end
+  if #cell < FLAGS or byte(cell, FLAGS) > 3 then return false end
   local format, truncated = byte(cell, 1, 2)
   return format == 1 and truncated == 1 and unpack('>I4', cell, LENGTH) == #cell - TIME + 1
 end
@@ -41,7 +42,7 @@ local function read(cell, steps)
   while at <= size do
     if at + 3 > size then return nil end
     local last = at + 3 + unpack('>I4', cell, at)
-    if last > size or last < at + 36 or byte(cell, at + 36) > 1 then return nil end
+    if last > size or last < at + 36 or byte(cell, at + 36) > 3 then return nil end
     steps[#steps + 1] = {sub(cell, at + 4, at + 11), sub(cell, at + 12, last), sub(cell, at, last)}
     at = last + 1
   end

@@ -3,7 +3,7 @@
 //! An append is on disk when it returns, and numbered: the numbers of one view have no gaps, and are the sequence of its
 //! pushed rows.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ impl PushLog {
     /// [`OfflineError::Write`].
     pub fn open(folder: &Path) -> Result<Self, OfflineError> {
         let path = folder.join(FILE);
-        let fail = |why: BoxError| OfflineError::Write { path: path.display().to_string(), source: why };
+        let fail = |why: BoxError| OfflineError::Write { path: path.display().to_string(), source: explained(why) };
         std::fs::create_dir_all(folder).map_err(|why| fail(why.into()))?;
         let connection = Connection::open(&path).map_err(|why| fail(why.into()))?;
         prepare(&connection).map_err(|why| fail(why.into()))?;
@@ -253,8 +253,40 @@ impl PushLog {
     }
 
     fn failed(&self, source: BoxError) -> OfflineError {
-        OfflineError::Write { path: PathBuf::from(self.path.as_ref()).display().to_string(), source }
+        OfflineError::Write { path: self.path.display().to_string(), source: explained(source) }
     }
+
+    /// What a setting of its connection is.
+    #[cfg(test)]
+    pub(super) fn setting(&self, name: &str) -> String {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0)).unwrap();
+        format!("{value:?}")
+    }
+
+    /// Waits for nobody, so that a test need not.
+    #[cfg(test)]
+    pub(super) fn impatient(self) -> Self {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner).busy_timeout(Duration::ZERO).unwrap();
+        self
+    }
+}
+
+/// An error of SQLite with what to do about it.
+fn explained(why: BoxError) -> BoxError {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase, ReadOnly};
+    let code = why.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+    let advice = match code {
+        Some(DatabaseCorrupt | NotADatabase) => {
+            "the log of pushes is damaged: restore it from a backup; what was pushed since is only there and must be pushed \
+             again"
+        }
+        Some(DatabaseBusy | DatabaseLocked) => "another process is writing to the log of pushes: push the same again",
+        Some(ReadOnly) => "the log of pushes cannot be written: let this user write the file and its folder",
+        Some(DiskFull) => "the disk is full: make room, and push the same again",
+        _ => return why,
+    };
+    format!("{why}: {advice}").into()
 }
 
 /// Rows with their places: those that are known where they are, others where `new` puts them, or left out if it does not.

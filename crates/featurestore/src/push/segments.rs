@@ -9,8 +9,9 @@ use schema::FeatureView;
 
 use super::log::{Entry, PushLog};
 use super::rows::schema_of;
-use crate::offline::OfflineError;
 use crate::offline::snapshot::sync_folder;
+use crate::offline::source::open_file;
+use crate::offline::{OfflineError, seal};
 
 /// Beside the snapshots of a view version.
 const FOLDER: &str = "pushes";
@@ -40,7 +41,8 @@ pub(crate) fn ensure(folder: &Path, view: &FeatureView, log: &PushLog) -> Result
     let mut paths = Vec::new();
     for part in parts(&entries) {
         let path = folder.join(name(part));
-        if !path.is_file() {
+        // One that is damaged is made again.
+        if !path.is_file() || open_file(Path::new(""), path.clone(), 0).is_err() {
             write(&path, &folder, view, log, part)?;
         }
         paths.push(path);
@@ -83,7 +85,9 @@ fn write(path: &Path, folder: &Path, view: &FeatureView, log: &PushLog, part: &[
     for entry in part {
         writer.write(log.rows(view, entry.seq)?.batch()).map_err(|why| fail(why.into()))?;
     }
+    writer.append_key_value_metadata(seal::place());
     writer.close().map_err(|why| fail(why.into()))?;
+    seal::seal(out.as_file_mut()).map_err(|why| fail(why.into()))?;
     out.as_file().sync_all().map_err(|why| fail(why.into()))?;
     out.persist(path).map_err(|why| fail(why.error.into()))?;
     sync_folder(folder).map_err(|why| fail(why.into()))

@@ -284,3 +284,88 @@ async fn rows_of_an_earlier_versions_log_are_known_and_those_that_are_erased_are
     let left: i64 = direct.query_row("SELECT count(*) FROM known_rows", [], |row| row.get(0)).unwrap();
     assert_eq!(left, 1, "a digest may tell who it was of");
 }
+
+/// What is acknowledged outlives the loss of power: write-ahead log, every commit synced.
+#[tokio::test]
+async fn the_log_is_synced_at_every_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = PushLog::open(folder.path()).unwrap();
+    assert_eq!(
+        (log.setting("journal_mode"), log.setting("synchronous")),
+        (r#"Text("wal")"#.into(), "Integer(2)".into())
+    );
+    // Opened again, for the second is a property of the connection.
+    let log = PushLog::open(folder.path()).unwrap();
+    assert_eq!(
+        (log.setting("journal_mode"), log.setting("synchronous")),
+        (r#"Text("wal")"#.into(), "Integer(2)".into())
+    );
+}
+
+fn one_row(key: i64) -> RecordBatch {
+    batch(vec![("k", ints(&[key])), ("ts", times(&[5])), ("v", floats(&[1.5]))])
+}
+
+/// A push into a log that cannot take it: what is said.
+async fn refused(log: &PushLog, online: &MemoryStore, key: i64) -> String {
+    let why = push(&view(), &one_row(key), None, To::Online, log, online, NOW).await.unwrap_err();
+    assert_eq!(why.kind(), ErrorKind::Unavailable, "{why:?}");
+    assert_eq!(stored(online, key).await, "None", "what is not logged is not online");
+    schema::error::chain(&why)
+}
+
+#[tokio::test]
+async fn a_locked_log_acknowledges_nothing_and_then_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (offline, online) = project(folder.path()).await;
+    let log = offline.pushes().unwrap().impatient();
+    let mut other = rusqlite::Connection::open(folder.path().join("offline/pushes.db")).unwrap();
+    let lock = other.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive).unwrap();
+    let said = refused(&log, &online, 7).await;
+    assert!(said.contains("pushes.db") && said.contains("another process is writing to the log"), "{said}");
+    assert_eq!(offline.history(&view()).await.unwrap().n_pushed(), 0);
+    drop(lock);
+    let done = push(&view(), &one_row(7), None, To::Online, &log, &online, NOW).await.unwrap();
+    assert_eq!((done.repeated, done.n_written), (false, 1));
+    assert_eq!(offline.history(&view()).await.unwrap().n_pushed(), 1);
+}
+
+#[tokio::test]
+async fn a_log_of_garbage_is_named_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (offline, _) = project(folder.path()).await;
+    let path = folder.path().join("offline/pushes.db");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let garbage = b"no database ".repeat(1_000);
+    std::fs::write(&path, &garbage).unwrap();
+    for why in [offline.pushes().map(drop).unwrap_err(), offline.history(&view()).await.map(drop).unwrap_err()] {
+        let said = schema::error::chain(&why);
+        assert!(said.contains("pushes.db") && said.contains("damaged: restore it from a backup"), "{said}");
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), garbage);
+}
+
+/// Pages of the table are overwritten: history is refused, not read without them, and no push is acknowledged on top.
+#[tokio::test]
+async fn a_log_that_is_damaged_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (offline, online) = project(folder.path()).await;
+    let path = folder.path().join("offline/pushes.db");
+    {
+        let log = offline.pushes().unwrap();
+        for key in 0..300 {
+            log.append(&view(), PushedRows::new(&view(), &one_row(key)).unwrap(), None, NOW).await.unwrap();
+        }
+    }
+    let mut bytes = std::fs::read(&path).unwrap();
+    assert!(!folder.path().join("offline/pushes.db-wal").exists(), "the last to close writes all back");
+    bytes[4_096..].fill(0xa5);
+    std::fs::write(&path, &bytes).unwrap();
+    let why = offline.history(&view()).await.map(drop).unwrap_err();
+    let said = schema::error::chain(&why);
+    assert!(said.contains("pushes.db") && said.contains("damaged: restore it from a backup"), "{said}");
+    if let Ok(log) = offline.pushes() {
+        let said = refused(&log, &online, 999).await;
+        assert!(said.contains("damaged: restore it from a backup"), "{said}");
+    }
+}

@@ -119,9 +119,13 @@ struct World {
 const NOW: Timestamp = Timestamp::from_nanos(22);
 
 async fn world() -> World {
+    world_of(TRIPS).await
+}
+
+async fn world_of(text: &str) -> World {
     let folder = tempfile::tempdir().unwrap();
     write(&folder.path().join("rows.parquet"));
-    let file = File { path: "p.yaml".to_owned(), text: TRIPS.to_owned() };
+    let file = File { path: "p.yaml".to_owned(), text: text.to_owned() };
     let declared = Definitions::read(&[file]).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
     let definitions = AppliedDefinitions::default().after(&declared);
     let offline = OfflineStore::new(folder.path(), folder.path());
@@ -240,4 +244,108 @@ async fn a_request_without_its_fields_is_refused_before_any_read() {
     let why = retrieve(&world.reader, &compiled.unwrap(), &rows, NOW).await.unwrap_err();
     assert_eq!(why.to_string(), "field `km` of the request, which on-demand view `trip` reads, is missing");
     assert_eq!(world.store.reads.load(Ordering::Relaxed), 0);
+}
+
+/// Five views of one entity, of which the third can be done without by its own word.
+fn five() -> String {
+    let mut text = "{kind: entity, name: user, join_key: user_id, type: int64}\n---\n\
+                    {kind: source, name: rows, path: rows.parquet, event_time: ts}\n"
+        .to_owned();
+    for (i, more) in ["", "", ", on_error: null", "", ""].into_iter().enumerate() {
+        text += &format!(
+            "---\n{{kind: feature_view, name: v{i}, entity: user, source: rows{more}, \
+             features: [{{name: people, type: int64}}]}}\n"
+        );
+    }
+    text + "---\n{kind: feature_service, name: all, features: [\
+            {feature: v0:people, as: a}, {feature: v1:people, as: b}, {feature: v2:people, as: c}, \
+            {feature: v3:people, as: d}, {feature: v4:people, as: e}]}\n"
+}
+
+/// A store in which cells of some views are damaged, as the real ones say it: by the first that a read meets.
+#[derive(Debug)]
+struct Damaged {
+    store: Arc<Counted>,
+    views: Vec<&'static str>,
+}
+
+#[async_trait]
+impl OnlineStore for Damaged {
+    async fn get_many(&self, tables: &[OnlineTable], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
+        // Marks are sound.
+        let of_rows = |table: &&OnlineTable| table.name().rsplit('#').next().is_some_and(|name| name.contains('.'));
+        let hit = |table: &&OnlineTable| self.views.contains(&table.view().name.as_str());
+        match tables.iter().filter(of_rows).find(hit) {
+            Some(table) => Err(OnlineError::Corrupt {
+                view: table.view().clone(),
+                key: keys[0].clone(),
+                address: "here".to_owned(),
+                source: Cell::parse(vec![9]).unwrap_err(),
+            }),
+            None => self.store.get_many(tables, keys).await,
+        }
+    }
+
+    async fn put_many(
+        &self,
+        table: &OnlineTable,
+        cells: &[(EntityKey, Cell)],
+        horizon: Timestamp,
+    ) -> Result<WriteReport, OnlineError> {
+        self.store.put_many(table, cells, horizon).await
+    }
+
+    async fn erase(&self, tables: &[OnlineTable], keys: &KeyMatch, dry_run: bool) -> Result<EraseReport, OnlineError> {
+        self.store.erase(tables, keys, dry_run).await
+    }
+
+    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
+        self.store.drop_table(table).await
+    }
+}
+
+/// FT 46: what each tolerance makes of damaged views.
+#[tokio::test]
+async fn one_of_five_views_is_damaged() {
+    let world = world_of(&five()).await;
+    let compiled = CompiledService::new(world.definitions.current_service("all").unwrap(), &world.definitions).unwrap();
+    let rows = EntityRows { n: 1, columns: [("user_id".to_owned(), ints(&[Some(2)]))].into() };
+    let check = async |views: &[&'static str], tolerance: Tolerance, want: Result<&str, &str>| {
+        let store = Damaged { store: Arc::clone(&world.store), views: views.to_vec() };
+        let reader = OnlineReader::new(Arc::new(store));
+        let found = retrieve_with(&reader, &compiled, &rows, NOW, tolerance).await;
+        match (found, want) {
+            (Ok(found), Ok(want)) => {
+                let there: String = said(&compiled, &found.rows);
+                let there = there.lines().last().unwrap();
+                let short = there.replace("20 PRESENT", "20").replace("null UNAVAILABLE", "?");
+                assert_eq!(short, want, "{views:?}, {tolerance:?}");
+                // What did not answer is not said to have answered.
+                let silent = found.served.iter().filter(|served| served.is_none()).count();
+                assert_eq!(silent, views.len(), "{views:?}, {tolerance:?}");
+            }
+            (Err(why), Err(want)) => {
+                assert!(matches!(&why, RetrieveError::Online { source: OnlineError::Corrupt { .. }, .. }), "{why:?}");
+                // Asking again changes nothing: no 503, which clients repeat.
+                assert_eq!(why.kind(), ErrorKind::Internal, "{why:?}");
+                let said = schema::error::chain(&why);
+                assert!(said.contains(&format!("`{want}@v1`")), "{views:?}, {tolerance:?}: {said}");
+            }
+            (found, want) => panic!("{views:?}, {tolerance:?}: {found:?}, not {want:?}"),
+        }
+    };
+    use Tolerance::{AsDeclared, Partial, Strict};
+    for tolerance in [AsDeclared, Strict, Partial] {
+        check(&[], tolerance, Ok("20 | 20 | 20 | 20 | 20")).await;
+    }
+    check(&["v1"], Strict, Err("v1")).await;
+    check(&["v1"], AsDeclared, Err("v1")).await;
+    check(&["v1"], Partial, Ok("20 | ? | 20 | 20 | 20")).await;
+    check(&["v2"], Strict, Err("v2")).await;
+    check(&["v2"], AsDeclared, Ok("20 | 20 | ? | 20 | 20")).await;
+    check(&["v2"], Partial, Ok("20 | 20 | ? | 20 | 20")).await;
+    // What the view that may be missing hides is no reason to pass over another.
+    check(&["v2", "v4"], AsDeclared, Err("v4")).await;
+    check(&["v0", "v2", "v4"], Partial, Ok("? | 20 | ? | 20 | ?")).await;
+    check(&["v0", "v1", "v2", "v3", "v4"], Partial, Ok("? | ? | ? | ? | ?")).await;
 }

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use transform::cast::Zone;
 
-use super::super::OfflineError;
+use super::super::{OfflineError, seal};
 use super::find::Found;
 use super::kept::{Kept, write_error};
 use super::{SourceFile, column_in_file, open_named, read_error};
@@ -354,7 +354,9 @@ fn convert(source: &Source, kept: &Kept, file: &Found, types: &[Typed], stem: &s
     }
     writer.write(&batch.take(&schema).map_err(|why| write_error(&path, why))?).map_err(writing)?;
     writer.append_key_value_metadata(KeyValue::new(BAD_ROWS.to_owned(), n_rejected.to_string()));
+    writer.append_key_value_metadata(seal::place());
     writer.close().map_err(writing)?;
+    seal::seal(out.as_file_mut()).map_err(|why| write_error(&path, why))?;
     file.unchanged()?;
     // The reasons first: where the copy is, they are.
     if let Some(aside) = rejected {

@@ -9,6 +9,7 @@ use parquet::arrow::ArrowWriter;
 use schema::Clock;
 use serde_json::{Value as Json, json};
 
+use super::super::seal;
 use super::action::{Action, Remove};
 use super::error::TableError;
 use super::lease::RewriteLease;
@@ -53,7 +54,9 @@ impl Table {
         while let Some(rows) = decoder.flush().map_err(|why| fail(why.into()))? {
             writer.write(&rows).map_err(|why| fail(why.into()))?;
         }
-        let bytes = writer.into_inner().map_err(|why| fail(why.into()))?;
+        writer.append_key_value_metadata(seal::place());
+        let mut bytes = writer.into_inner().map_err(|why| fail(why.into()))?;
+        seal::seal_bytes(&mut bytes).map_err(|why| fail(why.into()))?;
         self.disk.put(&path, &bytes).map_err(|why| fail(why.into()))?;
         let pointer = json!({ "version": snapshot.version, "size": actions.len() });
         let last = self.log.folder.join("_last_checkpoint");

@@ -13,6 +13,7 @@ use parquet::file::properties::WriterProperties;
 use schema::Clock;
 use serde_json::json;
 
+use super::super::seal;
 use super::action::Add;
 use super::disk::{Disk, unique};
 use super::error::TableError;
@@ -95,7 +96,10 @@ impl FileWriter {
         let Some(open) = self.open.take() else { return Ok(()) };
         let path = self.root.join(&open.name);
         let fail = |why: schema::BoxError| write_error(&path, why);
-        let file = open.writer.into_inner().map_err(|why| fail(why.into()))?;
+        let mut writer = open.writer;
+        writer.append_key_value_metadata(seal::place());
+        let mut file = writer.into_inner().map_err(|why| fail(why.into()))?;
+        seal::seal(&mut file).map_err(|why| fail(why.into()))?;
         self.disk.sync(&file).map_err(|why| fail(why.into()))?;
         let size = file.metadata().map_err(|why| fail(why.into()))?.len();
         let mut stats = json!({ "numRecords": open.n_rows });
@@ -154,7 +158,9 @@ impl Table {
     ) -> Result<ParquetRecordBatchReader, TableError> {
         let name = file.add.file().unwrap_or_default();
         let fail = |why: String| self.data_file_error(version, &name, why);
-        let opened = File::open(self.root.join(&name)).map_err(|why| fail(why.to_string()))?;
+        let path = self.root.join(&name);
+        let mut opened = File::open(&path).map_err(|why| fail(why.to_string()))?;
+        seal::check(&mut opened, &path).map_err(|why| fail(why.to_string()))?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|why| fail(why.to_string()))?;
         let mask = match names {
             Some(names) => ProjectionMask::columns(reader.parquet_schema(), names.iter().map(String::as_str)),

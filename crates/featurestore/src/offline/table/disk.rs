@@ -1,7 +1,11 @@
 //! Files of a table, written so that what is acknowledged outlives a kill and the loss of power: contents are synced
 //! before their name appears, and the folder after it.
 //!
-//! Every change of the disk is one step of this file, so a test can end the world before any of them.
+//! Every change of the disk is one step of this file, so a test can end the world before any of them, let one of them fail,
+//! or take away what was not synced.
+
+#[cfg(test)]
+pub(super) mod power;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -11,13 +15,24 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Disk {
     #[cfg(test)]
-    pub(super) fuse: Option<std::sync::Arc<Fuse>>,
+    pub(super) fuse: Option<std::sync::Arc<power::Fuse>>,
 }
 
-/// Lets so many steps pass; then every one fails, as after a kill.
-#[cfg(test)]
-#[derive(Debug)]
-pub(super) struct Fuse(pub(super) std::sync::atomic::AtomicU64);
+/// A change of the disk that is about to be made.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(test), expect(dead_code, reason = "tests look at it"))]
+pub(super) enum Change<'a> {
+    /// A name that was not there appears: of a folder, a file or another name of a file.
+    Name(&'a Path),
+    /// A file takes the place of another.
+    Rename(&'a Path, &'a Path),
+    /// A file goes.
+    Remove(&'a Path),
+    /// A file's contents become durable.
+    Sync(&'a File),
+    /// The names in a folder become durable.
+    SyncFolder(&'a Path),
+}
 
 /// A file that has no name yet, beside the one it is to have.
 #[derive(Debug)]
@@ -29,18 +44,13 @@ pub(super) struct Unnamed {
 impl Disk {
     #[cfg(not(test))]
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "in tests it fails when it is told to")]
-    fn step(&self) -> io::Result<()> {
+    fn step(&self, _change: &Change<'_>) -> io::Result<()> {
         Ok(())
     }
 
     #[cfg(test)]
-    fn step(&self) -> io::Result<()> {
-        use std::sync::atomic::Ordering::SeqCst;
-        let Some(fuse) = &self.fuse else { return Ok(()) };
-        match fuse.0.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(io::Error::other("the world ended here")),
-        }
+    fn step(&self, change: &Change<'_>) -> io::Result<()> {
+        self.fuse.as_ref().map_or(Ok(()), |fuse| fuse.step(change))
     }
 
     /// Makes a folder and those above it, durably.
@@ -52,7 +62,7 @@ impl Disk {
         if let Some(above) = above {
             self.make_folder(above)?;
         }
-        self.step()?;
+        self.step(&Change::Name(folder))?;
         match std::fs::create_dir(folder) {
             Err(why) if why.kind() != ErrorKind::AlreadyExists => return Err(why),
             _ => {}
@@ -62,24 +72,24 @@ impl Disk {
 
     /// A new file under a name that nobody else uses.
     pub(super) fn create(&self, path: &Path) -> io::Result<File> {
-        self.step()?;
-        OpenOptions::new().write(true).create_new(true).open(path)
+        self.step(&Change::Name(path))?;
+        OpenOptions::new().read(true).write(true).create_new(true).open(path)
     }
 
     /// Makes a file's contents durable.
     pub(super) fn sync(&self, file: &File) -> io::Result<()> {
-        self.step()?;
+        self.step(&Change::Sync(file))?;
         file.sync_all()
     }
 
     /// Makes the names in a folder durable.
     pub(super) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        self.step()?;
+        self.step(&Change::SyncFolder(folder))?;
         File::open(folder)?.sync_all()
     }
 
     pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
-        self.step()?;
+        self.step(&Change::Remove(path))?;
         match std::fs::remove_file(path) {
             Err(why) if why.kind() == ErrorKind::NotFound => Ok(()),
             done => done,
@@ -89,7 +99,7 @@ impl Disk {
     /// Writes a file whole, unless there is one of its name: then `false`. Of two writers one wins.
     pub(super) fn put_if_absent(&self, path: &Path, bytes: &[u8]) -> io::Result<bool> {
         let unnamed = self.write_unnamed(path, bytes)?;
-        self.step()?;
+        self.step(&Change::Name(path))?;
         let linked = std::fs::hard_link(&unnamed.path, path);
         drop(self.remove(&unnamed.path));
         match linked {
@@ -104,7 +114,7 @@ impl Disk {
     /// Writes a file whole, in place of one of its name.
     pub(super) fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let unnamed = self.write_unnamed(path, bytes)?;
-        self.step()?;
+        self.step(&Change::Rename(&unnamed.path, path))?;
         std::fs::rename(&unnamed.path, path)?;
         self.sync_folder(&unnamed.folder)
     }

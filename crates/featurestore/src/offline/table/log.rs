@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::super::seal;
 use super::action::{Action, Add, Metadata, Protocol};
 use super::disk::Disk;
 use super::error::TableError;
@@ -226,7 +227,8 @@ impl Log {
         for name in &checkpoint.files {
             let path = self.folder.join(name);
             let fail = |why: schema::BoxError| read_error(&path, why);
-            let file = File::open(&path).map_err(|why| fail(why.into()))?;
+            let mut file = File::open(&path).map_err(|why| fail(why.into()))?;
+            seal::check(&mut file, &path).map_err(|why| fail(why.into()))?;
             let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|why| fail(why.into()))?;
             let mask = ProjectionMask::columns(reader.parquet_schema(), COLUMNS);
             let reader = reader.with_projection(mask).build().map_err(|why| fail(why.into()))?;

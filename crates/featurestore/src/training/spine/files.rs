@@ -9,12 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::dataframe::DataFrame;
-use datafusion::execution::SendableRecordBatchStream;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::CsvReadOptions;
 use futures::stream::StreamExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -98,7 +93,7 @@ pub(super) async fn query(
 async fn of_frame(name: &str, time_column: Option<&str>, frame: DataFrame) -> Result<Spine, OfflineError> {
     let fail = |why: DataFusionError| read_error(name, expr::plain(&why));
     let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
-    let rows = stream(frame).await.map_err(fail)?;
+    let rows = query::run(frame, MEMORY_DEFAULT).await.map_err(fail)?;
     let shape = Shape::new(name, Arc::new(zoned(&schema)), time_column)?;
     let (name, zoned) = (name.to_owned(), Arc::new(zoned(&schema)));
     let rows = rows.map(move |batch| {
@@ -112,19 +107,6 @@ async fn of_frame(name: &str, time_column: Option<&str>, frame: DataFrame) -> Re
             .map_err(|why| read_error(&name, why))
     });
     Ok(Spine { shape, origin: Origin::default(), n_rows: None, rows: rows.boxed() })
-}
-
-/// Runs a query in as much memory as a build has, and so that it can be ended: every operator pauses now and then, or a join
-/// that makes billions of rows for an aggregate would be one uninterrupted call.
-async fn stream(frame: DataFrame) -> Result<SendableRecordBatchStream, DataFusionError> {
-    let runtime = RuntimeEnvBuilder::new().with_memory_limit(MEMORY_DEFAULT, 1.0).build_arc()?;
-    let context = Arc::new(frame.task_ctx().with_runtime(runtime));
-    let plan = frame.create_physical_plan().await?;
-    let pausing = |node| {
-        let node: Arc<dyn ExecutionPlan> = Arc::new(CooperativeExec::new(node));
-        Ok(Transformed::yes(node))
-    };
-    execute_stream(plan.transform_up(pausing)?.data, context)
 }
 
 /// Seconds as microseconds in UTC.

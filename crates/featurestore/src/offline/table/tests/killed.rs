@@ -1,9 +1,19 @@
-//! The world ends before every single step on the disk, and the table is what it was before or what it is after.
+//! The world ends before every single step on the disk, or one step fails, or power is lost with all that was not synced:
+//! and the table is what it was before or what it is after. What was acknowledged is there.
 
-use std::sync::atomic::AtomicU64;
-
-use super::super::disk::Fuse;
+use super::super::disk::power::{Ending, Fuse};
 use super::*;
+
+const ENDINGS: [Ending; 3] = [Ending::Kill, Ending::Fault, Ending::PowerLoss];
+
+/// The table in `folder`, on a disk that ends so at the step `at`.
+fn ending(folder: &Path, name: &str, ending: Ending, at: u64) -> (Table, Arc<Fuse>) {
+    let fuse = Arc::new(Fuse::new(ending, at));
+    let mut table = Table::at(folder, name).unwrap();
+    table.disk.fuse = Some(Arc::clone(&fuse));
+    table.log.disk = table.disk.clone();
+    (table, fuse)
+}
 
 /// Runs `work` on fresh tables, each ending one step later, until one reaches its end; then runs it again on what is left.
 fn killed_everywhere(make: impl Fn() -> Fixture, work: impl Fn(&Table) -> Result<(), TableError>) {
@@ -11,21 +21,37 @@ fn killed_everywhere(make: impl Fn() -> Fixture, work: impl Fn(&Table) -> Result
     let before = whole.table.rows(None).unwrap();
     work(&whole.table).unwrap();
     let after = whole.table.rows(None).unwrap();
+    for how in ENDINGS {
+        ended_everywhere(how, &make, &work, &before, &after);
+    }
+}
+
+fn ended_everywhere(
+    how: Ending,
+    make: impl Fn() -> Fixture,
+    work: impl Fn(&Table) -> Result<(), TableError>,
+    before: &[(i64, Row)],
+    after: &[(i64, Row)],
+) {
     let mut seen = (0, 0);
     for steps in 0.. {
         let fixture = make();
-        let mut table = Table::at(fixture.folder.path(), "t").unwrap();
-        table.disk.fuse = Some(Arc::new(Fuse(AtomicU64::new(steps))));
-        table.log.disk = table.disk.clone();
+        let (table, fuse) = ending(fixture.folder.path(), "t", how, steps);
         let done = work(&table).is_ok();
-        drop(table);
-        let found = fixture.table.rows(None).unwrap();
-        assert!(found == before || found == after, "killed after {steps} steps: {found:?}");
+        let has_blown = fuse.has_blown();
+        if how == Ending::PowerLoss {
+            fuse.lose_power(fixture.folder.path());
+        }
+        // After a fault the process goes on; after the end there is another one.
+        let next = if how == Ending::Fault && has_blown { &table } else { &fixture.table };
+        let found = next.rows(None).unwrap();
+        assert!(found == before || found == after, "{how:?} after {steps} steps: {found:?}");
+        assert!(!done || found == after, "{how:?} after {steps} steps: what was acknowledged is gone: {found:?}");
         seen = (seen.0 + u64::from(found == before), seen.1 + u64::from(found == after));
-        work(&fixture.table).unwrap();
-        assert_eq!(fixture.table.rows(None).unwrap(), after, "run again after {steps} steps");
-        if done {
-            assert!(steps > 3, "it was hardly interrupted");
+        work(next).unwrap();
+        assert_eq!(next.rows(None).unwrap(), after, "run again, {how:?} after {steps} steps");
+        if !has_blown {
+            assert!(done && steps > 3, "it was hardly interrupted");
             assert!(before == after || (seen.0 > 0 && seen.1 > 0), "both sides were seen");
             let lease = fixture.table.lease(&silent).unwrap();
             fixture.table.vacuum(Duration::ZERO, false, &lease, &silent).unwrap();
@@ -82,19 +108,23 @@ fn a_checkpoint_that_was_killed_is_no_loss() {
 
 #[test]
 fn creating_may_be_killed_and_repeated() {
-    for steps in 0..40 {
-        let folder = tempfile::tempdir().unwrap();
-        let mut table = Table::at(folder.path(), "a/b/t").unwrap();
-        table.disk.fuse = Some(Arc::new(Fuse(AtomicU64::new(steps))));
-        table.log.disk = table.disk.clone();
-        let done = table.create(&columns()).is_ok();
-        let again = Table::at(folder.path(), "a/b/t").unwrap();
-        again.create(&columns()).unwrap();
-        assert_eq!(again.state(None).unwrap().version, 0);
-        if done {
-            assert!(steps > 3);
-            return;
+    for how in ENDINGS {
+        for steps in 0.. {
+            assert!(steps < 40, "it never ended");
+            let folder = tempfile::tempdir().unwrap();
+            let (table, fuse) = ending(folder.path(), "a/b/t", how, steps);
+            let done = table.create(&columns()).is_ok();
+            if how == Ending::PowerLoss {
+                fuse.lose_power(folder.path());
+            }
+            let again = Table::at(folder.path(), "a/b/t").unwrap();
+            assert!(!done || again.exists(), "{how:?} after {steps} steps: what was acknowledged is gone");
+            again.create(&columns()).unwrap();
+            assert_eq!(again.state(None).unwrap().version, 0);
+            if !fuse.has_blown() {
+                assert!(done && steps > 3);
+                break;
+            }
         }
     }
-    panic!("it never ended");
 }

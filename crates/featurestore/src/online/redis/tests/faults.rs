@@ -93,13 +93,25 @@ async fn a_slow_network_is_slow_until_the_deadline() {
 /// reader never gets another key's answer.
 #[tokio::test]
 async fn a_cut_in_the_middle_of_a_reply_loses_and_mixes_nothing() {
+    let cuts = [0, 1, 3, 10, 50, 51, 52, 97, 1_000, 10_000, 60_000, 65_536, 70_000];
+    cut_at(cuts.map(Weather::Cut)).await;
+}
+
+/// The same of requests: a pipeline that came half-way is sent again whole.
+#[tokio::test]
+async fn a_cut_in_the_middle_of_a_request_loses_and_mixes_nothing() {
+    let cuts = [0, 1, 3, 10, 50, 97, 1_000, 10_000, 20_000, 40_000, 65_536, 70_000, 100_000];
+    cut_at(cuts.map(Weather::CutRequest)).await;
+}
+
+async fn cut_at(cuts: impl IntoIterator<Item = Weather>) {
     const N: u32 = 1_200;
     let far = Far::start().await;
     let keys: Vec<EntityKey> = (0..N).map(|i| EntityKey::from_bytes(&i.to_be_bytes())).collect();
     let (mut n_cut, mut time) = (0, 1);
     far.write(N, time).await.unwrap();
-    for after in [0, 1, 3, 10, 50, 51, 52, 97, 1_000, 10_000, 60_000, 65_536, 70_000] {
-        far.proxy.set(Weather::Cut(after));
+    for cut in cuts {
+        far.proxy.set(cut);
         time += 1;
         match far.write(N, time).await {
             Ok(_) => assert_eq!(far.n_written(N, time).await, N as usize),
@@ -111,7 +123,7 @@ async fn a_cut_in_the_middle_of_a_reply_loses_and_mixes_nothing() {
         match far.store.get_many(&[table()], &keys).await {
             Ok(rows) => {
                 let old_or_new = |i| [Some(&cell(time)), Some(&cell(time - 1))].contains(&rows.get(i, 0));
-                assert!((0..keys.len()).all(old_or_new), "cut after {after}");
+                assert!((0..keys.len()).all(old_or_new), "{cut:?}");
             }
             Err(error) => {
                 n_cut += 1;
@@ -120,6 +132,8 @@ async fn a_cut_in_the_middle_of_a_reply_loses_and_mixes_nothing() {
         }
         far.is_well().await;
         far.write(N, time).await.unwrap();
+        // Sent again, it is whole, and no row stands under another's key.
+        assert_eq!(far.n_written(N, time).await, N as usize, "{cut:?}");
     }
     assert!(n_cut > 5, "the cuts hit {n_cut} calls");
 }
@@ -150,6 +164,33 @@ async fn a_full_server_takes_no_writes_and_answers_reads() {
     assert!((0..keys.len()).all(|i| rows.get(i, 0).is_some()), "an acknowledged row is missing");
     server.server().ask(&["CONFIG", "SET", "maxmemory", "0"]);
     store.put_many(&table(), &[big(n_written)], at(1)).await.unwrap();
+}
+
+/// FT 13: what a server evicts is missing, which is no error, no null and no other row; written again, it is there.
+#[tokio::test]
+async fn what_is_evicted_is_missing() {
+    const N: u32 = 600;
+    let server = TestRedis::with(&["--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru"]);
+    let store = connect(&server, PATIENT).await;
+    let big = |i: u32| {
+        let order = schema::RowOrder { event_time: at(1), created_time: None, sequence: u64::from(i) };
+        let row = OnlineRow { order, visible_from: at(1), deleted: false, payload: vec![7; 8 << 10].into() };
+        (EntityKey::from_bytes(&i.to_be_bytes()), Cell::of([&row], at(1)))
+    };
+    for i in 0..N {
+        store.put_many(&table(), &[big(i)], at(1)).await.unwrap();
+    }
+    let mut n_missing = 0;
+    for i in 0..N {
+        let rows = store.get_many(&[table()], &[big(i).0]).await.unwrap();
+        match rows.get(0, 0) {
+            Some(found) => assert_eq!(found, &big(i).1, "key {i}"),
+            None => n_missing += 1,
+        }
+    }
+    assert!(n_missing > 0 && n_missing < N, "{n_missing} of {N} were evicted");
+    store.put_many(&table(), &[big(0)], at(1)).await.unwrap();
+    assert_eq!(store.get_many(&[table()], &[big(0).0]).await.unwrap().get(0, 0), Some(&big(0).1));
 }
 
 /// Each refusal by a server that really refuses so.

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// How bytes pass from the server to the client.
+/// How bytes pass between the client and the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weather {
     Fine,
@@ -16,6 +16,8 @@ pub(super) enum Weather {
     Slow(Duration),
     /// So many bytes of replies pass on each connection, which then closes.
     Cut(usize),
+    /// So many bytes of requests pass on each connection from now on, which then closes.
+    CutRequest(usize),
     /// Connections are taken and stay open; nothing passes either way.
     BlackHole,
 }
@@ -59,14 +61,23 @@ impl Proxy {
 
 async fn forth(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watch::Receiver<Weather>) {
     let mut buffer = vec![0; 1 << 16];
+    let mut n_passed = 0;
     loop {
         let Ok(n @ 1..) = from.read(&mut buffer).await else { return };
-        if weather.wait_for(|weather| *weather != Weather::BlackHole).await.is_err() {
+        if weather.has_changed().is_ok_and(|changed| changed) {
+            n_passed = 0;
+        }
+        let passes = weather.wait_for(|weather| *weather != Weather::BlackHole).await.map(|now| *now);
+        weather.mark_unchanged();
+        let Ok(now) = passes else { return };
+        let n_pass = match now {
+            Weather::CutRequest(after) => n.min(after.saturating_sub(n_passed)),
+            _ => n,
+        };
+        if to.write_all(&buffer[..n_pass]).await.is_err() || n_pass < n {
             return;
         }
-        if to.write_all(&buffer[..n]).await.is_err() {
-            return;
-        }
+        n_passed += n;
     }
 }
 
@@ -80,7 +91,7 @@ async fn reply(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: wat
         match now {
             Weather::Slow(wait) => tokio::time::sleep(wait).await,
             Weather::Cut(after) => n_pass = n.min(after.saturating_sub(n_passed)),
-            Weather::Fine | Weather::BlackHole => {}
+            Weather::Fine | Weather::CutRequest(_) | Weather::BlackHole => {}
         }
         if to.write_all(&buffer[..n_pass]).await.is_err() || n_pass < n {
             return;

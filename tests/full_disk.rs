@@ -1,0 +1,201 @@
+//! A disk that is full, under each folder by itself: what does not fit is refused with its reason, nothing that was
+//! acknowledged is lost, no half file is left, and with room it goes on without a restart. Each folder is a small disk in
+//! memory; where such a one cannot be mounted, nothing is tested and that is said.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::harness::Plumb;
+use crate::tables;
+
+/// A disk of its own over a folder.
+struct SmallDisk {
+    folder: PathBuf,
+}
+
+impl SmallDisk {
+    /// `None` where mounting is not allowed.
+    #[expect(clippy::print_stdout, reason = "who reads the test's output learns that it tested nothing")]
+    fn over(plumb: &Plumb, folder: &str, size: &str) -> Option<Self> {
+        let folder = plumb.path().join(folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let options = format!("size={size}");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&folder);
+        if mount.output().is_ok_and(|done| done.status.success()) {
+            return Some(Self { folder });
+        }
+        println!("not tested: a disk cannot be mounted on `{}`", folder.display());
+        None
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.folder.join("filler")
+    }
+
+    /// Takes all room but so many bytes.
+    fn fill(&self, but: usize) {
+        let mut filler = File::create(self.filler()).unwrap();
+        let block = vec![1_u8; 4_096];
+        let mut n = 0_u64;
+        while filler.write_all(&block).is_ok() {
+            n += 4_096;
+        }
+        filler.set_len(n.saturating_sub(but as u64)).unwrap();
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.filler()).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // The folder is a temporary one, which could not be removed with the disk on it.
+        drop(Command::new("umount").arg("-l").arg(&self.folder).output());
+    }
+}
+
+/// All files below a folder that are no finished ones.
+fn left_over(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            found.extend(left_over(&path));
+        } else if name.starts_with(".tmp") || name.ends_with(".tmp") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn push(user: i64) -> String {
+    let at = "1998-06-30T12:00:00Z";
+    let rows = json!({
+        "user_id": [user], "event_time": [at], "total_orders": [user], "avg_order_value": [0.5],
+        "last_order_at": [at], "total_cds": [3],
+    });
+    json!({ "rows": rows }).to_string()
+}
+
+#[test]
+fn a_push_that_does_not_fit_is_refused_and_those_before_it_stay() {
+    const PUSH: &str = "/v1/views/user_features/push";
+    let plumb = Plumb::demo();
+    let Some(disk) = SmallDisk::over(&plumb, ".plumb/offline", "48m") else { return };
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize").ok();
+    let server = plumb.serve();
+    let mut acknowledged = Vec::new();
+    let mut next = 100_000..;
+    for _ in 0..5 {
+        let user = next.next().unwrap();
+        assert_eq!(server.post(PUSH, &push(user)).0, 200);
+        acknowledged.push(user);
+    }
+    disk.fill(0);
+    let refused = next.by_ref().take(5_000).find_map(|user| match server.post(PUSH, &push(user)) {
+        (200, _) => {
+            acknowledged.push(user);
+            None
+        }
+        refused => Some((user, refused)),
+    });
+    let (user, (status, answer)) = refused.expect("the disk is full");
+    assert_eq!((status, &answer["error"]["retryable"]), (503, &json!(true)), "{answer}");
+    let said = answer["error"]["message"].as_str().unwrap();
+    assert!(said.contains("pushes.db") && said.contains("the disk is full"), "{said}");
+    // What is online is still answered.
+    let ask = |users: &[i64]| {
+        let body = json!({ "features": ["user_features:total_orders"], "entities": { "user_id": users } });
+        let (status, answer) = server.post("/v1/features", &body.to_string());
+        assert_eq!(status, 200, "{answer}");
+        answer["features"]["total_orders"]["values"].clone()
+    };
+    assert_eq!(ask(&acknowledged), json!(acknowledged));
+    assert_eq!(ask(&[user]), json!([null]), "what is not logged is not online");
+    disk.make_room();
+    assert_eq!(server.post(PUSH, &push(user)).0, 200);
+    acknowledged.push(user);
+    assert_eq!(ask(&acknowledged), json!(acknowledged));
+    server.stop();
+    // And all of it is history.
+    std::fs::remove_dir_all(plumb.path().join(".plumb/online")).unwrap();
+    plumb.run("materialize").ok();
+    let users: Vec<String> = acknowledged.iter().map(i64::to_string).collect();
+    let answer = plumb.json(&format!("features get user_features:total_orders --entity user_id={}", users.join(",")));
+    assert_eq!(answer["features"]["total_orders"]["values"], json!(acknowledged), "{answer}");
+}
+
+#[test]
+fn a_snapshot_that_does_not_fit_is_made_when_there_is_room() {
+    let plumb = Plumb::demo();
+    let Some(disk) = SmallDisk::over(&plumb, ".plumb/offline", "48m") else { return };
+    plumb.run("apply --yes").ok();
+    disk.fill(64 << 10);
+    plumb.run("materialize").fails(6, &[".plumb/offline/views/user_features", "No space left on device"]);
+    assert_eq!(left_over(&disk.folder), Vec::<PathBuf>::new());
+    disk.make_room();
+    plumb.run("materialize").ok();
+    plumb.run("features get user_features:total_orders --entity user_id=4").ok();
+}
+
+#[test]
+fn an_online_store_that_is_full_answers_what_it_has() {
+    let plumb = Plumb::demo();
+    let Some(disk) = SmallDisk::over(&plumb, ".plumb/online", "32m") else { return };
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize").ok();
+    let ask = || plumb.json("features get user_features:total_orders --entity user_id=4,18")["features"].to_string();
+    let before = ask();
+    disk.fill(0);
+    // All keys again, beside those that answer.
+    let refused = plumb.run("materialize --fresh");
+    assert_ne!(refused.code, 0, "{refused:?}");
+    assert!(refused.stderr.contains(".plumb/online"), "{}", refused.stderr);
+    assert_eq!(ask(), before);
+    disk.make_room();
+    plumb.run("materialize --fresh").ok();
+    assert_eq!(ask(), before);
+}
+
+#[test]
+fn a_training_set_that_does_not_fit_leaves_nothing_behind() {
+    let plumb = Plumb::demo();
+    let Some(disk) = SmallDisk::over(&plumb, "out", "8m") else { return };
+    plumb.run("apply --yes").ok();
+    let build = || {
+        let out = disk.folder.join("t.parquet");
+        plumb.run(&format!("training-set build --service repeat_purchase_v1 --spine spine.sql --out {}", out.display()))
+    };
+    disk.fill(4 << 10);
+    build().fails(6, &["t.parquet", "No space left on device"]);
+    let names: Vec<_> = std::fs::read_dir(&disk.folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["filler"]);
+    disk.make_room();
+    build().ok();
+}
+
+#[test]
+fn an_append_that_does_not_fit_is_no_version_of_the_table() {
+    let plumb = tables::project();
+    let Some(disk) = SmallDisk::over(&plumb, "tables", "4m") else { return };
+    plumb.run("apply --yes").ok();
+    tables::orders(&plumb, "in/1.csv", &[(1, 1, 10), (2, 2, 20)]);
+    plumb.run("ingest orders in/*.csv").ok();
+    disk.fill(0);
+    tables::orders(&plumb, "in/2.csv", &[(1, 3, 5), (3, 3, 30)]);
+    plumb.run("ingest orders in/*.csv").fails(6, &["tables/orders", "No space left on device"]);
+    plumb.run("materialize").ok();
+    assert_eq!(tables::online(&plumb, "1,2,3")[0], "[10,20,null]");
+    disk.make_room();
+    let done = plumb.json("ingest orders in/*.csv");
+    assert_eq!((&done["rows"], &done["files"][1]["version"]), (&2.into(), &2.into()), "{done}");
+    plumb.run("materialize").ok();
+    assert_eq!(tables::online(&plumb, "1,2,3")[0], "[5,20,30]");
+}
