@@ -75,6 +75,48 @@ fn a_push_is_served_trained_on_and_survives_the_store() {
 }
 
 #[test]
+fn is_deleted_removes_a_key_where_the_view_has_no_mark() {
+    let plumb = Plumb::demo_online();
+    let server = plumb.serve();
+    let told = |server: &crate::harness::Server, user: i64| {
+        let body = json!({ "features": ["user_features:total_orders"], "entities": { "user_id": [user] } });
+        let found = server.post("/v1/features", &body.to_string()).1["features"]["total_orders"].clone();
+        (found["values"][0].clone(), found["statuses"][0].clone())
+    };
+    let push = |rows: serde_json::Value| {
+        let (status, answer) = server.post(PUSH, &json!({ "rows": rows }).to_string());
+        assert_eq!((status, &answer["repeated"]), (200, &json!(false)), "{answer}");
+    };
+    let gone = (json!(null), json!("NOT_FOUND"));
+    for user in [4, 18] {
+        assert_ne!(told(&server, user), gone);
+    }
+    let at = "1998-06-30T12:00:00Z";
+    push(json!({ "user_id": [4, 18], "event_time": [at, at], "is_deleted": [true, true] }));
+    // A later row brings one of them back; a mark of null or false deletes nothing.
+    let mut back = rows(18, "1998-06-30T13:00:00Z", 61);
+    back["is_deleted"] = json!([null]);
+    push(back);
+    assert_eq!(told(&server, 4), gone);
+    assert_eq!(told(&server, 18), (json!(61), json!("PRESENT")));
+    server.stop();
+
+    let explained = plumb.json("features explain user_features --entity user_id=4");
+    assert_eq!(
+        (&explained["status"], &explained["online"]["agrees"]),
+        (&json!("NOT_FOUND"), &json!(true)),
+        "{explained}"
+    );
+    // The deletion is part of history: a store that was lost does not bring the key back.
+    std::fs::remove_dir_all(plumb.path().join(".plumb/online")).unwrap();
+    plumb.run("materialize").ok();
+    let server = plumb.serve();
+    assert_eq!(told(&server, 4), gone);
+    assert_eq!(told(&server, 18), (json!(61), json!("PRESENT")));
+    server.stop();
+}
+
+#[test]
 fn a_push_that_is_wrong_is_told_so_and_changes_nothing() {
     let plumb = Plumb::demo();
     plumb.run("apply --yes").ok();

@@ -20,7 +20,7 @@ fn a_store_that_was_tampered_with_is_found_out() {
     assert!(report.stdout.contains("in plumb: 4 predictions"), "{report:?}");
 
     // Somebody writes another row into the online store: newer than any order, and known to nobody else.
-    tamper(&plumb);
+    tamper(&plumb, 4, Some(1_000));
     let server = plumb.serve();
     server.predict("repeat_purchase", &[4, 18]);
     server.stop();
@@ -40,8 +40,31 @@ fn a_store_that_was_tampered_with_is_found_out() {
     assert!(json["unreadable"][0].as_str().unwrap().contains("torn.parquet"), "{json}");
 }
 
-/// Gives user 4 a thousand orders.
-fn tamper(plumb: &Plumb) {
+/// A row that only the store lost is missing, one that only the store has is extra.
+#[test]
+fn a_deleted_and_an_added_row_are_told_apart() {
+    let plumb = Plumb::demo_online();
+    plumb.run(&format!("model register m {}", plumb.model("repeat_purchase_v1.onnx").display())).ok();
+    plumb.run("model promote m 1").ok();
+    tamper(&plumb, 4, None);
+    tamper(&plumb, 99_999_999, Some(7));
+    let server = plumb.serve();
+    assert_eq!(server.predict("m", &[4, 18, 99_999_999]).0, 200);
+    server.stop();
+    let report = plumb.run("skew --output json");
+    assert_eq!(report.code, 1, "{report:?}");
+    let json = report.json();
+    let features = json["services"][0]["features"].as_array().unwrap();
+    let orders = features.iter().find(|f| f["feature"] == "total_orders").unwrap();
+    let counts = ["compared", "equal", "missing", "extra", "mismatched"].map(|name| orders[name].as_u64().unwrap());
+    assert_eq!(counts, [3, 1, 1, 1, 0], "{orders}");
+    let said = [0, 1].map(|i| (orders["examples"][i]["offline"].clone(), orders["examples"][i]["online"].clone()));
+    assert_eq!(said[0].1, "null NOT_FOUND");
+    assert_eq!(said[1], ("null NOT_FOUND".into(), "7 PRESENT".into()));
+}
+
+/// Gives a user other orders in the online store alone, or deletes the user there.
+fn tamper(plumb: &Plumb, user: i64, orders: Option<i64>) {
     use arrow::array::{ArrayRef, Float64Array, Int64Array, TimestampNanosecondArray};
     use featurestore::OnlineStore;
     use featurestore::codec::RowCodec;
@@ -53,15 +76,15 @@ fn tamper(plumb: &Plumb) {
     let store = EmbeddedStore::open(&plumb.path().join(".plumb/online")).unwrap();
     let at = Timestamp::parse("1998-06-30T12:00:00Z").unwrap();
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from(vec![1_000])),
+        Arc::new(Int64Array::from(vec![orders])),
         Arc::new(Float64Array::from(vec![1.0])),
         Arc::new(TimestampNanosecondArray::from(vec![at.as_nanos()]).with_timezone("UTC")),
         Arc::new(Int64Array::from(vec![1])),
     ];
     let codec = RowCodec::new([Dtype::Int64, Dtype::Float64, Dtype::Timestamp, Dtype::Int64]);
     let order = RowOrder { event_time: at, created_time: None, sequence: 0 };
-    let row = OnlineRow::new(order, at, Some(codec.encode(&columns, 0)));
-    let user: ArrayRef = Arc::new(Int64Array::from(vec![4]));
+    let row = OnlineRow::new(order, at, orders.map(|_| codec.encode(&columns, 0)));
+    let user: ArrayRef = Arc::new(Int64Array::from(vec![user]));
     let key = EntityKey::from_columns(&[user], 1).remove(0).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
@@ -97,7 +120,7 @@ fn rows_that_came_after_a_prediction_make_it_stale_and_not_wrong() {
 
     // Negative control: what is wrong stays wrong, whatever came late.
     plumb.run("materialize").ok();
-    tamper(&plumb);
+    tamper(&plumb, 4, Some(1_000));
     let server = plumb.serve();
     assert_eq!(server.predict("m", &[4]).0, 200);
     server.stop();

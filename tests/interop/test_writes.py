@@ -147,6 +147,14 @@ def test_an_int_in_a_column_of_floats_is_a_float(shop, store):
     assert everything(shop, 4)["trained"]["avg_order_value"] == [13.0]
 
 
+def test_push_of_is_deleted(store):
+    store.push(f"{VIEW}_push", frame(4, 51))
+    store.push(f"{VIEW}_push", frame(4, 51, "1998-06-30T13:00:00").assign(is_deleted=True))
+    assert orders(store, 4) is None
+    store.push(f"{VIEW}_push", frame(4, 52, "1998-06-30T14:00:00").assign(is_deleted=False))
+    assert orders(store, 4) == 52
+
+
 def body(user: int, value: object, at: object = "1998-06-30T12:00:00Z", **more: object) -> dict:
     return {
         "push_source_name": f"{VIEW}_push",
