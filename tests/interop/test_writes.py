@@ -147,12 +147,13 @@ def test_an_int_in_a_column_of_floats_is_a_float(shop, store):
     assert everything(shop, 4)["trained"]["avg_order_value"] == [13.0]
 
 
-def test_push_of_is_deleted(store):
-    store.push(f"{VIEW}_push", frame(4, 51))
-    store.push(f"{VIEW}_push", frame(4, 51, "1998-06-30T13:00:00").assign(is_deleted=True))
-    assert orders(store, 4) is None
-    store.push(f"{VIEW}_push", frame(4, 52, "1998-06-30T14:00:00").assign(is_deleted=False))
-    assert orders(store, 4) == 52
+def test_push_of_is_deleted(shop, store):
+    """The client's `push` sends what the view declares and leaves out the mark, so it is sent as the route has it."""
+    for hour, value, deleted, told in [(12, 51, False, 51), (13, 51, True, None), (14, 52, False, 52)]:
+        sent = body(4, value, f"1998-06-30T{hour}:00:00Z", is_deleted=[deleted])
+        answer = requests.post(f"{shop.http}/push", json=sent, timeout=60)
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert orders(store, 4) == told
 
 
 def body(user: int, value: object, at: object = "1998-06-30T12:00:00Z", **more: object) -> dict:
