@@ -24,6 +24,10 @@ features   POST / {\"entities\": {\"KEY\": [1, 2]}}: one HMGET a key of what `pl
 predict    POST / {\"inputs\": [[0.5, ...], ...]}: one run of the model, in FP32, on a session per core
            The library is found by ORT_DYLIB_PATH.";
 
+/// As plumb has: what is compared is not the allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
