@@ -3,8 +3,7 @@
 //! A pushed row is part of its view's history from the moment it is acknowledged: it is appended to a durable log, which
 //! training, materialize and replay read behind the source's own rows, and it is merged into what is online. So a push
 //! can be no reason for skew, and losing the online store loses no push. Pushing the same again changes nothing: the log
-//! keeps what came first under a push's id, or, where the caller gives none, under the digest of its rows, and a row that comes
-//! again in another push keeps its first stamp and place.
+//! keeps what came first under a push's id, and a row that comes again, in whatever push, keeps its first stamp and place.
 
 mod known;
 pub mod log;
@@ -106,7 +105,7 @@ pub fn discard_files(folder: &Path) -> Result<(), OfflineError> {
 
 /// Pushes `rows` to `view`: durable when it returns, and online where asked.
 ///
-/// `id` tells a repeated push from a new one; the digest of the rows unless given. `now` is the instant of receipt, which
+/// `id` tells a repeated push from a new one, whatever its rows; without one its rows do. `now` is the instant of receipt, which
 /// rows without a created time get as theirs.
 ///
 /// # Errors

@@ -24,6 +24,12 @@ struct Kept {
     tied: bool,
 }
 
+impl Kept {
+    fn is_past(&self, horizon: Timestamp) -> bool {
+        self.visible_from <= horizon
+    }
+}
+
 /// By key, the rows that can still answer.
 #[derive(Debug, Default)]
 pub(super) struct KeptRows {
@@ -102,8 +108,24 @@ impl Steps {
     }
 
     fn offer(&mut self, offer: Kept, horizon: Timestamp) {
-        let mut rows = self.as_slice().to_vec();
-        offer_to(&mut rows, offer, horizon);
+        let rows = match self {
+            // Of two that count today one can still answer, the newer: a long history costs no allocation.
+            Self::One(one) if one.is_past(horizon) && offer.is_past(horizon) && one.order != offer.order => {
+                if one.order < offer.order {
+                    *one = offer;
+                }
+                return;
+            }
+            Self::One(one) => {
+                let mut rows = vec![*one];
+                offer_to(&mut rows, offer, horizon);
+                rows
+            }
+            Self::Many(rows) => {
+                offer_to(rows, offer, horizon);
+                std::mem::take(rows)
+            }
+        };
         *self = match rows.as_slice() {
             [one] => Self::One(*one),
             _ => Self::Many(rows),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use schema::{BoxError, EntityKey, FeatureView, Timestamp};
+use schema::{BoxError, EntityKey, FeatureView, Fingerprint, Timestamp};
 
 use super::known::{self, Known, Place};
 use super::rows::{PushedRows, from_ipc, to_ipc};
@@ -94,9 +94,10 @@ impl PushLog {
         received: Timestamp,
     ) -> Result<Logged, BoxError> {
         let table = OnlineTable::marks(view);
-        let id = match id {
+        let digests = known::digests(view, rows, None);
+        let name = match id {
             Some(id) => format!("id:{id}"),
-            None => format!("rows:{}", rows.digest()?),
+            None => format!("rows:{}", Fingerprint::of_bytes(digests.as_flattened())),
         };
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -106,9 +107,8 @@ impl PushLog {
         }
         let logged: Option<Vec<u8>> = transaction
             .prepare_cached("SELECT rows FROM pushes WHERE of = ?1 AND id = ?2")?
-            .query_row(params![table.name(), id], |row| row.get(0))
+            .query_row(params![table.name(), name], |row| row.get(0))
             .optional()?;
-        let digests = known::digests(view, rows, None);
         let found = known::places(&transaction, view, &digests)?;
         if let Some(logged) = logged {
             // Rows that are not in it are another push's, under a name that was used.
@@ -126,6 +126,12 @@ impl PushLog {
         })?;
         let is_new = found.iter().map(Option::is_none).collect();
         let fresh = all.filtered(view, is_new)?;
+        let repeated = fresh.is_empty() && !rows.is_empty();
+        if repeated && id.is_none() {
+            // Nothing to log, and no name that is to be remembered.
+            transaction.commit()?;
+            return Ok(Logged { rows: all, repeated });
+        }
         for (row, place) in new {
             known::note(&transaction, view, &digests[row], place)?;
         }
@@ -135,14 +141,14 @@ impl PushLog {
             )?
             .execute(params![
                 table.name(),
-                id,
+                name,
                 received.as_nanos(),
                 n_before,
                 i64::try_from(fresh.len())?,
                 to_ipc(fresh.batch())?
             ])?;
         transaction.commit()?;
-        Ok(Logged { rows: all, repeated: fresh.is_empty() && !rows.is_empty() })
+        Ok(Logged { rows: all, repeated })
     }
 
     /// Which rows are of keys that were erased; empty if none is.

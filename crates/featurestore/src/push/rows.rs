@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampNanosecondTy
 use schema::definitions::JoinKey;
 use schema::dtype::timestamp_type;
 use schema::yaml::suggest;
-use schema::{FeatureView, Fingerprint, RowOrder, Timestamp};
+use schema::{FeatureView, RowOrder, Timestamp};
 use transform::cast;
 
 use super::known::Place;
@@ -239,11 +239,6 @@ impl PushedRows {
     pub(super) fn and(self, view: &FeatureView, others: &Self) -> Result<Self, String> {
         let both = concat_batches(&schema_of(view), [&self.batch, &others.batch]).map_err(|why| why.to_string())?;
         Ok(Self::of(view, both))
-    }
-
-    /// Digest of what was sent, whatever the order of its columns.
-    pub(crate) fn digest(&self) -> Result<Fingerprint, String> {
-        Ok(Fingerprint::of_bytes(&to_ipc(&self.batch)?))
     }
 }
 

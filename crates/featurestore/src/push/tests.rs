@@ -241,7 +241,9 @@ async fn a_row_that_comes_again_after_its_correction_does_not_win_again() {
         assert_eq!((done.n_rows, done.repeated, done.n_written), (2, false, 1));
         assert_eq!(stored(&online, 7).await, corrected);
     }
+    let n_entries = log.entries(&view).unwrap().len();
     assert!(send(&[8, 7], &[4_000.0, 2.0], 5_000).await.repeated);
+    assert_eq!(log.entries(&view).unwrap().len(), n_entries, "repeating does not make the log longer");
     assert_eq!(log.n_rows(&view).unwrap(), 4, "each row once");
     // History says the same, and so does a store that is filled anew.
     let history = offline.history(&view).await.unwrap();
