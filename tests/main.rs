@@ -19,6 +19,7 @@ mod first_ten_minutes;
 mod full_disk;
 mod invariants;
 mod killed;
+mod measured;
 mod nine_scenarios;
 mod older;
 mod plumb_line;

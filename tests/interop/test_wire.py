@@ -129,6 +129,7 @@ def test_the_answer_has_feasts_shape(kinds):
         "feature_names": ["card_id", "f_float64", "f_int64"],
         "feature_view_metadata": [{"name": "kinds", "version": 1}],
         "feature_types": ["INT64", "DOUBLE", "INT64"],
+        "freshness_ms": [None, 1_800_000, 1_800_000],
     }
 
 

@@ -84,7 +84,7 @@ def test_push(store):
 def everything(shop, user: int) -> dict:
     """What is told of a user, online and at an instant of history; tokens name the instant they were made at."""
     told = shop.ask({"entities": {"user_id": [user]}, "features": FEATURES}).json()
-    del told["metadata"]["replay_token"]
+    del told["metadata"]["replay_token"], told["metadata"]["freshness_ms"]
     spine = [{"user_id": user, "event_time": "1998-07-01T00:00:00Z"}]
     sent = {"spine": spine, "features": FEATURES}
     trained = requests.post(f"{shop.http}/v1/training-sets", json=sent, timeout=60)

@@ -180,10 +180,13 @@ impl<'a> Materializer<'a> {
         }
         let marks = Marks::read(self.store, self.view).await.map_err(|why| self.online(why))?;
         let done = match (work(&marks, self.history, fresh), marks.current.as_ref().map(|current| current.number)) {
-            (Work::Nothing, Some(current)) => self.unchanged(current),
+            (Work::Nothing, Some(current)) => {
+                marks.completed(Clock::wall()).write(self.store, self.view).await.map_err(|why| self.online(why))?;
+                self.unchanged(current)
+            }
             (Work::Append(units), Some(current)) => {
                 let done = self.fill(current, &units, How::Appended, Range::default(), progress).await?;
-                let marks = marks.advance(self.history.contents());
+                let marks = marks.advance(self.history.contents()).completed(Clock::wall());
                 marks.write(self.store, self.view).await.map_err(|why| self.online(why))?;
                 done
             }
@@ -238,8 +241,8 @@ impl<'a> Materializer<'a> {
         let number = marks.building.as_ref().map_or(0, |building| building.number);
         let done = self.fill(number, &self.history.units(), How::Built, Range::default(), progress).await?;
         self.catch_up(number).await?;
-        let marks = marks.switch(Clock::wall());
-        marks.write(self.store, self.view).await.map_err(|why| self.online(why))?;
+        let now = Clock::wall();
+        marks.switch(now).completed(now).write(self.store, self.view).await.map_err(|why| self.online(why))?;
         Ok(done)
     }
 

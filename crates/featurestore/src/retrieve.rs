@@ -1,11 +1,15 @@
 //! A request's features, read online: one round trip for all views of an entity, then the shared assembly.
 
+mod answered;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, TimestampNanosecondArray};
 use schema::definitions::{JoinKey, OnError, RequestField};
 use schema::{EntityKey, ErrorKind, FeatureView, Status, Timestamp, ViewId};
+
+pub use answered::Answered;
 
 use crate::assemble::{FeatureRows, ViewRows, assemble, status_at};
 use crate::compiled::{CompiledOnDemand, CompiledService, CompiledView};
@@ -186,6 +190,9 @@ pub async fn retrieve_with(
     let at = TimestampNanosecondArray::from(vec![as_of.as_nanos(); entities.n]).with_timezone("UTC");
     let rows = assemble(compiled, views.into_iter().flatten().collect(), &fields, &at)
         .map_err(|source| RetrieveError::Compute { service: compiled.service.name.to_string(), source })?;
+    if let Some(answered) = reader.answered() {
+        answered.count(compiled, &rows, as_of);
+    }
     Ok(Retrieved { rows, served })
 }
 

@@ -7,6 +7,7 @@ pub mod error;
 pub mod feast;
 pub mod health;
 pub mod materializing;
+pub mod measuring;
 pub mod metrics;
 pub mod native;
 pub mod pusher;
@@ -17,7 +18,6 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 use featurestore::{OfflineStore, OnlineReader};
-use metrics_exporter_prometheus::PrometheusHandle;
 use registry::Registry;
 use schema::Clock;
 use serving::Scorer;
@@ -48,7 +48,7 @@ pub struct Parts {
 }
 
 /// All routes.
-pub fn router(parts: Parts, metrics: PrometheusHandle) -> Router {
+pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
     let Parts { project, scorer, registry, offline, online, building, clock, readiness, non_finite } = parts;
     let pusher = pusher::Pusher::new(Arc::clone(&registry), offline.clone(), Arc::clone(&online), clock);
     let pusher = Arc::new(pusher);
@@ -67,7 +67,7 @@ pub fn router(parts: Parts, metrics: PrometheusHandle) -> Router {
         .merge(native::training_sets::router(building))
         .merge(feast::router(Arc::new(feast), Arc::new(feast_writer)))
         .merge(health::router(readiness))
-        .route("/metrics", get(move || std::future::ready(metrics.render())))
+        .route("/metrics", get(async move || measuring.scrape().await))
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
         .layer(axum::middleware::from_fn(metrics::count))

@@ -101,7 +101,8 @@ impl Project {
                 Arc::new(store)
             }
         };
-        Ok(OnlineReader::new(Arc::new(GuardedStore::new(store))).with_feast(self.feast()?))
+        let reader = OnlineReader::new(Arc::new(GuardedStore::new(store))).counting(Arc::default());
+        Ok(reader.with_feast(self.feast()?))
     }
 
     /// The way into the online store for a command: what is wrong with it is said at once.

@@ -38,6 +38,9 @@ pub struct Generation {
     pub number: u64,
     /// The history that it was made from.
     pub contents: Contents,
+    /// When the last run ended that brought online all there was, or saw that it was, by the machine's clock.
+    #[serde(default)]
+    pub complete: Option<Timestamp>,
 }
 
 /// A state of a view's history.
@@ -87,7 +90,7 @@ impl Marks {
         if let Some(generation) = self.building.take() {
             self.retired.push(Retired { generation, since: now, whole: false });
         }
-        self.building = Some(Generation { number: self.next, contents });
+        self.building = Some(Generation { number: self.next, contents, complete: None });
         self.next += 1;
         self
     }
@@ -107,6 +110,15 @@ impl Marks {
     pub fn advance(mut self, contents: Contents) -> Self {
         if let Some(current) = &mut self.current {
             current.contents = contents;
+        }
+        self
+    }
+
+    /// A run has ended, and all there was is online.
+    #[must_use]
+    pub fn completed(mut self, now: Timestamp) -> Self {
+        if let Some(current) = &mut self.current {
+            current.complete = Some(now);
         }
         self
     }

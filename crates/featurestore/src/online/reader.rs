@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use schema::{FeatureView, ViewId};
+use schema::{FeatureView, Timestamp, ViewId};
 
 use super::marks::{GRACE, Generation, Marks};
 use super::redis::FeastRedis;
 use super::{OnlineError, OnlineStore, OnlineTable};
+use crate::retrieve::Answered;
 
 /// What is known of a view is looked up again after this, unless [`OnlineReader::refresh`] does so before: well within
 /// the time for which a generation that was replaced stays readable.
@@ -21,6 +22,8 @@ pub struct OnlineReader {
     /// Where views are read that Feast fills.
     feast: Option<Arc<FeastRedis>>,
     known: RwLock<HashMap<ViewId, Known>>,
+    /// What counts answers.
+    answered: Option<Arc<Answered>>,
 }
 
 /// What answers for a view version.
@@ -43,7 +46,7 @@ struct Known {
 impl OnlineReader {
     /// Reads `store`.
     pub fn new(store: Arc<dyn OnlineStore>) -> Self {
-        Self { store, feast: None, known: RwLock::default() }
+        Self { store, feast: None, known: RwLock::default(), answered: None }
     }
 
     /// Reads views that Feast fills there.
@@ -51,6 +54,17 @@ impl OnlineReader {
     pub fn with_feast(mut self, feast: Option<Arc<FeastRedis>>) -> Self {
         self.feast = feast;
         self
+    }
+
+    /// Counts what is answered.
+    #[must_use]
+    pub fn counting(self, answered: Arc<Answered>) -> Self {
+        Self { answered: Some(answered), ..self }
+    }
+
+    /// What counts answers, if anybody wants to know.
+    pub fn answered(&self) -> Option<&Arc<Answered>> {
+        self.answered.as_ref()
     }
 
     /// Where views are read that Feast fills.
@@ -98,6 +112,12 @@ impl OnlineReader {
             (found.view.fingerprint == view.fingerprint).then(|| Some(Arc::clone(&found.served)))
         };
         views.iter().map(table).collect()
+    }
+
+    /// For every view that was read, when all of its history was last brought online.
+    pub fn complete(&self) -> Vec<(ViewId, Option<Timestamp>)> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|(id, known)| (id.clone(), known.served.generation.complete)).collect()
     }
 
     /// Looks up again what answers for every view that was read; where none was, sees whether the store answers.

@@ -24,6 +24,7 @@ use crate::failure::Failure;
 use crate::grpc;
 use crate::http::building::Building;
 use crate::http::health::Readiness;
+use crate::http::measuring::Measuring;
 use crate::http::pusher::Pusher;
 use crate::http::{self, Parts};
 use crate::output;
@@ -158,13 +159,13 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     };
     let (stop, stopped) = watch::channel(false);
     let mut listening = JoinSet::new();
-    let upkeep = http::metrics::upkeep(metrics.clone());
-    listening.spawn(answer(listener, http::router(parts, metrics), stopped.clone()));
+    let measuring = Measuring::new(metrics, Arc::clone(&project.registry), Arc::clone(&parts.online));
+    listening.spawn(answer(listener, http::router(parts, measuring.clone()), stopped.clone()));
     listening.spawn(answer(grpc_listener, grpc::router(grpc_parts), stopped));
     let mut following = JoinSet::new();
     following.spawn(follower.follow());
     following.spawn(watcher.watch());
-    following.spawn(upkeep);
+    following.spawn(measuring.measure());
     let ready_after = started.elapsed();
     info!(took_ms = ready_after.as_millis(), "serving on http://{address}");
     Ok(Server { address, grpc, ready_after, scorer, listening, stop, _following: following })

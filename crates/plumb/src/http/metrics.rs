@@ -2,17 +2,21 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
-use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Seconds; from a memory-mapped read to a hopeless wait.
 const SECONDS: [f64; 14] =
     [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+
+/// Seconds; from data of this moment to data of last year.
+const AGES: [f64; 12] =
+    [1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0, 2_592_000.0, 7_776_000.0, 31_536_000.0];
 
 /// Installs the recorder; once per process.
 ///
@@ -21,6 +25,7 @@ const SECONDS: [f64; 14] =
 pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Full("plumb_feature_freshness_seconds".to_owned()), &AGES)?
         .install_recorder()?;
     describe_counter!("plumb_http_requests_total", "Requests by route and status.");
     describe_histogram!("plumb_http_request_seconds", Unit::Seconds, "Time to answer, by route.");
@@ -29,16 +34,20 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_histogram!("plumb_infer_seconds", Unit::Seconds, "Time to run the model, by model and version.");
     describe_counter!("plumb_prediction_log_dropped_total", "Rows that the prediction log lost.");
     describe_counter!("plumb_training_sets_total", "Training sets for requests, by protocol and how they ended.");
+    describe_counter!("plumb_feature_values_total", "Feature values answered, by view version and status.");
+    describe_gauge!("plumb_null_ratio", "Of the values answered in the last five minutes, those that are null.");
+    describe_gauge!("plumb_not_found_ratio", "Of the values answered in the last five minutes, those with no row.");
+    describe_histogram!(
+        "plumb_feature_freshness_seconds",
+        Unit::Seconds,
+        "Data freshness: of each answer, the age of its oldest row, by view version."
+    );
+    describe_gauge!(
+        "plumb_materialize_lag_seconds",
+        Unit::Seconds,
+        "Pipeline freshness: since a materialization last brought online all that there was, by view version."
+    );
     Ok(handle)
-}
-
-/// Keeps the histograms small: what is recorded waits in a list until somebody scrapes, or until this.
-pub async fn upkeep(recorder: PrometheusHandle) {
-    const EVERY: Duration = Duration::from_secs(5);
-    loop {
-        tokio::time::sleep(EVERY).await;
-        recorder.run_upkeep();
-    }
 }
 
 /// The series of one route.

@@ -1,8 +1,8 @@
 //! The answer of `/get-online-features`: a column per join key in the order of the request, then one per feature in the
 //! order asked.
 //!
-//! `metadata` has three fields that Feast's has not, and its client ignores: the columns' types, which JSON lacks, and
-//! what reproduces the answer offline.
+//! `metadata` has three fields that Feast's has not, and its client ignores: the columns' types, which JSON lacks, how old
+//! they are, and what reproduces the answer offline.
 
 use arrow::array::{Array, ArrayRef};
 use featurestore::FeatureRows;
@@ -50,6 +50,15 @@ enum Of<'a> {
 impl Reply<'_> {
     fn key_column(&self, name: &str) -> Option<&ArrayRef> {
         self.entities.rows.columns.get(name)
+    }
+
+    /// By column, the age of its oldest row at the instant of the answer; null where no row was found, and for join keys.
+    fn freshness_ms(&self) -> Vec<Option<i64>> {
+        let oldest = |times: &Vec<Option<Timestamp>>| times.iter().flatten().min().copied();
+        let age = |oldest: Timestamp| self.as_of.as_nanos().saturating_sub(oldest.as_nanos()) / 1_000_000;
+        let views: Vec<Option<i64>> = self.rows.event_times.iter().map(|times| oldest(times).map(age)).collect();
+        let keys = self.entities.keys.iter().map(|_| None);
+        keys.chain(self.asked.compiled.sources.iter().map(|source| views[source.view()?])).collect()
     }
 }
 
@@ -141,6 +150,7 @@ impl Serialize for Metadata<'_> {
         let dtypes = keys.chain(asked.compiled.service.columns.iter().map(|column| column.dtype));
         let types: Vec<&str> = dtypes.map(|dtype| ValueType::from(dtype).as_str()).collect();
         map.serialize_entry("feature_types", &types)?;
+        map.serialize_entry("freshness_ms", &self.0.freshness_ms())?;
         map.serialize_entry("replay_token", self.0.replay_token)?;
         map.end()
     }
