@@ -2,7 +2,8 @@
 
 use schema::Fingerprint;
 
-use super::{History, version_of};
+use super::History;
+use crate::offline::source::version_of;
 use crate::online::marks::Contents;
 
 /// A state of a view's history, as far as a token holds it.

@@ -1,0 +1,59 @@
+//! The words of looking after a project: what is unused, whoever is to be forgotten, what is wrong.
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub enum ViewCommand {
+    /// Remove view versions that nothing uses: their generations online and their snapshots. Safe to repeat, and after a
+    /// kill.
+    ///
+    /// Example: plumb view remove `user_features@v1`
+    Remove(ViewRemoveArgs),
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct ViewRemoveArgs {
+    /// The versions, as name@v1.
+    #[arg(value_name = "VIEW@vN", required_unless_present = "unused", conflicts_with = "unused")]
+    pub views: Vec<String>,
+    /// All that nothing uses.
+    #[arg(long)]
+    pub unused: bool,
+    /// Say what there is, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct EraseArgs {
+    /// Join key and values: `user_id=42`, or `user_id=42,43` for several. Repeat for keys of several parts: rows with
+    /// all of them are meant, and those of further keys beside them.
+    #[arg(long = "entity", value_name = "KEY=VALUES", required = true)]
+    pub entities: Vec<String>,
+    /// Say what there is, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Rewrite the files of sources without the rows: Parquet, CSV and JSON lines on this machine.
+    #[arg(long)]
+    pub rewrite_sources: bool,
+    /// Let the key come again: pushes are taken, and what sources hold of it is read.
+    #[arg(long, conflicts_with_all = ["dry_run", "rewrite_sources"])]
+    pub allow_again: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct DoctorArgs {
+    /// Read every row of every Parquet file on this machine, not only what the files say of themselves.
+    #[arg(long)]
+    pub deep: bool,
+}
