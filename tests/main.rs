@@ -22,6 +22,7 @@ mod killed;
 mod measured;
 mod nine_scenarios;
 mod older;
+mod personal;
 mod plumb_line;
 mod pushes;
 mod removing;

@@ -32,6 +32,22 @@ fn a_store_that_was_tampered_with_is_found_out() {
     let orders = features.iter().find(|f| f["feature"] == "total_orders").unwrap();
     assert_eq!((&orders["compared"], &orders["equal"], &orders["mismatched"]), (&6.into(), &5.into(), &1.into()));
     assert_eq!(orders["examples"][0]["online"], "1000 PRESENT");
+    assert_eq!(
+        (&orders["numbers"]["difference"]["p50"], &orders["numbers"]["online"]["max"]),
+        (&0.0.into(), &1000.0.into())
+    );
+    assert_eq!(orders["first_failing"]["step"], "stored");
+    assert!(report.stdout.contains("total_orders differs first at `user_features:total_orders`"), "{report:?}");
+
+    // Of some entities: all predictions of each, or none.
+    let compared = |percent: &str| {
+        let report = plumb.run(&format!("skew --sample {percent} --output json")).json();
+        report["predictions"].as_u64().unwrap()
+    };
+    assert_eq!((compared("100"), compared("0")), (6, 0));
+    let some = [10, 20, 30, 40, 50, 60, 70, 80, 90].map(|percent| compared(&percent.to_string()));
+    assert!(some.is_sorted() && some.iter().any(|n| (1..6).contains(n)), "{some:?}");
+    plumb.run("skew --sample 101").fails(2, &["--sample 101", "from 0 to 100"]);
 
     // A damaged file of the log is named, and hides no other.
     plumb.write(".plumb/predictions/repeat_purchase/torn.parquet", "PAR1");
@@ -63,8 +79,54 @@ fn a_deleted_and_an_added_row_are_told_apart() {
     assert_eq!(said[1], ("null NOT_FOUND".into(), "7 PRESENT".into()));
 }
 
+/// What differs is counted and measured; whose it is, and what it is, stays untold where it is personal.
+#[test]
+fn personal_values_are_in_no_report_and_in_no_evidence() {
+    let plumb = Plumb::demo();
+    plumb.edit(
+        "features/user_features.yaml",
+        "{name: total_orders, type: int64",
+        "{name: total_orders, pii: true, type: int64",
+    );
+    plumb.edit("features/user_features.yaml", "join_key: user_id", "pii: true\njoin_key: user_id");
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize").ok();
+    plumb.run(&format!("model register m {}", plumb.model("repeat_purchase_v1.onnx").display())).ok();
+    plumb.run("model promote m 1").ok();
+    tamper(&plumb, 4, Some(987_654));
+    let server = plumb.serve();
+    assert_eq!(server.predict("m", &[4, 18]).0, 200);
+    server.stop();
+    for output in ["", " --output json"] {
+        let told = plumb.run(&format!("skew{output}"));
+        assert!(told.code == 1 && told.stdout.contains("***") && !told.stdout.contains("987654"), "{told:?}");
+    }
+    let json = plumb.run("skew --output json").json();
+    let features = json["services"][0]["features"].as_array().unwrap();
+    let of = |name: &str| features.iter().find(|f| f["feature"] == name).unwrap();
+    assert_eq!((&of("total_orders")["mismatched"], of("total_orders").get("numbers")), (&1.into(), None));
+    assert_eq!(of("total_orders")["first_failing"]["feature"], "user_features:total_orders");
+    // What is not personal is measured.
+    let value = &of("avg_order_value")["numbers"];
+    assert!(value["online"]["min"] == 1.0 && value["difference"]["min"].as_f64().unwrap() < 0.0, "{value}");
+
+    // Every sampled entity is wrong now, so that the refusal has an example of each.
+    tamper_all(&plumb, &(1..=30_000).collect::<Vec<_>>(), Some(987_654));
+    for output in ["", " --output json"] {
+        let told = plumb.run(&format!("model promote m 1 --to staging{output}"));
+        let all = told.stdout + &told.stderr;
+        assert!(told.code == 1 && all.contains("user_id=*** (row ") && !all.contains("987654"), "{all}");
+    }
+    let bytes = std::fs::read(plumb.path().join(".plumb/registry.db")).unwrap();
+    assert!(!bytes.windows(6).any(|window| window == b"987654"), "the evidence holds a personal value");
+}
+
 /// Gives a user other orders in the online store alone, or deletes the user there.
 fn tamper(plumb: &Plumb, user: i64, orders: Option<i64>) {
+    tamper_all(plumb, &[user], orders);
+}
+
+fn tamper_all(plumb: &Plumb, users: &[i64], orders: Option<i64>) {
     use arrow::array::{ArrayRef, Float64Array, Int64Array, TimestampNanosecondArray};
     use featurestore::OnlineStore;
     use featurestore::codec::RowCodec;
@@ -84,15 +146,16 @@ fn tamper(plumb: &Plumb, user: i64, orders: Option<i64>) {
     let codec = RowCodec::new([Dtype::Int64, Dtype::Float64, Dtype::Timestamp, Dtype::Int64]);
     let order = RowOrder { event_time: at, created_time: None, sequence: 0 };
     let row = OnlineRow::new(order, at, orders.map(|_| codec.encode(&columns, 0)));
-    let user: ArrayRef = Arc::new(Int64Array::from(vec![user]));
-    let key = EntityKey::from_columns(&[user], 1).remove(0).unwrap();
+    let keys: ArrayRef = Arc::new(Int64Array::from(users.to_vec()));
+    let keys = EntityKey::from_columns(&[keys], users.len()).into_iter().flatten();
+    let cells: Vec<_> = keys.map(|key| (key, Cell::of(std::slice::from_ref(&row), at))).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let log = SqliteLog::open(&plumb.path().join(".plumb/registry.db")).unwrap();
         let catalog = Registry::open(Arc::new(log)).await.unwrap().catalog();
         let view = catalog.definitions().current_view("user_features").unwrap();
         let table = Marks::read(&store, view).await.unwrap().table(view).unwrap();
-        store.put_many(&table, &[(key, Cell::of(&[row], at))], at).await.unwrap();
+        store.put_many(&table, &cells, at).await.unwrap();
     });
 }
 

@@ -77,6 +77,67 @@ pub enum ColumnSource {
     },
 }
 
+impl CompiledService {
+    /// The features that a feature is made of, one step back; of a stored one none.
+    pub fn inputs(&self, of: ColumnSource) -> Vec<ColumnSource> {
+        match of {
+            ColumnSource::Stored { view, feature } => {
+                let compiled = &self.views[view];
+                let n_stored = compiled.view.definition.features.len();
+                let Some(computed) = feature.checked_sub(n_stored) else { return Vec::new() };
+                let stored = compiled.computed.reads(computed).into_iter().filter(|place| *place < n_stored);
+                stored.map(|feature| ColumnSource::Stored { view, feature }).collect()
+            }
+            ColumnSource::OnDemand { view, feature } => {
+                let compiled = &self.on_demand[view];
+                let reads = compiled.features.reads(feature);
+                reads.into_iter().filter_map(|place| compiled.inputs.get(place).copied()).collect()
+            }
+        }
+    }
+
+    /// A feature's name for people, `view:feature`, whether the service has it or only reads it.
+    pub fn reference(&self, of: ColumnSource) -> String {
+        let name = |feature: Option<&schema::FeatureName>| feature.map(ToString::to_string).unwrap_or_default();
+        match of {
+            ColumnSource::Stored { view, feature } => {
+                let CompiledView { name: view, view: FeatureView { definition, .. }, .. } = &*self.views[view];
+                let stored = definition.features.iter().map(|feature| &feature.name);
+                let mut all = stored.chain(definition.computed.iter().map(|feature| &feature.name));
+                format!("{view}:{}", name(all.nth(feature)))
+            }
+            ColumnSource::OnDemand { view, feature } => {
+                let CompiledOnDemand { name: view, view: OnDemandView { definition, .. }, .. } = &*self.on_demand[view];
+                format!("{view}:{}", name(definition.features.get(feature).map(|feature| &feature.name)))
+            }
+        }
+    }
+
+    /// Whether the definitions mark a column as personal.
+    pub fn is_personal(&self, column: usize) -> bool {
+        match self.sources.get(column) {
+            None => false,
+            Some(ColumnSource::Stored { view, feature }) => {
+                let definition = &self.views[*view].view.definition;
+                let stored = definition.features.get(*feature).map(|feature| feature.pii);
+                let computed =
+                    || feature.checked_sub(definition.features.len()).and_then(|at| definition.computed.get(at));
+                stored.or_else(|| computed().map(|feature| feature.pii)).unwrap_or(false)
+            }
+            Some(ColumnSource::OnDemand { view, feature }) => {
+                self.on_demand[*view].view.definition.features.get(*feature).is_some_and(|feature| feature.pii)
+            }
+        }
+    }
+
+    /// Whether a join key, as requests and spines name it, or a field of the request is personal.
+    pub fn is_personal_input(&self, name: &str) -> bool {
+        let has_key = |view: &&Arc<CompiledView>| view.keys.iter().any(|key| key.name.as_str() == name);
+        self.views.iter().filter(has_key).any(|view| view.view.entity.pii)
+            || self.fields.iter().any(|field| field.pii && field.name.as_str() == name)
+    }
+}
+
 impl ColumnSource {
     /// The feature view whose rows have the column's event times; an on-demand feature has none of its own.
     pub fn view(self) -> Option<usize> {

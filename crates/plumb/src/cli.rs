@@ -22,7 +22,7 @@ pub use tables::{
     TableShowArgs, TableVacuumArgs,
 };
 pub use training_set::{RebuildArgs, TrainingSetArgs, TrainingSetCommand, TrainingSetFile};
-pub use upkeep::{DoctorArgs, EraseArgs, ViewCommand, ViewRemoveArgs};
+pub use upkeep::{DoctorArgs, EraseArgs, SkewArgs, ViewCommand, ViewRemoveArgs};
 
 /// Features defined once, trained and served from one definition.
 #[derive(Debug, Parser)]
@@ -110,7 +110,7 @@ pub enum Command {
     /// Example: plumb replay pl1.AQcTcmVwZWF0...
     Replay(ReplayArgs),
     /// Compare every logged prediction with history. Exit status 1 when anything differs.
-    Skew,
+    Skew(SkewArgs),
     /// Look after feature views.
     #[command(subcommand)]
     View(ViewCommand),

@@ -61,7 +61,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Import(ImportCommand::Feast(args)) => import::feast(output, &args),
             Command::Serve(args) => serve::serve(&open().await?, output, args.http, args.grpc).await,
             Command::Replay(args) => replay::replay(&open().await?, output, &args).await,
-            Command::Skew => skew::skew(&open().await?, output).await,
+            Command::Skew(args) => skew::skew(&open().await?, output, &args).await,
             Command::View(ViewCommand::Remove(args)) => view::remove(&open().await?, output, &args).await,
             Command::Erase(args) => Box::pin(erase::erase(&open().await?, output, &args)).await,
             Command::Doctor(args) => Box::pin(doctor::doctor(&folder, output, &args)).await,

@@ -17,6 +17,8 @@ pub mod key;
 pub mod migration;
 pub mod name;
 pub mod order;
+pub mod pii;
+pub mod quantile;
 pub mod signature;
 pub mod status;
 pub mod time;

@@ -1,11 +1,18 @@
 //! Two ways to the same features, compared value by value: the feature square (natural transformations, section 6).
 
+mod first;
+mod measures;
+
 use std::collections::HashMap;
 
 use arrow::array::Array;
 use featurestore::{CompiledService, FeatureRows};
+use schema::pii;
 use schema::{Status, Timestamp, Value};
 use serde::Serialize;
+
+pub use first::{FirstFailing, Step};
+pub use measures::{Lists, Numbers};
 
 /// The most examples kept of each feature.
 const EXAMPLES_MAX: usize = 3;
@@ -34,7 +41,16 @@ pub struct FeatureComparison {
     /// Rows with a number on both sides: what `smape` is the mean of.
     #[serde(skip)]
     n_numbers: usize,
-    /// The first rows that are not equal.
+    /// Quantiles of both sides and of their difference, over rows with a number on both. None of personal values.
+    #[serde(skip_serializing_if = "Numbers::is_empty")]
+    pub numbers: Numbers,
+    /// Lengths and edits, over rows with a list on both sides.
+    #[serde(skip_serializing_if = "Lists::is_empty")]
+    pub lists: Lists,
+    /// Of a feature that is not equal, where both sides first differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_failing: Option<FirstFailing>,
+    /// The first rows that are not equal; personal values are masked.
     pub examples: Vec<Example>,
 }
 
@@ -86,6 +102,8 @@ impl FeatureComparison {
         self.mismatched += part.mismatched;
         self.missing += part.missing;
         self.extra += part.extra;
+        self.numbers.merge(&part.numbers);
+        self.lists.merge(&part.lists);
         let room = EXAMPLES_MAX.saturating_sub(self.examples.len());
         self.examples.extend(part.examples.into_iter().take(room));
     }
@@ -141,6 +159,7 @@ pub fn compare_with(
     let one = |(i, column): (usize, &schema::ServiceColumn)| {
         let mut found = FeatureComparison { feature: column.name.to_string(), ..FeatureComparison::default() };
         let mut smape_sum = 0.0;
+        let personal = compiled.is_personal(i);
         for row in 0..offline.statuses[i].len() {
             let (a, b) = (Side::of(compiled, offline, i, row), Side::of(compiled, online, i, row));
             if b.status == Status::Unavailable {
@@ -152,6 +171,12 @@ pub fn compare_with(
             if let (Some(a), Some(b)) = (number(&offline.columns[i], row), number(&online.columns[i], row)) {
                 found.n_numbers += 1;
                 smape_sum += relative(a, b);
+                if !personal {
+                    found.numbers.add(a, b);
+                }
+            }
+            if let (Value::List(a), Value::List(b)) = (&a.value, &b.value) {
+                found.lists.add(a, b);
             }
             if a == b {
                 found.equal += 1;
@@ -170,9 +195,12 @@ pub fn compare_with(
             if found.examples.len() < EXAMPLES_MAX {
                 // The row's time is only of interest where the values do not tell the sides apart.
                 let alike = a.value == b.value && a.status == b.status;
-                let say = |side: &Side| match side.event_time {
-                    Some(time) if alike => format!("{} {} of {time}", side.value, side.status),
-                    _ => format!("{} {}", side.value, side.status),
+                let say = |side: &Side| {
+                    let value = pii::shown(side.value.to_string(), personal);
+                    match side.event_time {
+                        Some(time) if alike => format!("{value} {} of {time}", side.status),
+                        _ => format!("{value} {}", side.status),
+                    }
                 };
                 found.examples.push(Example { row: name_row(row), offline: say(&a), online: say(&b) });
             }
@@ -182,11 +210,13 @@ pub fn compare_with(
         }
         found
     };
-    compiled.service.columns.iter().enumerate().map(one).collect()
+    let mut features: Vec<FeatureComparison> = compiled.service.columns.iter().enumerate().map(one).collect();
+    first::find(compiled, &mut features);
+    features
 }
 
 /// Adds the comparison of more rows of the same service.
-pub fn accumulate(total: &mut Vec<FeatureComparison>, part: Vec<FeatureComparison>) {
+pub fn accumulate(compiled: &CompiledService, total: &mut Vec<FeatureComparison>, part: Vec<FeatureComparison>) {
     if total.is_empty() {
         *total = part;
         return;
@@ -194,6 +224,7 @@ pub fn accumulate(total: &mut Vec<FeatureComparison>, part: Vec<FeatureCompariso
     for (total, part) in total.iter_mut().zip(part) {
         total.add(part);
     }
+    first::find(compiled, total);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^53")]

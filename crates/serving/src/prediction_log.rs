@@ -7,6 +7,7 @@
 mod held;
 pub mod read;
 mod rows;
+pub mod sample;
 mod writer;
 
 use std::path::{Path, PathBuf};

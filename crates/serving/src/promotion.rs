@@ -13,6 +13,7 @@ use featurestore::offline::{OfflineError, OfflineStore};
 use featurestore::retrieve::{EntityRows, RetrieveError, retrieve};
 use featurestore::training::{features_at, fill_all};
 use featurestore::{CompiledService, FeatureRows, OnlineReader};
+use schema::pii;
 use schema::{ErrorKind, Timestamp};
 use serde::Serialize;
 
@@ -97,7 +98,7 @@ fn feature_square(
     there: &FeatureRows,
     here: &FeatureRows,
 ) -> FeatureSquare {
-    let features = compare(compiled, there, here, |row| name_row(entities, row));
+    let features = compare(compiled, there, here, |row| name_row(compiled, entities, row));
     let passed = features.iter().all(FeatureComparison::is_equal);
     let advice = "the online store is not what history says: run `plumb materialize`, then promote again";
     FeatureSquare { passed, entities: entities.n, features, hint: (!passed).then(|| advice.to_owned()) }
@@ -148,11 +149,17 @@ pub async fn check(
     Ok(Evidence { passed: features.passed, types, features, batches, as_of: now })
 }
 
-fn name_row(entities: &EntityRows, row: usize) -> String {
+/// A row's keys and fields; where some are personal, which are masked, its number in the sample too.
+fn name_row(compiled: &CompiledService, entities: &EntityRows, row: usize) -> String {
     let mut names: Vec<&String> = entities.columns.keys().collect();
     names.sort();
-    let value = |name: &&String| format!("{name}={}", schema::Value::at(&entities.columns[*name], row));
-    names.iter().map(value).collect::<Vec<_>>().join(" ")
+    let value = |name: &&String| {
+        let value = schema::Value::at(&entities.columns[*name], row).to_string();
+        format!("{name}={}", pii::shown(value, compiled.is_personal_input(name)))
+    };
+    let keys = names.iter().map(value).collect::<Vec<_>>().join(" ");
+    let masked = names.iter().any(|name| compiled.is_personal_input(name));
+    if masked { format!("{keys} (row {row} of the sample)") } else { keys }
 }
 
 impl fmt::Display for Evidence {

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::compare::{FeatureComparison, Then, accumulate, compare_with, differing};
 use crate::prediction_log::read::{LogFile, LogReadError, LoggedRows, ROWS_AT_ONCE, files};
+use crate::prediction_log::sample::KeySample;
 
 /// Why skew could not be measured.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +84,7 @@ pub struct ServiceSkew {
     pub features: Vec<FeatureComparison>,
 }
 
-/// Recomputes every prediction logged under `folder`.
+/// Recomputes the predictions logged under `folder` for the sampled entities.
 ///
 /// # Errors
 /// [`SkewError`].
@@ -91,6 +92,7 @@ pub async fn skew(
     folder: &Path,
     store: &OfflineStore,
     definitions: &AppliedDefinitions,
+    sample: KeySample,
 ) -> Result<SkewReport, SkewError> {
     let mut by_service: BTreeMap<Fingerprint, Vec<LogFile>> = BTreeMap::new();
     let (files, damaged) = files(folder)?;
@@ -111,7 +113,7 @@ pub async fn skew(
         let mut waiting = Vec::new();
         let mut n_waiting = 0;
         for file in &files {
-            match file.read(&compiled) {
+            match file.read(&compiled, sample) {
                 Ok(read) => {
                     n_waiting += read.iter().map(|rows| rows.entities.n).sum::<usize>();
                     waiting.extend(read);
@@ -153,7 +155,7 @@ async fn replay(
     let differing = differing(compiled, &offline, &logged.features);
     let then = then(store, compiled, &logged, &differing).await.map_err(failed)?;
     let name = |row: usize| logged.ids[row].clone();
-    accumulate(&mut found.features, compare_with(compiled, &offline, &logged.features, &then, name));
+    accumulate(compiled, &mut found.features, compare_with(compiled, &offline, &logged.features, &then, name));
     Ok(())
 }
 

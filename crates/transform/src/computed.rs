@@ -36,6 +36,11 @@ impl ComputedFeatures {
         self.0.is_empty()
     }
 
+    /// The stored features, by place, that a computed one reads; the request's time has the place after them.
+    pub fn reads(&self, feature: usize) -> Vec<usize> {
+        self.0.reads(feature)
+    }
+
     /// The computed columns for rows of stored features.
     ///
     /// `stored` are the view's stored features in order; `present` says which rows were found in time: every other row

@@ -10,6 +10,8 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::prelude::SessionContext;
 use schema::Dtype;
 
@@ -88,6 +90,13 @@ impl CompiledExpr {
             return Err(ExprError::Type { expr: text.to_owned(), found: cast::describe(&found), declared: dtype });
         }
         Ok(Self { text: text.to_owned(), dtype, physical })
+    }
+
+    /// The columns of its input that it reads, by place, in order.
+    pub fn reads(&self) -> Vec<usize> {
+        let mut places: Vec<usize> = collect_columns(&self.physical).iter().map(Column::index).collect();
+        places.sort_unstable();
+        places
     }
 
     /// The value for every row of `batch`, whose schema is the one it was compiled for.

@@ -45,6 +45,11 @@ impl Exprs {
         self.exprs.iter()
     }
 
+    /// The columns that an expression reads, by place; the request's time stands after the declared ones.
+    pub(crate) fn reads(&self, expr: usize) -> Vec<usize> {
+        self.exprs.get(expr).map(CompiledExpr::reads).unwrap_or_default()
+    }
+
     /// Rows to evaluate on: the declared columns in order, then the request's time.
     pub(crate) fn rows(&self, columns: Vec<ArrayRef>, what: &str) -> Result<RecordBatch, ExprError> {
         RecordBatch::try_new(SchemaRef::clone(&self.input), columns)

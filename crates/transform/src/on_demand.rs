@@ -29,6 +29,11 @@ impl OnDemandFeatures {
         Exprs::check(inputs.chain(fields(view)), &view.features)
     }
 
+    /// The inputs, by place, that a feature reads; fields of the request have the places after them.
+    pub fn reads(&self, feature: usize) -> Vec<usize> {
+        self.0.reads(feature)
+    }
+
     /// The features for rows of inputs and request fields, in declared order, each null where it is not known.
     ///
     /// # Errors

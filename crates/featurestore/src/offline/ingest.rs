@@ -38,6 +38,8 @@ pub struct Rules {
     pub required: Vec<String>,
     /// Keys whose rows are left out, and the columns of the table that hold them.
     pub erased: Vec<(Vec<String>, KeyFilter)>,
+    /// Columns of the table whose values no message shows.
+    pub personal: Vec<String>,
     /// Bad rows that a file may have; any number unless given, but not all of its rows.
     pub max_bad: Option<u64>,
 }
@@ -147,7 +149,7 @@ impl<'s> Ingest<'s> {
         appender.widen(&declared).map_err(fail)?;
         let columns = appender.columns().to_vec();
         self.all_required(&file, &columns)?;
-        let mut quarantine = Quarantine::new(&self.table, &digest, &found.name);
+        let mut quarantine = Quarantine::new(&self.table, &digest, &found.name, &self.rules.personal);
         quarantine.add_unparsed(&self.reading, found, &file)?;
         done.unknown = unknown(&file, &columns);
         let mut n_read = 0;

@@ -14,7 +14,7 @@ mod labels;
 use std::fmt;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use schema::{Status, Timestamp};
+use schema::{Status, Timestamp, pii};
 use serde::Serialize;
 
 use super::profile::{Profiler, Role, Seen, shown};
@@ -161,9 +161,9 @@ impl Finder {
 }
 
 /// A value and its status for people.
-fn told(column: &ArrayRef, row: usize, status: Status) -> String {
+fn told(column: &ArrayRef, row: usize, status: Status, personal: bool) -> String {
     match status {
-        Status::Present => shown(column, row),
+        Status::Present => pii::shown(shown(column, row), personal).into_owned(),
         other => other.to_string(),
     }
 }

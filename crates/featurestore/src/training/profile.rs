@@ -14,6 +14,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, make_comparator};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use schema::quantile::{QUANTILES, rank};
 use serde::Serialize;
 
 use super::hashes::{self, NULL};
@@ -22,9 +23,6 @@ use distinct::Distinct;
 use frequent::Frequent;
 pub(super) use sample::Sample;
 
-/// The quantiles that are told.
-const QUANTILES: [(&str, f64); 7] =
-    [("p01", 0.01), ("p05", 0.05), ("p25", 0.25), ("p50", 0.5), ("p75", 0.75), ("p95", 0.95), ("p99", 0.99)];
 /// Values of a column that are listed.
 const TOP: usize = 10;
 
@@ -53,6 +51,9 @@ pub struct ColumnProfile {
     pub dtype: String,
     /// What it is for.
     pub role: Role,
+    /// Whether the definitions mark it as personal: then nothing is told by which a value could be known.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub masked: bool,
     /// Rows without a value.
     pub nulls: u64,
     /// Rows that hold NaN, of floats.
@@ -117,6 +118,7 @@ struct Column {
     name: String,
     found: DataType,
     role: Role,
+    personal: bool,
     n_rows: u64,
     nulls: u64,
     nan: u64,
@@ -142,8 +144,9 @@ pub(super) struct Seen {
 }
 
 impl Profiler {
-    pub(super) fn new(schema: &Schema, roles: &[Role]) -> Self {
-        let column = |(field, role): (&arrow::datatypes::FieldRef, &Role)| {
+    /// `roles` and `personal` say of each column what it is for and whether it is personal.
+    pub(super) fn new(schema: &Schema, roles: &[Role], personal: &[bool]) -> Self {
+        let column = |((field, role), personal): ((&arrow::datatypes::FieldRef, &Role), &bool)| {
             let found = field.data_type().clone();
             let counts =
                 *role == Role::Label || matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Boolean);
@@ -151,6 +154,7 @@ impl Profiler {
                 name: field.name().clone(),
                 found,
                 role: *role,
+                personal: *personal,
                 n_rows: 0,
                 nulls: 0,
                 nan: 0,
@@ -161,7 +165,7 @@ impl Profiler {
                 greatest: None,
             }
         };
-        let columns: Vec<Column> = schema.fields().iter().zip(roles).map(column).collect();
+        let columns: Vec<Column> = schema.fields().iter().zip(roles).zip(personal).map(column).collect();
         Self { sample: Sample::new(columns.len()), columns }
     }
 
@@ -244,10 +248,11 @@ impl Column {
         let quantiles = sampled
             .filter(|_| n > 0 && self.found != DataType::Boolean)
             .and_then(|values| quantiles(values, sample, times && !matches!(self.found, DataType::Duration(_))));
-        ColumnProfile {
+        let profile = ColumnProfile {
             column: self.name.clone(),
             dtype,
             role: self.role,
+            masked: self.personal,
             nulls: self.nulls,
             nan: self.found.is_floating().then_some(self.nan),
             distinct: self.distinct.end(),
@@ -256,7 +261,11 @@ impl Column {
             mean,
             quantiles,
             top: self.frequent.as_ref().map(|frequent| frequent.end(TOP)),
+        };
+        if self.personal {
+            return ColumnProfile { min: None, max: None, mean: None, quantiles: None, top: None, ..profile };
         }
+        profile
     }
 }
 
@@ -281,17 +290,6 @@ fn quantiles(values: &[f64], sample: &Sample, times: bool) -> Option<Quantiles> 
         at.insert(name.to_owned(), said);
     }
     Some(Quantiles { at, how: sample.how() })
-}
-
-/// The place of a quantile among `n` values in order: the least value with at least that share at or below it.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a sample is small, and a share is between zero and one"
-)]
-fn rank(share: f64, n: usize) -> usize {
-    ((share * n as f64).ceil() as usize).clamp(1, n) - 1
 }
 
 /// What one look at some numbers says; NaN, which nulls are too, is counted and no number.

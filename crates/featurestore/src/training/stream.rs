@@ -62,7 +62,7 @@ impl<'o> Stream<'o> {
         let seen = Observers {
             n_spine_columns: own.fields().len(),
             digest: lineage.spine.digest.is_none().then(Digest::default),
-            profiler: Profiler::new(&schema, &roles),
+            profiler: Profiler::new(&schema, &roles, &personal(compiled, spine)),
             finder: Finder::new(compiled, &roles),
         };
         Ok(Self {
@@ -184,6 +184,12 @@ fn roles(compiled: &CompiledService, spine: &Spine, label_time: Option<usize>) -
         }
     });
     own.chain(compiled.service.columns.iter().map(|_| Role::Feature)).collect()
+}
+
+/// Which columns the definitions mark as personal: keys and fields of the spine, and features.
+fn personal(compiled: &CompiledService, spine: &Spine) -> Vec<bool> {
+    let own = spine.shape.schema().fields().iter().map(|field| compiled.is_personal_input(field.name()));
+    own.chain((0..compiled.service.columns.len()).map(|i| compiled.is_personal(i))).collect()
 }
 
 fn label_times(block: &Block, at: usize) -> Result<Vec<Option<Timestamp>>, OfflineError> {

@@ -7,6 +7,9 @@ use clap::{Args, Subcommand};
 pub struct ReplayArgs {
     /// `replay_token` of an answer.
     pub token: String,
+    /// Show values of features that are marked `pii: true`, which are masked otherwise.
+    #[arg(long)]
+    pub show_pii: bool,
 }
 
 #[derive(Debug, Args)]
@@ -74,6 +77,9 @@ pub struct FeaturesGetArgs {
     /// Join key and values: `user_id=1,2,3`. Repeat for more keys.
     #[arg(long = "entity", value_name = "KEY=VALUES", required = true)]
     pub entities: Vec<String>,
+    /// Show values of features that are marked `pii: true`, which are masked otherwise.
+    #[arg(long)]
+    pub show_pii: bool,
     /// Field of the request, for on-demand views: one value for every row, or one a row: `amount=12.5,3`. Repeat for
     /// more fields.
     #[arg(long = "context", value_name = "FIELD=VALUES")]

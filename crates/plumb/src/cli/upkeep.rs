@@ -14,6 +14,14 @@ pub enum ViewCommand {
 
 #[derive(Debug, Args)]
 #[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct SkewArgs {
+    /// Compare the predictions of this percentage of all entities: by the hash of their keys, so the same ones each time.
+    #[arg(long, value_name = "PERCENT", default_value_t = 100.0)]
+    pub sample: f64,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
 pub struct ViewRemoveArgs {
     /// The versions, as name@v1.
     #[arg(value_name = "VIEW@vN", required_unless_present = "unused", conflicts_with = "unused")]

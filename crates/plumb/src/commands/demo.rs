@@ -12,6 +12,7 @@ use featurestore::materialize::How;
 use registry::Stage;
 use schema::ErrorKind;
 use serde_json::{Value as Json, json};
+use serving::prediction_log::sample::KeySample;
 use tokio::runtime::Handle;
 
 use super::serve::{Server, interrupted};
@@ -229,7 +230,7 @@ async fn rollback_step(project: &Project, url: &str) -> Result<String, Failure> 
 
 async fn skew_step(project: &Project, server: &Server) -> Result<String, Failure> {
     server.flush()?;
-    let report = skew::run(project).await?;
+    let report = skew::run(project, KeySample::ALL).await?;
     if report.predictions == 0 {
         return Err(Failure::new(ErrorKind::CheckFailed, "no predictions were logged"));
     }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use schema::{Date, Dtype, Value};
+use schema::{Date, Dtype, Value, pii};
 
 use crate::cli::{FeaturesGetArgs, Format};
 use crate::failure::Failure;
@@ -53,20 +53,33 @@ pub async fn get(project: &Project, format: Format, args: &FeaturesGetArgs) -> R
     let asked = Arc::new(compile(&catalog, &body.take_wanted())?);
     let request = resolve(asked, &body, Texts::AreValues)?;
     let answer = request.read(&reader, project.clock()).await?;
-    let body = serde_json::to_value(answer.body()).map_err(|why| Failure::invalid(why.to_string()))?;
-    output::answer(format, &body, || table(&answer));
+    let mut body = serde_json::to_value(answer.body()).map_err(|why| Failure::invalid(why.to_string()))?;
+    let is_hidden = |column: &AnswerColumn<'_>| !args.show_pii && answer.is_personal(column);
+    for column in answer.columns().iter().filter(|column| is_hidden(column)) {
+        mask(&mut body["features"][column.column.name.as_str()]["values"]);
+    }
+    output::answer(format, &body, || table(&answer, is_hidden));
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(answer: &Answer) -> String {
+/// Masks the values of a feature; null says nothing of anybody.
+pub(super) fn mask(values: &mut serde_json::Value) {
+    for value in values.as_array_mut().into_iter().flatten().filter(|value| !value.is_null()) {
+        *value = pii::MASKED.into();
+    }
+}
+
+fn table(answer: &Answer, is_hidden: impl Fn(&AnswerColumn<'_>) -> bool) -> String {
     let mut rows = Vec::new();
     for row in 0..answer.entities.n {
-        for AnswerColumn { column, values, statuses, read } in answer.columns() {
+        for answered in answer.columns() {
+            let hidden = is_hidden(&answered);
+            let AnswerColumn { column, values, statuses, read } = answered;
             let event_time = read.and_then(|i| answer.rows.event_time(&answer.asked.compiled, i, row));
             rows.push([
                 answer.entity_name(row),
                 column.name.to_string(),
-                shown(&Value::at(values, row), column.dtype),
+                pii::shown(shown(&Value::at(values, row), column.dtype), hidden).into_owned(),
                 statuses[row].to_string(),
                 event_time.map(|t| t.to_string()).unwrap_or_default(),
             ]);

@@ -108,10 +108,14 @@ fn rules(project: &Project, definitions: &Definitions, source: &Source, args: &I
     };
     let mut required = vec![in_file(&source.event_time)];
     let mut erased: Vec<(Vec<String>, KeyFilter)> = Vec::new();
+    let mut personal: Vec<String> = Vec::new();
     let tombstones = project.offline.tombstones()?;
     for view in definitions.views.values().filter(|view| view.source == source.name && view.sql.is_none()) {
         let Some(entity) = definitions.entities.get(&view.entity) else { continue };
         let names: Vec<String> = entity.keys.iter().map(|key: &JoinKey| in_file(key.name.as_str())).collect();
+        let of_features =
+            view.features.iter().filter(|feature| feature.pii).map(|feature| in_file(feature.name.as_str()));
+        personal.extend(of_features.chain(names.iter().filter(|_| entity.pii).cloned()));
         required.extend(names.iter().filter(|name| !required.contains(name)).cloned().collect::<Vec<_>>());
         if let Some(filter) = tombstones.filter(&entity.keys)
             && erased.iter().all(|(known, _)| *known != names)
@@ -124,7 +128,7 @@ fn rules(project: &Project, definitions: &Definitions, source: &Source, args: &I
         FileKind::Csv => Contents::Csv,
         FileKind::JsonLines => Contents::JsonLines,
     });
-    Ok(Rules { format, required, erased, max_bad: args.max_bad })
+    Ok(Rules { format, required, erased, personal, max_bad: args.max_bad })
 }
 
 /// What a user should know of a file.

@@ -1,12 +1,14 @@
 //! `plumb replay`: what was answered online, computed again from history, value by value.
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 
 use featurestore::replay::{ReplayError, State, recompute};
 use featurestore::{CompiledService, FeatureRows};
-use schema::{ErrorKind, Timestamp, Value};
+use schema::{ErrorKind, Timestamp, Value, pii};
 use serde::Serialize;
 
+use super::features::mask;
 use crate::cli::{Format, ReplayArgs};
 use crate::failure::{Failure, GONE};
 use crate::output;
@@ -49,6 +51,19 @@ struct Difference {
     what: String,
 }
 
+/// The features that are not shown, by place.
+struct Hidden(Vec<bool>);
+
+impl Hidden {
+    fn of(compiled: &CompiledService, show_pii: bool) -> Self {
+        Self((0..compiled.service.columns.len()).map(|i| !show_pii && compiled.is_personal(i)).collect())
+    }
+
+    fn shown(&self, value: Value, feature: usize) -> Cow<'static, str> {
+        pii::shown(value.to_string(), self.0[feature])
+    }
+}
+
 /// Replays a token.
 ///
 /// # Errors
@@ -62,6 +77,7 @@ pub async fn replay(project: &Project, format: Format, args: &ReplayArgs) -> Res
     let catalog = project.registry.catalog();
     let compiled =
         token.asked.compile(catalog.definitions()).map_err(|why| changed(&token, &schema::error::chain(&why)))?;
+    let hidden = Hidden::of(&compiled, args.show_pii);
     let misfit = || changed(&token, "the definitions under these names mean something else");
     let meanings: Vec<[u8; 8]> = compiled.views.iter().map(|view| meaning(&view.view)).collect();
     if meanings != token.meanings || token.digests.features.len() != compiled.service.columns.len() {
@@ -79,13 +95,13 @@ pub async fn replay(project: &Project, format: Format, args: &ReplayArgs) -> Res
     };
     let then: Vec<State> = token.views.iter().map(held).collect();
     let mut found = recompute(&project.offline, &compiled, &entities, token.as_of, &then).await.map_err(gone)?;
-    let mut differences = compare(&token, &compiled, &found);
+    let mut differences = compare(&token, &compiled, &found, &hidden);
     let mut data = "as it was";
     if !differences.is_empty() {
         // Rows may have been on their way online when it was answered: then it was answered from newer data.
         let now: Vec<State> = token.views.iter().map(today).collect();
         let newer = recompute(&project.offline, &compiled, &entities, token.as_of, &now).await.map_err(gone)?;
-        if compare(&token, &compiled, &newer).is_empty() {
+        if compare(&token, &compiled, &newer, &hidden).is_empty() {
             (found, differences, data) = (newer, Vec::new(), "as it is now");
         }
     }
@@ -109,10 +125,10 @@ pub async fn replay(project: &Project, format: Format, args: &ReplayArgs) -> Res
         rows: entities.n,
         views: views.collect(),
         differences,
-        features: said(&compiled, &found, entities.n),
+        features: said(&compiled, &found, entities.n, &hidden),
     };
     let json = serde_json::to_value(&replayed).map_err(|why| Failure::invalid(why.to_string()))?;
-    output::answer(format, &json, || table(&replayed, &compiled, &found));
+    output::answer(format, &json, || table(&replayed, &compiled, &found, &hidden));
     Ok(if replayed.equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -133,7 +149,7 @@ fn gone(why: ReplayError) -> Failure {
 }
 
 /// Where history says otherwise.
-fn compare(token: &Token, compiled: &CompiledService, found: &FeatureRows) -> Vec<Difference> {
+fn compare(token: &Token, compiled: &CompiledService, found: &FeatureRows, hidden: &Hidden) -> Vec<Difference> {
     let mut differences = Vec::new();
     for ((view, state), (then, now)) in
         compiled.views.iter().zip(&token.views).zip(token.event_times.iter().zip(&found.event_times))
@@ -155,7 +171,7 @@ fn compare(token: &Token, compiled: &CompiledService, found: &FeatureRows) -> Ve
     let features = other(&token.digests.features, &digests.features);
     for row in &rows {
         for feature in &features {
-            let value = Value::at(&found.columns[*feature], *row);
+            let value = hidden.shown(Value::at(&found.columns[*feature], *row), *feature);
             let status = found.statuses[*feature][*row];
             // With one row or one feature it is this one; otherwise some of these.
             let certain = if rows.len() == 1 || features.len() == 1 { "" } else { "perhaps: " };
@@ -167,22 +183,30 @@ fn compare(token: &Token, compiled: &CompiledService, found: &FeatureRows) -> Ve
     differences
 }
 
-fn said(compiled: &CompiledService, found: &FeatureRows, n: usize) -> serde_json::Map<String, serde_json::Value> {
+fn said(
+    compiled: &CompiledService,
+    found: &FeatureRows,
+    n: usize,
+    hidden: &Hidden,
+) -> serde_json::Map<String, serde_json::Value> {
     let columns = compiled.service.columns.iter().enumerate();
     let one = |(i, column): (usize, &schema::ServiceColumn)| {
         let cell = |row| serde_json::json!(schema::json::Cell::new(&found.columns[i], row, column.dtype));
-        let values: Vec<_> = (0..n).map(cell).collect();
+        let mut values: serde_json::Value = (0..n).map(cell).collect();
+        if hidden.0[i] {
+            mask(&mut values);
+        }
         let statuses: Vec<&str> = found.statuses[i].iter().map(|status| status.as_str()).collect();
         (column.name.to_string(), serde_json::json!({ "values": values, "statuses": statuses }))
     };
     columns.map(one).collect()
 }
 
-fn table(replayed: &Replayed, compiled: &CompiledService, found: &FeatureRows) -> String {
+fn table(replayed: &Replayed, compiled: &CompiledService, found: &FeatureRows, hidden: &Hidden) -> String {
     let rows = (0..replayed.rows).flat_map(|row| {
         compiled.service.columns.iter().enumerate().map(move |(i, column)| {
-            let (value, status) = (Value::at(&found.columns[i], row), found.statuses[i][row]);
-            [row.to_string(), column.name.to_string(), value.to_string(), status.to_string()]
+            let (value, status) = (hidden.shown(Value::at(&found.columns[i], row), i), found.statuses[i][row]);
+            [row.to_string(), column.name.to_string(), value.into_owned(), status.to_string()]
         })
     });
     let table = output::table(["ROW", "FEATURE", "HISTORY SAYS", "STATUS"], rows);

@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
+use serving::compare::{FirstFailing, Step};
+use serving::prediction_log::sample::KeySample;
 use serving::skew::SkewReport;
 
-use crate::cli::Format;
+use crate::cli::{Format, SkewArgs};
 use crate::failure::Failure;
 use crate::output;
 use crate::project::Project;
@@ -13,16 +15,19 @@ use crate::project::Project;
 ///
 /// # Errors
 /// The log or history cannot be read.
-pub async fn skew(project: &Project, format: Format) -> Result<ExitCode, Failure> {
-    let report = run(project).await?;
+pub async fn skew(project: &Project, format: Format, args: &SkewArgs) -> Result<ExitCode, Failure> {
+    let sample = KeySample::percent(args.sample).ok_or_else(|| {
+        Failure::invalid(format!("--sample {}: no percentage", args.sample)).hint("give a number from 0 to 100")
+    })?;
+    let report = run(project, sample).await?;
     let json = serde_json::to_value(&report).map_err(|why| Failure::invalid(why.to_string()))?;
     output::answer(format, &json, || table(&report));
     Ok(if report.in_plumb { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-pub(super) async fn run(project: &Project) -> Result<SkewReport, Failure> {
+pub(super) async fn run(project: &Project, sample: KeySample) -> Result<SkewReport, Failure> {
     let catalog = project.registry.catalog();
-    Ok(serving::skew::skew(&project.config.predictions, &project.offline, catalog.definitions()).await?)
+    Ok(serving::skew::skew(&project.config.predictions, &project.offline, catalog.definitions(), sample).await?)
 }
 
 pub(super) fn table(report: &SkewReport) -> String {
@@ -45,6 +50,9 @@ pub(super) fn table(report: &SkewReport) -> String {
                 examples
                     .push_str(&format!("  {} of prediction {row}: offline {offline}, served {online}\n", f.feature));
             }
+            if let Some(first) = &f.first_failing {
+                examples.push_str(&format!("  {} differs first at {}\n", f.feature, place(first)));
+            }
         }
     }
     let table =
@@ -63,4 +71,19 @@ pub(super) fn table(report: &SkewReport) -> String {
     };
     let unread: String = report.unreadable.iter().map(|why| format!("not compared: {why}\n")).collect();
     if report.predictions == 0 { format!("{verdict}{unread}") } else { format!("{table}{verdict}{unread}") }
+}
+
+/// Where both sides first differ, in words.
+fn place(first: &FirstFailing) -> String {
+    let FirstFailing { feature, step, not_compared } = first;
+    let step = match step {
+        Step::Stored => "what is stored is not what history has",
+        Step::Computed => "a computed feature",
+        Step::OnDemand => "a feature of an on-demand view",
+    };
+    let unsure = match not_compared.as_slice() {
+        [] => String::new(),
+        names => format!("; not compared, for the service lacks them: `{}`", names.join("`, `")),
+    };
+    format!("`{feature}`: {step}{unsure}")
 }

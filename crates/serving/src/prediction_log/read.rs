@@ -17,6 +17,7 @@ use schema::{BoxError, Fingerprint, Status, Timestamp};
 
 use super::held;
 use super::rows::{FEATURE, KEY, REQUEST, STATUS, event_time_of, held_of};
+use super::sample::KeySample;
 
 /// Why the log cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -158,26 +159,31 @@ impl LoggedRows {
 }
 
 impl LogFile {
-    /// Reads the rows, which were answered with `compiled`.
+    /// Reads the rows of the sampled entities, which were answered with `compiled`.
     ///
     /// # Errors
     /// [`LogReadError`].
-    pub fn read(&self, compiled: &CompiledService) -> Result<Vec<LoggedRows>, LogReadError> {
+    pub fn read(&self, compiled: &CompiledService, sample: KeySample) -> Result<Vec<LoggedRows>, LogReadError> {
         let fail = |why: BoxError| LogReadError::Read { path: self.path.display().to_string(), source: why };
         let reader = open(&self.path).and_then(|b| Ok(b.with_batch_size(65_536).build()?)).map_err(fail)?;
         reader
             .map(|batch| {
                 let batch = batch.map_err(|why| fail(why.into()))?;
+                let keys = compiled.keys().into_iter().map(|key| self.column(&batch, format!("{KEY}{}", key.name)));
+                let keys = keys.collect::<Result<Vec<_>, _>>()?;
+                let batch = sample.rows(&batch, &keys).map_err(|why| fail(why.into()))?;
                 self.rows(compiled, &batch)
             })
             .collect()
     }
 
+    fn column(&self, batch: &RecordBatch, name: String) -> Result<ArrayRef, LogReadError> {
+        let found = batch.column_by_name(&name).cloned();
+        found.ok_or_else(|| LogReadError::Column { path: self.path.display().to_string(), column: name })
+    }
+
     fn rows(&self, compiled: &CompiledService, batch: &RecordBatch) -> Result<LoggedRows, LogReadError> {
-        let column = |name: String| {
-            let found = batch.column_by_name(&name).cloned();
-            found.ok_or_else(|| LogReadError::Column { path: self.path.display().to_string(), column: name })
-        };
+        let column = |name: String| self.column(batch, name);
         let times = |column: &ArrayRef| -> Vec<Option<Timestamp>> {
             column.as_primitive::<TimestampNanosecondType>().iter().map(|t| t.map(Timestamp::from_nanos)).collect()
         };

@@ -19,7 +19,7 @@ use super::super::OfflineError;
 use super::super::snapshot::sync_folder;
 use super::super::source::{Found, SourceFile, of_text, read_error, rows_at};
 use super::super::table::Table;
-use super::rows::Bad;
+use super::rows::{Bad, NULL};
 
 /// Names of what is said of a row start so.
 const OURS: &str = "_plumb_";
@@ -44,6 +44,8 @@ pub(super) struct Quarantine {
     file: String,
     out: Option<BufWriter<NamedTempFile>>,
     reasons: Vec<Reason>,
+    /// Columns whose values no reason shows.
+    personal: Vec<String>,
 }
 
 /// Whether a name is one of those that say why a row is in quarantine.
@@ -70,10 +72,10 @@ pub fn files(table: &Table) -> Result<Vec<PathBuf>, OfflineError> {
 }
 
 impl Quarantine {
-    pub(super) fn new(table: &Table, digest: &str, file: &str) -> Self {
+    pub(super) fn new(table: &Table, digest: &str, file: &str, personal: &[String]) -> Self {
         let short = &digest[..digest.len().min(16)];
         let path = table.beside().join(FOLDER).join(format!("{short}.jsonl"));
-        Self { path, file: file.to_owned(), out: None, reasons: Vec::new() }
+        Self { path, file: file.to_owned(), out: None, reasons: Vec::new(), personal: personal.to_vec() }
     }
 
     /// How many there are.
@@ -148,6 +150,8 @@ impl Quarantine {
         match self.reasons.iter_mut().find(|reason| reason.column.as_deref() == column) {
             Some(reason) => reason.n_rows += 1,
             None => {
+                let personal = column.is_some_and(|column| self.personal.iter().any(|name| name == column));
+                let why = if personal && why != NULL { "its value does not fit, and is not shown" } else { why };
                 let first = format!("{why} ({unit} {number})");
                 self.reasons.push(Reason { column: column.map(str::to_owned), n_rows: 1, first });
             }

@@ -11,6 +11,9 @@ use super::super::OfflineError;
 use super::super::source::{of_text, typed_column};
 use super::super::table::TableColumn;
 
+/// Why a row is bad that lacks a key or a time.
+pub(super) const NULL: &str = "it is null";
+
 /// A row that cannot be the table's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bad {
@@ -57,7 +60,7 @@ pub(super) fn typed(
             };
         if required.contains(&column.name) {
             let nulls = (0..n).filter(|row| typed.is_null(*row));
-            nulls.for_each(|row| wrong(row, "it is null".to_owned()));
+            nulls.for_each(|row| wrong(row, NULL.to_owned()));
         }
         columns.push(typed);
     }

@@ -55,6 +55,8 @@ impl fmt::Display for Hindsight {
 #[derive(Debug)]
 pub(in super::super) struct Differences {
     features: Vec<Hindsight>,
+    /// Whose values are not shown.
+    personal: Vec<bool>,
 }
 
 impl Differences {
@@ -65,7 +67,8 @@ impl Differences {
             rows: 0,
             first: Vec::new(),
         };
-        Self { features: compiled.service.columns.iter().zip(&compiled.sources).map(feature).collect() }
+        let features: Vec<Hindsight> = compiled.service.columns.iter().zip(&compiled.sources).map(feature).collect();
+        Self { personal: (0..features.len()).map(|i| compiled.is_personal(i)).collect(), features }
     }
 
     /// Compares what rows have with what they would have; `numbers[i]` is the number of row `i` of `other`, and
@@ -73,6 +76,7 @@ impl Differences {
     pub(in super::super) fn add(&mut self, first_row: u64, rows: &[u32], has: &FeatureRows, other: &FeatureRows) {
         for (i, feature) in self.features.iter_mut().enumerate() {
             let (a, b) = (&has.columns[i], &other.columns[i]);
+            let personal = self.personal[i];
             let Ok(compare) = make_comparator(a, b, SortOptions::default()) else { continue };
             for (at, row) in rows.iter().enumerate() {
                 let row = *row as usize;
@@ -84,8 +88,8 @@ impl Differences {
                 if feature.first.len() < SHOWN {
                     feature.first.push(HindsightRow {
                         row: first_row + row as u64,
-                        value: told(a, row, statuses.0),
-                        other: told(b, at, statuses.1),
+                        value: told(a, row, statuses.0, personal),
+                        other: told(b, at, statuses.1, personal),
                     });
                 }
             }

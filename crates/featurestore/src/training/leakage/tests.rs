@@ -13,7 +13,7 @@ fn check(label: ArrayRef, feature: ArrayRef, want: Option<Grounds>) {
     let schema = Arc::new(Schema::new(vec![field("label", &label), field("feature", &feature)]));
     let rows = RecordBatch::try_new(Arc::clone(&schema), vec![label, feature]).unwrap();
     let roles = [Role::Label, Role::Feature];
-    let (mut profiler, mut pairs) = (Profiler::new(&schema, &roles), Pairs::new(&roles));
+    let (mut profiler, mut pairs) = (Profiler::new(&schema, &roles, &[false; 2]), Pairs::new(&roles));
     let mut from = 0;
     while from < rows.num_rows() {
         let n = (rows.num_rows() - from).min(1_000);

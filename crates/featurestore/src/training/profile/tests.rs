@@ -8,7 +8,7 @@ use super::*;
 fn profile(column: ArrayRef, role: Role) -> ColumnProfile {
     let schema = Arc::new(Schema::new(vec![Field::new("x", column.data_type().clone(), true)]));
     let batch = RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap();
-    let mut profiler = Profiler::new(&schema, &[role]);
+    let mut profiler = Profiler::new(&schema, &[role], &[false]);
     let mut from = 0;
     while from < batch.num_rows() {
         let n = (batch.num_rows() - from).min(65_536);

@@ -252,6 +252,11 @@ impl Answer {
         columns
     }
 
+    /// Whether a column, or what a migration copied it from, is marked as personal.
+    pub fn is_personal(&self, column: &AnswerColumn<'_>) -> bool {
+        column.read.is_some_and(|at| self.asked.compiled.is_personal(at))
+    }
+
     /// Keys of a row, for people.
     pub fn entity_name(&self, row: usize) -> String {
         let mut names: Vec<&String> = self.entities.columns.keys().collect();
