@@ -187,3 +187,43 @@ fn a_client_two_versions_behind_is_answered_along_the_chain() {
     );
     plumb.run("plan").fails(2, &["the migration from `s@v2` to `s@v3` ends at", "but the service is"]);
 }
+
+#[test]
+fn a_cast_that_may_lose_something_says_what_becomes_of_what_it_loses() {
+    let plumb = Plumb::demo();
+    let older = "kind: feature_service\nname: wide\nfeatures: ['user_features:total_orders']\n";
+    let newer = |on_error: &str| {
+        format!(
+            "---\nkind: feature_view\nname: narrow\nentity: user\nsource: orders\nsql: \"SELECT user_id, ordered_at, cast(1 as tinyint) AS total_orders FROM orders\"\nevent_time: ordered_at\n\
+             features: [{{name: total_orders, type: int8}}]\n---\n\
+             kind: feature_service\nname: narrow_{on_error}\nfeatures: ['narrow:total_orders']\n\
+             migrate_from: {{wide: [{{cast: {{total_orders: int8}}, on_error: {}}}]}}\n",
+            if on_error == "value" { "-1" } else { on_error }
+        )
+    };
+    let view_once = |text: String| text.split_once("---\nkind: feature_service").unwrap().1.to_owned();
+    let rest = ["null", "value"].map(|on_error| format!("---\nkind: feature_service{}", view_once(newer(on_error))));
+    plumb.write("features/narrow.yaml", &format!("{older}{}{}", newer("reject"), rest.concat()));
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize").ok();
+    let server = plumb.serve();
+    let many = json!({ "rows": { "user_id": [18], "event_time": ["1998-06-30T12:00:00Z"], "total_orders": [300] } });
+    assert_eq!(server.post("/v1/views/user_features/push", &many.to_string()).0, 200);
+
+    let ask = |to: &str, users: &[i64]| json!({ "service": "wide", "as": to, "entities": { "user_id": users } });
+    for (to, value, status) in [("narrow_null", Json::Null, "NULL_VALUE"), ("narrow_value", json!(-1), "PRESENT")] {
+        let answer = self::ask(&server, "/v1/features", &ask(to, &[4, 18, 99_999_999]));
+        let found = &answer["features"]["total_orders"];
+        assert_eq!(found["statuses"], json!(["PRESENT", status, "NOT_FOUND"]), "{to}");
+        assert_eq!((&found["values"][1], &found["values"][2]), (&value, &Json::Null), "{to}");
+    }
+    let (status, code, message, hint) = refused(&server, "/v1/features", &ask("narrow_reject", &[4, 18]));
+    assert_eq!((status, code.as_str()), (422, "cannot_migrate"), "{message}");
+    assert!(message.contains("row 1 of field `total_orders`") && hint.contains("on_error"), "{message} {hint}");
+    assert!(!message.contains("300"), "whose value it is stays untold: {message}");
+    self::ask(&server, "/v1/features", &ask("narrow_reject", &[4]));
+    server.stop();
+
+    plumb.edit("features/narrow.yaml", ", on_error: reject", "");
+    plumb.run("plan").fails(2, &["lacks `on_error`"]);
+}

@@ -24,7 +24,7 @@ pub struct Migrated {
 /// Migrates features of `older`, in its order, by a migration that starts at it.
 ///
 /// # Errors
-/// [`MigrationError`] never for columns of the service's types.
+/// [`MigrationError::Refused`] where a cast says so; no other for columns of the service's types.
 pub fn migrate(
     older: &FeatureService,
     columns: &[ArrayRef],
@@ -43,7 +43,15 @@ pub fn migrate(
     let mut all = Vec::with_capacity(migrated.len());
     for (column, origin) in migrated.iter_mut().zip(migration.origins()) {
         all.push(match origin {
-            Origin::Copy { from } => statuses[*from].clone(),
+            Origin::Copy { from, casts } if !casts.is_empty() => {
+                // What a cast made null is a null of a row that is there.
+                let status = |(row, status): (usize, &Status)| match status {
+                    Status::Present if column.is_null(row) => Status::NullValue,
+                    other => *other,
+                };
+                statuses[*from].iter().enumerate().map(status).collect()
+            }
+            Origin::Copy { from, .. } => statuses[*from].clone(),
             Origin::Const { of: view, .. } => {
                 let rows = of(view);
                 *column = without_unknown(column, rows)?;

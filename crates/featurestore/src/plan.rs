@@ -5,6 +5,9 @@ mod downstream;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schema::applied::Versions;
+use schema::applied::compatibility::Compatibility;
+use schema::applied::migrations::Migrations;
 use schema::definitions::{Entity, Source};
 use schema::{AppliedDefinitions, Definitions, FeatureName, FeatureService, FeatureView, OnDemandView, ViewId};
 use serde::Serialize;
@@ -98,12 +101,18 @@ pub fn plan(applied: &AppliedDefinitions, declared: &Definitions, around: &Surro
             changes.push(Change { change, kind: "on-demand view", name: name.to_string(), version, details });
         }
     }
+    let (migrations, _) = after.migrations();
     for (name, versions) in &after.services {
         let before = applied.services.get(name.as_str());
         let was = before.and_then(|v| v.current());
         let known = before.is_some_and(|b| versions.current.is_some_and(|n| n as usize <= b.all.len()));
         let change = compare(was, versions.current(), known, |s| s.fingerprint, |s| s.version, service_details);
-        if let Some((change, version, details)) = change {
+        if let Some((change, version, mut details)) = change {
+            if let (ChangeKind::Meaning | ChangeKind::Restored, Some(was), Some(now)) =
+                (change, was, versions.current())
+            {
+                details.extend(compatibility(&migrations, versions, was, now));
+            }
             if change == ChangeKind::Meaning {
                 recompute.push(format!(
                     "models on `{name}` keep its version before; new ones are to be trained on the new one"
@@ -267,6 +276,32 @@ fn service_details(was: &FeatureService, now: &FeatureService) -> Vec<String> {
     }
     columns(&mut details, a, b);
     details
+}
+
+/// Whose clients the new version answers, in the words of schema registries.
+fn compatibility(
+    migrations: &Migrations,
+    versions: &Versions<FeatureService>,
+    was: &FeatureService,
+    now: &FeatureService,
+) -> Vec<String> {
+    let with = |older: &FeatureService| migrations.compatibility(&older.id(), &now.id());
+    let before = with(was);
+    let mut said = vec![format!("compatibility with v{}: {before}", was.version)];
+    let others = || versions.all.iter().filter(|version| version.version != now.version);
+    if others().count() > 1 {
+        let all = others().map(with).fold(before, Compatibility::and);
+        let transitive = if all.backward || all.forward { "_TRANSITIVE" } else { "" };
+        said.push(format!("compatibility with every version: {all}{transitive}"));
+    }
+    if !before.backward {
+        let hint = format!(
+            "clients of v{} are not answered by models on this version: `migrate_from` declares how",
+            was.version
+        );
+        said.push(hint);
+    }
+    said
 }
 
 fn columns(details: &mut Vec<String>, was: Vec<(String, String)>, now: Vec<(String, String)>) {

@@ -3,6 +3,7 @@
 //! A version is an integer that grows when the meaning changes. Versions live side by side, so a model trained on view
 //! version 1 is served version 1 for as long as it lives.
 
+pub mod compatibility;
 pub mod migrations;
 mod on_demand;
 mod uses;

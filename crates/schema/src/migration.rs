@@ -4,6 +4,7 @@
 //! the same have the same normal form, so equality is decidable (natural transformations, sections 1 and 4). Fields are
 //! followed along declared paths, never by name, so a dropped column cannot be resurrected (section 5).
 
+mod cast;
 mod from;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::dtype::Dtype;
 use crate::name::FeatureName;
 use crate::value::Value;
+pub use cast::{Casts, LossyCast, OnCastError};
 pub use from::{MigrateFrom, ServiceVersion};
 
 /// One field of a row type.
@@ -75,6 +77,15 @@ pub enum MigrationStep {
         /// The wider type.
         to: Dtype,
     },
+    /// Another type that cannot hold every value.
+    LossyCast {
+        /// Which field.
+        name: FeatureName,
+        /// The other type.
+        to: Dtype,
+        /// What becomes of values that it cannot hold exactly.
+        on_error: OnCastError,
+    },
 }
 
 /// Where a field of the target comes from.
@@ -85,6 +96,9 @@ pub enum Origin {
     Copy {
         /// Position in the source schema.
         from: usize,
+        /// The casts on its way that may lose something.
+        #[serde(default, skip_serializing_if = "Casts::is_empty")]
+        casts: Casts,
     },
     /// A constant.
     Const {
@@ -142,8 +156,16 @@ pub enum MigrationError {
     Twice { name: FeatureName },
     #[error("field `{name}` was dropped and may not come back under its old name with other values")]
     Resurrected { name: FeatureName },
-    #[error("field `{name}` cannot be widened from {from} to {to}: values would change")]
+    #[error(
+        "field `{name}` cannot be widened from {from} to {to}: values would change; say `cast`, and what becomes of those"
+    )]
     Lossy { name: FeatureName, from: Dtype, to: Dtype },
+    #[error("field `{name}` is cast from {from} to {to}, and nothing can be lost: say `widen`")]
+    NothingLost { name: FeatureName, from: Dtype, to: Dtype },
+    #[error("there is no cast of field `{name}` from {from} to {to}")]
+    NoCast { name: FeatureName, from: Dtype, to: Dtype },
+    #[error("row {row} of field `{name}` has a value that is none of {to}, and the migration says `on_error: reject`")]
+    Refused { name: FeatureName, row: usize, to: Dtype },
     #[error("field `{name}`: {why}")]
     Constant { name: FeatureName, why: String },
     #[error("the step that adds `{name}` needs its `type`, for the new service has no field of that name")]
@@ -207,7 +229,7 @@ impl MigrationStep {
 impl Migration {
     /// The migration that changes nothing.
     pub fn none(schema: &FeatureSchema) -> Self {
-        let origins = (0..schema.fields.len()).map(|from| Origin::Copy { from }).collect();
+        let origins = (0..schema.fields.len()).map(|from| Origin::Copy { from, casts: Casts::default() }).collect();
         Self { source: schema.clone(), target: schema.clone(), origins }
     }
 
@@ -261,6 +283,15 @@ impl Migration {
                 }
                 next.target.fields[at].dtype = *to;
             }
+            MigrationStep::LossyCast { name, to, on_error } => {
+                let at = source.position(name, "cast")?;
+                let from = source.fields[at].dtype;
+                let cast = LossyCast::new(name, from, *to, on_error)?;
+                if let Origin::Copy { casts, .. } = &mut next.origins[at] {
+                    casts.push(from, &cast);
+                }
+                next.target.fields[at].dtype = *to;
+            }
             MigrationStep::Reorder { names } => {
                 let wrong = || MigrationError::Order { schema: source.clone() };
                 if names.len() != source.fields.len() {
@@ -269,7 +300,7 @@ impl Migration {
                 let order = names.iter().map(|n| source.position(n, "reorder").map_err(|_unknown| wrong()));
                 let order = order.collect::<Result<Vec<_>, _>>()?;
                 next.target.fields = order.iter().map(|at| source.fields[*at].clone()).collect();
-                next.origins = order.into_iter().map(|from| Origin::Copy { from }).collect();
+                next.origins = order.into_iter().map(|from| Origin::Copy { from, casts: Casts::default() }).collect();
             }
         }
         // Names stay distinct whatever the step was.
@@ -287,10 +318,14 @@ impl Migration {
         }
         let substitute = |(origin, field): (&Origin, &Field)| match origin {
             Origin::Const { .. } => Ok(origin.clone()),
-            Origin::Copy { from } => match &self.origins[*from] {
-                Origin::Copy { from } => Ok(Origin::Copy { from: *from }),
+            Origin::Copy { from: between, casts: later } => match &self.origins[*between] {
+                Origin::Copy { from, casts } => {
+                    let casts = casts.then(self.source.fields[*from].dtype, later);
+                    Ok(Origin::Copy { from: *from, casts })
+                }
                 Origin::Const { value, when_missing, of } => {
                     let widen = |value: &Value| {
+                        let value = later.constant(&field.name, value, self.target.fields[*between].dtype)?;
                         value
                             .canonical(field.dtype)
                             .map_err(|why| MigrationError::Constant { name: field.name.clone(), why })
@@ -315,6 +350,14 @@ impl Migration {
         self
     }
 
+    /// Whether it takes every row: no cast of it refuses any.
+    pub fn is_total(&self) -> bool {
+        self.origins.iter().all(|origin| match origin {
+            Origin::Copy { casts, .. } => casts.are_total(),
+            Origin::Const { .. } => true,
+        })
+    }
+
     /// Where it starts.
     pub fn source(&self) -> &FeatureSchema {
         &self.source
@@ -334,12 +377,15 @@ impl Migration {
     /// missing, whatever values it is given.
     ///
     /// # Errors
-    /// [`MigrationError::Constant`] never for columns of the source's types.
+    /// [`MigrationError::Refused`] where a cast says so; no other for columns of the source's types.
     pub fn apply(&self, columns: &[ArrayRef], presence: &Presence<'_>) -> Result<Vec<ArrayRef>, MigrationError> {
         let column = |(origin, field): (&Origin, &Field)| {
             let fail = |why: String| MigrationError::Constant { name: field.name.clone(), why };
             match origin {
-                Origin::Copy { from } => {
+                Origin::Copy { from, casts } if !casts.is_empty() => {
+                    casts.column(&field.name, &columns[*from], self.source.fields[*from].dtype, field.dtype)
+                }
+                Origin::Copy { from, .. } => {
                     arrow::compute::cast(&columns[*from], &field.dtype.to_arrow()).map_err(|why| fail(why.to_string()))
                 }
                 Origin::Const { value, when_missing, of } => {

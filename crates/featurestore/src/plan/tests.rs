@@ -87,6 +87,8 @@ fn a_view_takes_its_services_along() {
             ~ feature service s v2: changed in meaning
                 ~ a: f@v1:a int64, fill 0 -> f@v2:a int64, fill 0
                 ~ b: f@v1:b float64 -> f@v2:b float64
+                compatibility with v1: NONE
+                clients of v1 are not answered by models on this version: `migrate_from` declares how
             > feature view f reaches feature service s
             > `f@v2` is to be materialized: plumb materialize f
             > models on `s` keep its version before; new ones are to be trained on the new one
@@ -106,6 +108,8 @@ fn another_file_is_no_change_of_words() {
             ~ feature service s v2: changed in meaning
                 ~ a: f@v1:a int64, fill 0 -> f@v2:a int64, fill 0
                 ~ b: f@v1:b float64 -> f@v2:b float64
+                compatibility with v1: NONE
+                clients of v1 are not answered by models on this version: `migrate_from` declares how
             > source rows reaches feature view f, feature service s
             > `f@v2` is to be materialized: plumb materialize f
             > models on `s` keep its version before; new ones are to be trained on the new one
@@ -119,18 +123,22 @@ fn order_and_fill_are_meaning_to_a_model() {
     check(
         &[("['f:a', 'f:b']", "['f:b', 'f:a']")],
         expect![[r#"
-        ~ feature service s v2: changed in meaning
-            the features stand in another order
-        > models on `s` keep its version before; new ones are to be trained on the new one
-    "#]],
+            ~ feature service s v2: changed in meaning
+                the features stand in another order
+                compatibility with v1: NONE
+                clients of v1 are not answered by models on this version: `migrate_from` declares how
+            > models on `s` keep its version before; new ones are to be trained on the new one
+        "#]],
     );
     check(
         &[("fill: {a: 0}", "fill: {a: 1}")],
         expect![[r#"
-        ~ feature service s v2: changed in meaning
-            ~ a: f@v1:a int64, fill 0 -> f@v1:a int64, fill 1
-        > models on `s` keep its version before; new ones are to be trained on the new one
-    "#]],
+            ~ feature service s v2: changed in meaning
+                ~ a: f@v1:a int64, fill 0 -> f@v1:a int64, fill 1
+                compatibility with v1: NONE
+                clients of v1 are not answered by models on this version: `migrate_from` declares how
+            > models on `s` keep its version before; new ones are to be trained on the new one
+        "#]],
     );
 }
 
@@ -198,19 +206,21 @@ fn a_change_reaches_models_through_views_behind_views() {
     check_trips(
         &[("name: city, entity: city,", "name: city, entity: city, ttl: 1d,")],
         expect![[r#"
-        ~ feature view city v2: changed in meaning
-            ttl: none -> 1d
-        ~ on-demand view dear v2: changed in meaning
-            ~ pull: trip@v1:pull float64 -> trip@v2:pull float64
-        ~ on-demand view trip v2: changed in meaning
-            ~ people: city@v1:people int64 by origin_id -> city@v2:people int64 by origin_id
-        ~ feature service fares v2: changed in meaning
-            ~ fare: dear@v1:fare float64 -> dear@v2:fare float64
-            ~ people: city@v1:people int64 -> city@v2:people int64
-        > feature view city reaches on-demand view trip, on-demand view dear, feature service fares, model price version 1 (Production, keeps fares v1)
-        > `city@v2` is to be materialized (1200 rows): plumb materialize city
-        > models on `fares` keep its version before; new ones are to be trained on the new one
-    "#]],
+            ~ feature view city v2: changed in meaning
+                ttl: none -> 1d
+            ~ on-demand view dear v2: changed in meaning
+                ~ pull: trip@v1:pull float64 -> trip@v2:pull float64
+            ~ on-demand view trip v2: changed in meaning
+                ~ people: city@v1:people int64 by origin_id -> city@v2:people int64 by origin_id
+            ~ feature service fares v2: changed in meaning
+                ~ fare: dear@v1:fare float64 -> dear@v2:fare float64
+                ~ people: city@v1:people int64 -> city@v2:people int64
+                compatibility with v1: NONE
+                clients of v1 are not answered by models on this version: `migrate_from` declares how
+            > feature view city reaches on-demand view trip, on-demand view dear, feature service fares, model price version 1 (Production, keeps fares v1)
+            > `city@v2` is to be materialized (1200 rows): plumb materialize city
+            > models on `fares` keep its version before; new ones are to be trained on the new one
+        "#]],
     );
 }
 
@@ -226,6 +236,8 @@ fn a_change_of_an_on_demand_view_materializes_nothing() {
                 ~ pull: float64 = people / km -> float64 = people / (km + 1.0)
             ~ feature service fares v2: changed in meaning
                 ~ fare: dear@v1:fare float64 -> dear@v2:fare float64
+                compatibility with v1: NONE
+                clients of v1 are not answered by models on this version: `migrate_from` declares how
             > on-demand view trip reaches on-demand view dear, feature service fares, model price version 1 (Production, keeps fares v1)
             > models on `fares` keep its version before; new ones are to be trained on the new one
         "#]],
@@ -237,26 +249,30 @@ fn a_source_reaches_every_view_of_it() {
     check_trips(
         &[("cities.parquet", "towns.parquet")],
         expect![[r#"
-        ~ source cities: changed in meaning
-        ~ feature view city v2: changed in meaning
-            source: cities.parquet -> towns.parquet
-        ~ feature view mood v2: changed in meaning
-            source: cities.parquet -> towns.parquet
-        ~ on-demand view dear v2: changed in meaning
-            ~ pull: trip@v1:pull float64 -> trip@v2:pull float64
-        ~ on-demand view trip v2: changed in meaning
-            ~ people: city@v1:people int64 by origin_id -> city@v2:people int64 by origin_id
-        ~ feature service fares v2: changed in meaning
-            ~ fare: dear@v1:fare float64 -> dear@v2:fare float64
-            ~ people: city@v1:people int64 -> city@v2:people int64
-        ~ feature service moods v2: changed in meaning
-            ~ glad: mood@v1:glad bool -> mood@v2:glad bool
-        > source cities reaches feature view city, feature view mood, on-demand view trip, on-demand view dear, feature service fares, feature service moods, model price version 1 (Production, keeps fares v1), model smile version 1 (None, keeps moods v1)
-        > `city@v2` is to be materialized (1200 rows): plumb materialize city
-        > `mood@v2` is to be materialized (a query over 1200 rows of `cities`): plumb materialize mood
-        > models on `fares` keep its version before; new ones are to be trained on the new one
-        > models on `moods` keep its version before; new ones are to be trained on the new one
-    "#]],
+            ~ source cities: changed in meaning
+            ~ feature view city v2: changed in meaning
+                source: cities.parquet -> towns.parquet
+            ~ feature view mood v2: changed in meaning
+                source: cities.parquet -> towns.parquet
+            ~ on-demand view dear v2: changed in meaning
+                ~ pull: trip@v1:pull float64 -> trip@v2:pull float64
+            ~ on-demand view trip v2: changed in meaning
+                ~ people: city@v1:people int64 by origin_id -> city@v2:people int64 by origin_id
+            ~ feature service fares v2: changed in meaning
+                ~ fare: dear@v1:fare float64 -> dear@v2:fare float64
+                ~ people: city@v1:people int64 -> city@v2:people int64
+                compatibility with v1: NONE
+                clients of v1 are not answered by models on this version: `migrate_from` declares how
+            ~ feature service moods v2: changed in meaning
+                ~ glad: mood@v1:glad bool -> mood@v2:glad bool
+                compatibility with v1: NONE
+                clients of v1 are not answered by models on this version: `migrate_from` declares how
+            > source cities reaches feature view city, feature view mood, on-demand view trip, on-demand view dear, feature service fares, feature service moods, model price version 1 (Production, keeps fares v1), model smile version 1 (None, keeps moods v1)
+            > `city@v2` is to be materialized (1200 rows): plumb materialize city
+            > `mood@v2` is to be materialized (a query over 1200 rows of `cities`): plumb materialize mood
+            > models on `fares` keep its version before; new ones are to be trained on the new one
+            > models on `moods` keep its version before; new ones are to be trained on the new one
+        "#]],
     );
 }
 
@@ -274,15 +290,17 @@ fn what_no_model_pins_may_go() {
     check_trips(
         &[edit],
         expect![[r#"
-        ~ on-demand view dear v2: changed in meaning
-            ~ pull: trip@v1:pull float64 -> trip@v2:pull float64
-        ~ on-demand view trip v2: changed in meaning
-            ~ people: city@v1:people int64 by origin_id -> city@v1:people int64 by home_id
-        ~ feature service fares v2: changed in meaning
-            ~ fare: dear@v1:fare float64 -> dear@v2:fare float64
-        > on-demand view trip reaches on-demand view dear, feature service fares, model price version 1 (Production, keeps fares v1)
-        > models on `fares` keep its version before; new ones are to be trained on the new one
-    "#]],
+            ~ on-demand view dear v2: changed in meaning
+                ~ pull: trip@v1:pull float64 -> trip@v2:pull float64
+            ~ on-demand view trip v2: changed in meaning
+                ~ people: city@v1:people int64 by origin_id -> city@v1:people int64 by home_id
+            ~ feature service fares v2: changed in meaning
+                ~ fare: dear@v1:fare float64 -> dear@v2:fare float64
+                compatibility with v1: NONE
+                clients of v1 are not answered by models on this version: `migrate_from` declares how
+            > on-demand view trip reaches on-demand view dear, feature service fares, model price version 1 (Production, keeps fares v1)
+            > models on `fares` keep its version before; new ones are to be trained on the new one
+        "#]],
     );
 }
 

@@ -96,7 +96,7 @@ impl MigrationFault {
         match self {
             Self::NoSource { .. } => "write `name` for the declared version of a service, or `name@v2`",
             Self::Itself { .. } => "leave it out",
-            Self::Steps { .. } | Self::Elsewhere { .. } => "add, drop, rename, widen or reorder until both agree",
+            Self::Steps { .. } | Self::Elsewhere { .. } => "add, drop, rename, widen, cast or reorder until both agree",
             Self::Apart { .. } => "leave one out, or let both give the same: they must not depend on the way",
             Self::Resurrected { .. } => {
                 "give it another name, or say `restore: true` in the step that adds it if it means what it meant"
@@ -198,7 +198,10 @@ fn arrive(older: &FeatureService, steps: &[MigrationStep], newer: &FeatureServic
             MigrationStep::Add { name, restore: false, .. } | MigrationStep::Rename { to: name, .. } => {
                 brought.insert(name.clone());
             }
-            MigrationStep::Add { .. } | MigrationStep::Reorder { .. } | MigrationStep::Widen { .. } => {}
+            MigrationStep::Add { .. }
+            | MigrationStep::Reorder { .. }
+            | MigrationStep::Widen { .. }
+            | MigrationStep::LossyCast { .. } => {}
         }
     }
     Ok(Edge { from, to, migration, dropped, brought })

@@ -12,7 +12,7 @@ use super::Mistakes;
 use super::serving::serving;
 use super::{Column, Computed, Definitions, Entity, Feature, File, Format, JoinKey, Service, Source, View};
 use crate::dtype::{Dtype, TypeError};
-use crate::migration::{MigrateFrom, MigrationStep};
+use crate::migration::{MigrateFrom, MigrationStep, OnCastError};
 use crate::name::{EntityName, FeatureName, NameError, ServiceName, SourceName, ViewName};
 use crate::order::Known;
 use crate::time::Ttl;
@@ -445,6 +445,18 @@ fn constant(node: Node<'_>, mistakes: &mut Mistakes) -> Option<Value> {
     }
 }
 
+/// What a cast does with values that the type cannot hold: it must say so.
+fn on_cast_error(fields: &mut Fields<'_>, mistakes: &mut Mistakes) -> Option<OnCastError> {
+    if fields.says_null("on_error") {
+        return Some(OnCastError::Null);
+    }
+    let node = fields.required("on_error", mistakes)?;
+    match constant(node, mistakes)? {
+        Value::String(word) if word == "reject" => Some(OnCastError::Reject),
+        value => Some(OnCastError::Value(value)),
+    }
+}
+
 fn step(node: Node<'_>, mistakes: &mut Mistakes) -> Option<MigrationStep> {
     let mut fields = node.fields("a migration step", mistakes);
     let place = node.place();
@@ -484,11 +496,26 @@ fn step(node: Node<'_>, mistakes: &mut Mistakes) -> Option<MigrationStep> {
                 None
             }
         }
+    } else if let Some(map) = fields.optional("cast") {
+        let on_error = on_cast_error(&mut fields, mistakes);
+        let entries = map.entries(mistakes);
+        match entries.as_slice() {
+            [(field, to)] => {
+                let name = field.parse(mistakes, str::parse::<FeatureName>);
+                let to = type_of(*to, mistakes);
+                let cast = |((name, to), on_error)| MigrationStep::LossyCast { name, to, on_error };
+                name.zip(to).zip(on_error).map(cast)
+            }
+            _ => {
+                mistakes.push(Mistake::new(&map.place(), "`cast` takes one {field: type}"));
+                None
+            }
+        }
     } else if let Some(order) = fields.optional("reorder") {
         let names = order.items(mistakes).into_iter().map(|n| n.parse(mistakes, str::parse::<FeatureName>));
         names.collect::<Option<Vec<_>>>().map(|names| MigrationStep::Reorder { names })
     } else {
-        let message = "a migration step is one of add, drop, rename, widen and reorder";
+        let message = "a migration step is one of add, drop, rename, widen, cast and reorder";
         mistakes.push(Mistake::new(&place, message));
         return None;
     };

@@ -242,7 +242,7 @@ impl Answer {
         };
         let read = |at: usize| match origins.map(|origins| &origins[at]) {
             None => Some(at),
-            Some(Origin::Copy { from }) => Some(*from),
+            Some(Origin::Copy { from, .. }) => Some(*from),
             Some(Origin::Const { .. }) => None,
         };
         let mut columns = Vec::with_capacity(service.columns.len());

@@ -3,7 +3,7 @@
 use featurestore::migrate::{Migrated, migrate};
 use featurestore::{CompiledService, FeatureRows};
 use schema::applied::migrations::Chain;
-use schema::migration::{FeatureSchema, Migration, ServiceVersion};
+use schema::migration::{FeatureSchema, Migration, MigrationError, ServiceVersion};
 use schema::{AppliedDefinitions, ErrorKind, FeatureService};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -25,7 +25,7 @@ impl Way {
     /// # Errors
     /// `no_migration`: none is declared; the hint says where to, and what would have to be in it.
     pub fn find(definitions: &AppliedDefinitions, from: &FeatureService, to: &FeatureService) -> Result<Self, Failure> {
-        let internal = |why: schema::migration::MigrationError| Failure::new(ErrorKind::Internal, why.to_string());
+        let internal = |why: MigrationError| Failure::new(ErrorKind::Internal, why.to_string());
         let (start, end) = (from.id(), to.id());
         if start == end {
             let migration = Migration::none(&from.schema().map_err(internal)?);
@@ -44,10 +44,14 @@ impl Way {
     /// Rows of the older version as rows of the newer one.
     ///
     /// # Errors
-    /// Never for rows of the older version.
+    /// A value that a cast of the migration refuses; no other for rows of the older version.
     pub fn migrate(&self, older: &FeatureService, rows: &FeatureRows) -> Result<Migrated, Failure> {
-        migrate(older, &rows.columns, &rows.statuses, &self.chain.migration)
-            .map_err(|why| Failure::new(ErrorKind::Internal, schema::error::chain(&why)))
+        migrate(older, &rows.columns, &rows.statuses, &self.chain.migration).map_err(|why| match &why {
+            MigrationError::Refused { .. } => Failure::invalid(why.to_string())
+                .code("cannot_migrate")
+                .hint("leave the row out, or let the migration say `on_error: null` or a value"),
+            _ => Failure::new(ErrorKind::Internal, schema::error::chain(&why)),
+        })
     }
 
     /// The composed migration.

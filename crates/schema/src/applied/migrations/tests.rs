@@ -103,6 +103,34 @@ fn chains_go_through_versions_of_services_and_a_name_alone_is_the_declared_one()
     assert_eq!(migrations.between(&id("t", 1), &id("s", 1)).unwrap(), None);
 }
 
+/// Section 5: the words say which total migrations there are.
+#[test]
+fn compatibility_is_in_words_and_a_migration_that_refuses_is_none() {
+    let there = "'t@v1': [{add: b, default: 0}]";
+    let back = "'s@v1': [{drop: b}]";
+    let narrow = |on_error: &str| format!("'s@v1': [{{cast: {{a: string}}, on_error: {on_error}}}, {{drop: b}}]");
+    for (s, t, features, word) in [
+        ("", "", "'v:a'", "NONE"),
+        ("", back, "'v:a'", "BACKWARD"),
+        (there, "", "'v:a'", "FORWARD"),
+        (there, back, "'v:a'", "FULL"),
+        ("", &narrow("null"), "{feature: 'w:a', as: a}", "BACKWARD"),
+        ("", &narrow("reject"), "{feature: 'w:a', as: a}", "NONE"),
+    ] {
+        let text =
+            "---\nkind: feature_view\nname: w\nentity: user\nsource: rows\nfeatures: [{name: a, type: string}]\n";
+        let service = |name: &str, features: &str, from: &str| {
+            format!("---\nkind: feature_service\nname: {name}\nfeatures: [{features}]\nmigrate_from: {{{from}}}\n")
+        };
+        let text = format!("{BASE}{text}{}{}", service("s", "'v:a', 'v:b'", s), service("t", features, t));
+        let definitions = Definitions::read(&[File { path: "all.yaml".into(), text }]).unwrap();
+        let (migrations, faults) = AppliedDefinitions::default().after(&definitions).migrations();
+        assert_eq!(faults, vec![], "{s} {t}");
+        let id = |text: &str| ServiceVersion { name: text.parse().unwrap(), version: 1 };
+        assert_eq!(migrations.compatibility(&id("s"), &id("t")).to_string(), word, "{s} {t}");
+    }
+}
+
 #[test]
 fn what_does_not_arrive_or_starts_nowhere_is_named() {
     let check = |from: &str, want: &str| {

@@ -38,7 +38,7 @@ fn then(a: &Migration, b: &Migration) -> Migration {
 fn then_by_name(a: &Migration, b: &Migration) -> Migration {
     let mut whole = then(a, b);
     for ((origin, field), later) in whole.origins.iter_mut().zip(&b.target.fields).zip(&b.origins) {
-        if let (Origin::Const { value, when_missing, .. }, Origin::Copy { from }) = (origin, later)
+        if let (Origin::Const { value, when_missing, .. }, Origin::Copy { from, .. }) = (origin, later)
             && a.target.fields[*from].name != field.name
         {
             (*value, *when_missing) = (Value::Null, Value::Null);
@@ -51,7 +51,7 @@ fn then_by_name(a: &Migration, b: &Migration) -> Migration {
 fn then_by_place(a: &Migration, b: &Migration) -> Migration {
     let mut whole = then(a, b);
     for (at, (origin, later)) in whole.origins.iter_mut().zip(&b.origins).enumerate() {
-        if let (Origin::Const { value, when_missing, .. }, Origin::Copy { from }) = (origin, later)
+        if let (Origin::Const { value, when_missing, .. }, Origin::Copy { from, .. }) = (origin, later)
             && *from != at
         {
             (*value, *when_missing) = (Value::Null, Value::Null);
@@ -88,7 +88,7 @@ fn an_empty_migration_that_orders_fields_is_caught() {
         let mut none = Migration::none(schema);
         if broken {
             none.origins.sort_by_key(|origin| match origin {
-                Origin::Copy { from } => schema.fields[*from].name.to_string(),
+                Origin::Copy { from, .. } => schema.fields[*from].name.to_string(),
                 Origin::Const { .. } => String::new(),
             });
         }
@@ -115,7 +115,10 @@ fn resolving_by_name_resurrects_a_dropped_column() {
     let second = Migration::from_steps(&first.target, std::slice::from_ref(&add)).unwrap();
     let stepwise = first.then(&second).unwrap();
     let by_name = |from: &FeatureSchema, to: &FeatureSchema| {
-        let origins = to.fields.iter().map(|field| Origin::Copy { from: from.position(&field.name, "find").unwrap() });
+        let origins = to
+            .fields
+            .iter()
+            .map(|field| Origin::Copy { from: from.position(&field.name, "find").unwrap(), casts: Casts::default() });
         Migration { source: from.clone(), target: to.clone(), origins: origins.collect() }
     };
     let (columns, present) = rows();
