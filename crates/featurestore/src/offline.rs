@@ -7,6 +7,7 @@
 pub mod history;
 pub mod ingest;
 pub mod lease;
+pub(crate) mod projection;
 pub mod query;
 pub(crate) mod seal;
 pub mod snapshot;
@@ -284,8 +285,13 @@ impl OfflineStore {
 
     /// Where what was made of a view version's history is kept: snapshots and files of pushes, which can be made again.
     pub fn folder_of(&self, view: &FeatureView) -> PathBuf {
-        self.folder.join("views").join(view.id.name.as_str()).join(view.fingerprint.short())
+        folder_of(&self.folder, view)
     }
+}
+
+/// Of a view version, in the folder of an offline store.
+fn folder_of(folder: &Path, view: &FeatureView) -> PathBuf {
+    folder.join("views").join(view.id.name.as_str()).join(view.fingerprint.short())
 }
 
 /// Row groups dealt to as many workers as there are cores: each holds what it finds for itself.
