@@ -15,6 +15,7 @@ pub mod source;
 pub mod standing;
 pub mod storage;
 pub mod table;
+pub(crate) mod whole;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

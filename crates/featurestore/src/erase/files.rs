@@ -16,7 +16,7 @@ use parquet::file::properties::WriterProperties;
 use schema::BoxError;
 
 use super::Subject;
-use crate::offline::snapshot::sync_folder;
+use crate::offline::whole::sync_folder;
 use crate::offline::{OfflineError, projection, seal};
 
 const BATCH_ROWS: usize = 32_768;

@@ -6,8 +6,7 @@ use std::path::Path;
 
 use schema::BoxError;
 
-use crate::offline::OfflineError;
-use crate::offline::snapshot::sync_folder;
+use crate::offline::{OfflineError, whole};
 
 const FILE: &str = "generations";
 
@@ -30,11 +29,9 @@ pub(super) fn keep(folder: &Path, next: u64) -> Result<(), OfflineError> {
     let path = folder.join(FILE);
     let write = || -> Result<(), BoxError> {
         std::fs::create_dir_all(folder)?;
-        let mut out = tempfile::NamedTempFile::new_in(folder)?;
+        let mut out = whole::begin(folder)?;
         writeln!(out, "{next}")?;
-        out.as_file().sync_all()?;
-        out.persist(&path)?;
-        Ok(sync_folder(folder)?)
+        Ok(whole::finish(out, &path)?)
     };
     write().map_err(|source| OfflineError::Write { path: path.display().to_string(), source })
 }

@@ -14,7 +14,7 @@ use schema::{BoxError, Fingerprint};
 use serde_json::json;
 
 use super::super::OfflineError;
-use super::super::snapshot::sync_folder;
+use super::super::whole::sync_folder;
 
 /// The lease's file.
 const LEASE: &str = "lease";
