@@ -2,6 +2,9 @@
 //! any moment and run again, it completes. The person is a canary: a text that is searched for, byte by byte, in every
 //! file of the project and in all of Redis.
 
+mod canary;
+mod search;
+
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -69,34 +72,9 @@ fn fill(plumb: &Plumb) {
     plumb.run("materialize --fresh").ok();
 }
 
-/// Files of the project that hold the canary, but for the YAML and the training sets, which are named and not changed.
+/// Files of the project that hold the canary.
 fn holding(plumb: &Plumb) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders = vec![plumb.path().to_path_buf()];
-    while let Some(next) = folders.pop() {
-        for entry in std::fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let bytes = std::fs::read(&path).unwrap();
-            let raw = bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes());
-            if raw || (path.extension().is_some_and(|end| end == "parquet") && in_parquet(&path)) {
-                found.push(path.strip_prefix(plumb.path()).unwrap().display().to_string());
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-fn in_parquet(path: &Path) -> bool {
-    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-    let file = std::fs::File::open(path).unwrap();
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
-    let shown = |batch: RecordBatch| arrow::util::pretty::pretty_format_batches(&[batch]).unwrap().to_string();
-    reader.map(Result::unwrap).any(|batch| shown(batch).contains(CANARY))
+    search::files(plumb.path(), &[CANARY])
 }
 
 fn erase(plumb: &Plumb, flags: &str) -> (i32, Json) {
@@ -210,26 +188,6 @@ fn whoever_names_nobody_is_told_so() {
     plumb.run("erase --entity user=x --entity shop=y --yes").fails(2, &["none of the key's type", "shop int64"]);
 }
 
-/// The keys of a Redis whose name, fields or values have the canary in them, byte by byte.
-fn holding_in(redis: &TestRedis) -> String {
-    const SEARCH: &str = "local found, cursor = {}, '0' \
-        repeat \
-          local page = redis.call('SCAN', cursor, 'COUNT', '1000') \
-          cursor = page[1] \
-          for _, key in ipairs(page[2]) do \
-            local texts, kind = {key}, redis.call('TYPE', key).ok \
-            if kind == 'hash' then for _, text in ipairs(redis.call('HGETALL', key)) do texts[#texts + 1] = text end \
-            elseif kind == 'string' then texts[2] = redis.call('GET', key) \
-            else return redis.error_reply('a key of type ' .. kind .. ' is not searched') end \
-            for _, text in ipairs(texts) do \
-              if string.find(text, ARGV[1], 1, true) then found[#found + 1] = string.gsub(key, '[^%w%p]', '.') break end \
-            end \
-          end \
-        until cursor == '0' \
-        return table.concat(found, ' ')";
-    redis.server().ask_text(&["EVAL", SEARCH, "0", CANARY])
-}
-
 #[test]
 fn redis_holds_no_trace_either() {
     // Of its own, so that all of it is searched.
@@ -240,11 +198,11 @@ fn redis_holds_no_trace_either() {
         redis.url()
     ));
     fill(&plumb);
-    assert_ne!(holding_in(&redis), "", "the search finds what is there");
+    assert_ne!(search::redis(&redis, &[CANARY]), "", "the search finds what is there");
     let (code, done) = erase(&plumb, "--yes --rewrite-sources");
     assert_eq!((code, found(&done, "online").1), (0, Some(0)), "{done}");
     assert!(found(&done, "online").0 >= 6, "{done}");
-    assert_eq!(holding_in(&redis), "");
+    assert_eq!(search::redis(&redis, &[CANARY]), "");
     assert_ne!(format!("{:?}", redis.server().ask(&["DBSIZE"])), "Int(0)", "others are still there");
     let again = erase(&plumb, "--dry-run").1;
     assert_eq!(found(&again, "online").0, 0);

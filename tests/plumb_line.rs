@@ -7,7 +7,8 @@
 //! during and after what it was told to do, or its caller is killed; whoever was told so tries again, as people and
 //! clients do. `controls.rs` breaks the store in ways that the line must find.
 //!
-//! `PLUMB_HISTORIES=20000` plays so many on each store, for a night. A failure prints the history, shrunk.
+//! `PLUMB_HISTORIES=20000` plays so many on each store, for a night. A failure prints the history, shrunk, and the seed;
+//! `PLUMB_SEED` plays those of a seed again.
 
 mod broken;
 mod compare;
@@ -29,7 +30,7 @@ use featurestore::materialize::How;
 use featurestore::online::testing::TestRedis;
 use featurestore::online::{EmbeddedStore, OnlineStore, RedisStore};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::faulty::KINDS;
 use compare::{compare, compare_failing};
@@ -41,6 +42,19 @@ const HISTORIES: u32 = 400;
 
 fn n_histories() -> u32 {
     std::env::var("PLUMB_HISTORIES").map_or(HISTORIES, |n| n.parse().unwrap())
+}
+
+/// `PLUMB_SEED`, or one that was never played.
+fn seed() -> u64 {
+    std::env::var("PLUMB_SEED").map_or_else(|_| getrandom::u64().unwrap(), |seed| seed.parse().unwrap())
+}
+
+/// The histories of a seed.
+fn runner(seed: u64, cases: u32) -> TestRunner {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
 }
 
 /// Plays a history; whenever all of it is online, answers are compared.
@@ -67,8 +81,9 @@ async fn play(history: &History, make_store: MakeStore<'_>, ways: &Ways) -> Resu
 
 fn laws(make_store: MakeStore<'_>) -> Ways {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let cases = n_histories();
-    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let (cases, seed) = (n_histories(), seed());
+    println!("the histories of PLUMB_SEED={seed}");
+    let mut runner = runner(seed, cases);
     let ways = Ways::default();
     let result = runner.run(&histories(), |history| {
         let _inside = runtime.enter();

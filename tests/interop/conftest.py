@@ -6,6 +6,7 @@ import kinds_data
 import pytest
 from feast import FeatureStore
 from plumb import HERE, ROOT, Project, Server, feature_store
+from s3 import S3
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +49,13 @@ def remote_store(demo, tmp_path_factory):
 @pytest.fixture(scope="session")
 def kinds_store(kinds, tmp_path_factory):
     return FeatureStore(feature_store(tmp_path_factory.mktemp("kinds-remote") / "repo", "kinds", kinds, remote=True))
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory):
+    """An S3 server with a bucket."""
+    with (tmp_path_factory.mktemp("s3") / "log").open("w") as log:
+        server = S3(log)
+        server.put("shop")
+        yield server
+        server.stop()

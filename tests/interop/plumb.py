@@ -36,10 +36,31 @@ class Project:
         path.write_text(text.replace(old, new))
 
 
+class Written:
+    """A project that its test writes; commands answer in JSON."""
+
+    def __init__(self, folder: Path, settings: str, definitions: str) -> None:
+        self.folder = folder
+        (folder / "plumb.yaml").write_text(settings)
+        (folder / "features.yaml").write_text(definitions)
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [BINARY, *words, "--project", self.folder, "--output", "json"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+    def ok(self, *words: str) -> dict:
+        done = self.run(*words)
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return json.loads(done.stdout)
+
+    def online(self, users: str, feature: str = "x") -> list:
+        return self.ok("features", "get", f"f:{feature}", "--entity", f"user_id={users}")["features"][feature]["values"]
+
+
 class Server:
     """`plumb serve` on free ports."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project | Written) -> None:
         command = [BINARY, "serve", "--http", "127.0.0.1:0", "--output", "json", "--project", project.folder]
         self.log = (project.folder / "serve.log").open("w")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)

@@ -4,12 +4,11 @@ Method: a real S3 server, and a proxy before it that answers slowly, wrongly, in
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
-from plumb import BINARY
-from s3 import S3, Weather, free_port
+from plumb import Written
+from s3 import Weather, free_port
 
 YAML = """kind: entity
 name: user
@@ -30,15 +29,6 @@ features: [{name: x, type: int64}]
 """
 
 
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory):
-    with (tmp_path_factory.mktemp("s3") / "log").open("w") as log:
-        server = S3(log)
-        server.put("shop")
-        yield server
-        server.stop()
-
-
 @pytest.fixture
 def weather(s3):
     proxy = Weather(s3.url)
@@ -46,23 +36,13 @@ def weather(s3):
     proxy.stop()
 
 
-class Project:
+class Project(Written):
     def __init__(self, folder: Path, endpoint: str, path: str, more: str = "", keys: bool = True) -> None:
-        self.folder = folder
         known = "access_key_id: a, secret_access_key: b, " if keys else ""
         s3 = f"{{endpoint: '{endpoint}', region: us-east-1, {known}allow_http: true}}"
         limits = "listing_timeout: 3s\n  request_timeout: 5s\n  retries: 2"
-        (folder / "plumb.yaml").write_text(f"project: s3\nstorage:\n  s3: {s3}\n  {limits}\n")
-        (folder / "features.yaml").write_text(YAML.replace("PATH", path).replace("MORE", more))
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [BINARY, *words, "--project", self.folder, "--output", "json"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-    def ok(self, *words: str) -> dict:
-        done = self.run(*words)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(done.stdout)
+        settings = f"project: s3\nstorage:\n  s3: {s3}\n  {limits}\n"
+        super().__init__(folder, settings, YAML.replace("PATH", path).replace("MORE", more))
 
     def fails(self, code: int, *words: str) -> None:
         done = self.run("materialize")
@@ -72,8 +52,7 @@ class Project:
             assert word in said, f"{word!r} is not in: {said}"
 
     def x(self, *users: int) -> list:
-        found = self.ok("features", "get", "f:x", "--entity", f"user_id={','.join(map(str, users))}")
-        return found["features"]["x"]["values"]
+        return self.online(",".join(map(str, users)))
 
     def kept(self) -> list[str]:
         return sorted(path.name for path in self.folder.glob(".plumb/offline/sources/*/*/*") if path.name != "lease")

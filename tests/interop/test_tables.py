@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from plumb import BINARY
-from s3 import S3
+from plumb import Written
 
 YAML = """kind: entity
 name: user
@@ -40,32 +38,8 @@ COLUMNS = """columns:
 """
 
 
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory):
-    with (tmp_path_factory.mktemp("s3") / "log").open("w") as log:
-        server = S3(log)
-        server.put("shop")
-        yield server
-        server.stop()
-
-
-class Project:
-    def __init__(self, folder: Path, path: str, columns: str = "") -> None:
-        self.folder = folder
-        (folder / "plumb.yaml").write_text("project: tables\n")
-        (folder / "features.yaml").write_text(YAML.replace("PATH", path).replace("COLUMNS", columns))
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [BINARY, *words, "--project", self.folder, "--output", "json"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120)
-
-    def ok(self, *words: str) -> dict:
-        done = self.run(*words)
-        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-        return json.loads(done.stdout)
-
-    def online(self, users: str, feature: str = "x") -> list:
-        return self.ok("features", "get", f"f:{feature}", "--entity", f"user_id={users}")["features"][feature]["values"]
+def written(folder: Path, path: str, columns: str = "") -> Written:
+    return Written(folder, "project: tables\n", YAML.replace("PATH", path).replace("COLUMNS", columns))
 
 
 def rows(users: list[int], x: list[int | None], day: str = "2024-01-01") -> pa.Table:
@@ -75,7 +49,7 @@ def rows(users: list[int], x: list[int | None], day: str = "2024-01-01") -> pa.T
 
 
 def test_what_plumb_writes_is_read_by_others_after_every_operation(tmp_path):
-    project = Project(tmp_path, "tables/rows", COLUMNS)
+    project = written(tmp_path, "tables/rows", COLUMNS)
     big = 2**53 + 1
     (tmp_path / "a.csv").write_text(f"user_id,at,x,word\n1,2024-01-01T00:00:00.000000001Z,{big},a\n2,2024-01-02,,\n")
     (tmp_path / "b.csv").write_text("user_id,at,x,word\n3,2024-01-03,3,\"c, d\"\n")
@@ -109,7 +83,7 @@ def test_what_plumb_writes_is_read_by_others_after_every_operation(tmp_path):
 def test_random_histories_read_the_same(tmp_path, seed):
     """The rows that Delta's own reader finds after each operation are those of a model that knows nothing of files."""
     chance = random.Random(seed)
-    project = Project(tmp_path, "tables/rows", COLUMNS)
+    project = written(tmp_path, "tables/rows", COLUMNS)
     path = str(tmp_path / "tables/rows")
     versions: dict[int, list[tuple[int, int]]] = {}
     model: list[tuple[int, int]] = []
@@ -155,7 +129,7 @@ def test_random_histories_read_the_same(tmp_path, seed):
 
 
 def test_a_table_in_an_object_store_is_read_and_followed(tmp_path, s3):
-    project = Project(tmp_path, "s3://shop/theirs")
+    project = written(tmp_path, "s3://shop/theirs")
     settings = f"{{endpoint: '{s3.url}', region: us-east-1, access_key_id: a, secret_access_key: b, allow_http: true}}"
     (tmp_path / "plumb.yaml").write_text(f"project: tables\nstorage: {{s3: {settings}}}\n")
     options = {
@@ -177,7 +151,7 @@ def test_a_table_in_an_object_store_is_read_and_followed(tmp_path, s3):
 
 
 def test_what_others_write_is_read_in_place_and_followed(tmp_path):
-    project = Project(tmp_path, "theirs")
+    project = written(tmp_path, "theirs")
     path = str(tmp_path / "theirs")
     write_deltalake(path, rows([1, 2], [10, 20]))
     project.ok("apply", "--yes")
@@ -202,7 +176,7 @@ def test_what_others_write_is_read_in_place_and_followed(tmp_path):
 
 
 def test_partitions_and_new_columns_of_others(tmp_path):
-    project = Project(tmp_path, "theirs")
+    project = written(tmp_path, "theirs")
     path = str(tmp_path / "theirs")
     write_deltalake(path, rows([1, 2], [10, 20]).drop_columns(["word"]), partition_by=["x"])
     write_deltalake(path, rows([3], [30]), mode="append", partition_by=["x"], schema_mode="merge")
@@ -214,7 +188,7 @@ def test_partitions_and_new_columns_of_others(tmp_path):
 
 @pytest.mark.parametrize("command", [["ingest", "rows", "a.csv"], ["table", "compact", "rows"], ["table", "delete", "rows", "--to", "2030-01-01T00:00:00Z"]])
 def test_what_others_made_is_not_written(tmp_path, command):
-    project = Project(tmp_path, "theirs")
+    project = written(tmp_path, "theirs")
     write_deltalake(str(tmp_path / "theirs"), rows([1], [10]))
     (tmp_path / "a.csv").write_text("user_id,at,x,word\n3,2024-01-03,3,c\n")
     words = [str(tmp_path / word) if word.endswith(".csv") else word for word in command]
@@ -225,7 +199,7 @@ def test_what_others_made_is_not_written(tmp_path, command):
 
 
 def test_what_others_append_to_ours_is_refused_and_restored(tmp_path):
-    project = Project(tmp_path, "tables/rows", COLUMNS)
+    project = written(tmp_path, "tables/rows", COLUMNS)
     (tmp_path / "a.csv").write_text("user_id,at,x,word\n1,2024-01-01,1,a\n")
     project.ok("ingest", "rows", str(tmp_path / "a.csv"))
     project.ok("apply", "--yes")

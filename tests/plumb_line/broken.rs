@@ -5,9 +5,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use featurestore::erase::KeyMatch;
-use featurestore::online::{
-    Cell, EraseReport, MemoryStore, OnlineError, OnlineRow, OnlineRows, OnlineStore, OnlineTable, WriteReport,
-};
+use featurestore::online::testing::InFront;
+use featurestore::online::{Cell, MemoryStore, OnlineError, OnlineRow, OnlineStore, OnlineTable, WriteReport};
 use schema::order::{Known, Visibility};
 use schema::{EntityKey, RowOrder, Timestamp};
 
@@ -103,9 +102,9 @@ impl Broken {
 }
 
 #[async_trait]
-impl OnlineStore for Broken {
-    async fn get_many(&self, tables: &[OnlineTable], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
-        self.store.get_many(tables, keys).await
+impl InFront for Broken {
+    fn behind(&self) -> &dyn OnlineStore {
+        &self.store
     }
 
     async fn put_many(
@@ -124,13 +123,5 @@ impl OnlineStore for Broken {
         horizon: Timestamp,
     ) -> Result<WriteReport, OnlineError> {
         self.put(false, table, cells, horizon).await
-    }
-
-    async fn erase(&self, tables: &[OnlineTable], keys: &KeyMatch, dry_run: bool) -> Result<EraseReport, OnlineError> {
-        self.store.erase(tables, keys, dry_run).await
-    }
-
-    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
-        self.store.drop_table(table).await
     }
 }

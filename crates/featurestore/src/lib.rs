@@ -21,6 +21,8 @@ pub mod point_in_time;
 pub mod push;
 pub mod replay;
 pub mod retrieve;
+#[cfg(test)]
+mod testing;
 pub mod training;
 
 pub use assemble::FeatureRows;

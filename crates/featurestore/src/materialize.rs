@@ -7,6 +7,7 @@
 //! same store.
 
 mod kept;
+pub mod numbers;
 mod work;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -193,7 +194,7 @@ impl<'a> Materializer<'a> {
             (Work::Continue, _) => self.build(marks, progress).await?,
             _ => {
                 // Announced before its first row, so that nothing is left behind that nobody knows of.
-                let marks = marks.begin(self.history.contents(), Clock::wall());
+                let marks = self.begin(marks, self.history.contents())?;
                 marks.write(self.store, self.view).await.map_err(|why| self.online(why))?;
                 self.build(marks, progress).await?
             }
@@ -225,12 +226,22 @@ impl<'a> Materializer<'a> {
             }
             return self.fill(current.number, &units, How::Ranged, range, progress).await;
         }
-        let marks = marks.begin(Contents::part(), Clock::wall());
+        let marks = self.begin(marks, Contents::part())?;
         marks.write(self.store, self.view).await.map_err(|why| self.online(why))?;
         let number = marks.building.as_ref().map_or(0, |building| building.number);
         let done = self.fill(number, &units, How::Ranged, range, progress).await?;
         marks.switch(Clock::wall()).write(self.store, self.view).await.map_err(|why| self.online(why))?;
         Ok(done)
+    }
+
+    /// Starts a generation, of a number that none had before, whatever the store has lost.
+    fn begin(&self, marks: Marks, contents: Contents) -> Result<Marks, MaterializeError> {
+        let now = Clock::wall();
+        let Some(folder) = self.history.folder_of(self.view) else { return Ok(marks.begin(contents, now)) };
+        let known = numbers::next(&folder).map_err(|why| self.offline(why))?;
+        let marks = marks.after_loss(known.unwrap_or(1), now).begin(contents, now);
+        numbers::keep(&folder, marks.numbers().end).map_err(|why| self.offline(why))?;
+        Ok(marks)
     }
 
     async fn build(

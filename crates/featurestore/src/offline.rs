@@ -7,6 +7,7 @@
 pub mod history;
 pub mod ingest;
 pub mod lease;
+pub(crate) mod projection;
 pub mod query;
 pub(crate) mod seal;
 pub mod snapshot;
@@ -14,6 +15,7 @@ pub mod source;
 pub mod standing;
 pub mod storage;
 pub mod table;
+pub(crate) mod whole;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -284,8 +286,13 @@ impl OfflineStore {
 
     /// Where what was made of a view version's history is kept: snapshots and files of pushes, which can be made again.
     pub fn folder_of(&self, view: &FeatureView) -> PathBuf {
-        self.folder.join("views").join(view.id.name.as_str()).join(view.fingerprint.short())
+        folder_of(&self.folder, view)
     }
+}
+
+/// Of a view version, in the folder of an offline store.
+fn folder_of(folder: &Path, view: &FeatureView) -> PathBuf {
+    folder.join("views").join(view.id.name.as_str()).join(view.fingerprint.short())
 }
 
 /// Row groups dealt to as many workers as there are cores: each holds what it finds for itself.

@@ -13,4 +13,5 @@ pub mod grpc;
 pub mod http;
 pub mod output;
 pub mod project;
+pub mod recorded;
 pub mod replay;

@@ -1,4 +1,5 @@
-//! Training sets that were built: where they are and what they pin. The rows are in files, which nobody here reads.
+//! Training sets that were built: where they are and what they pin. The rows are in files, or with whoever asked for them:
+//! nobody here reads them.
 
 use schema::{Fingerprint, ServiceName, ViewId};
 use serde::{Deserialize, Serialize};
@@ -6,8 +7,11 @@ use serde::{Deserialize, Serialize};
 /// A training set, as the log records it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrainingSet {
-    /// The file, absolute.
+    /// The file, absolute; of an answer, a name of its own.
     pub path: String,
+    /// The protocol, where it was no file but an answer, whose rows are with whoever asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<String>,
     /// Digest of what it was made of: equal for the same rows of the same meaning.
     pub id: Fingerprint,
     /// Rows.

@@ -79,6 +79,16 @@ pub struct Evidence {
     pub as_of: Timestamp,
 }
 
+impl Evidence {
+    /// As the registry's log keeps it, for ever and unedited: all of it but the examples, which are people's rows. Whoever
+    /// promotes is shown them.
+    pub fn record(&self) -> serde_json::Value {
+        let mut recorded = self.clone();
+        recorded.features.features.iter_mut().for_each(|feature| feature.examples.clear());
+        serde_json::to_value(recorded).unwrap_or_default()
+    }
+}
+
 /// The feature square over sampled entities.
 #[derive(Debug, Clone, Serialize)]
 pub struct FeatureSquare {

@@ -9,17 +9,25 @@ use std::process::Command;
 
 use crate::failure::Failure;
 use crate::workspace::{Profile, Workspace};
-use crate::{process, setup, venv};
+use crate::{node, process, setup, venv};
+
+/// The version of Azure's server of blobs.
+const AZURITE: &str = "3.35.0";
 
 pub(crate) fn run(workspace: &Workspace, args: Vec<OsString>) -> Result<(), Failure> {
     let library = setup::ready(workspace)?;
     let python = venv::ready(workspace, "interop", Path::new("tests/interop/requirements.txt"))?;
     let s3 = venv::ready(workspace, "s3", Path::new("tests/interop/requirements-s3.txt"))?;
+    let clouds = venv::ready(workspace, "clouds", Path::new("tests/interop/requirements-clouds.txt"))?;
+    let node = clouds.with_file_name("");
+    let azurite = node::programs(workspace, &node, "azurite", AZURITE)?;
     process::run(workspace.cargo("build").args(["--workspace", "--bin", "plumb"]))?;
     let mut tests = Command::new(python);
     tests.current_dir(workspace.root().join("tests/interop")).args(["-m", "pytest", "--quiet"]).args(args);
     tests.env("PLUMB_BIN", workspace.program(Profile::Dev, "plumb")).env("ORT_DYLIB_PATH", library);
     // A server of its own environment: its requirements and Feast's do not agree.
     tests.env("MOTO_SERVER", s3.with_file_name("moto_server"));
+    tests.env("GCS_SERVER", clouds.with_file_name("gcp-storage-emulator"));
+    tests.env("AZURITE_BLOB", azurite.join("azurite-blob")).env("NODE_BIN", node);
     process::run(&mut tests)
 }

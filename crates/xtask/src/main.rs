@@ -19,6 +19,7 @@ mod setup;
 mod test;
 
 mod apt;
+mod node;
 mod onnxruntime;
 mod process;
 mod scratch;

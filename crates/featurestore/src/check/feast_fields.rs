@@ -49,9 +49,9 @@ pub(super) fn check(definitions: &Definitions, mistakes: &mut Vec<Mistake>) {
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
-    use schema::definitions::File;
 
     use super::*;
+    use crate::testing::declared;
 
     /// The names `ds:f64366` and `ds:f126595` have one hash.
     #[track_caller]
@@ -61,8 +61,7 @@ mod tests {
              ---\n{{kind: entity, name: c, join_key: k, type: int32}}\n\
              ---\n{{kind: source, name: s, path: s.parquet, event_time: t}}\n{views}"
         );
-        let file = File { path: "f.yaml".to_owned(), text };
-        let definitions = Definitions::read(&[file]).unwrap();
+        let definitions = declared(text);
         let mut mistakes = Vec::new();
         check(&definitions, &mut mistakes);
         let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();

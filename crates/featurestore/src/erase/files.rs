@@ -7,17 +7,17 @@ use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar, StringArr
 use arrow::compute::kernels::cmp::eq;
 use arrow::compute::{CastOptions, and, cast_with_options, filter_record_batch, not, or, prep_null_mask_filter};
 use arrow::datatypes::{DataType, SchemaRef};
+use arrow::ipc::reader::FileReader;
+use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::Compression;
 use parquet::file::metadata::{ColumnChunkMetaData, KeyValue, ParquetMetaData};
 use parquet::file::properties::WriterProperties;
 use schema::BoxError;
 
 use super::Subject;
-use crate::offline::OfflineError;
-use crate::offline::seal;
-use crate::offline::snapshot::sync_folder;
+use crate::offline::whole::sync_folder;
+use crate::offline::{OfflineError, projection, seal};
 
 const BATCH_ROWS: usize = 32_768;
 /// What the Arrow schema is called in a file's metadata; the writer writes it anew.
@@ -56,9 +56,28 @@ pub fn count(path: &Path, subject: &Subject, lists: &[Vec<String>]) -> Result<Op
         let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?;
         let Some(columns) = Columns::of(subject, lists, builder.schema()) else { return Ok(None) };
         let wanted = columns.lists.iter().copied().flatten().map(String::as_str);
-        let mask = ProjectionMask::columns(builder.parquet_schema(), wanted);
+        let mask = projection::named(builder.parquet_schema(), wanted);
         let mut rows = Rows::default();
         for batch in builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()? {
+            let batch = batch?;
+            rows.n_rows += batch.num_rows() as u64;
+            rows.n_found += columns.mask(&batch)?.true_count() as u64;
+        }
+        Ok(Some(rows))
+    };
+    run().map_err(|why| crate::offline::source::read_error(&path.display().to_string(), why))
+}
+
+/// As [`count`], of an Arrow file.
+///
+/// # Errors
+/// [`OfflineError::Read`] if it is no Arrow file.
+pub fn count_arrow(path: &Path, subject: &Subject, lists: &[Vec<String>]) -> Result<Option<Rows>, OfflineError> {
+    let run = || -> Result<Option<Rows>, BoxError> {
+        let reader = FileReader::try_new(File::open(path)?, None)?;
+        let Some(columns) = Columns::of(subject, lists, &reader.schema()) else { return Ok(None) };
+        let mut rows = Rows::default();
+        for batch in reader {
             let batch = batch?;
             rows.n_rows += batch.num_rows() as u64;
             rows.n_found += columns.mask(&batch)?.true_count() as u64;
@@ -163,12 +182,20 @@ fn equal(column: &ArrayRef, text: &str) -> Result<BooleanArray, BoxError> {
     Ok(if found.null_count() > 0 { prep_null_mask_filter(&found) } else { found })
 }
 
-/// All Parquet files under a folder, in order of their paths. Folders of Delta tables are left out: their log would not
+/// All Parquet files under a folder; see [`under`].
+///
+/// # Errors
+/// As [`under`].
+pub fn parquet_under(folder: &Path) -> Result<Vec<PathBuf>, OfflineError> {
+    under(folder, &["parquet"])
+}
+
+/// All files under a folder whose names end in one of `ends`, in order of their paths. Folders of Delta tables are left out: their log would not
 /// know what became of a file.
 ///
 /// # Errors
 /// [`OfflineError::Read`] if a folder cannot be listed.
-pub fn parquet_under(folder: &Path) -> Result<Vec<PathBuf>, OfflineError> {
+pub fn under(folder: &Path, ends: &[&str]) -> Result<Vec<PathBuf>, OfflineError> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(next) = folders.pop() {
@@ -182,7 +209,7 @@ pub fn parquet_under(folder: &Path) -> Result<Vec<PathBuf>, OfflineError> {
             // Links are not followed: what they name is somewhere else's.
             if entry.file_type().map_err(fail)?.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|end| end == "parquet") {
+            } else if path.extension().is_some_and(|end| ends.iter().any(|wanted| end == *wanted)) {
                 files.push(path);
             }
         }
@@ -192,102 +219,4 @@ pub fn parquet_under(folder: &Path) -> Result<Vec<PathBuf>, OfflineError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-    use std::sync::Arc;
-
-    use arrow::array::{DictionaryArray, Float64Array, Int32Array, Int64Array};
-    use arrow::datatypes::{Field, Int32Type, Schema};
-
-    use super::*;
-
-    fn write(path: &Path, columns: Vec<(&str, ArrayRef)>) {
-        let fields: Vec<Field> =
-            columns.iter().map(|(name, column)| Field::new(*name, column.data_type().clone(), true)).collect();
-        let metadata = HashMap::from([("pandas".to_owned(), "kept".to_owned())]);
-        let schema = Arc::new(Schema::new(fields).with_metadata(metadata));
-        let batch = RecordBatch::try_new(schema, columns.into_iter().map(|(_, column)| column).collect()).unwrap();
-        let about = vec![KeyValue::new("plumb.service".to_owned(), "s".to_owned())];
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
-            .set_key_value_metadata(Some(about))
-            .build();
-        let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties)).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
-    }
-
-    fn read(path: &Path) -> RecordBatch {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
-        let schema = SchemaRef::clone(builder.schema());
-        let batches: Vec<RecordBatch> = builder.build().unwrap().map(Result::unwrap).collect();
-        arrow::compute::concat_batches(&schema, &batches).unwrap()
-    }
-
-    fn subject(parts: &[(&str, &str)]) -> Subject {
-        Subject::new(parts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
-    }
-
-    fn list(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    #[test]
-    fn only_the_rows_of_the_subject_go_and_the_rest_stays_as_it_was() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.parquet");
-        let users: ArrayRef = Arc::new(Int64Array::from(vec![Some(42), Some(7), None, Some(42), Some(8)]));
-        let values: ArrayRef = Arc::new(Float64Array::from(vec![1.0, f64::NAN, 3.0, 4.0, -0.0]));
-        write(&path, vec![("user_id", users), ("value", values)]);
-        let before = read(&path);
-        let subject = subject(&[("user_id", "42")]);
-        let lists = [list(&["user_id"])];
-        assert_eq!(count(&path, &subject, &lists).unwrap(), Some(Rows { n_rows: 5, n_found: 2 }));
-        assert_eq!(rewrite(&path, &subject, &lists).unwrap().n_found, 2);
-        let after = read(&path);
-        let kept = filter_record_batch(&before, &BooleanArray::from(vec![false, true, true, false, true])).unwrap();
-        assert_eq!(after, kept);
-        assert_eq!(after.schema(), before.schema());
-        let opened = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
-        let about = opened.metadata().file_metadata().key_value_metadata().unwrap();
-        assert!(about.iter().any(|entry| entry.key == "plumb.service"), "{about:?}");
-        assert_eq!(opened.metadata().row_group(0).column(0).compression(), Compression::SNAPPY);
-        // Again: nothing is found, nothing is written.
-        let modified = path.metadata().unwrap().modified().unwrap();
-        assert_eq!(rewrite(&path, &subject, &lists).unwrap(), Rows { n_rows: 3, n_found: 0 });
-        assert_eq!(path.metadata().unwrap().modified().unwrap(), modified);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_value_is_found_in_whatever_type_a_file_has_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let columns: Vec<(&str, ArrayRef)> = vec![
-            ("narrow", Arc::new(Int32Array::from(vec![42, 1]))),
-            ("float", Arc::new(Float64Array::from(vec![42.0, 42.5]))),
-            ("text", Arc::new(StringArray::from(vec!["42", "042"]))),
-            ("dictionary", Arc::new(DictionaryArray::<Int32Type>::from_iter(["42", "x"]))),
-        ];
-        for (name, column) in columns {
-            let path = folder.path().join(format!("{name}.parquet"));
-            write(&path, vec![("user_id", column)]);
-            let found = count(&path, &subject(&[("user_id", "42")]), &[list(&["user_id"])]).unwrap();
-            assert_eq!(found, Some(Rows { n_rows: 2, n_found: 1 }), "{name}");
-            let found = count(&path, &subject(&[("user_id", "nobody")]), &[list(&["user_id"])]).unwrap();
-            assert_eq!(found, Some(Rows { n_rows: 2, n_found: 0 }), "{name}");
-        }
-    }
-
-    #[test]
-    fn all_parts_must_meet_in_one_row_and_any_list_of_columns_will_do() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.parquet");
-        let ints = |values: [i64; 4]| Arc::new(Int64Array::from(values.to_vec())) as ArrayRef;
-        write(&path, vec![("a", ints([1, 1, 2, 2])), ("b", ints([1, 2, 1, 2])), ("c", ints([9, 9, 9, 2]))]);
-        let composite = subject(&[("a", "1"), ("b", "2")]);
-        assert_eq!(count(&path, &composite, &[list(&["a", "b"])]).unwrap().unwrap().n_found, 1);
-        let one = subject(&[("a", "2")]);
-        assert_eq!(count(&path, &one, &[list(&["a"]), list(&["c"])]).unwrap().unwrap().n_found, 2);
-        assert_eq!(count(&path, &one, &[list(&["absent"])]).unwrap(), None);
-    }
-}
+mod tests;

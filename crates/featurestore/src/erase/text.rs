@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::{Rows, Subject};
 use crate::offline::OfflineError;
-use crate::offline::snapshot::sync_folder;
+use crate::offline::whole::sync_folder;
 
 /// How a text holds rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

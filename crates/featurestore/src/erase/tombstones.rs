@@ -15,7 +15,7 @@ use schema::{BoxError, EntityKey, Fingerprint, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::offline::OfflineError;
-use crate::offline::snapshot::sync_folder;
+use crate::offline::whole::sync_folder;
 
 const FILE: &str = "erased.json";
 const LOCK: &str = "erased.lock";

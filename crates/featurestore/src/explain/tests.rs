@@ -3,13 +3,12 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, TimestampNanosecondArray};
 use expect_test::{Expect, expect};
-use schema::definitions::File;
-use schema::{AppliedDefinitions, Definitions};
 
 use super::*;
 use crate::materialize::Materializer;
 use crate::offline::OfflineStore;
 use crate::online::MemoryStore;
+use crate::testing::{applied, parquet};
 
 /// Event, created, deleted.
 type Row = (i64, Option<i64>, bool);
@@ -18,8 +17,7 @@ async fn explained(folder: &Path, rows: &[Row], as_of: i64, online_at: Option<i6
     let text = "kind: entity\nname: user\njoin_keys: [{name: k, type: int64}]\n---\n\
                 kind: source\nname: rows\npath: rows.parquet\nevent_time: ts\ncreated_time: created\ndeleted: gone\n---\n\
                 kind: feature_view\nname: f\nentity: user\nsource: rows\nttl: 10ns\nfeatures: [{name: v, type: float64}]\n";
-    let declared = Definitions::read(&[File { path: "p.yaml".to_owned(), text: text.to_owned() }]).unwrap();
-    let definitions = AppliedDefinitions::default().after(&declared);
+    let definitions = applied(text);
     let view = definitions.current_view("f").unwrap();
     let utc = |array: TimestampNanosecondArray| Arc::new(array.with_timezone("UTC")) as ArrayRef;
     // A row of another key stands before each.
@@ -36,10 +34,7 @@ async fn explained(folder: &Path, rows: &[Row], as_of: i64, online_at: Option<i6
         ("v", Arc::new(values)),
     ];
     let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap();
-    let file = std::fs::File::create(folder.join("rows.parquet")).unwrap();
-    let mut writer = parquet::arrow::ArrowWriter::try_new(file, batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
+    parquet(&folder.join("rows.parquet"), &batch);
 
     let (offline, online) = (OfflineStore::new(folder, &folder.join("offline")), MemoryStore::default());
     let history = offline.history(view).await.unwrap();

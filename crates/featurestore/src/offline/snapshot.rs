@@ -3,7 +3,6 @@
 //! A snapshot is written beside and renamed into place, so it is there whole or not at all: killing the process at any
 //! moment and running again gives the same file. Its name is the digest of the source's state, so it never changes.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ use transform::{cast, expr};
 
 use super::history::{Held, sequence_column};
 use super::source::{SourceFile, SourceFiles, open_file};
-use super::{OfflineError, query, seal};
+use super::{OfflineError, query, seal, whole};
 use crate::erase::KeyFilter;
 use crate::erase::tombstones::state_without;
 
@@ -64,7 +63,7 @@ pub async fn ensure(
 
     let writing = |why: schema::BoxError| OfflineError::Write { path: path.display().to_string(), source: why };
     std::fs::create_dir_all(&folder).map_err(|why| writing(why.into()))?;
-    let mut out = tempfile::NamedTempFile::new_in(&folder).map_err(|why| writing(why.into()))?;
+    let mut out = whole::begin(&folder).map_err(|why| writing(why.into()))?;
     let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
     let schema = columns.schema(view);
     let mut writer = ArrowWriter::try_new(out.as_file_mut(), SchemaRef::clone(&schema), Some(properties))
@@ -82,10 +81,8 @@ pub async fn ensure(
     writer.append_key_value_metadata(seal::place());
     writer.close().map_err(|why| writing(why.into()))?;
     seal::seal(out.as_file_mut()).map_err(|why| writing(why.into()))?;
-    out.as_file().sync_all().map_err(|why| writing(why.into()))?;
     // Two processes may have made it at once: they made the same file.
-    out.persist(&path).map_err(|why| writing(why.error.into()))?;
-    sync_folder(&folder).map_err(|why| writing(why.into()))?;
+    whole::finish(out, &path).map_err(|why| writing(why.into()))?;
     Ok(path)
 }
 
@@ -110,11 +107,6 @@ pub(crate) fn n_left_out(snapshot: &SourceFile) -> u64 {
     let about = snapshot.metadata.metadata().file_metadata().key_value_metadata();
     let found = about.into_iter().flatten().find(|entry| entry.key == LEFT_OUT);
     found.and_then(|entry| entry.value.as_ref()?.parse().ok()).unwrap_or(0)
-}
-
-/// Makes a rename in `folder` durable.
-pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 /// Where the columns of a view are in its query's result.

@@ -31,10 +31,11 @@ use transform::cast::Zone;
 
 use super::table::ARRIVAL_COLUMN;
 use super::table::source::{OfTable, Shape};
-use super::{OfflineError, OfflineStore};
+use super::{OfflineError, OfflineStore, projection};
 pub use columns::SourceColumn;
 pub(crate) use find::Found;
 pub(crate) use kept::Kept;
+pub use kept::{forget, reasons};
 pub(crate) use look::{Look, look};
 pub(crate) use partition::Constant;
 use place::Place;
@@ -289,7 +290,7 @@ impl SourceFile {
             Some(shape) => shape.mask(&self.metadata, columns),
             None => {
                 let here = columns.iter().copied().filter(|name| self.holds(name));
-                ProjectionMask::columns(self.metadata.parquet_schema(), here)
+                projection::named(self.metadata.parquet_schema(), here)
             }
         }
     }

@@ -14,6 +14,8 @@ use super::{At, Cell, OnlineError, OnlineRow, OnlineStore, OnlineTable};
 /// Keys of entities start with their format byte, which is never zero.
 const KEY: &[u8] = b"\0marks";
 const FORMAT: u32 = 1;
+/// Generations that may have rows at once: one that answers, one that is built, and those that are still to be dropped.
+const LAST: u64 = 4;
 /// How long a generation stays readable after another took its place: readers look at the marks at least this often.
 pub const GRACE: Duration = Duration::from_secs(30);
 
@@ -92,6 +94,18 @@ impl Marks {
         }
         self.building = Some(Generation { number: self.next, contents, complete: None });
         self.next += 1;
+        self
+    }
+
+    /// Goes on at `next`, below which any number may have been used: the store may have lost marks that knew of them. What
+    /// it may have kept of the last of them is dropped, as of builds that were given up.
+    #[must_use]
+    pub fn after_loss(mut self, next: u64, now: Timestamp) -> Self {
+        for number in self.next.max(next.saturating_sub(LAST))..next {
+            let generation = Generation { number, contents: Contents::part() };
+            self.retired.push(Retired { generation, since: now, whole: false });
+        }
+        self.next = self.next.max(next);
         self
     }
 
@@ -277,6 +291,18 @@ mod tests {
             marks.current.as_ref().unwrap().contents.is_part() && marks.building.as_ref().unwrap().contents.is_part()
         );
         assert!(marks.roll_back(at(3)).unwrap().current.unwrap().contents.is_part());
+    }
+
+    #[test]
+    fn numbers_that_lost_marks_knew_are_not_used_again() {
+        let whole = Marks::default().begin(contents(1), at(0)).switch(at(0));
+        assert_eq!(whole.clone().after_loss(2, at(1)), whole, "nothing was lost");
+        let lost = Marks::default().after_loss(9, at(1)).begin(contents(1), at(1));
+        assert_eq!(numbers(&lost), (None, Some(9), vec![5, 6, 7, 8]));
+        assert_eq!(lost.droppable(at(1)), [5, 6, 7, 8]);
+        // Marks that are older than what was done: the one that answers stays until the next has its place.
+        let behind = whole.after_loss(3, at(1)).begin(contents(2), at(1));
+        assert_eq!(numbers(&behind), (Some(1), Some(3), vec![2]));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Redis servers for tests: of their own, and they die with them.
 
 mod cluster;
+mod in_front;
 mod sentinels;
 mod server;
 
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use schema::Clock;
 
 pub use cluster::TestCluster;
+pub use in_front::InFront;
 pub use sentinels::TestSentinels;
 pub use server::TestServer;
 

@@ -1,9 +1,9 @@
 //! Plans as people read them.
 
 use expect_test::{Expect, expect};
-use schema::definitions::File;
 
 use super::*;
+use crate::testing::declared;
 
 const BEFORE: &str = "kind: entity
 name: user
@@ -29,10 +29,6 @@ name: s
 features: ['f:a', 'f:b']
 fill: {a: 0}
 ";
-
-fn declared(text: &str) -> Definitions {
-    Definitions::read(&[File { path: "p.yaml".to_owned(), text: text.to_owned() }]).unwrap()
-}
 
 /// Applies `BEFORE`, then plans it with each `(from, to)` replaced.
 #[track_caller]

@@ -9,8 +9,8 @@ use schema::FeatureView;
 
 use super::log::{Entry, PushLog};
 use super::rows::schema_of;
-use crate::offline::snapshot::sync_folder;
 use crate::offline::source::open_file;
+use crate::offline::whole;
 use crate::offline::{OfflineError, seal};
 
 /// Beside the snapshots of a view version.
@@ -80,7 +80,7 @@ fn name(part: &[Entry]) -> String {
 
 fn write(path: &Path, folder: &Path, view: &FeatureView, log: &PushLog, part: &[Entry]) -> Result<(), OfflineError> {
     let fail = |why: schema::BoxError| OfflineError::Write { path: path.display().to_string(), source: why };
-    let mut out = tempfile::NamedTempFile::new_in(folder).map_err(|why| fail(why.into()))?;
+    let mut out = whole::begin(folder).map_err(|why| fail(why.into()))?;
     let mut writer = ArrowWriter::try_new(out.as_file_mut(), schema_of(view), None).map_err(|why| fail(why.into()))?;
     for entry in part {
         writer.write(log.rows(view, entry.seq)?.batch()).map_err(|why| fail(why.into()))?;
@@ -88,9 +88,7 @@ fn write(path: &Path, folder: &Path, view: &FeatureView, log: &PushLog, part: &[
     writer.append_key_value_metadata(seal::place());
     writer.close().map_err(|why| fail(why.into()))?;
     seal::seal(out.as_file_mut()).map_err(|why| fail(why.into()))?;
-    out.as_file().sync_all().map_err(|why| fail(why.into()))?;
-    out.persist(path).map_err(|why| fail(why.error.into()))?;
-    sync_folder(folder).map_err(|why| fail(why.into()))
+    whole::finish(out, path).map_err(|why| fail(why.into()))
 }
 
 /// Best effort: what cannot be removed now is removed later.

@@ -3,13 +3,13 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampNanosecondArray};
 use expect_test::{Expect, expect};
-use schema::definitions::File;
-use schema::{AppliedDefinitions, Definitions};
+use schema::AppliedDefinitions;
 
 use super::*;
 use crate::materialize::Materializer;
 use crate::offline::OfflineStore;
 use crate::online::{At, MemoryStore};
+use crate::testing::{applied, parquet};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_000);
 
@@ -17,8 +17,7 @@ fn definitions() -> AppliedDefinitions {
     let text = "kind: entity\nname: user\njoin_keys: [{name: k, type: int64}]\n---\n\
                 kind: source\nname: rows\npath: rows.parquet\nevent_time: ts\n---\n\
                 kind: feature_view\nname: f\nentity: user\nsource: rows\nfeatures: [{name: v, type: float64}]\n";
-    let declared = Definitions::read(&[File { path: "p.yaml".to_owned(), text: text.to_owned() }]).unwrap();
-    AppliedDefinitions::default().after(&declared)
+    applied(text)
 }
 
 fn view() -> FeatureView {
@@ -44,10 +43,7 @@ fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
 /// A project whose source holds one row of key 1 and is online.
 async fn project(folder: &Path) -> (OfflineStore, MemoryStore) {
     let rows = batch(vec![("k", ints(&[1])), ("ts", times(&[1])), ("v", floats(&[0.5]))]);
-    let file = std::fs::File::create(folder.join("rows.parquet")).unwrap();
-    let mut writer = parquet::arrow::ArrowWriter::try_new(file, rows.schema(), None).unwrap();
-    writer.write(&rows).unwrap();
-    writer.close().unwrap();
+    parquet(&folder.join("rows.parquet"), &rows);
     let (offline, online) = (OfflineStore::new(folder, &folder.join("offline")), MemoryStore::default());
     let (view, history) = (view(), offline.history(&view()).await.unwrap());
     Materializer::new(&view, &history, &online, NOW).run(false, &|_| {}).await.unwrap();

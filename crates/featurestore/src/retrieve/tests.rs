@@ -6,15 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
 use async_trait::async_trait;
 use expect_test::{Expect, expect};
-use parquet::arrow::ArrowWriter;
-use schema::definitions::File;
-use schema::{AppliedDefinitions, Definitions, Value};
+use schema::{AppliedDefinitions, Value};
 
 use super::*;
-use crate::erase::KeyMatch;
 use crate::materialize::Materializer;
 use crate::offline::OfflineStore;
-use crate::online::{EraseReport, MemoryStore, OnlineRows, OnlineStore, WriteReport};
+use crate::online::testing::InFront;
+use crate::online::{MemoryStore, OnlineRows, OnlineStore};
+use crate::testing::{applied, parquet};
 use crate::training::features_at;
 
 const TRIPS: &str = "
@@ -67,28 +66,15 @@ struct Counted {
 }
 
 #[async_trait]
-impl OnlineStore for Counted {
+impl InFront for Counted {
+    fn behind(&self) -> &dyn OnlineStore {
+        &self.store
+    }
+
     async fn get_many(&self, tables: &[OnlineTable], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.cells.fetch_add(tables.len() * keys.len(), Ordering::Relaxed);
         self.store.get_many(tables, keys).await
-    }
-
-    async fn put_many(
-        &self,
-        table: &OnlineTable,
-        cells: &[(EntityKey, Cell)],
-        horizon: Timestamp,
-    ) -> Result<WriteReport, OnlineError> {
-        self.store.put_many(table, cells, horizon).await
-    }
-
-    async fn erase(&self, tables: &[OnlineTable], keys: &KeyMatch, dry_run: bool) -> Result<EraseReport, OnlineError> {
-        self.store.erase(tables, keys, dry_run).await
-    }
-
-    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
-        self.store.drop_table(table).await
     }
 }
 
@@ -103,9 +89,7 @@ fn write(path: &Path) {
         ("area", Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0])), true),
     ])
     .unwrap();
-    let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
+    parquet(path, &batch);
 }
 
 struct World {
@@ -125,9 +109,7 @@ async fn world() -> World {
 async fn world_of(text: &str) -> World {
     let folder = tempfile::tempdir().unwrap();
     write(&folder.path().join("rows.parquet"));
-    let file = File { path: "p.yaml".to_owned(), text: text.to_owned() };
-    let declared = Definitions::read(&[file]).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
-    let definitions = AppliedDefinitions::default().after(&declared);
+    let definitions = applied(text);
     let offline = OfflineStore::new(folder.path(), folder.path());
     let store = Arc::new(Counted::default());
     let reader = OnlineReader::new(Arc::<Counted>::clone(&store));
@@ -270,7 +252,11 @@ struct Damaged {
 }
 
 #[async_trait]
-impl OnlineStore for Damaged {
+impl InFront for Damaged {
+    fn behind(&self) -> &dyn OnlineStore {
+        self.store.as_ref()
+    }
+
     async fn get_many(&self, tables: &[OnlineTable], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
         // Marks are sound.
         let of_rows = |table: &&OnlineTable| table.name().rsplit('#').next().is_some_and(|name| name.contains('.'));
@@ -282,25 +268,8 @@ impl OnlineStore for Damaged {
                 address: "here".to_owned(),
                 source: Cell::parse(vec![9]).unwrap_err(),
             }),
-            None => self.store.get_many(tables, keys).await,
+            None => self.behind().get_many(tables, keys).await,
         }
-    }
-
-    async fn put_many(
-        &self,
-        table: &OnlineTable,
-        cells: &[(EntityKey, Cell)],
-        horizon: Timestamp,
-    ) -> Result<WriteReport, OnlineError> {
-        self.store.put_many(table, cells, horizon).await
-    }
-
-    async fn erase(&self, tables: &[OnlineTable], keys: &KeyMatch, dry_run: bool) -> Result<EraseReport, OnlineError> {
-        self.store.erase(tables, keys, dry_run).await
-    }
-
-    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
-        self.store.drop_table(table).await
     }
 }
 

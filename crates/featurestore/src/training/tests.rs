@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampNanosecondArray};
 use expect_test::expect;
-use parquet::arrow::ArrowWriter;
-use schema::definitions::File;
-use schema::{AppliedDefinitions, Definitions};
+use schema::AppliedDefinitions;
 
 use super::hashes::mix;
 use super::write::{FileSink, Format, read_about, report_path};
 use super::*;
+use crate::testing::{applied, parquet};
 
 /// A training set in memory.
 #[derive(Debug)]
@@ -105,12 +104,6 @@ fn random(i: usize, salt: u64, below: u64) -> i64 {
     i64::try_from(mix(i as u64 ^ (salt << 40)) % below).unwrap()
 }
 
-fn parquet(path: &Path, rows: &RecordBatch) {
-    let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), rows.schema(), None).unwrap();
-    writer.write(rows).unwrap();
-    writer.close().unwrap();
-}
-
 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
 fn world(project: &str) -> World {
     let folder = tempfile::tempdir().unwrap();
@@ -125,8 +118,7 @@ fn world(project: &str) -> World {
     ])
     .unwrap();
     parquet(&folder.path().join("rows.parquet"), &rows);
-    let declared = Definitions::read(&[File { path: "p.yaml".to_owned(), text: project.to_owned() }]).unwrap();
-    let definitions = AppliedDefinitions::default().after(&declared);
+    let definitions = applied(project);
     let compiled = CompiledService::new(definitions.current_service("s").unwrap(), &definitions).unwrap();
     let store = OfflineStore::new(folder.path(), &folder.path().join("offline"));
     World { folder, store, compiled }

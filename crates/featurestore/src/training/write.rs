@@ -23,7 +23,7 @@ use super::chunks::{canonical, tidy};
 use super::hashes::hashes;
 use super::lineage::{KEY, Lineage};
 use super::{Report, Sink};
-use crate::offline::OfflineError;
+use crate::offline::{OfflineError, whole};
 
 /// Rows of a row group: what a writer holds in memory. A multiple of a chunk.
 const ROW_GROUP_ROWS: usize = 262_144;
@@ -162,7 +162,7 @@ fn with_metadata(schema: &SchemaRef, about: &[(&'static str, String)]) -> Schema
 
 impl Sink for FileSink {
     fn begin(&mut self, schema: &SchemaRef, lineage: &Lineage) -> Result<(), OfflineError> {
-        let out = NamedTempFile::new_in(self.folder()).map_err(|why| self.fail(why))?;
+        let out = whole::begin(self.folder()).map_err(|why| self.fail(why))?;
         self.writing = Some(match self.format {
             Format::Parquet => Writing::Begun { schema: SchemaRef::clone(schema), out },
             Format::Arrow => {
@@ -215,14 +215,11 @@ impl Sink for FileSink {
                 buffered.into_inner().map_err(|why| self.fail(why.into_error()))?
             }
         };
-        out.as_file().sync_all().map_err(|why| self.fail(why))?;
-        out.persist(&self.path).map_err(|why| self.fail(why.error))?;
+        whole::finish(out, &self.path).map_err(|why| self.fail(why))?;
         let pretty = serde_json::to_string_pretty(report).map_err(|why| self.fail(why))? + "\n";
-        let mut beside = NamedTempFile::new_in(self.folder()).map_err(|why| self.fail(why))?;
+        let mut beside = whole::begin(self.folder()).map_err(|why| self.fail(why))?;
         std::io::Write::write_all(&mut beside, pretty.as_bytes()).map_err(|why| self.fail(why))?;
-        beside.as_file().sync_all().map_err(|why| self.fail(why))?;
-        beside.persist(report_path(&self.path)).map_err(|why| self.fail(why.error))?;
-        crate::offline::snapshot::sync_folder(self.folder()).map_err(|why| self.fail(why))
+        whole::finish(beside, &report_path(&self.path)).map_err(|why| self.fail(why))
     }
 }
 

@@ -14,6 +14,8 @@ mod runtime;
 mod sources;
 mod views;
 
+pub(super) use offline::unnamed;
+
 use std::path::Path;
 use std::process::ExitCode;
 

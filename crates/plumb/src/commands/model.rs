@@ -217,7 +217,7 @@ pub(super) async fn promote_version(
     } else {
         None
     };
-    let record = serde_json::to_value(&evidence).unwrap_or_default();
+    let record = evidence.as_ref().map(Evidence::record).unwrap_or_default();
     let passed = evidence.as_ref().is_none_or(|evidence| evidence.passed);
     if dry_run {
         return Ok(Promoted { evidence, changed: false, archived: Vec::new(), vacated: false });

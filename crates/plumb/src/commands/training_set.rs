@@ -12,9 +12,9 @@ use featurestore::training::lineage::Lineage;
 use featurestore::training::spine::Spine;
 use featurestore::training::write::{FileSink, Format as FileFormat, read_about, report_path};
 use featurestore::training::{Options, Report, build as join, lineage_now, scan_rows};
-use registry::{Command, EntityColumns, TrainingSet};
+use registry::{Command, TrainingSet};
 use schema::yaml::suggest;
-use schema::{AppliedDefinitions, Clock, ErrorKind, FeatureService};
+use schema::{AppliedDefinitions, Clock, ErrorKind};
 use serde_json::json;
 
 use crate::cli::{Format, RebuildArgs, TrainingSetArgs};
@@ -22,6 +22,7 @@ use crate::config::actor;
 use crate::failure::Failure;
 use crate::output;
 use crate::project::Project;
+use crate::recorded::recorded;
 
 /// Builds a training set and writes it.
 ///
@@ -103,7 +104,7 @@ pub(super) async fn run(project: &Project, args: &TrainingSetArgs) -> Result<Rep
     let (filled, label_time) = (args.filled, args.label_time.clone());
     let options = Options { filled, label_time, memory_bytes: args.memory, ..Options::default() };
     let report = write(project, &compiled, spine, &options, &args.out, format).await?;
-    record(project, service, &compiled, &args.out, &report).await?;
+    record(project, &compiled, &args.out, &report).await?;
     Ok(report)
 }
 
@@ -150,34 +151,9 @@ async fn write(
 }
 
 /// Tells the registry, so that a plan and an erasure can name the file.
-async fn record(
-    project: &Project,
-    service: &FeatureService,
-    compiled: &CompiledService,
-    out: &Path,
-    report: &Report,
-) -> Result<(), Failure> {
-    let path = out.canonicalize().unwrap_or_else(|_absent| out.to_path_buf());
-    let mut keys: Vec<EntityColumns> = Vec::new();
-    for used in &compiled.views {
-        let columns = used.view.keys().iter().zip(&used.keys);
-        let entity = used.view.entity.name.to_string();
-        let columns = columns.map(|(own, column)| (own.name.to_string(), column.name.to_string())).collect();
-        let found = EntityColumns { entity, columns };
-        if !keys.contains(&found) {
-            keys.push(found);
-        }
-    }
-    let set = TrainingSet {
-        path: path.display().to_string(),
-        id: report.lineage.id(),
-        n_rows: report.n_rows as u64,
-        service: service.name.clone(),
-        service_version: service.version,
-        service_fingerprint: service.fingerprint,
-        views: service.views().into_iter().cloned().collect(),
-        keys,
-    };
+async fn record(project: &Project, compiled: &CompiledService, out: &Path, report: &Report) -> Result<(), Failure> {
+    let path = out.canonicalize().unwrap_or_else(|_absent| out.to_path_buf()).display().to_string();
+    let set = recorded(path, None, compiled, &report.lineage, report.n_rows as u64);
     project.registry.execute(Command::RecordTrainingSet(set), Clock::wall(), &actor()).await?;
     Ok(())
 }
@@ -274,7 +250,7 @@ pub async fn rebuild(project: &Project, format: Format, args: &RebuildArgs) -> R
     if args.out.is_some() || !args.file.is_file() {
         std::fs::rename(&beside.0, out).map_err(fail)?;
         std::fs::rename(report_path(&beside.0), report_path(out)).map_err(fail)?;
-        record(project, service, &compiled, out, &report).await?;
+        record(project, &compiled, out, &report).await?;
     }
     let rows = report.n_rows;
     let same = json!({ "same": true, "rows": rows, "out": out.display().to_string() });

@@ -10,7 +10,7 @@ mod pandas;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -19,14 +19,16 @@ use featurestore::point_in_time::Watch;
 use featurestore::training::lineage::Lineage;
 use featurestore::training::write::stream_schema;
 use featurestore::training::{Report, Sink, build, canonical};
-use featurestore::{OfflineError, OfflineStore};
+use featurestore::{CompiledService, OfflineError, OfflineStore};
 use metrics::counter;
-use registry::{Catalog, Registry};
-use schema::ErrorKind;
+use registry::{Catalog, Command, Registry};
+use schema::{Clock, ErrorKind};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::config::actor;
 use crate::failure::Failure;
+use crate::recorded::recorded;
 pub use form::{Form, IpcStream};
 pub use order::{Order, SpineRows, Time, Wanted, compiled, decode, needed};
 pub use pandas::undone;
@@ -123,11 +125,11 @@ impl Building {
         form: F,
     ) -> Result<Pieces<F::Piece>, Failure> {
         let (sender, mut rest) = mpsc::channel(PIECES_MAX);
-        let (offline, catalog, here) = (self.offline.clone(), self.registry.catalog(), Handle::current());
+        let (building, here) = (self.clone(), Handle::current());
         let thread = std::thread::Builder::new().name("training-set".to_owned());
         let run = move || {
             let _place = place;
-            here.block_on(run(&offline, &catalog, order, form, &sender));
+            here.block_on(run(&building, protocol, order, form, &sender));
         };
         thread
             .spawn(run)
@@ -186,30 +188,38 @@ fn broken_off() -> Failure {
     Failure::new(ErrorKind::Internal, "the build of the training set broke off")
 }
 
-/// Builds until the end, or until nobody waits.
+/// Builds until the end, or until nobody waits. What was sent is recorded, were it only a part: before the end of it is
+/// told, so that nobody has a whole training set that no erasure names.
 async fn run<F: Form>(
-    offline: &OfflineStore,
-    catalog: &Catalog,
+    building: &Building,
+    protocol: &'static str,
     order: Order,
     form: F,
     sender: &mpsc::Sender<Result<Message<F::Piece>, Failure>>,
 ) {
     let (tell, waits) = (|_| {}, || !sender.is_closed());
+    let (offline, catalog) = (&building.offline, building.registry.catalog());
+    let Order { service, spine, time, options } = order;
+    let sent = Sent::default();
     let built = async {
-        let Order { service, spine, time, options } = order;
-        let spine = spine.open(&time, &service, offline, catalog.definitions()).await?;
-        let mut sink = Sending { form, sender };
-        let report = build(offline, &service, spine, &options, &mut sink, &Watch::new(&tell, &waits)).await?;
-        let last = sink.form.end().map_err(write_error)?;
-        sink.send(Message::End(last, Box::new(report)))
+        let spine = spine.open(&time, &service, offline, catalog.definitions()).await.map_err(failure)?;
+        let mut sink = Sending { form, sender, sent: &sent };
+        let watch = Watch::new(&tell, &waits);
+        let report = build(offline, &service, spine, &options, &mut sink, &watch).await.map_err(failure)?;
+        sent.lineage(&report.lineage);
+        building.record(protocol, &service, &sent).await?;
+        let last = sink.form.end().map_err(write_error).map_err(failure)?;
+        sink.send(Message::End(last, Box::new(report))).map_err(failure)
     };
-    let built = tokio::select! {
+    let built: Result<(), Failure> = tokio::select! {
         built = built => built,
-        () = sender.closed() => return,
+        () = sender.closed() => Err(Failure::new(ErrorKind::Unavailable, "the client left")),
     };
-    if let Err(why) = built
-        && let Err(gone) = sender.send(Err(failure(why))).await
-    {
+    let Err(why) = built else { return };
+    if let Err(unrecorded) = building.record(protocol, &service, &sent).await {
+        tracing::error!("a part of a training set was sent, and not recorded: {unrecorded}");
+    }
+    if let Err(gone) = sender.send(Err(why)).await {
         tracing::debug!("nobody waits for the training set any more: {gone}");
     }
 }
@@ -220,8 +230,42 @@ fn failure(why: OfflineError) -> Failure {
     if spine { failure.code("wrong_spine") } else { failure }
 }
 
+/// What was sent of a training set, and not recorded yet.
+#[derive(Debug, Default)]
+struct Sent(Mutex<Option<(Lineage, u64)>>);
+
+impl Sent {
+    fn lineage(&self, lineage: &Lineage) {
+        let mut sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let n_rows = sent.as_ref().map_or(0, |(_, n_rows)| *n_rows);
+        *sent = Some((lineage.clone(), n_rows));
+    }
+
+    fn rows(&self, n: usize) {
+        if let Some((_, n_rows)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            *n_rows += n as u64;
+        }
+    }
+
+    fn take(&self) -> Option<(Lineage, u64)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|(_, n_rows)| *n_rows > 0)
+    }
+}
+
+impl Building {
+    /// Tells the registry what was sent, once.
+    async fn record(&self, protocol: &'static str, service: &CompiledService, sent: &Sent) -> Result<(), Failure> {
+        let Some((lineage, n_rows)) = sent.take() else { return Ok(()) };
+        let name = format!("answered over {protocol}: {}", lineage.id().short());
+        let set = recorded(name, Some(protocol.to_owned()), service, &lineage, n_rows);
+        self.registry.execute(Command::RecordTrainingSet(set), Clock::wall(), &actor()).await?;
+        Ok(())
+    }
+}
+
 /// Rows on their way to whom they are for.
 struct Sending<'s, F: Form> {
+    sent: &'s Sent,
     form: F,
     sender: &'s mpsc::Sender<Result<Message<F::Piece>, Failure>>,
 }
@@ -242,12 +286,14 @@ fn write_error(source: schema::BoxError) -> OfflineError {
 
 impl<F: Form> Sink for Sending<'_, F> {
     fn begin(&mut self, schema: &SchemaRef, lineage: &Lineage) -> Result<(), OfflineError> {
+        self.sent.lineage(lineage);
         let schema = stream_schema(schema, lineage);
         let piece = self.form.begin(&schema).map_err(write_error)?;
         self.send(Message::Begin(schema, piece))
     }
 
     fn write(&mut self, chunk: &RecordBatch) -> Result<(), OfflineError> {
+        self.sent.rows(chunk.num_rows());
         let piece = self.form.rows(&canonical(chunk)?).map_err(write_error)?;
         self.send(Message::Rows(piece))
     }

@@ -348,6 +348,7 @@ fn a_training_set_is_recorded_once_and_again_when_its_file_is_written_anew() {
     story.tell(apply(Seq::START, definitions("30d"))).unwrap();
     let service = service(&story.catalog).clone();
     let set = |rows: &[u8]| crate::TrainingSet {
+        answered: None,
         path: "/tmp/train.parquet".to_owned(),
         id: Fingerprint::of_bytes(rows),
         n_rows: rows.len() as u64,

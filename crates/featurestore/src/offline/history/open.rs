@@ -98,6 +98,11 @@ impl History {
         self
     }
 
+    /// Where what was made of a view's history is kept; `None` for one that no store opened.
+    pub(crate) fn folder_of(&self, view: &FeatureView) -> Option<PathBuf> {
+        self.log.as_deref().map(|folder| crate::offline::folder_of(folder, view))
+    }
+
     /// With the rows that were pushed, behind all others.
     ///
     /// # Errors

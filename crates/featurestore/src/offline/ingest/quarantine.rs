@@ -16,9 +16,9 @@ use tempfile::NamedTempFile;
 use transform::cast::Zone;
 
 use super::super::OfflineError;
-use super::super::snapshot::sync_folder;
 use super::super::source::{Found, SourceFile, of_text, read_error, rows_at};
 use super::super::table::Table;
+use super::super::whole::sync_folder;
 use super::rows::{Bad, NULL};
 
 /// Names of what is said of a row start so.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Int32Type, Int64Type};
-use parquet::arrow::ArrowWriter;
 use schema::definitions::{Column, JoinKey};
 use schema::{Clock, EntityKey};
 use tempfile::TempDir;
 
 use super::*;
 use crate::erase::Tombstones;
+use crate::testing::parquet;
 
 struct Fixture {
     folder: TempDir,
@@ -49,10 +49,7 @@ impl Fixture {
 
     fn parquet(&self, name: &str, columns: Vec<(&str, ArrayRef)>) -> String {
         let rows = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap();
-        let file = std::fs::File::create(self.path().join(name)).unwrap();
-        let mut writer = ArrowWriter::try_new(file, rows.schema(), None).unwrap();
-        writer.write(&rows).unwrap();
-        writer.close().unwrap();
+        parquet(&self.path().join(name), &rows);
         name.to_owned()
     }
 

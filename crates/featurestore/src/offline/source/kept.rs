@@ -14,10 +14,12 @@ use schema::{BoxError, Fingerprint};
 use serde_json::json;
 
 use super::super::OfflineError;
-use super::super::snapshot::sync_folder;
+use super::super::whole::sync_folder;
 
 /// The lease's file.
 const LEASE: &str = "lease";
+/// How the names of files end that say which rows do not parse.
+pub(super) const REASONS: &str = ".rejected.jsonl";
 
 /// The folder of one source as it is declared, and a share of its lease.
 #[derive(Debug, Clone)]
@@ -114,6 +116,42 @@ impl Kept {
         }
         sync_folder(&self.folder).map_err(|why| write_error(path, why))
     }
+}
+
+/// The files that say which rows of a source's texts do not parse, of whatever the source was declared to be, and of what
+/// was ingested into it. They quote values, and nobody can say whose.
+pub fn reasons(offline: &Path, source: &Source) -> Vec<PathBuf> {
+    let is_reasons = |path: &PathBuf| path.to_string_lossy().ends_with(REASONS);
+    let mut found: Vec<PathBuf> =
+        folders(offline, source).iter().flat_map(|folder| files_of(folder)).filter(is_reasons).collect();
+    found.sort();
+    found
+}
+
+/// Removes all that is kept of a source, of whatever it was declared to be, but for what somebody is reading.
+///
+/// # Errors
+/// [`OfflineError::Write`] if a lease cannot be looked at.
+pub fn forget(offline: &Path, source: &Source) -> Result<(), OfflineError> {
+    for folder in folders(offline, source) {
+        let path = folder.join(LEASE);
+        let fail = |why: std::io::Error| write_error(&path, why);
+        let lease = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(fail)?;
+        if lease.try_lock().is_ok() {
+            clear(&folder, &BTreeSet::new());
+            lease.unlock().map_err(fail)?;
+        }
+    }
+    Ok(())
+}
+
+/// One for each way in which the source was declared.
+fn folders(offline: &Path, source: &Source) -> Vec<PathBuf> {
+    files_of(&offline.join("sources").join(source.name.as_str())).into_iter().filter(|path| path.is_dir()).collect()
+}
+
+fn files_of(folder: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
 pub(super) fn write_error(path: &Path, why: impl Into<BoxError>) -> OfflineError {

@@ -9,14 +9,14 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
-use parquet::arrow::ArrowWriter;
 use schema::definitions::{BadRows, Column, Format, Source};
 use schema::error::chain;
 use schema::yaml::Place;
-use schema::{AppliedDefinitions, Definitions, Dtype, FeatureView, Value};
+use schema::{Dtype, FeatureView, Value};
 
 use super::*;
 use crate::offline::query;
+use crate::testing::{applied, parquet};
 
 /// A source at `path`, timed by `at`.
 pub(crate) fn source(path: &str) -> Source {
@@ -73,10 +73,7 @@ impl Folder {
 
     fn write_parquet(&self, name: &str, batch: &RecordBatch) {
         self.write(name, "");
-        let out = File::create(self.path().join(name)).unwrap();
-        let mut writer = ArrowWriter::try_new(out, batch.schema(), None).unwrap();
-        writer.write(batch).unwrap();
-        writer.close().unwrap();
+        parquet(&self.path().join(name), batch);
     }
 
     async fn open(&self, source: &Source) -> Result<SourceFiles, OfflineError> {
@@ -115,9 +112,7 @@ fn view(source: &str, features: &str) -> FeatureView {
         "kind: entity\nname: user\njoin_key: user_id\ntype: int64\n---\nkind: source\nname: rows\n{source}\n---\n\
          kind: feature_view\nname: v\nentity: user\nsource: rows\n{features}\n"
     );
-    let file = schema::definitions::File { path: "features.yaml".to_owned(), text };
-    let definitions = Definitions::read(&[file]).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
-    AppliedDefinitions::default().after(&definitions).current_view("v").unwrap().clone()
+    applied(text).current_view("v").unwrap().clone()
 }
 
 /// The values of a view's history, by column name: keys, then features.

@@ -30,7 +30,7 @@ use transform::cast::Zone;
 
 use super::super::{OfflineError, seal};
 use super::find::Found;
-use super::kept::{Kept, write_error};
+use super::kept::{Kept, REASONS, write_error};
 use super::{SourceFile, column_in_file, open_named, read_error};
 use guess::Guess;
 
@@ -291,14 +291,14 @@ fn open_copy(file: &Found, path: PathBuf) -> Result<SourceFile, OfflineError> {
     let about = opened.metadata.metadata().file_metadata().key_value_metadata();
     let found = about.into_iter().flatten().find(|entry| entry.key == BAD_ROWS);
     opened.n_left_out = found.and_then(|entry| entry.value.as_ref()?.parse().ok()).unwrap_or(0);
-    opened.left_out = (opened.n_left_out > 0).then(|| path.with_extension("rejected.jsonl"));
+    opened.left_out = (opened.n_left_out > 0).then(|| path.with_extension(&REASONS[1..]));
     opened.of(file.identity());
     Ok(opened)
 }
 
 fn convert(source: &Source, kept: &Kept, file: &Found, types: &[Typed], stem: &str) -> Result<(), OfflineError> {
     let path = kept.path(&format!("{stem}.parquet"));
-    let rejected_path = path.with_extension("rejected.jsonl");
+    let rejected_path = path.with_extension(&REASONS[1..]);
     let mut reader = Reader::open(source, file)?;
     let mut out = kept.new_file(&format!("{stem}.parquet"))?;
     let field = |(name, dtype): &Typed| Field::new(name, dtype.map_or(DataType::Null, Dtype::to_arrow), true);
@@ -346,7 +346,7 @@ fn convert(source: &Source, kept: &Kept, file: &Found, types: &[Typed], stem: &s
         }
         let aside = match &mut rejected {
             Some(aside) => aside,
-            empty => empty.insert(kept.new_file(&format!("{stem}.rejected.jsonl"))?),
+            empty => empty.insert(kept.new_file(&format!("{stem}{REASONS}"))?),
         };
         let entry = json!({ "file": file.name, "line": bad.line, "column": bad.column, "why": bad.why });
         writeln!(aside, "{entry}").map_err(|why| write_error(&rejected_path, why))?;

@@ -13,7 +13,7 @@ use parquet::file::properties::WriterProperties;
 use schema::Clock;
 use serde_json::json;
 
-use super::super::seal;
+use super::super::{projection, seal};
 use super::action::Add;
 use super::disk::{Disk, unique};
 use super::error::TableError;
@@ -163,7 +163,7 @@ impl Table {
         seal::check(&mut opened, &path).map_err(|why| fail(why.to_string()))?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|why| fail(why.to_string()))?;
         let mask = match names {
-            Some(names) => ProjectionMask::columns(reader.parquet_schema(), names.iter().map(String::as_str)),
+            Some(names) => projection::named(reader.parquet_schema(), names.iter().map(String::as_str)),
             None => ProjectionMask::all(),
         };
         reader.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(|why| fail(why.to_string()))

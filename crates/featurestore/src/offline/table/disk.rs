@@ -100,15 +100,46 @@ impl Disk {
     pub(super) fn put_if_absent(&self, path: &Path, bytes: &[u8]) -> io::Result<bool> {
         let unnamed = self.write_unnamed(path, bytes)?;
         self.step(&Change::Name(path))?;
-        let linked = std::fs::hard_link(&unnamed.path, path);
+        let linked = self.link(&unnamed.path, path);
+        let named = match linked {
+            Err(why) if refuses_links(&why) => self.rename_if_absent(&unnamed.path, path),
+            linked => linked,
+        };
         drop(self.remove(&unnamed.path));
-        match linked {
+        match named {
             Ok(()) => {}
             Err(why) if why.kind() == ErrorKind::AlreadyExists => return Ok(false),
             Err(why) => return Err(why),
         }
         self.sync_folder(&unnamed.folder)?;
         Ok(true)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        #[cfg(test)]
+        self.fuse.as_ref().map_or(Ok(()), |fuse| fuse.may_link())?;
+        std::fs::hard_link(from, to)
+    }
+
+    /// For file systems without links, such as FAT: a rename that the kernel refuses where there is a file of the name.
+    fn rename_if_absent(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step(&Change::Rename(from, to))?;
+        #[cfg(test)]
+        let may = self.fuse.as_ref().map_or(Ok(()), |fuse| fuse.may_rename_if_absent());
+        #[cfg(not(test))]
+        let may = Ok(());
+        let moved =
+            may.and_then(|()| tempfile::TempPath::try_from_path(from)?.persist_noclobber(to).map_err(|why| why.error));
+        moved.map_err(|why| match why {
+            why if !refuses_links(&why) && why.kind() != ErrorKind::InvalidInput => why,
+            why => io::Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "the file system has neither links nor a rename that replaces nothing, so two writers could take one \
+                     version: put the table on another ({why})"
+                ),
+            ),
+        })
     }
 
     /// Writes a file whole, in place of one of its name.
@@ -128,6 +159,12 @@ impl Disk {
         self.sync(&file)?;
         Ok(unnamed)
     }
+}
+
+/// How file systems say that they have no links.
+fn refuses_links(why: &io::Error) -> bool {
+    // EPERM, and not EACCES, which has the same kind and says that somebody may not write.
+    why.raw_os_error() == Some(1) || matches!(why.kind(), ErrorKind::Unsupported | ErrorKind::TooManyLinks)
 }
 
 /// A text that no other call gives.

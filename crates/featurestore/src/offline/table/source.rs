@@ -17,8 +17,8 @@ use super::disk::Disk;
 use super::log::{LiveFile, Log, Snapshot};
 use super::types::{self, TableColumn, as_delta, from_stored};
 use super::{ARRIVAL_COLUMN, Arrivals, Table, TableError};
-use crate::offline::OfflineError;
 use crate::offline::source::{Kept, SourceFile, SourceFiles, local_path, open_file};
+use crate::offline::{OfflineError, projection};
 
 /// Which state of a table some files are.
 #[derive(Debug, Clone)]
@@ -319,7 +319,7 @@ impl Shape {
                 From::Constant(_) => {}
             }
         }
-        ProjectionMask::columns(file.parquet_schema(), found.iter().map(String::as_str))
+        projection::named(file.parquet_schema(), found.iter().map(String::as_str))
     }
 
     /// Those columns as the table's.

@@ -7,7 +7,7 @@ use futures::future::join_all;
 
 use super::super::circuit::{FAILURES, REST};
 use super::*;
-use crate::online::testing::TestRedis;
+use crate::online::testing::{InFront, TestRedis};
 use crate::online::{OnlineRow, RedisConfig, RedisStore};
 
 const LIMIT: Duration = Duration::from_millis(500);
@@ -20,27 +20,14 @@ struct Counted {
 }
 
 #[async_trait]
-impl OnlineStore for Counted {
+impl InFront for Counted {
+    fn behind(&self) -> &dyn OnlineStore {
+        &self.store
+    }
+
     async fn get_many(&self, tables: &[OnlineTable], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.store.get_many(tables, keys).await
-    }
-
-    async fn put_many(
-        &self,
-        table: &OnlineTable,
-        cells: &[(EntityKey, Cell)],
-        horizon: Timestamp,
-    ) -> Result<WriteReport, OnlineError> {
-        self.store.put_many(table, cells, horizon).await
-    }
-
-    async fn erase(&self, tables: &[OnlineTable], keys: &KeyMatch, dry_run: bool) -> Result<EraseReport, OnlineError> {
-        self.store.erase(tables, keys, dry_run).await
-    }
-
-    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
-        self.store.drop_table(table).await
     }
 }
 

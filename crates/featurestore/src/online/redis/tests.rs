@@ -2,6 +2,7 @@
 
 mod cluster;
 mod faults;
+mod lost;
 mod proxy;
 mod secure;
 mod sentinel;

@@ -2,19 +2,22 @@
 
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
+use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use redis::Value;
 
 /// A `redis-server` of the test's own, on a free port, with nothing on disk but in a folder that goes with it.
-#[derive(Debug)]
 pub struct TestServer {
     process: Process,
     port: u16,
     arguments: Vec<String>,
     folder: tempfile::TempDir,
+    /// Kept, for a test that asks in a loop would use up the ports of the machine with connections of one question each.
+    asking: Mutex<Option<redis::Connection>>,
 }
 
 #[derive(Debug)]
@@ -44,7 +47,7 @@ impl TestServer {
         });
         let (process, port, arguments) =
             started.expect("`redis-server` starts; apt-get install redis-server, or set PLUMB_TEST_REDIS");
-        Self { process, port, arguments, folder }
+        Self { process, port, arguments, folder, asking: Mutex::default() }
     }
 
     /// Where it listens.
@@ -71,7 +74,7 @@ impl TestServer {
         &self.arguments[at + 1]
     }
 
-    /// What it replies to a command, over a connection of its own.
+    /// What it replies to a command, over a connection that no client of the test has.
     ///
     /// # Panics
     /// If it does not reply, or with an error.
@@ -84,9 +87,17 @@ impl TestServer {
     /// # Errors
     /// The server's, or the connection's.
     pub fn try_ask(&self, words: &[&str]) -> redis::RedisResult<Value> {
-        let client = redis::Client::open(format!("redis://{}", self.address()))?;
-        let mut connection = client.get_connection()?;
-        redis::cmd(words[0]).arg(&words[1..]).query(&mut connection)
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = match asking.take() {
+            Some(connection) => connection,
+            None => redis::Client::open(format!("redis://{}", self.address()))?.get_connection()?,
+        };
+        let reply = redis::cmd(words[0]).arg(&words[1..]).query(&mut connection);
+        // One that was cut says so once, and is made anew for the next question.
+        if !matches!(&reply, Err(why) if why.is_io_error() || why.is_connection_dropped()) {
+            *asking = Some(connection);
+        }
+        reply
     }
 
     /// A text reply to a command.
@@ -109,6 +120,7 @@ impl TestServer {
 
     /// Kills it, as `kill -9` does; what it held is gone.
     pub fn kill(&mut self) {
+        *self.asking.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         self.process.kill();
     }
 
@@ -125,9 +137,15 @@ impl TestServer {
     /// # Panics
     /// If the port was taken meanwhile.
     pub fn restart_with(&mut self, more: &[&str]) {
-        self.process.kill();
+        self.kill();
         let arguments = [self.arguments.clone(), more.iter().map(|&word| word.to_owned()).collect()].concat();
         self.process = Process::start(self.port, &self.folder, &arguments).expect("the port is still free");
+    }
+}
+
+impl fmt::Debug for TestServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestServer").field("process", &self.process).field("port", &self.port).finish_non_exhaustive()
     }
 }
 

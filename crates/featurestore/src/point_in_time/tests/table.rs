@@ -11,11 +11,11 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
-use schema::definitions::File;
-use schema::{AppliedDefinitions, Definitions, Status, Timestamp, Value};
+use schema::{AppliedDefinitions, Status, Timestamp, Value};
 
 use crate::compiled::CompiledService;
 use crate::offline::OfflineStore;
+use crate::testing::applied;
 use crate::training::Options;
 use crate::training::spine::Shape;
 use crate::training::tests::{TrainingSet, in_memory};
@@ -104,8 +104,7 @@ pub(super) fn definitions(keys: &[(&str, &str)], source: &str, view: &str) -> Ap
          kind: feature_service\nname: s\nfeatures: ['f:v']\n",
         keys.join(", ")
     );
-    let declared = Definitions::read(&[File { path: "p.yaml".to_owned(), text }]).unwrap();
-    AppliedDefinitions::default().after(&declared)
+    applied(text)
 }
 
 /// The training set of a setup.
@@ -133,8 +132,7 @@ pub(super) fn join_two(f: &str, g: &str, spine: &str) -> String {
         .unwrap();
     }
     text.push_str("---\nkind: feature_service\nname: s\nfeatures: ['f:v', 'g:w']\n");
-    let declared = Definitions::read(&[File { path: "p.yaml".to_owned(), text }]).unwrap();
-    let definitions = AppliedDefinitions::default().after(&declared);
+    let definitions = applied(text);
     let store = OfflineStore::new(folder.path(), &folder.path().join("offline"));
     let compiled = CompiledService::new(definitions.current_service("s").unwrap(), &definitions).unwrap();
     let rows = in_memory(&store, &compiled, &batch(spine), &Options::default()).unwrap().rows;

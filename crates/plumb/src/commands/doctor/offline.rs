@@ -33,7 +33,7 @@ pub(super) fn look(offline: &OfflineStore, found: &mut Findings) {
             );
         }
     }
-    let left = left_behind(folder);
+    let left = unnamed(folder, LEFT_AFTER);
     if !left.is_empty() {
         let bytes: u64 = left.iter().filter_map(|path| path.metadata().ok()).map(|about| about.len()).sum();
         let names: Vec<String> = left.iter().map(|path| path.display().to_string()).collect();
@@ -70,17 +70,19 @@ fn writes(folder: &Path) -> std::io::Result<()> {
     file.sync_all()
 }
 
-fn left_behind(folder: &Path) -> Vec<PathBuf> {
+/// Files below a folder that have no name yet and were not written to for so long.
+pub(in crate::commands) fn unnamed(folder: &Path, for_long: Duration) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut left = Vec::new();
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.is_dir() {
-            left.extend(left_behind(&path));
+            left.extend(unnamed(&path, for_long));
             continue;
         }
-        let unnamed = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".tmp"));
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_unnamed = [".tmp", ".writing-", ".erasing-"].iter().any(|prefix| name.starts_with(prefix));
         let age = path.metadata().and_then(|about| about.modified()).ok().and_then(|time| time.elapsed().ok());
-        if unnamed && age.is_some_and(|age| age > LEFT_AFTER) {
+        if is_unnamed && age.is_some_and(|age| age >= for_long) {
             left.push(path);
         }
     }

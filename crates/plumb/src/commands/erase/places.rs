@@ -1,19 +1,22 @@
 //! Every place that may hold a person's rows: searched, and emptied where it is the project's to empty.
 
+mod registry;
+mod rejected;
+mod sets;
 mod tables;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use ::registry::Catalog;
 use featurestore::OnlineStore;
 use featurestore::erase::{Rows, Subject, files, text};
+use featurestore::materialize::numbers;
 use featurestore::offline::source;
 use featurestore::online::OnlineTable;
 use featurestore::online::marks::Marks;
 use featurestore::push;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use registry::Catalog;
 use schema::definitions::{self, Source};
 use schema::{FeatureView, Fingerprint};
 use serde::{Deserialize, Serialize};
@@ -116,10 +119,12 @@ impl<'p> Search<'p> {
         places.extend(self.sources(true)?);
         places.extend(tables::places(self, true)?);
         places.extend(self.caches(true)?);
+        places.extend(rejected::places(self));
+        places.extend(rejected::left_behind(self));
         places.extend(self.predictions(true)?);
         places.extend(self.online(online, true).await?);
-        places.extend(self.training_sets()?);
-        places.extend(self.registry());
+        places.extend(sets::places(self)?);
+        places.extend(registry::places(self));
         Ok(places)
     }
 
@@ -131,6 +136,7 @@ impl<'p> Search<'p> {
         }
         tables::places(self, false)?;
         self.caches(false)?;
+        rejected::remove(self)?;
         self.predictions(false)?;
         self.online(online, false).await?;
         Ok(())
@@ -287,8 +293,10 @@ impl<'p> Search<'p> {
         for view in &self.views {
             let Some(keys) = self.subject.in_view(view) else { continue };
             let marks = Marks::read(online, view).await?;
-            let tables: Vec<OnlineTable> =
-                marks.numbers().map(|number| OnlineTable::generation(view, number)).collect();
+            // Marks may be lost while rows are not.
+            let known = numbers::next(&self.project.offline.folder_of(view))?.unwrap_or(1);
+            let numbers = 1..marks.numbers().end.max(known);
+            let tables: Vec<OnlineTable> = numbers.map(|number| OnlineTable::generation(view, number)).collect();
             let report = online.erase(&tables, &keys, dry_run).await?;
             let mut place = Place::new(Kind::Online, view.id.to_string());
             place.found = report.found as u64;
@@ -301,72 +309,10 @@ impl<'p> Search<'p> {
         }
         Ok(places)
     }
-
-    /// Files of the project that say which service they were built for. They may be anywhere, so what is elsewhere is not
-    /// found.
-    fn training_sets(&self) -> Result<Vec<Place>, Failure> {
-        let mut places = Vec::new();
-        for path in files::parquet_under(&self.project.folder)? {
-            let inside = path.strip_prefix(&self.project.folder).unwrap_or(&path);
-            let hidden = inside.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'));
-            if hidden || !is_training_set(&path) {
-                continue;
-            }
-            if let Some(rows) = files::count(&path, self.subject, &self.columns)?.filter(|rows| rows.n_found > 0) {
-                let mut place = Place::new(Kind::TrainingSet, inside.display().to_string());
-                place.found = rows.n_found;
-                place.note = Some("named, not changed, nor its report: build it again or delete both".to_owned());
-                places.push(place);
-            }
-        }
-        Ok(places)
-    }
-
-    /// Counterexamples of promotions name the row that failed, and the registry's log is never edited.
-    fn registry(&self) -> Vec<Place> {
-        let mut places = Vec::new();
-        for (name, model) in self.catalog.models() {
-            let refused = model.refusals().iter().map(|refusal| (refusal.seq, &refusal.evidence));
-            let moved = model.history().iter().map(|(seq, .., transition)| (*seq, &transition.evidence));
-            for (seq, evidence) in refused.chain(moved) {
-                let found = self.named_in(evidence);
-                if found > 0 {
-                    let mut place = Place::new(Kind::Registry, format!("event {seq}, evidence of model `{name}`"));
-                    place.found = found;
-                    place.note = Some("the log is never edited".to_owned());
-                    places.push(place);
-                }
-            }
-        }
-        places
-    }
-
-    /// Rows of a promotion's evidence that are the subject's; they are written `shop_id=7 user_id=42`.
-    fn named_in(&self, evidence: &serde_json::Value) -> u64 {
-        let features = evidence["features"]["features"].as_array().into_iter().flatten();
-        let rows = features.flat_map(|feature| feature["examples"].as_array().into_iter().flatten());
-        let rows = rows.filter_map(|example| example["row"].as_str());
-        let holds = |row: &&str| {
-            let parts: Vec<(&str, &str)> = row.split(' ').filter_map(|part| part.split_once('=')).collect();
-            self.columns.iter().any(|list| {
-                self.subject.names().iter().zip(list).all(|(name, column)| {
-                    let text = self.subject.text(name).unwrap_or_default();
-                    parts.iter().any(|(key, value)| key == column && value.trim_matches('"') == text)
-                })
-            })
-        };
-        rows.filter(holds).count() as u64
-    }
 }
 
 /// The files of a source on this machine, in order of their names.
 fn source_files(project: &Path, source: &Source) -> Result<Vec<PathBuf>, String> {
     let files = source::local_files(project, source).map_err(|why| schema::error::chain(&why))?;
     files.ok_or_else(|| "it is not on this machine: remove its rows where it is".to_owned())
-}
-
-fn is_training_set(path: &Path) -> bool {
-    let opened = std::fs::File::open(path).ok().and_then(|file| ParquetRecordBatchReaderBuilder::try_new(file).ok());
-    let about = opened.and_then(|opened| opened.metadata().file_metadata().key_value_metadata().cloned());
-    about.into_iter().flatten().any(|entry| entry.key == "plumb.service_fingerprint")
 }

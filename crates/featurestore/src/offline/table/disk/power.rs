@@ -17,7 +17,20 @@ use super::Change;
 pub(in super::super) struct Fuse {
     ending: Ending,
     at: u64,
+    /// What the file system can.
+    names: Names,
     state: Mutex<State>,
+}
+
+/// How a file system gives a name that was not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Names {
+    /// By links.
+    Links,
+    /// By renames alone, as FAT.
+    Renames,
+    /// Only by what may replace another's file.
+    Neither,
 }
 
 /// How it ends.
@@ -51,7 +64,22 @@ struct Undo {
 
 impl Fuse {
     pub(in super::super) fn new(ending: Ending, at: u64) -> Self {
-        Self { ending, at, state: Mutex::default() }
+        Self { ending, at, names: Names::Links, state: Mutex::default() }
+    }
+
+    /// On a file system that can only this.
+    pub(in super::super) fn with(self, names: Names) -> Self {
+        Self { names, ..self }
+    }
+
+    pub(super) fn may_link(&self) -> io::Result<()> {
+        // EPERM, which is what Linux says of FAT.
+        if self.names == Names::Links { Ok(()) } else { Err(io::Error::from_raw_os_error(1)) }
+    }
+
+    pub(super) fn may_rename_if_absent(&self) -> io::Result<()> {
+        // EINVAL, which is what Linux says of a file system that does not know the flag.
+        if self.names == Names::Neither { Err(io::Error::from_raw_os_error(22)) } else { Ok(()) }
     }
 
     /// Whether it came to the step that fails.

@@ -1,14 +1,18 @@
 //! The world ends before every single step on the disk, or one step fails, or power is lost with all that was not synced:
 //! and the table is what it was before or what it is after. What was acknowledged is there.
 
-use super::super::disk::power::{Ending, Fuse};
+use super::super::disk::power::{Ending, Fuse, Names};
 use super::*;
 
 const ENDINGS: [Ending; 3] = [Ending::Kill, Ending::Fault, Ending::PowerLoss];
 
 /// The table in `folder`, on a disk that ends so at the step `at`.
 fn ending(folder: &Path, name: &str, ending: Ending, at: u64) -> (Table, Arc<Fuse>) {
-    let fuse = Arc::new(Fuse::new(ending, at));
+    on(folder, name, Fuse::new(ending, at))
+}
+
+fn on(folder: &Path, name: &str, fuse: Fuse) -> (Table, Arc<Fuse>) {
+    let fuse = Arc::new(fuse);
     let mut table = Table::at(folder, name).unwrap();
     table.disk.fuse = Some(Arc::clone(&fuse));
     table.log.disk = table.disk.clone();
@@ -17,17 +21,21 @@ fn ending(folder: &Path, name: &str, ending: Ending, at: u64) -> (Table, Arc<Fus
 
 /// Runs `work` on fresh tables, each ending one step later, until one reaches its end; then runs it again on what is left.
 fn killed_everywhere(make: impl Fn() -> Fixture, work: impl Fn(&Table) -> Result<(), TableError>) {
+    killed_everywhere_on(Names::Links, make, work);
+}
+
+fn killed_everywhere_on(names: Names, make: impl Fn() -> Fixture, work: impl Fn(&Table) -> Result<(), TableError>) {
     let whole = make();
     let before = whole.table.rows(None).unwrap();
     work(&whole.table).unwrap();
     let after = whole.table.rows(None).unwrap();
     for how in ENDINGS {
-        ended_everywhere(how, &make, &work, &before, &after);
+        ended_everywhere((how, names), &make, &work, &before, &after);
     }
 }
 
 fn ended_everywhere(
-    how: Ending,
+    (how, names): (Ending, Names),
     make: impl Fn() -> Fixture,
     work: impl Fn(&Table) -> Result<(), TableError>,
     before: &[(i64, Row)],
@@ -36,7 +44,7 @@ fn ended_everywhere(
     let mut seen = (0, 0);
     for steps in 0.. {
         let fixture = make();
-        let (table, fuse) = ending(fixture.folder.path(), "t", how, steps);
+        let (table, fuse) = on(fixture.folder.path(), "t", Fuse::new(how, steps).with(names));
         let done = work(&table).is_ok();
         let has_blown = fuse.has_blown();
         if how == Ending::PowerLoss {
@@ -61,17 +69,45 @@ fn ended_everywhere(
     }
 }
 
+fn append(table: &Table) -> Result<(), TableError> {
+    let key = IdempotencyKey { app: "a".to_owned(), number: 1 };
+    let Some(mut appender) = table.appender(Some(key), &silent)? else { return Ok(()) };
+    appender.push(&arrays(&rows(10..13)))?;
+    appender.commit(json!({})).map(drop)
+}
+
 #[test]
 fn an_append_is_there_whole_or_not_at_all() {
-    killed_everywhere(
-        || Fixture::of_commits(2),
-        |table| {
-            let key = IdempotencyKey { app: "a".to_owned(), number: 1 };
-            let Some(mut appender) = table.appender(Some(key), &silent)? else { return Ok(()) };
-            appender.push(&arrays(&rows(10..13)))?;
-            appender.commit(json!({})).map(drop)
-        },
-    );
+    killed_everywhere(|| Fixture::of_commits(2), append);
+}
+
+#[test]
+fn so_it_is_on_a_file_system_without_links() {
+    killed_everywhere_on(Names::Renames, || Fixture::of_commits(2), append);
+}
+
+/// FT 4.2: where neither is to be had, nothing is written, and it is said why.
+#[test]
+fn a_file_system_on_which_writers_cannot_meet_is_refused() {
+    let fixture = Fixture::of_commits(2);
+    let before = fixture.table.rows(None).unwrap();
+    let (table, _) = on(fixture.folder.path(), "t", Fuse::new(Ending::Fault, u64::MAX).with(Names::Neither));
+    let why = append(&table).unwrap_err();
+    let said = schema::error::chain(&why);
+    assert!(said.contains("neither links nor a rename that replaces nothing"), "{said}");
+    assert_eq!(fixture.table.rows(None).unwrap(), before);
+}
+
+/// Of two that write one version by renames, one wins, and the other's entry is not in its place.
+#[test]
+fn a_rename_replaces_nobodys_entry() {
+    let fixture = Fixture::of_commits(1);
+    let (table, _) = on(fixture.folder.path(), "t", Fuse::new(Ending::Fault, u64::MAX).with(Names::Renames));
+    let version = table.log.load(None).unwrap().version;
+    let before = std::fs::read(table.log.entry(version)).unwrap();
+    assert!(!table.log.append(version, &[]).unwrap());
+    assert_eq!(std::fs::read(table.log.entry(version)).unwrap(), before);
+    assert!(table.log.append(version + 1, &[]).unwrap());
 }
 
 #[test]

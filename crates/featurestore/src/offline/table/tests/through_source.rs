@@ -1,11 +1,11 @@
 //! A table as the source of a view: what history, its growth and SQL make of it.
 
-use schema::definitions::{Definitions, File};
-use schema::{AppliedDefinitions, FeatureView, Value};
+use schema::{FeatureView, Value};
 
 use super::*;
 use crate::offline::source::{self, SourceFiles};
 use crate::offline::{OfflineStore, history::History, query};
+use crate::testing::applied;
 
 /// The view of `note` by `user`, over the Delta table at `path`.
 fn view(path: &str, more: &str) -> FeatureView {
@@ -14,9 +14,7 @@ fn view(path: &str, more: &str) -> FeatureView {
          kind: source\nname: notes\npath: {path}\nformat: delta\nevent_time: at\n{more}---\n\
          kind: feature_view\nname: v\nentity: user\nsource: notes\nfeatures: [{{name: note, type: string}}]\n"
     );
-    let definitions = Definitions::read(&[File { path: "features.yaml".to_owned(), text }]);
-    let definitions = definitions.unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
-    AppliedDefinitions::default().after(&definitions).current_view("v").unwrap().clone()
+    applied(text).current_view("v").unwrap().clone()
 }
 
 fn store(folder: &TempDir) -> OfflineStore {

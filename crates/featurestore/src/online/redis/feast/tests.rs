@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array};
 use expect_test::{Expect, expect};
-use schema::definitions::{File, JoinKey};
-use schema::{AppliedDefinitions, Definitions, Dtype, ErrorKind, Status, Timestamp, Value};
+use schema::definitions::JoinKey;
+use schema::{AppliedDefinitions, Dtype, ErrorKind, Status, Timestamp, Value};
 
 use super::FeastRedis;
 use crate::CompiledService;
@@ -17,6 +17,7 @@ use crate::online::redis::servers::Keyed;
 use crate::online::testing::{TestCluster, TestRedis};
 use crate::online::{MemoryStore, OnlineReader, RedisConfig};
 use crate::retrieve::{EntityRows, RetrieveError, retrieve};
+use crate::testing::applied;
 
 const DEFINITIONS: &str = "
 {kind: entity, name: driver, join_key: driver_id, type: int64}
@@ -76,9 +77,7 @@ struct World {
 }
 
 fn definitions() -> AppliedDefinitions {
-    let files = [File { path: "p.yaml".to_owned(), text: DEFINITIONS.to_owned() }];
-    let declared = Definitions::read(&files).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
-    AppliedDefinitions::default().after(&declared)
+    applied(DEFINITIONS)
 }
 
 fn patient(config: RedisConfig) -> Arc<FeastRedis> {

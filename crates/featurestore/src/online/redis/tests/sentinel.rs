@@ -6,7 +6,7 @@ use super::*;
 use crate::online::testing::{TestSentinels, unique_project};
 use crate::online::{At, Refusal};
 
-fn config(group: &TestSentinels, replicas: u32) -> RedisConfig {
+pub(super) fn config(group: &TestSentinels, replicas: u32) -> RedisConfig {
     let (username, password) = TestSentinels::LOGIN;
     let servers = RedisServers::Sentinel {
         master: group.name().to_owned(),

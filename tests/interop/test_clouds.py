@@ -1,0 +1,133 @@
+"""Goal: sources in Azure's and Google's object stores are as good as one in S3. Method: servers that speak their
+protocols, the real settings, and tables that the `deltalake` package writes there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from azurite import ACCOUNT, KEY, Azurite
+from deltalake import write_deltalake
+from gcs import Gcs
+from plumb import Written
+
+YAML = """kind: entity
+name: user
+join_key: user_id
+type: int64
+---
+kind: source
+name: rows
+path: PATH
+event_time: at
+MORE
+---
+kind: feature_view
+name: f
+entity: user
+source: rows
+features: [{name: x, type: int64}]
+"""
+
+
+@pytest.fixture(scope="module")
+def azurite(tmp_path_factory):
+    with (tmp_path_factory.mktemp("azurite") / "log").open("w") as log:
+        server = Azurite(log)
+        server.put("shop")
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def gcs(tmp_path_factory):
+    with (tmp_path_factory.mktemp("gcs") / "log").open("w") as log:
+        server = Gcs(log)
+        yield server
+        server.stop()
+
+
+def written(folder: Path, settings: str, path: str, more: str = "") -> Written:
+    limits = "listing_timeout: 5s\n  request_timeout: 5s\n  retries: 1"
+    settings = f"project: clouds\nstorage:\n  {settings}\n  {limits}\n"
+    return Written(folder, settings, YAML.replace("PATH", path).replace("MORE", more))
+
+
+def csv(*rows: tuple[int, int]) -> str:
+    return "user_id,at,x\n" + "".join(f"{user},2024-01-01,{x}\n" for user, x in rows)
+
+
+def hows(project: Written) -> str:
+    return project.ok("materialize")["materialized"][0]["how"]
+
+
+def test_texts_in_a_container_are_listed_each_time_and_new_ones_are_added(azurite, tmp_path):
+    azurite.put("shop/texts/1.csv", csv((1, 10), (2, 2**53 + 1)))
+    azurite.put("shop/texts/other.txt", "no")
+    azurite.put("shop/other/9.csv", csv((9, 9)))
+    project = written(tmp_path, azurite.settings(), "az://shop/texts/*.csv")
+    project.ok("apply", "--yes")
+    assert hows(project) == "built"
+    assert project.online("1,2,9") == [10, 2**53 + 1, None]
+    assert hows(project) == "unchanged"
+    azurite.put("shop/texts/2.csv", csv((3, 30)))
+    assert hows(project) == "appended"
+    azurite.put("shop/texts/2.csv", csv((3, 31), (4, 40)))
+    assert hows(project) == "built"
+    assert project.online("1,3,4") == [10, 31, 40]
+
+
+def test_a_table_in_a_container_is_read_at_every_version(azurite, tmp_path):
+    options = {
+        "account_name": ACCOUNT,
+        "access_key": KEY,
+        "endpoint": azurite.url,
+        "allow_http": "true",
+    }
+
+    def write(x: list[int]) -> None:
+        at = pa.array(["2024-01-01T00:00:00Z"] * len(x)).cast(pa.timestamp("us", "UTC"))
+        rows = pa.table({"user_id": pa.array(range(len(x)), pa.int64()), "at": at, "x": pa.array(x, pa.int64())})
+        write_deltalake("az://shop/table", rows, mode="overwrite", storage_options=options)
+
+    write([1, 2])
+    project = written(tmp_path, azurite.settings(), "az://shop/table", "format: delta")
+    project.ok("apply", "--yes")
+    assert hows(project) == "built"
+    assert project.online("0,1,2") == [1, 2, None]
+    write([3, 4, 5])
+    assert hows(project) == "built"
+    assert project.online("0,1,2") == [3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "words"),
+    [
+        ("az://shop/nothing/*.csv", KEY, ["there is no file `az://shop/nothing/*.csv`"]),
+        ("az://nowhere/x.csv", KEY, ["az://nowhere/x.csv"]),
+        ("az://shop/texts/*.csv", "Z3Vlc3NlZA==", ["az://shop/texts/"]),
+    ],
+)
+def test_what_azure_refuses_is_said(azurite, tmp_path, path, key, words):
+    azurite.put("shop/texts/1.csv", csv((1, 10)))
+    done = written(tmp_path, azurite.settings().replace(KEY, key), path).run("plan")
+    said = done.stdout + done.stderr
+    assert done.returncode in (2, 6), said
+    assert json.loads(done.stdout)["error"]["message"], said
+    for word in words:
+        assert word in said, f"{word!r} is not in: {said}"
+    assert "Z3Vlc3NlZA" not in said and KEY not in said, "a secret was told"
+
+
+def test_an_object_of_google_is_fetched_once_and_again_when_it_changed(gcs, tmp_path):
+    gcs.put("shop/texts/1.csv", csv((1, 10), (2, 2**53 + 1)))
+    project = written(tmp_path, gcs.settings(), "gs://shop/texts/1.csv")
+    project.ok("apply", "--yes")
+    assert hows(project) == "built"
+    assert project.online("1,2,9") == [10, 2**53 + 1, None]
+    assert hows(project) == "unchanged"
+    gcs.put("shop/texts/1.csv", csv((1, 11), (2, 20)))
+    assert hows(project) == "built"
+    assert project.online("1,2") == [11, 20]
