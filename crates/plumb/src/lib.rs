@@ -14,3 +14,4 @@ pub mod http;
 pub mod output;
 pub mod project;
 pub mod replay;
+pub mod request_id;

@@ -10,6 +10,7 @@ mod pandas;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,13 +21,15 @@ use featurestore::training::lineage::Lineage;
 use featurestore::training::write::stream_schema;
 use featurestore::training::{Report, Sink, build, canonical};
 use featurestore::{OfflineError, OfflineStore};
+use futures::FutureExt;
 use metrics::counter;
 use registry::{Catalog, Registry};
 use schema::ErrorKind;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, panicked};
+use crate::request_id::{RequestId, within};
 pub use form::{Form, IpcStream};
 pub use order::{Order, SpineRows, Time, Wanted, compiled, decode, needed};
 pub use pandas::undone;
@@ -125,9 +128,17 @@ impl Building {
         let (sender, mut rest) = mpsc::channel(PIECES_MAX);
         let (offline, catalog, here) = (self.offline.clone(), self.registry.catalog(), Handle::current());
         let thread = std::thread::Builder::new().name("training-set".to_owned());
+        let id = RequestId::current();
         let run = move || {
             let _place = place;
-            here.block_on(run(&offline, &catalog, order, form, &sender));
+            let run = AssertUnwindSafe(run(&offline, &catalog, order, form, &sender)).catch_unwind();
+            here.block_on(within(id, async {
+                if let Err(panic) = run.await
+                    && let Err(gone) = sender.send(Err(panicked(protocol, panic))).await
+                {
+                    tracing::debug!("nobody waits for the training set any more: {gone}");
+                }
+            }));
         };
         thread
             .spawn(run)
