@@ -12,6 +12,7 @@ pub mod codec;
 pub mod compiled;
 pub mod erase;
 pub mod explain;
+pub mod ipc;
 pub mod materialize;
 pub mod migrate;
 pub mod offline;

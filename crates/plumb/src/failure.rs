@@ -1,6 +1,11 @@
 //! Failures as people and programs meet them: a stable code, a message with its causes, a hint. The only place that
 //! knows exit codes and HTTP status codes.
 
+pub mod codes;
+mod panicked;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use axum::http::StatusCode;
@@ -9,6 +14,8 @@ use schema::ErrorKind;
 use schema::error::chain;
 use schema::yaml::Mistake;
 use serving::ScoreError;
+
+pub use panicked::panicked;
 
 /// The online store does not let us in: asking again changes nothing.
 pub const ONLINE_STORE_AUTH: &str = "online_store_auth";
@@ -83,6 +90,8 @@ impl Failure {
         match self.kind {
             ErrorKind::Invalid if self.code == "body_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorKind::Invalid if self.code == "not_acceptable" => StatusCode::NOT_ACCEPTABLE,
+            ErrorKind::Invalid if self.code == "unsupported_encoding" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ErrorKind::Invalid if self.code == "method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
             ErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
             ErrorKind::Conflict | ErrorKind::CheckFailed => StatusCode::CONFLICT,
@@ -93,6 +102,11 @@ impl Failure {
         }
     }
 
+    /// Whether the code is in the table of all codes, and of the kind that it has there.
+    fn is_listed(&self) -> bool {
+        codes::find(self.code).is_some_and(|code| code.kinds.contains(&self.kind))
+    }
+
     /// Whether the same may succeed later, with nothing changed.
     pub fn is_retryable(&self) -> bool {
         let passes = matches!(self.kind, ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Unavailable);
@@ -101,6 +115,7 @@ impl Failure {
 
     /// As JSON, the same for the command line and HTTP.
     pub fn to_json(&self) -> serde_json::Value {
+        debug_assert!(self.is_listed(), "`{}` of kind {:?} is not in failure/codes.rs", self.code, self.kind);
         let retryable = self.is_retryable();
         let mut error = serde_json::json!({
             "code": self.code, "message": self.message, "hint": self.hint, "retryable": retryable,
@@ -130,6 +145,8 @@ fn code_of(kind: ErrorKind) -> &'static str {
         ErrorKind::Internal => "internal",
     }
 }
+
+impl std::error::Error for Failure {}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

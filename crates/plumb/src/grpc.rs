@@ -4,6 +4,7 @@
 //! There is no protoc: messages are structs with their field numbers, methods are routes. A route is axum's, as HTTP's
 //! are; tonic reads and writes the frames. What nobody implements answers `UNIMPLEMENTED`.
 
+mod attend;
 pub mod feast;
 pub mod flight;
 pub mod health;
@@ -40,11 +41,16 @@ pub struct Parts {
 /// All methods.
 pub fn router(parts: Parts) -> Router {
     let Parts { project, registry, building, pusher, readiness } = parts;
-    Router::new()
+    let methods = Router::new()
         .merge(flight::router(Arc::new(flight::Flight::new(project.clone(), building, pusher))))
         .merge(feast::router(Arc::new(feast::FeastRegistry::new(project, registry))))
-        .merge(health::router(readiness))
-        .fallback(unimplemented)
+        .merge(health::router(readiness));
+    attended(methods)
+}
+
+/// Methods with what all have: names for requests, an answer for what nobody implements, and for what panics.
+fn attended(methods: Router) -> Router {
+    methods.fallback(unimplemented).layer(axum::middleware::from_fn(attend::attend))
 }
 
 async fn unimplemented(uri: Uri) -> Response {

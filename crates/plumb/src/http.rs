@@ -1,6 +1,7 @@
 //! What the server speaks: one folder per protocol, one router each with the one state it needs, merged here.
 
 pub mod accept;
+pub mod attend;
 pub mod body;
 pub mod building;
 pub mod error;
@@ -58,7 +59,7 @@ pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
     let feast = feast::FeastReader::new(project, Arc::clone(&registry), Arc::clone(&online), clock, non_finite);
     let predictor = native::predict::Predictor::new(Arc::clone(&scorer), Arc::clone(&registry));
     let features = native::features::FeatureReader::new(registry, online, clock);
-    Router::new()
+    let routes = Router::new()
         .merge(native::predict::router(Arc::new(predictor)))
         .merge(native::models::router(scorer))
         .merge(native::features::router(Arc::new(features)))
@@ -67,8 +68,17 @@ pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
         .merge(native::training_sets::router(building))
         .merge(feast::router(Arc::new(feast), Arc::new(feast_writer)))
         .merge(health::router(readiness))
-        .route("/metrics", get(async move || measuring.scrape().await))
+        .route("/metrics", get(async move || measuring.scrape().await));
+    attended(routes)
+}
+
+/// Routes with what all have: names for requests, answers for what no route takes, and for what panics.
+fn attended(routes: Router) -> Router {
+    routes
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
-        .layer(axum::middleware::from_fn(metrics::count))
+        .layer(axum::middleware::from_fn(attend::attend))
 }
+
+#[cfg(test)]
+mod tests;

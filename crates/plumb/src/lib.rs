@@ -15,3 +15,4 @@ pub mod output;
 pub mod project;
 pub mod recorded;
 pub mod replay;
+pub mod request_id;

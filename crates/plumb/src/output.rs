@@ -1,14 +1,20 @@
 //! What a command prints: tables for people on a terminal, JSON for programs, progress and messages on stderr.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the command line prints")]
 
+use std::fmt;
 use std::io::IsTerminal;
 use std::sync::LazyLock;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer, format};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::cli::{Cli, Format};
 use crate::failure::Failure;
+use crate::request_id::RequestId;
 
 /// Prints a JSON document, or what `table` says of it.
 pub fn answer(format: Format, json: &serde_json::Value, table: impl FnOnce() -> String) {
@@ -90,7 +96,26 @@ pub fn logging(cli: &Cli) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(std::io::stderr().is_terminal())
+        .event_format(OfRequest(format()));
     // A second call finds a logger set already, as in tests: that one stays.
     drop(builder.try_init());
+}
+
+/// Lines that begin with the name of the request that causes them, if one does. A name costs what a lookup costs, where a
+/// span would cost an allocation for each request that logs nothing.
+pub(crate) struct OfRequest<F>(pub(crate) F);
+
+impl<S, N, F> FormatEvent<S, N> for OfRequest<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        if let Some(id) = RequestId::current() {
+            write!(to, "request.id={id} ")?;
+        }
+        self.0.format_event(context, to, event)
+    }
 }

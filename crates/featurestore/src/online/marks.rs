@@ -102,7 +102,7 @@ impl Marks {
     #[must_use]
     pub fn after_loss(mut self, next: u64, now: Timestamp) -> Self {
         for number in self.next.max(next.saturating_sub(LAST))..next {
-            let generation = Generation { number, contents: Contents::part() };
+            let generation = Generation { number, contents: Contents::part(), complete: None };
             self.retired.push(Retired { generation, since: now, whole: false });
         }
         self.next = self.next.max(next);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampNanosecondArray, UInt64Array, new_null_array,
 };
+use arrow::buffer::Buffer;
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampNanosecondType, UInt64Type};
 use schema::definitions::JoinKey;
@@ -14,6 +15,7 @@ use schema::{FeatureView, RowOrder, Timestamp};
 use transform::cast;
 
 use super::known::Place;
+use crate::ipc::{Limits, read_stream};
 use crate::offline::snapshot::{CREATED_TIME, DELETED, EVENT_TIME, SEQUENCE};
 
 /// Bit of the sequence that sets pushed rows behind all rows of a source: of a row in a file and a pushed one that are
@@ -252,6 +254,7 @@ pub(crate) fn to_ipc(batch: &RecordBatch) -> Result<Vec<u8>, String> {
 
 /// The batch of an Arrow IPC stream.
 pub(crate) fn from_ipc(bytes: &[u8]) -> Result<RecordBatch, String> {
-    let mut reader = arrow::ipc::reader::StreamReader::try_new(bytes, None).map_err(|why| why.to_string())?;
-    reader.next().ok_or("it holds no rows")?.map_err(|why| why.to_string())
+    let limits = Limits { plain_bytes: u64::MAX, compressed: false };
+    let (_, batches) = read_stream(vec![Buffer::from(bytes)], &limits).map_err(|why| why.to_string())?;
+    batches.into_iter().next().ok_or_else(|| "it holds no rows".to_owned())
 }

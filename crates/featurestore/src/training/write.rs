@@ -3,7 +3,6 @@
 //! Rows come in chunks of one size, so the same rows are the same bytes however they were joined. Lineage and report stand
 //! in the file's metadata (`plumb.*`), and beside it in `<file>.report.json`.
 
-use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +21,8 @@ use tempfile::NamedTempFile;
 use super::chunks::{canonical, tidy};
 use super::hashes::hashes;
 use super::lineage::{KEY, Lineage};
-use super::{Report, Sink};
+use super::{MEMORY_DEFAULT, Report, Sink};
+use crate::ipc::{IpcFile, Limits};
 use crate::offline::{OfflineError, whole};
 
 /// Rows of a row group: what a writer holds in memory. A multiple of a chunk.
@@ -256,8 +256,9 @@ pub fn read_about(path: &Path) -> Result<(Lineage, serde_json::Value), OfflineEr
 fn inside(path: &Path) -> Result<Option<(String, Option<String>)>, schema::BoxError> {
     let pick = |get: &dyn Fn(&str) -> Option<String>| get(KEY).map(|lineage| (lineage, get(REPORT_KEY)));
     if Format::of(path) == Some(Format::Arrow) {
-        let reader = arrow::ipc::reader::FileReader::try_new(File::open(path)?, None)?;
-        return Ok(pick(&|key| reader.custom_metadata().get(key).cloned()));
+        let limits = Limits { plain_bytes: MEMORY_DEFAULT as u64, compressed: true };
+        let file = IpcFile::open(path, limits)?;
+        return Ok(pick(&|key| file.about(key).map(str::to_owned)));
     }
     let opened = crate::offline::source::open_file(Path::new(""), path.to_path_buf(), 0)?;
     let about = opened.metadata.metadata().file_metadata().key_value_metadata();

@@ -269,7 +269,7 @@ async fn opened(asked: &mut Streaming<FlightData>) -> Result<(Option<FlightDescr
 async fn drained(asked: &mut Streaming<FlightData>) -> Result<(), Status> {
     let mut n_bytes = 0;
     while let Some(data) = asked.message().await? {
-        n_bytes += data.body.len();
+        n_bytes += data.n_bytes();
         if n_bytes > SPINE_BYTES_MAX {
             return Err(status(&too_large()));
         }
@@ -279,11 +279,11 @@ async fn drained(asked: &mut Streaming<FlightData>) -> Result<(), Status> {
 
 /// The table that follows, as an Arrow stream in parts; `None` for one that stands for none.
 async fn table(first: FlightData, asked: &mut Streaming<FlightData>) -> Result<Option<Vec<Bytes>>, FeastError> {
+    let mut n_bytes = first.n_bytes();
     let mut parts: Vec<Bytes> = stream_parts(first).into_iter().flatten().collect();
-    let mut n_bytes = 0;
     let broken = |status: Status| refusal(ErrorKind::Invalid, &format!("The table broke off: {}", status.message()));
     while let Some(data) = asked.message().await.map_err(broken)? {
-        n_bytes += data.body.len();
+        n_bytes += data.n_bytes();
         if n_bytes > SPINE_BYTES_MAX {
             return Err(too_large());
         }

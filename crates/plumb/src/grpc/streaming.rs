@@ -7,12 +7,15 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::extract::Request as HttpRequest;
 use axum::routing::{MethodRouter, post};
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, StreamExt};
 use prost::Message;
 use tonic::codegen::Service;
 use tonic::server::Grpc;
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
+
+use super::attend::PROTOCOL;
+use crate::request_id::streamed;
 
 /// What a method answers.
 pub(super) type Answers<Answer> = BoxStream<'static, Result<Answer, Status>>;
@@ -40,6 +43,7 @@ struct Call<Method, Answer>(Method, PhantomData<fn() -> Answer>);
 
 impl<Asked, Answer, Method, Answering> Service<Request<Streaming<Asked>>> for Call<Method, Answer>
 where
+    Answer: Send + 'static,
     Method: Fn(Streaming<Asked>) -> Answering,
     Answering: Future<Output = Result<Answers<Answer>, Status>> + Send + 'static,
 {
@@ -53,6 +57,6 @@ where
 
     fn call(&mut self, request: Request<Streaming<Asked>>) -> Self::Future {
         let answering = (self.0)(request.into_inner());
-        Box::pin(async move { answering.await.map(Response::new) })
+        Box::pin(async move { Ok(Response::new(streamed(PROTOCOL, answering.await?).boxed())) })
     }
 }

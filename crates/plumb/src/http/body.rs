@@ -1,14 +1,18 @@
 //! JSON bodies: read whole, refused in our own words.
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, Request};
-use axum::http::{StatusCode, header};
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
+
+/// The largest body of JSON: what axum reads unless it is told otherwise.
+pub const BYTES_MAX: usize = 2 << 20;
 
 /// A body that is JSON of `T`, whatever its content type says.
 #[derive(Debug)]
@@ -18,15 +22,54 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|why: BytesRejection| {
-            if why.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                return Failure::invalid("the body is larger than 2 MB")
-                    .code("body_too_large")
-                    .hint("split the request");
-            }
-            Failure::invalid(format!("reading the body: {}", why.body_text())).code("body_not_read")
-        })?;
+        let ApiBytes(bytes) = ApiBytes::from_request(request, state).await?;
         parse(&bytes).map(Self)
+    }
+}
+
+/// A body, whole. One that says that it will be too large is not waited for.
+#[derive(Debug)]
+pub struct ApiBytes(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for ApiBytes {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let too_large = || {
+            let failure = Failure::invalid(format!("the body is larger than {} MB", BYTES_MAX >> 20));
+            failure.code("body_too_large").hint("split the request")
+        };
+        if announced(request.headers()) > BYTES_MAX {
+            return Err(too_large());
+        }
+        let read = Bytes::from_request(request, state).await;
+        read.map(Self).map_err(|why: BytesRejection| match why.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+            _ => Failure::invalid(format!("reading the body: {}", why.body_text())).code("body_not_read"),
+        })
+    }
+}
+
+/// How long the body is said to be.
+pub fn announced(headers: &HeaderMap) -> usize {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    length.unwrap_or(0)
+}
+
+/// A part of the address.
+#[derive(Debug)]
+pub struct ApiPath(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for ApiPath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let Path(text) = Path::from_request_parts(parts, state).await.map_err(|why: PathRejection| {
+            Failure::invalid(format!("the address: {}", why.body_text()))
+                .code("wrong_path")
+                .hint("names are UTF-8, percent-encoded")
+        })?;
+        Ok(Self(text))
     }
 }
 

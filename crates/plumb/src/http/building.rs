@@ -10,6 +10,7 @@ mod pandas;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use featurestore::training::lineage::Lineage;
 use featurestore::training::write::stream_schema;
 use featurestore::training::{Report, Sink, build, canonical};
 use featurestore::{CompiledService, OfflineError, OfflineStore};
+use futures::FutureExt;
 use metrics::counter;
 use registry::{Catalog, Command, Registry};
 use schema::{Clock, ErrorKind};
@@ -27,8 +29,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::config::actor;
-use crate::failure::Failure;
+use crate::failure::{Failure, panicked};
 use crate::recorded::recorded;
+use crate::request_id::{RequestId, within};
 pub use form::{Form, IpcStream};
 pub use order::{Order, SpineRows, Time, Wanted, compiled, decode, needed};
 pub use pandas::undone;
@@ -127,9 +130,17 @@ impl Building {
         let (sender, mut rest) = mpsc::channel(PIECES_MAX);
         let (building, here) = (self.clone(), Handle::current());
         let thread = std::thread::Builder::new().name("training-set".to_owned());
+        let id = RequestId::current();
         let run = move || {
             let _place = place;
-            here.block_on(run(&building, protocol, order, form, &sender));
+            let run = AssertUnwindSafe(run(&building, protocol, order, form, &sender)).catch_unwind();
+            here.block_on(within(id, async {
+                if let Err(panic) = run.await
+                    && let Err(gone) = sender.send(Err(panicked(protocol, panic))).await
+                {
+                    tracing::debug!("nobody waits for the training set any more: {gone}");
+                }
+            }));
         };
         thread
             .spawn(run)

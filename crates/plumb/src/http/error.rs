@@ -6,13 +6,16 @@ use axum::response::{IntoResponse, Response};
 use schema::ErrorKind;
 
 use crate::failure::Failure;
+use crate::request_id::RequestId;
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         if self.status().is_server_error() {
             tracing::error!("{self}");
         }
-        let mut response = (self.status(), Json(self.to_json())).into_response();
+        let mut body = self.to_json();
+        body["error"]["request_id"] = RequestId::current().map(|id| id.to_string()).into();
+        let mut response = (self.status(), Json(body)).into_response();
         if self.is_retryable() && self.kind != ErrorKind::Timeout {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -29,9 +32,6 @@ pub async fn no_route(method: Method, uri: Uri) -> Failure {
 }
 
 /// The route takes another method.
-pub async fn no_method(method: Method, uri: Uri) -> Response {
-    let failure = Failure::invalid(format!("{} does not take {method}", uri.path())).code("method_not_allowed");
-    let mut response = failure.into_response();
-    *response.status_mut() = axum::http::StatusCode::METHOD_NOT_ALLOWED;
-    response
+pub async fn no_method(method: Method, uri: Uri) -> Failure {
+    Failure::invalid(format!("{} does not take {method}", uri.path())).code("method_not_allowed")
 }

@@ -18,10 +18,8 @@ mod writes;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{any, post};
 use featurestore::retrieve::Retrieved;
@@ -32,7 +30,7 @@ use schema::Clock;
 use crate::config::NonFinite;
 use crate::failure::Failure;
 use crate::feast::FeastError;
-use crate::http::body::json;
+use crate::http::body::{ApiBytes, json};
 use crate::http::services::Compiled;
 use crate::replay::Replayable;
 pub use error::Refusal;
@@ -56,6 +54,15 @@ const ABSENT: [&str; 12] = [
     "/materialize/{*rest}",
     "/materialize-incremental/{*rest}",
 ];
+
+/// Those that it has.
+const PRESENT: [&str; 5] =
+    ["/get-online-features", "/push", "/write-to-online-store", "/materialize", "/materialize-incremental"];
+
+/// Whether a route is one of Feast's, whose errors are Feast's too.
+pub(super) fn is_ours(route: &str) -> bool {
+    PRESENT.contains(&route) || ABSENT.contains(&route)
+}
 
 /// Answers in Feast's protocol.
 #[derive(Debug)]
@@ -121,9 +128,9 @@ pub fn router(reader: Arc<FeastReader>, writer: Arc<FeastWriter>) -> Router {
 async fn get_online_features(
     State(reader): State<Arc<FeastReader>>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Result<ApiBytes, Failure>,
 ) -> Result<Response, Refusal> {
-    let Request { wanted, entities, with_versions } = Request::read(&body.map_err(unread)?)?;
+    let Request { wanted, entities, with_versions } = Request::read(&body?.0)?;
     let asked = reader.asked(wanted)?;
     let entities = entities::read(entities, &asked.compiled)?;
     let as_of = reader.clock.now();
@@ -139,11 +146,4 @@ async fn get_online_features(
         non_finite: reader.non_finite,
     };
     Ok(if typed::is_wanted(&headers) { typed::response(&reply)? } else { json(&reply)? })
-}
-
-fn unread(why: BytesRejection) -> Failure {
-    if why.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return Failure::invalid("the body is larger than 2 MB").code("body_too_large").hint("split the request");
-    }
-    Failure::invalid(format!("reading the body: {}", why.body_text()))
 }

@@ -11,7 +11,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::commands::materialize::wanted;
-use crate::failure::Failure;
+use crate::failure::{Failure, panicked};
+use crate::request_id::{RequestId, within};
 
 /// What brings views online.
 #[derive(Debug, Clone)]
@@ -35,11 +36,11 @@ impl Materializing {
         let of = self.clone();
         let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
         while background.try_join_next().is_some() {}
-        background.spawn(async move {
+        background.spawn(within(RequestId::current(), async move {
             if let Err(why) = of.run(views, fresh).await {
                 tracing::error!("materializing: {}", why.message);
             }
-        });
+        }));
     }
 
     /// The current versions of the named views; every version in use if none is named.
@@ -57,11 +58,14 @@ impl Materializing {
     pub async fn run(&self, views: Vec<FeatureView>, fresh: bool) -> Result<Vec<Materialized>, Failure> {
         let mut done = Vec::with_capacity(views.len());
         for view in views {
-            let (of, here) = (self.clone(), Handle::current());
+            let (of, here, id) = (self.clone(), Handle::current(), RequestId::current());
             // Reads and packs all rows: not on a worker that answers requests.
             #[expect(clippy::disallowed_methods, reason = "minutes of blocking work")]
-            let one = tokio::task::spawn_blocking(move || here.block_on(of.one(&view, fresh))).await;
-            done.push(one.map_err(|why| Failure::new(ErrorKind::Internal, format!("materializing: {why}")))??);
+            let one = tokio::task::spawn_blocking(move || here.block_on(within(id, of.one(&view, fresh)))).await;
+            done.push(one.map_err(|why| match why.try_into_panic() {
+                Ok(panic) => panicked("materialize", panic),
+                Err(why) => Failure::new(ErrorKind::Internal, format!("materializing: {why}")),
+            })??);
         }
         Ok(done)
     }

@@ -1,14 +1,9 @@
-//! Names, helps and buckets of all metrics, and the layer that counts requests.
+//! Names, helps and buckets of all metrics, and the series of requests.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::time::Instant;
-
-use axum::extract::{MatchedPath, Request};
-use axum::middleware::Next;
-use axum::response::Response;
 use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// Seconds; from a memory-mapped read to a hopeless wait.
 const SECONDS: [f64; 14] =
@@ -29,6 +24,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()?;
     describe_counter!("plumb_http_requests_total", "Requests by route and status.");
     describe_histogram!("plumb_http_request_seconds", Unit::Seconds, "Time to answer, by route.");
+    describe_counter!("plumb_panics_total", "Requests that failed by a bug, by protocol.");
     describe_counter!("plumb_predictions_total", "Rows predicted, by model and version.");
     describe_histogram!("plumb_features_seconds", Unit::Seconds, "Time to read features, by model and version.");
     describe_histogram!("plumb_infer_seconds", Unit::Seconds, "Time to run the model, by model and version.");
@@ -61,17 +57,8 @@ thread_local! {
     static SERIES: RefCell<HashMap<String, Series>> = RefCell::default();
 }
 
-/// Counts and times every request by its route, not by its path: names in paths must not make series.
-pub async fn count(request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
-    let (seconds, status) = (started.elapsed().as_secs_f64(), response.status().as_u16());
-    record(route.as_ref().map_or("none", MatchedPath::as_str), status, seconds);
-    response
-}
-
-fn record(route: &str, status: u16, seconds: f64) {
+/// Counts and times a request by its route, not by its path: names in paths must not make series.
+pub fn record(route: &str, status: u16, seconds: f64) {
     SERIES.with_borrow_mut(|all| {
         if !all.contains_key(route) {
             let seconds = histogram!("plumb_http_request_seconds", "route" => route.to_owned());

@@ -34,6 +34,13 @@ pub struct FlightData {
     pub body: Bytes,
 }
 
+impl FlightData {
+    /// About how much memory it takes: many small messages are a large table too.
+    pub fn n_bytes(&self) -> usize {
+        size_of::<Self>() + self.header.len() + self.app_metadata.len() + self.body.len()
+    }
+}
+
 /// What was done with what was put.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct PutResult {

@@ -4,14 +4,14 @@ use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::ipc::reader::StreamDecoder;
 use axum::body::Bytes;
+use featurestore::ipc::{Limits, read_stream};
 use featurestore::training::Options;
 use featurestore::training::spine::Spine;
 use featurestore::{CompiledService, OfflineError, OfflineStore};
 use schema::{AppliedDefinitions, Dtype};
 
-use super::pandas;
+use super::{SPINE_BYTES_MAX, pandas};
 use crate::failure::Failure;
 use crate::http::services::{self, Reference};
 
@@ -19,6 +19,9 @@ use crate::http::services::{self, Reference};
 const NAME: &str = "of the request";
 /// What Feast calls the column of the instants.
 const FEASTS: &str = "event_timestamp";
+
+/// What the rows of a request may take, unfolded: four times of what may be sent.
+const PLAIN_BYTES_MAX: u64 = 4 * SPINE_BYTES_MAX as u64;
 
 /// A training set that somebody wants.
 #[derive(Debug)]
@@ -130,18 +133,10 @@ pub fn needed(service: &CompiledService) -> Vec<(String, Dtype)> {
 /// The rows of an Arrow IPC stream. They stay where they are in memory.
 ///
 /// # Errors
-/// It is none.
+/// It is none; it is compressed, or stands for much more than it is.
 pub fn decode(parts: Vec<Bytes>) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> {
-    let (mut decoder, mut batches) = (StreamDecoder::new(), Vec::new());
-    for part in parts {
-        let mut part = Buffer::from(part);
-        while !part.is_empty() {
-            batches.extend(decoder.decode(&mut part)?);
-        }
-    }
-    decoder.finish()?;
-    let schema = decoder.schema().ok_or_else(|| ArrowError::IpcError("it has no schema".to_owned()))?;
-    Ok((schema, batches))
+    let limits = Limits { plain_bytes: PLAIN_BYTES_MAX, compressed: false };
+    read_stream(parts.into_iter().map(Buffer::from).collect(), &limits)
 }
 
 /// What requests name: a service, at a version or the current one, or some features.

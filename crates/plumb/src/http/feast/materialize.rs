@@ -6,9 +6,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use schema::{ErrorKind, FeatureView, Timestamp};
@@ -16,10 +14,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::Refusal;
-use super::unread;
 use super::writes::FeastWriter;
 use crate::failure::Failure;
 use crate::feast::{Class, FeastError};
+use crate::http::body::ApiBytes;
 
 #[derive(Debug, Deserialize)]
 struct MaterializeWire {
@@ -46,9 +44,8 @@ fn instant(name: &str, text: Option<&str>) -> Result<Timestamp, Refusal> {
 }
 
 impl MaterializeWire {
-    fn read(body: Result<Bytes, BytesRejection>) -> Result<Self, Refusal> {
-        let body = body.map_err(unread)?;
-        serde_json::from_slice(&body)
+    fn read(body: Result<ApiBytes, Failure>) -> Result<Self, Refusal> {
+        serde_json::from_slice(&body?.0)
             .map_err(|why| Failure::invalid(format!("the body has another shape: {why}")).into())
     }
 
@@ -80,7 +77,7 @@ impl MaterializeWire {
 pub(super) async fn materialize(
     State(writer): State<Arc<FeastWriter>>,
     uri: Uri,
-    body: Result<Bytes, BytesRejection>,
+    body: Result<ApiBytes, Failure>,
 ) -> Result<Response, Refusal> {
     let wire = MaterializeWire::read(body)?;
     wire.check_window()?;
@@ -90,7 +87,7 @@ pub(super) async fn materialize(
 pub(super) async fn materialize_incremental(
     State(writer): State<Arc<FeastWriter>>,
     uri: Uri,
-    body: Result<Bytes, BytesRejection>,
+    body: Result<ApiBytes, Failure>,
 ) -> Result<Response, Refusal> {
     let wire = MaterializeWire::read(body)?;
     instant("end_ts", wire.end_ts.as_deref())?;

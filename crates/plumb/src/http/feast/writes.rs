@@ -5,9 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use featurestore::push::To;
@@ -16,9 +14,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::error::Refusal;
-use super::{frame, unread};
+use super::frame;
 use crate::failure::Failure;
 use crate::feast::{Class, FeastError, PUSH_SOURCE};
+use crate::http::body::ApiBytes;
 use crate::http::materializing::Materializing;
 use crate::http::pusher::{Pusher, columns};
 use crate::http::services::ServiceError;
@@ -69,14 +68,14 @@ impl FeastWriter {
     }
 }
 
-fn shape<T: for<'de> Deserialize<'de>>(body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
-    let body = body.map_err(unread)?;
-    serde_json::from_slice(&body).map_err(|why| Failure::invalid(format!("the body has another shape: {why}")).into())
+fn shape<T: for<'de> Deserialize<'de>>(body: Result<ApiBytes, Failure>) -> Result<T, Refusal> {
+    serde_json::from_slice(&body?.0)
+        .map_err(|why| Failure::invalid(format!("the body has another shape: {why}")).into())
 }
 
 pub(super) async fn push(
     State(writer): State<Arc<FeastWriter>>,
-    body: Result<Bytes, BytesRejection>,
+    body: Result<ApiBytes, Failure>,
 ) -> Result<Response, Refusal> {
     let PushWire { push_source_name, df, to } = shape(body)?;
     let to = match to.as_deref() {
@@ -102,7 +101,7 @@ pub(super) async fn push(
 
 pub(super) async fn write_to_online_store(
     State(writer): State<Arc<FeastWriter>>,
-    body: Result<Bytes, BytesRejection>,
+    body: Result<ApiBytes, Failure>,
 ) -> Result<Response, Refusal> {
     let WriteWire { feature_view_name, df } = shape(body)?;
     let view = writer.pusher.find(&feature_view_name);

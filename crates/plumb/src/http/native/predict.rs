@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
 use registry::Registry;
@@ -25,7 +25,7 @@ use super::features::{FIXED_CLOCK, Shown};
 use super::older::{MigratedFeatures, Said, Way};
 use super::sent;
 use crate::failure::Failure;
-use crate::http::body::{ApiJson, json};
+use crate::http::body::{ApiJson, ApiPath, json};
 use crate::http::services::{self, Compiled};
 
 /// The models, and the definitions for clients of other service versions.
@@ -66,7 +66,7 @@ pub fn router(predictor: Arc<Predictor>) -> Router {
 
 async fn predict(
     State(predictor): State<Arc<Predictor>>,
-    Path(model): Path<String>,
+    ApiPath(model): ApiPath,
     ApiJson(body): ApiJson<PredictBody>,
 ) -> Result<Response, Failure> {
     let scorer = &predictor.scorer;

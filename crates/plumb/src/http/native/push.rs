@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
 use featurestore::push::To;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entities::unique_keys;
 use crate::failure::Failure;
-use crate::http::body::{ApiJson, json};
+use crate::http::body::{ApiJson, ApiPath, json};
 use crate::http::pusher::{Pusher, columns};
 
 /// The route.
@@ -52,7 +52,7 @@ struct PushReply {
 
 async fn push(
     State(pusher): State<Arc<Pusher>>,
-    Path(view): Path<String>,
+    ApiPath(view): ApiPath,
     ApiJson(body): ApiJson<PushBody>,
 ) -> Result<Response, Failure> {
     let view = pusher.view(&view)?;

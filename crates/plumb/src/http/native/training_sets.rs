@@ -16,21 +16,21 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use featurestore::training::Options;
 use futures::stream::{self, Stream, StreamExt};
-use schema::BoxError;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use tokio::time::timeout;
 
 use crate::failure::Failure;
 use crate::http::accept::{ARROW_STREAM, choose};
-use crate::http::body::parse;
+use crate::http::body::{BYTES_MAX, announced, parse};
 use crate::http::building::{Building, IpcStream, MEMORY_BYTES, Order, Pieces, Place, SPINE_BYTES_MAX, SpineRows};
 use crate::http::building::{Time, Wanted, compiled};
+use crate::request_id;
 
 /// What metrics call this protocol.
 const PROTOCOL: &str = "http";
-/// The largest body of JSON, as everywhere.
-const JSON_BYTES_MAX: usize = 2 << 20;
+/// About how long a part of a body is that came in small ones.
+const PART_BYTES: usize = 1 << 20;
 /// How long a spine may stop coming, before its place is given to others.
 const PART_WITHIN: Duration = Duration::from_secs(30);
 
@@ -93,7 +93,7 @@ async fn build(State(building): State<Building>, request: Request) -> Result<Res
         Err(failure) => {
             // Who is still sending would not read the answer.
             let rest = async { while let Some(Ok(_)) = body.next().await {} };
-            if announced(&head) <= SPINE_BYTES_MAX && timeout(PART_WITHIN, rest).await.is_err() {
+            if announced(&head.headers) <= SPINE_BYTES_MAX && timeout(PART_WITHIN, rest).await.is_err() {
                 tracing::debug!("a refused spine went on coming");
             }
             Err(failure)
@@ -109,8 +109,8 @@ async fn ordered(
 ) -> Result<(Place, Order, bool), Failure> {
     choose(&head.headers, &[ARROW_STREAM])?;
     let is_arrow = is_arrow(&head.headers);
-    let bytes_max = if is_arrow { SPINE_BYTES_MAX } else { JSON_BYTES_MAX };
-    at_most(announced(head), bytes_max)?;
+    let bytes_max = if is_arrow { SPINE_BYTES_MAX } else { BYTES_MAX };
+    at_most(announced(&head.headers), bytes_max)?;
     let place = building.place(Duration::ZERO).await?;
     let (order, fail_on_leakage) = if is_arrow {
         arrow_order(building, &head.uri, body).await?
@@ -118,12 +118,6 @@ async fn ordered(
         json_order(building, &head.uri, body).await?
     };
     Ok((place, order, fail_on_leakage))
-}
-
-/// How long the body is said to be.
-fn announced(head: &Parts) -> usize {
-    let length = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    length.unwrap_or(0)
 }
 
 fn is_arrow(headers: &HeaderMap) -> bool {
@@ -136,7 +130,7 @@ async fn json_order(building: &Building, uri: &Uri, body: &mut BodyDataStream) -
         let message = "the address has a query, but the body is JSON";
         return Err(Failure::invalid(message).code("wrong_query").hint("say everything in the body"));
     }
-    let body: TrainingSetBody = parse(&parts(body, JSON_BYTES_MAX).await?.concat())?;
+    let body: TrainingSetBody = parse(&parts(body, BYTES_MAX).await?.concat())?;
     let wanted = (body.service.as_deref(), body.features.as_deref());
     let service = compiled(building.catalog().definitions(), wanted)?;
     let spine = match body.spine {
@@ -173,16 +167,28 @@ fn options(filled: bool, label_time: Option<String>) -> Options {
     Options { filled, label_time, memory_bytes: MEMORY_BYTES, ..Options::default() }
 }
 
-/// A body, part by part, as long as it keeps coming and is not too large.
+/// A body, part by part, as long as it keeps coming and is not too large. Parts that are small are put together: a body of
+/// single bytes would take more room for its parts than for itself.
 async fn parts(body: &mut BodyDataStream, bytes_max: usize) -> Result<Vec<Bytes>, Failure> {
-    let (mut parts, mut n_bytes) = (Vec::new(), 0);
+    const SMALL: usize = 64 << 10;
+    let (mut parts, mut small, mut n_bytes) = (Vec::new(), Vec::new(), 0);
     loop {
         let part = timeout(PART_WITHIN, body.next()).await.map_err(|_late| too_slow())?;
+        let part = part
+            .transpose()
+            .map_err(|why| Failure::invalid(format!("reading the body: {why}")).code("body_not_read"))?;
+        let is_small = part.as_ref().is_some_and(|part| part.len() < SMALL);
+        if !small.is_empty() && (!is_small || small.len() >= PART_BYTES) {
+            parts.push(Bytes::from(std::mem::take(&mut small)));
+        }
         let Some(part) = part else { return Ok(parts) };
-        let part = part.map_err(|why| Failure::invalid(format!("reading the body: {why}")).code("body_not_read"))?;
         n_bytes += part.len();
         at_most(n_bytes, bytes_max)?;
-        parts.push(part);
+        if is_small {
+            small.extend_from_slice(&part);
+        } else {
+            parts.push(part);
+        }
     }
 }
 
@@ -210,14 +216,17 @@ async fn answer(building: &Building, place: Place, order: Order, fail_on_leakage
 }
 
 /// The pieces as they come. What fails by then can only break the answer off: HTTP says that it is not whole.
-fn streamed(pieces: Pieces<Bytes>) -> impl Stream<Item = Result<Bytes, BoxError>> {
-    stream::try_unfold(pieces, |mut pieces| async move {
-        match pieces.next().await {
-            Ok(piece) => Ok(piece.map(|piece| (piece, pieces))),
-            Err(failure) => {
-                tracing::error!("a training set was broken off: {failure}");
-                Err(failure.message.into())
+fn streamed(pieces: Pieces<Bytes>) -> impl Stream<Item = Result<Bytes, Failure>> {
+    request_id::streamed(
+        PROTOCOL,
+        stream::try_unfold(pieces, |mut pieces| async move {
+            match pieces.next().await {
+                Ok(piece) => Ok(piece.map(|piece| (piece, pieces))),
+                Err(failure) => {
+                    tracing::error!("a training set was broken off: {failure}");
+                    Err(failure)
+                }
             }
-        }
-    })
+        }),
+    )
 }

@@ -1,0 +1,94 @@
+//! What every call of gRPC is given: a name, in the metadata, and a way out of a panic.
+
+use std::panic::AssertUnwindSafe;
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use futures::FutureExt;
+use tonic::Status;
+
+use crate::failure::{Failure, panicked};
+use crate::request_id::{HEADER, RequestId};
+
+/// What metrics call a panic here.
+pub(super) const PROTOCOL: &str = "grpc";
+
+/// Answers a call by its method, or says that it failed.
+pub(super) async fn attend(request: Request, next: Next) -> Response {
+    let id = RequestId::of(request.headers());
+    let answering = async {
+        let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        answered.unwrap_or_else(|panic| Status::from(panicked(PROTOCOL, panic)).into_http())
+    };
+    let mut response = id.clone().scope(answering).await;
+    response.headers_mut().insert(HEADER, id.to_header());
+    response
+}
+
+/// A failure that no protocol above gRPC has words for.
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        Self::internal(failure.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::HeaderMap;
+    use axum::http::header::CONTENT_TYPE;
+    use futures::stream::{self, StreamExt};
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use prost::Message;
+    use tonic::codegen::{Body as _, Service};
+
+    use super::*;
+    use crate::grpc::attended;
+    use crate::grpc::streaming::{Answers, streaming};
+    use crate::grpc::unary::unary;
+
+    #[derive(Clone, PartialEq, Eq, Message)]
+    struct Empty {}
+
+    fn methods() -> Router {
+        let boom = |_: Empty| async { if true { panic!("a bug") } else { Ok::<Empty, Status>(Empty {}) } };
+        let late = |_| async {
+            let answers =
+                stream::iter([false, true]).map(|fails| if fails { panic!("a late bug") } else { Ok(Empty {}) });
+            Ok::<Answers<Empty>, Status>(answers.boxed())
+        };
+        let fine = |_: Empty| std::future::ready(Ok::<Empty, Status>(Empty {}));
+        let late = streaming::<Empty, Empty, _, _>(late, 1 << 20);
+        attended(Router::new().route("/a/Boom", unary(boom)).route("/a/Late", late).route("/a/Fine", unary(fine)))
+    }
+
+    /// The status, which is in the headers or after the body, and the name of the request.
+    async fn call(method: &str) -> (String, String) {
+        let request = Request::post(method).header(CONTENT_TYPE, "application/grpc").header(HEADER, "mine-1");
+        let mut response = methods().call(request.body(Body::from(vec![0_u8; 5])).unwrap()).await.unwrap();
+        let status = |headers: &HeaderMap| Some(headers.get("grpc-status")?.to_str().unwrap().to_owned());
+        let mut found = status(response.headers());
+        let name = response.headers()[HEADER].to_str().unwrap().to_owned();
+        while let Some(frame) =
+            std::future::poll_fn(|context| std::pin::Pin::new(response.body_mut()).poll_frame(context)).await
+        {
+            found = frame.unwrap().trailers_ref().and_then(status).or(found);
+        }
+        (found.unwrap(), name)
+    }
+
+    #[tokio::test]
+    async fn a_panic_fails_one_call_and_is_counted() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let metrics = recorder.handle();
+        let _counting = metrics::set_default_local_recorder(&recorder);
+        let internal = "13";
+        assert_eq!(call("/a/Boom").await, (internal.to_owned(), "mine-1".to_owned()));
+        assert_eq!(call("/a/Late").await, (internal.to_owned(), "mine-1".to_owned()));
+        assert_eq!(call("/a/Fine").await, ("0".to_owned(), "mine-1".to_owned()));
+        assert_eq!(call("/a/Nope").await, ("12".to_owned(), "mine-1".to_owned()));
+        assert!(metrics.render().contains("plumb_panics_total{protocol=\"grpc\"} 2"), "{}", metrics.render());
+    }
+}
