@@ -72,6 +72,7 @@ pub const CODES: &[Code] = &[
     code("panicked", &[Internal], "a bug: the request failed, the server goes on"),
     code("read_only_view", &[Invalid], "Feast writes this view"),
     code("timeout", &[Timeout], "the deadline passed first"),
+    code("too_far_ahead", &[Invalid], "a row is dated farther ahead of the clock than `max_skew` allows"),
     code("too_many_builds", &[Overloaded], "as many training sets are being built as the server builds at once"),
     code("too_many_rows", &[Invalid], "one request takes no more than so many rows"),
     code("unavailable", &[Unavailable], "a store or a file cannot be read or written now"),

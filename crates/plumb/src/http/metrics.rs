@@ -1,9 +1,9 @@
 //! Names, helps and buckets of all metrics, and the series of requests.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// Seconds; from a memory-mapped read to a hopeless wait.
 const SECONDS: [f64; 14] =
