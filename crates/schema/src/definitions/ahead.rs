@@ -22,7 +22,6 @@ pub enum Ahead {
 }
 
 impl Ahead {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields by reference")]
     pub(super) fn is_as_project(&self) -> bool {
         *self == Self::AsProject
     }

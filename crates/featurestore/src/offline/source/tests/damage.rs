@@ -18,7 +18,9 @@ fn rows() -> RecordBatch {
     let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter_values(0..n).with_timezone("UTC"));
     let texts: ArrayRef =
         Arc::new((0..n).map(|i| (i % 5 > 0).then(|| format!("text {}", i % 4))).collect::<StringArray>());
-    let numbers: ArrayRef = Arc::new((0..n).map(|i| (i % 7 > 0).then_some(i as f64 / 4.0)).collect::<Float64Array>());
+    let numbers: ArrayRef = Arc::new(
+        (0..n).map(|i| (i % 7 > 0).then(|| f64::from(i32::try_from(i).unwrap()) / 4.0)).collect::<Float64Array>(),
+    );
     let flags: ArrayRef = Arc::new((0..n).map(|i| Some(i % 2 == 0)).collect::<BooleanArray>());
     let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(
         (0..n).map(|i| (i % 6 > 0).then(|| vec![Some(i), None])),
