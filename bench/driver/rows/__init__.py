@@ -8,6 +8,7 @@ from . import features, materialize, predict, ready, training_set
 
 ROWS: dict[str, Callable[[Machine], list[Line]]] = {
     "training-set": training_set.measure,
+    "training-set-512mb": training_set.measure_limited,
     "features-1": features.measure_one,
     "features-100": features.measure_hundred,
     "predict": predict.measure,

@@ -11,6 +11,9 @@ from ..process import Usage, run
 from ..table import Goal, Line, Sample
 
 N_FEATURES = 10
+LIMIT_MB = 512
+# What the build is told: less than the limit, which also counts what the program itself takes and its threads' stacks.
+MEMORY_MB = 256
 
 
 def measure(machine: Machine) -> list[Line]:
@@ -51,6 +54,29 @@ def measure(machine: Machine) -> list[Line]:
         [f"whole processes, Parquet to Parquet; {equal}"],
     )
     return [wall, wall.memory(Goal(at_most=0.25))]
+
+
+def measure_limited(machine: Machine) -> list[Line]:
+    """The same training set where the process may write to no more than `LIMIT_MB` (`RLIMIT_DATA`: its heap and its
+    stacks, resident or not). It completes or the row fails."""
+    sizes, folder = machine.sizes, machine.folder("training-set-512mb")
+    features, spine = data(machine)
+    (folder / "project").mkdir()
+    ours = project.make(machine, folder / "project", features, N_FEATURES, "{kind: embedded}")
+    out = folder / "ours.parquet"
+    plumb = ["prlimit", f"--data={LIMIT_MB << 20}", machine.plumb, "--project", ours, "training-set", "build"]
+    plumb += ["--service", project.SERVICE, "--spine", spine, "--out", out, "--memory", f"{MEMORY_MB}MB"]
+
+    def once() -> Sample:
+        out.unlink(missing_ok=True)
+        return sample(run(plumb, folder / "plumb.log"))
+
+    once()
+    samples = [once() for _ in range(sizes.pairs)]
+    work = f"training set, {short(sizes.feature_rows)} x {short(sizes.spine_rows)} x {N_FEATURES}, {LIMIT_MB} MB"
+    notes = [f"completes with --memory {MEMORY_MB}MB and RLIMIT_DATA of {LIMIT_MB} MB"]
+    wall = Line("training-set-512mb", work, "s", "-", None, samples, None, notes)
+    return [wall, wall.memory(Goal(at_most=LIMIT_MB))]
 
 
 def data(machine: Machine) -> tuple[Path, Path]:

@@ -12,6 +12,8 @@ pub mod codec;
 pub mod compiled;
 pub mod erase;
 pub mod explain;
+#[cfg(test)]
+mod golden;
 pub mod ipc;
 pub mod materialize;
 pub mod migrate;

@@ -4,6 +4,7 @@
 //! the source and kept as a Parquet file, so that training, materialize, skew and replay all read the very same rows.
 //! Nothing here joins: see [`crate::point_in_time`].
 
+pub(crate) mod caught;
 pub mod history;
 pub mod ingest;
 pub mod lease;
@@ -22,10 +23,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use schema::definitions::{Format, Source};
-use schema::{BoxError, ErrorKind, FeatureView};
+use schema::{BoxError, ErrorKind, FeatureView, Ttl};
 
 use history::{Held, History};
 use lease::Leasing;
+use query::QueryLimits;
 use storage::StorageConfig;
 use table::{Table, TableError};
 
@@ -155,6 +157,9 @@ pub struct OfflineStore {
     project: Arc<Path>,
     folder: Arc<Path>,
     storage: Arc<StorageConfig>,
+    limits: QueryLimits,
+    /// How far ahead of now rows may come, where a view does not say.
+    max_skew: Option<Ttl>,
     /// Versions of tables, by the names of their sources.
     pinned: Arc<BTreeMap<String, u64>>,
 }
@@ -162,7 +167,33 @@ pub struct OfflineStore {
 impl OfflineStore {
     /// Sources are read relative to `project`; snapshots are kept under `folder`.
     pub fn new(project: &Path, folder: &Path) -> Self {
-        Self { project: project.into(), folder: folder.into(), storage: Arc::default(), pinned: Arc::default() }
+        let (project, folder) = (project.into(), folder.into());
+        let (storage, limits, pinned) = (Arc::default(), QueryLimits::default(), Arc::default());
+        Self { project, folder, storage, limits, max_skew: None, pinned }
+    }
+
+    /// With limits of every query, of views and of spines.
+    #[must_use]
+    pub fn with_limits(mut self, limits: QueryLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// With a limit of how far ahead of now rows may come, for views that say nothing of it.
+    #[must_use]
+    pub fn with_max_skew(mut self, max_skew: Option<Ttl>) -> Self {
+        self.max_skew = max_skew;
+        self
+    }
+
+    /// How far ahead of now rows may come, where a view does not say.
+    pub fn max_skew(&self) -> Option<Ttl> {
+        self.max_skew
+    }
+
+    /// What one query may take.
+    pub fn limits(&self) -> QueryLimits {
+        self.limits
     }
 
     /// With what is said of object stores.
@@ -214,7 +245,7 @@ impl OfflineStore {
         let history = if view.definition.sql.is_none() {
             History::in_place(view, files)?
         } else {
-            let path = snapshot::ensure(&self.folder, view, &files, erased.as_ref()).await?;
+            let path = snapshot::ensure(&self.folder, view, &files, erased.as_ref(), self.limits).await?;
             History::of_snapshot(view, path, &files)?
         };
         let history = history.without(erased).beside(&self.folder);
@@ -281,7 +312,7 @@ impl OfflineStore {
     /// # Errors
     /// [`OfflineError::Write`] if it cannot be made.
     pub fn pushes(&self) -> Result<PushLog, OfflineError> {
-        PushLog::open(&self.folder)
+        Ok(PushLog::open(&self.folder)?.with_max_skew(self.max_skew))
     }
 
     /// Where what was made of a view version's history is kept: snapshots and files of pushes, which can be made again.

@@ -49,6 +49,8 @@ pub struct Pushed {
 pub enum PushError {
     #[error("pushing to feature view `{view}`: {why}")]
     Rows { view: ViewId, why: String, hint: String },
+    #[error("pushing to feature view `{view}`: {why}")]
+    Ahead { view: ViewId, why: String },
     #[error("feature view `{view}` is served from Feast's Redis, which is only read")]
     Feast { view: ViewId },
     #[error("feature view `{view}` is not materialized")]
@@ -71,7 +73,7 @@ impl PushError {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Rows { .. } | Self::Feast { .. } => ErrorKind::Invalid,
+            Self::Rows { .. } | Self::Ahead { .. } | Self::Feast { .. } => ErrorKind::Invalid,
             Self::NotOnline { .. } => ErrorKind::Conflict,
             Self::Log { source, .. } => source.kind(),
             Self::Online { source, .. } => source.kind(),
@@ -82,6 +84,11 @@ impl PushError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Rows { hint, .. } => Some(hint.clone()),
+            Self::Ahead { .. } => Some(
+                "look at the clock of whoever sent it and leave such rows out; rows that are dated ahead on purpose need \
+                 `max_skew: any` in the view"
+                    .to_owned(),
+            ),
             Self::Feast { .. } => {
                 Some("go on writing with Feast, or leave out `online:` of the view and materialize it here".to_owned())
             }
@@ -125,6 +132,10 @@ pub async fn push(
         return Err(PushError::Feast { view: view.id.clone() });
     }
     let rows = PushedRows::new(view, rows).map_err(refuse)?;
+    if let Some(limit) = view.definition.max_skew.limit(log.max_skew()) {
+        let too_far = rows.too_far_ahead(now, limit);
+        too_far.map_err(|why| PushError::Ahead { view: view.id.clone(), why })?;
+    }
     if to == To::Online {
         // Asked before the log is written: what cannot be done is refused whole.
         let marks = Marks::read(store, view).await.map_err(online)?;

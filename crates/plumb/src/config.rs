@@ -1,15 +1,17 @@
 //! `plumb.yaml`: which stores a project uses, and its clock. The only place that reads the environment.
 
 mod feast_answers;
+mod query;
 mod redis;
 mod storage;
 
 use std::path::{Path, PathBuf};
 
+use featurestore::offline::query::QueryLimits;
 use featurestore::offline::storage::StorageConfig;
 use featurestore::online::RedisConfig;
 use schema::yaml::{Mistake, Place, documents, suggest};
-use schema::{Clock, Timestamp};
+use schema::{Clock, Timestamp, Ttl};
 
 use crate::failure::Failure;
 pub use feast_answers::NonFinite;
@@ -40,6 +42,10 @@ pub struct Config {
     pub predictions: PathBuf,
     /// Object stores that sources are in.
     pub storage: StorageConfig,
+    /// What one query may take.
+    pub limits: QueryLimits,
+    /// How far ahead of now rows may come, where a view does not say.
+    pub max_skew: Option<Ttl>,
 }
 
 /// Which online store.
@@ -180,11 +186,26 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
     let predictions = path("predictions", ".plumb/predictions", &mut fields);
     let online = online(&mut fields, folder, mistakes);
     let storage = storage::read(&mut fields, environment, mistakes);
+    let limits = query::read(&mut fields, mistakes);
+    let max_skew = fields.optional("max_skew").and_then(|node| node.parse(mistakes, Ttl::parse));
     let feast = feast(&mut fields, folder, mistakes);
     let non_finite = feast_answers::read(&mut fields, mistakes);
     fields.finish(mistakes);
     let (project, online) = (project?, online?);
-    Some(Config { project, clock, offline, online, feast, non_finite, registry, artifacts, predictions, storage })
+    Some(Config {
+        project,
+        clock,
+        offline,
+        online,
+        feast,
+        non_finite,
+        registry,
+        artifacts,
+        predictions,
+        storage,
+        limits,
+        max_skew,
+    })
 }
 
 fn online(fields: &mut schema::yaml::Fields<'_>, folder: &Path, mistakes: &mut Vec<Mistake>) -> Option<OnlineConfig> {

@@ -39,6 +39,7 @@ impl Project {
         let log = SqliteLog::open(&config.registry)?;
         let registry = Arc::new(Registry::open(Arc::new(log)).await?);
         let offline = OfflineStore::new(folder, &config.offline).with_storage(config.storage.clone());
+        let offline = offline.with_limits(config.limits).with_max_skew(config.max_skew);
         Ok(Self { folder: folder.to_path_buf(), config, registry, offline })
     }
 

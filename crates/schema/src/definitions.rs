@@ -3,6 +3,7 @@
 //! Declared things have no version yet; [`crate::applied`] gives them one. Every mistake of a folder is reported at
 //! once, each with its place ([`crate::yaml::Mistake`]).
 
+mod ahead;
 mod any_view;
 mod check;
 mod on_demand;
@@ -23,6 +24,7 @@ use crate::time::Ttl;
 use crate::value::Value;
 use crate::yaml::{Mistake, Place};
 
+pub use ahead::{Ahead, latest, too_far};
 pub use any_view::{AnyView, ViewAlias};
 pub use on_demand::{OnDemand, RequestField};
 pub use serving::{FeastRows, OnError, Serving};
@@ -203,6 +205,9 @@ pub struct View {
     /// Where its rows are served from; no part of the meaning.
     #[serde(default, skip_serializing_if = "Serving::is_own")]
     pub online: Serving,
+    /// How far ahead of now its rows may come; no part of the meaning.
+    #[serde(default, skip_serializing_if = "Ahead::is_as_project")]
+    pub max_skew: Ahead,
     /// Stored features, in order.
     pub features: Vec<Feature>,
     /// Features computed when asked for, in order.

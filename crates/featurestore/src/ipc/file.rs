@@ -19,7 +19,7 @@ use super::{Limits, broken, caught, size};
 /// What a file begins and ends with.
 const MAGIC: &[u8; 6] = b"ARROW1";
 /// The footer's length and the magic.
-const TRAILER: u64 = 10;
+const TRAILER: usize = 10;
 
 /// An open file of Arrow's.
 #[derive(Debug)]
@@ -42,8 +42,8 @@ impl IpcFile {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
         let no_file = || broken("it is no Arrow file");
-        let mut trailer = [0; TRAILER as usize];
-        let at = length.checked_sub(TRAILER).ok_or_else(no_file)?;
+        let mut trailer = [0; TRAILER];
+        let at = length.checked_sub(TRAILER as u64).ok_or_else(no_file)?;
         read_at(&mut file, at, &mut trailer)?;
         let (footer_length, magic) = trailer.split_first_chunk::<4>().ok_or_else(no_file)?;
         let footer_length = u64::from(u32::from_le_bytes(*footer_length));

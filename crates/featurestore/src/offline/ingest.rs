@@ -12,12 +12,13 @@ use std::path::PathBuf;
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::compute::filter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use schema::Dtype;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use schema::definitions::{BadRows, Column, Format, Source};
+use schema::{Dtype, Timestamp, Ttl};
 use serde::Serialize;
 use serde_json::json;
 
+use super::caught::{self, Caught};
 use super::source::{self, Found, Kept, SourceFile, read_error};
 use super::table::source::of_source;
 use super::table::{IdempotencyKey, OnWait, Table, TableColumn};
@@ -40,6 +41,8 @@ pub struct Rules {
     pub erased: Vec<(Vec<String>, KeyFilter)>,
     /// Columns of the table whose values no message shows.
     pub personal: Vec<String>,
+    /// The column of event times and the limit of how far they may be ahead of an instant: a row beyond is a bad one.
+    pub ahead: Option<(String, Timestamp, Ttl)>,
     /// Bad rows that a file may have; any number unless given, but not all of its rows.
     pub max_bad: Option<u64>,
 }
@@ -156,7 +159,7 @@ impl<'s> Ingest<'s> {
         for batch in reader(&file)? {
             let batch = batch.map_err(|why| read_error(&file.name, why))?;
             let zone = self.reading.timezone.as_deref();
-            let typed = rows::typed(&file.name, &batch, &columns, &self.rules.required, zone)?;
+            let typed = rows::typed(&file.name, &batch, &columns, &self.rules, zone)?;
             quarantine.add(&batch, &typed.bad, n_read)?;
             n_read += batch.num_rows() as u64;
             on_rows(batch.num_rows() as u64);
@@ -287,14 +290,11 @@ fn unknown(file: &SourceFile, columns: &[TableColumn]) -> Vec<String> {
     names.filter(|name| !quarantine::is_ours(name) && columns.iter().all(|column| column.name != *name)).collect()
 }
 
-fn reader(
-    file: &SourceFile,
-) -> Result<impl Iterator<Item = Result<arrow::array::RecordBatch, arrow::error::ArrowError>>, OfflineError> {
+fn reader(file: &SourceFile) -> Result<Caught<ParquetRecordBatchReader>, OfflineError> {
     let opened = file.reopen().map_err(|why| read_error(&file.name, why))?;
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, file.metadata.clone());
     // Columns that the table lacks are read too: a quarantined row is kept whole.
-    let reader = builder.with_batch_size(BATCH_ROWS).build();
-    reader.map_err(|why| read_error(&file.name, why))
+    caught::build(builder.with_batch_size(BATCH_ROWS)).map_err(|why| read_error(&file.name, why))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -22,11 +23,13 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use futures::StreamExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schema::Dtype;
 use schema::definitions::ROW_COLUMN;
 use transform::{cast, depth, expr};
 
+use super::caught;
 use super::history::sequence_column;
 use super::source::{SourceFile, SourceFiles};
 
@@ -75,22 +78,70 @@ pub async fn plan_view(context: &SessionContext, sql: &str) -> Result<DataFrame,
     }
 }
 
-/// Runs a query in so much memory, and so that it can be ended.
+/// What one query may take; see docs/decisions/0039.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// Bytes that it may hold; what can be laid aside beyond them goes to the disk.
+    pub memory_bytes: usize,
+    /// How long it may compute; the time that its rows are waited for by nobody does not count.
+    pub time: Duration,
+    /// Rows that it may yield.
+    pub rows: u64,
+}
+
+impl QueryLimits {
+    /// For what is no query of anybody's: memory alone.
+    pub(crate) const MEMORY: Self = Self { memory_bytes: 2 << 30, time: Duration::MAX, rows: u64::MAX };
+}
+
+impl Default for QueryLimits {
+    fn default() -> Self {
+        Self { time: Duration::from_secs(3600), rows: 1_000_000_000, ..Self::MEMORY }
+    }
+}
+
+/// Runs a query within limits, and so that it can be ended.
 ///
 /// It sorts and groups on the disk what it can, and is refused what it cannot. Every operator pauses now and then, or a join
 /// that makes billions of rows for an aggregate would be one uninterrupted call.
 ///
 /// # Errors
-/// The engine's.
-pub async fn run(frame: DataFrame, memory_bytes: usize) -> Result<SendableRecordBatchStream, DataFusionError> {
-    let runtime = RuntimeEnvBuilder::new().with_memory_limit(memory_bytes, 1.0).build_arc()?;
+/// The engine's; of the stream too, that a limit is reached.
+pub async fn run(frame: DataFrame, limits: QueryLimits) -> Result<SendableRecordBatchStream, DataFusionError> {
+    let runtime = RuntimeEnvBuilder::new().with_memory_limit(limits.memory_bytes, 1.0).build_arc()?;
     let context = Arc::new(frame.task_ctx().with_runtime(runtime));
     let plan = frame.create_physical_plan().await?;
     let pausing = |node| {
         let node: Arc<dyn ExecutionPlan> = Arc::new(CooperativeExec::new(node));
         Ok(Transformed::yes(node))
     };
-    execute_stream(plan.transform_up(pausing)?.data, context)
+    Ok(within(limits, execute_stream(plan.transform_up(pausing)?.data, context)?))
+}
+
+/// Ends a stream that takes too long or yields too much.
+fn within(limits: QueryLimits, rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let schema = rows.schema();
+    let next = move |(mut rows, used, mut n_rows): (SendableRecordBatchStream, Duration, u64)| async move {
+        let started = Instant::now();
+        let left = limits.time.saturating_sub(used);
+        let Ok(batch) = tokio::time::timeout(left, rows.next()).await else {
+            let max = limits.time.as_secs_f64();
+            return Err(refused(&format!("it computed for longer than {max} s"), "time"));
+        };
+        let Some(batch) = batch.transpose()? else { return Ok(None) };
+        n_rows += batch.num_rows() as u64;
+        if n_rows > limits.rows {
+            return Err(refused(&format!("it yields more than {} rows", limits.rows), "rows"));
+        }
+        Ok(Some((batch, (rows, used + started.elapsed(), n_rows))))
+    };
+    let rows = futures::stream::try_unfold((rows, Duration::ZERO, 0), next);
+    Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+}
+
+fn refused(why: &str, setting: &str) -> DataFusionError {
+    let hint = format!("the limit of a query: make it cheaper, or raise `query: {{{setting}: ...}}` in plumb.yaml");
+    DataFusionError::ResourcesExhausted(format!("{why}, {hint}"))
 }
 
 fn table_schema(files: &SourceFiles) -> SchemaRef {
@@ -178,7 +229,9 @@ fn open(files: &SourceFiles, file: &SourceFile, schema: &SchemaRef) -> Result<Ba
     let mask = file.mask(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let opened = file.reopen().map_err(|why| DataFusionError::Execution(format!("`{}`: {why}", file.name)))?;
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, file.metadata.clone());
-    let reader = reader.with_projection(mask).build().map_err(DataFusionError::from)?;
+    let reader = caught::build(reader.with_projection(mask));
+    let damaged = |why| DataFusionError::Execution(format!("`{}`: {why}", file.name));
+    let reader = reader.map_err(damaged)?;
     let zone = files.source.timezone.clone();
     let (schema, files, file) = (SchemaRef::clone(schema), files.clone(), file.clone());
     let mut first_row = file.first_row;
@@ -186,7 +239,7 @@ fn open(files: &SourceFiles, file: &SourceFile, schema: &SchemaRef) -> Result<Ba
         let name = &file.name;
         let wrong = |why: schema::BoxError| DataFusionError::Execution(format!("`{name}`: {why}"));
         let columns: Vec<&str> = names.iter().map(String::as_str).collect();
-        let batch = file.shaped(&columns, batch?).map_err(wrong)?;
+        let batch = file.shaped(&columns, batch.map_err(wrong)?).map_err(wrong)?;
         let n = batch.num_rows();
         let column = |field: &arrow::datatypes::FieldRef| -> Result<ArrayRef, DataFusionError> {
             if field.name() == ROW_COLUMN {

@@ -19,6 +19,7 @@ use schema::{Dtype, FeatureView};
 use transform::{cast, expr};
 
 use super::history::{Held, sequence_column};
+use super::query::QueryLimits;
 use super::source::{SourceFile, SourceFiles, open_file};
 use super::{OfflineError, query, seal, whole};
 use crate::erase::KeyFilter;
@@ -32,8 +33,6 @@ pub const CREATED_TIME: &str = "__created_time";
 pub const SEQUENCE: &str = "__sequence";
 /// Column of the deletion mark.
 pub const DELETED: &str = "__deleted";
-/// What a query may hold in memory; what can be laid aside beyond it goes to the disk.
-const MEMORY_BYTES: usize = 2 << 30;
 /// In the file's metadata: how many rows the query yielded without a key or an event time.
 const LEFT_OUT: &str = "plumb.n_left_out";
 
@@ -46,6 +45,7 @@ pub async fn ensure(
     view: &FeatureView,
     files: &SourceFiles,
     erased: Option<&KeyFilter>,
+    limits: QueryLimits,
 ) -> Result<PathBuf, OfflineError> {
     let folder = folder.join("views").join(view.id.name.as_str()).join(view.fingerprint.short());
     let path = folder.join(format!("{}.parquet", state_without(files.version(), erased).short()));
@@ -59,7 +59,7 @@ pub async fn ensure(
     let sql = view.definition.sql.as_deref().unwrap_or_default();
     let frame = query::plan_view(&context, sql).await.map_err(engine)?;
     let columns = Columns::resolve(view, frame.schema().as_arrow()).map_err(|why| fail(why.join("; ")))?;
-    let mut batches = query::run(frame, MEMORY_BYTES).await.map_err(engine)?;
+    let mut batches = query::run(frame, limits).await.map_err(engine)?;
 
     let writing = |why: schema::BoxError| OfflineError::Write { path: path.display().to_string(), source: why };
     std::fs::create_dir_all(&folder).map_err(|why| writing(why.into()))?;

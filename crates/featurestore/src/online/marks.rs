@@ -9,6 +9,7 @@ use std::time::Duration;
 use schema::{Clock, EntityKey, FeatureView, Fingerprint, RowOrder, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::cell::MalformedCell;
 use super::{At, Cell, OnlineError, OnlineRow, OnlineStore, OnlineTable};
 
 /// Keys of entities start with their format byte, which is never zero.
@@ -208,10 +209,34 @@ impl Marks {
     pub async fn read_many(store: &dyn OnlineStore, tables: &[OnlineTable]) -> Result<Vec<Self>, OnlineError> {
         let rows = store.get_many(tables, &[EntityKey::from_bytes(KEY)]).await?;
         let parse = |i| {
-            let Some(At::Row(step)) = rows.get(0, i).map(|cell: &Cell| cell.at(Timestamp::MAX)) else { return None };
-            serde_json::from_slice::<Self>(step.payload()).ok().filter(|marks| marks.format == FORMAT)
+            let Some(At::Row(step)) = rows.get(0, i).map(|cell: &Cell| cell.at(Timestamp::MAX)) else {
+                return Ok(Self::default());
+            };
+            // Those of a newer version must not be taken for none: what it built would be built over.
+            let read = Self::from_json(step.payload());
+            read.map_err(|found| OnlineError::Corrupt {
+                view: tables[i].view().clone(),
+                key: EntityKey::from_bytes(KEY),
+                address: format!("{store:?}"),
+                source: MalformedCell::Format { found },
+            })
         };
-        Ok((0..tables.len()).map(|i| parse(i).unwrap_or_default()).collect())
+        (0..tables.len()).map(parse).collect()
+    }
+
+    /// Marks as they are stored; what is no marks at all says nothing.
+    ///
+    /// # Errors
+    /// Their format, if it is another.
+    fn from_json(text: &[u8]) -> Result<Self, u8> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        match serde_json::from_slice::<Format>(text) {
+            Ok(Format { format }) if format != FORMAT => Err(u8::try_from(format).unwrap_or(u8::MAX)),
+            Ok(_) | Err(_) => Ok(serde_json::from_slice(text).unwrap_or_default()),
+        }
     }
 
     /// Makes these the marks of a view version. Call it when all that they vouch for is durable, and under the lease.

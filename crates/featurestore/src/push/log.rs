@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use schema::{BoxError, EntityKey, FeatureView, Fingerprint, Timestamp};
+use schema::{BoxError, EntityKey, FeatureView, Fingerprint, Timestamp, Ttl};
 
 use super::known::{self, Known, Place};
 use super::rows::{PushedRows, from_ipc, to_ipc};
@@ -17,6 +17,8 @@ use crate::offline::OfflineError;
 use crate::online::OnlineTable;
 
 const FILE: &str = "pushes.db";
+/// The format of the file, as SQLite's `user_version`.
+const FORMAT: u32 = 1;
 /// How long a write waits for another process; an append takes milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -25,6 +27,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct PushLog {
     path: Arc<Path>,
     connection: Arc<Mutex<Connection>>,
+    max_skew: Option<Ttl>,
 }
 
 /// What [`PushLog::append`] did.
@@ -53,8 +56,9 @@ impl PushLog {
         let fail = |why: BoxError| OfflineError::Write { path: path.display().to_string(), source: explained(why) };
         std::fs::create_dir_all(folder).map_err(|why| fail(why.into()))?;
         let connection = Connection::open(&path).map_err(|why| fail(why.into()))?;
+        format(&connection).map_err(fail)?;
         prepare(&connection).map_err(|why| fail(why.into()))?;
-        Ok(Self { path: path.clone().into(), connection: Arc::new(Mutex::new(connection)) })
+        Ok(Self { path: path.clone().into(), connection: Arc::new(Mutex::new(connection)), max_skew: None })
     }
 
     /// The log, if anything was ever pushed.
@@ -270,6 +274,16 @@ impl PushLog {
         format!("{value:?}")
     }
 
+    /// With a limit of how far ahead of now rows may come, for views that say nothing of it.
+    pub(crate) fn with_max_skew(self, max_skew: Option<Ttl>) -> Self {
+        Self { max_skew, ..self }
+    }
+
+    /// How far ahead of now rows may come, where a view does not say.
+    pub fn max_skew(&self) -> Option<Ttl> {
+        self.max_skew
+    }
+
     /// Waits for nobody, so that a test need not.
     #[cfg(test)]
     pub(super) fn impatient(self) -> Self {
@@ -335,6 +349,16 @@ pub(super) fn each_stored(
     Ok(())
 }
 
+/// That the log is of the format that this version reads; one without a number is of the first, which had none.
+fn format(connection: &Connection) -> Result<(), BoxError> {
+    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > FORMAT {
+        let why = format!("its format is {found}, and this version reads {FORMAT}");
+        return Err(format!("{why}: a newer version of plumb wrote it, run that version").into());
+    }
+    Ok(())
+}
+
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -353,5 +377,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
            first_row INTEGER NOT NULL, n_rows INTEGER NOT NULL, rows BLOB NOT NULL, UNIQUE (of, id)) STRICT;
          CREATE INDEX IF NOT EXISTS by_view ON pushes (of, seq, n_rows, first_row);",
     )?;
-    connection.execute_batch(known::TABLES)
+    connection.execute_batch(known::TABLES)?;
+    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found == FORMAT { Ok(()) } else { connection.pragma_update(None, "user_version", FORMAT) }
 }

@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampNanosecondTy
 use schema::definitions::JoinKey;
 use schema::dtype::timestamp_type;
 use schema::yaml::suggest;
-use schema::{FeatureView, RowOrder, Timestamp};
+use schema::{FeatureView, RowOrder, Timestamp, Ttl, definitions};
 use transform::cast;
 
 use super::known::Place;
@@ -235,6 +235,18 @@ impl PushedRows {
     pub(super) fn filtered(&self, view: &FeatureView, keep: Vec<bool>) -> Result<Self, String> {
         let left = filter_record_batch(&self.batch, &BooleanArray::from(keep)).map_err(|why| why.to_string())?;
         Ok(Self::of(view, left))
+    }
+
+    /// That no row is farther ahead of `now` than `limit`.
+    pub(super) fn too_far_ahead(&self, now: Timestamp, limit: Ttl) -> Result<(), String> {
+        let latest = definitions::latest(now, limit);
+        let ahead: Vec<usize> = (0..self.len()).filter(|row| self.order(*row).event_time > latest).collect();
+        let Some(first) = ahead.first() else { return Ok(()) };
+        let why = definitions::too_far(self.order(*first).event_time, now, limit);
+        Err(match ahead.len() {
+            1 => format!("row {first}: {why}"),
+            n => format!("{n} rows are too far ahead, the first of them row {first}: {why}"),
+        })
     }
 
     /// With the rows of another push behind.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampNanosecondArray};
 use expect_test::{Expect, expect};
-use schema::AppliedDefinitions;
+use schema::{AppliedDefinitions, Ttl, definitions};
 
 use super::*;
 use crate::materialize::Materializer;
@@ -13,7 +13,7 @@ use crate::testing::{applied, parquet};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_000);
 
-fn definitions() -> AppliedDefinitions {
+fn declared() -> AppliedDefinitions {
     let text = "kind: entity\nname: user\njoin_keys: [{name: k, type: int64}]\n---\n\
                 kind: source\nname: rows\npath: rows.parquet\nevent_time: ts\n---\n\
                 kind: feature_view\nname: f\nentity: user\nsource: rows\nfeatures: [{name: v, type: float64}]\n";
@@ -21,7 +21,7 @@ fn definitions() -> AppliedDefinitions {
 }
 
 fn view() -> FeatureView {
-    definitions().current_view("f").unwrap().clone()
+    declared().current_view("f").unwrap().clone()
 }
 
 fn ints(values: &[i64]) -> ArrayRef {
@@ -366,4 +366,39 @@ async fn a_log_that_is_damaged_is_refused() {
         let said = refused(&log, &online, 999).await;
         assert!(said.contains("damaged: restore it from a backup"), "{said}");
     }
+}
+
+/// FT 39: a producer whose clock is wrong. The clock is the caller's.
+#[tokio::test]
+async fn rows_too_far_ahead_are_refused_where_a_limit_is_declared() {
+    let folder = tempfile::tempdir().unwrap();
+    let (offline, online) = project(folder.path()).await;
+    let limit = Ttl::from_nanos(100);
+    let rows = |at: &[i64]| {
+        let values: Vec<f64> = at.iter().map(|_| 1.0).collect();
+        batch(vec![("k", ints(at)), ("ts", times(at)), ("v", floats(&values))])
+    };
+    let push_to = async |offline: &OfflineStore, view: &FeatureView, at: &[i64]| {
+        let log = offline.pushes().unwrap();
+        push(view, &rows(at), None, To::Online, &log, &online, NOW).await.map(|done| done.n_rows)
+    };
+    // Nobody said so: rows of the future wait until their time comes.
+    assert_eq!(push_to(&offline, &view(), &[1_101, i64::MAX]).await.unwrap(), 2);
+    let strict = offline.clone().with_max_skew(limit);
+    assert_eq!(push_to(&strict, &view(), &[5, 1_100]).await.unwrap(), 2);
+    let refused = push_to(&strict, &view(), &[5, 1_101, 7, 5_000]).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
+    assert_eq!(
+        refused.to_string(),
+        "pushing to feature view `f@v1`: 2 rows are too far ahead, the first of them row 1: event time \
+         1970-01-01T00:00:00.000001101Z is more than `max_skew`, 100ns, ahead of now, 1970-01-01T00:00:00.000001Z"
+    );
+    assert!(refused.hint().unwrap().contains("max_skew: any"));
+    // What a view says holds for it.
+    let mut own = view();
+    own.definition.max_skew = definitions::Ahead::Any;
+    assert_eq!(push_to(&strict, &own, &[1_102]).await.unwrap(), 1);
+    own.definition.max_skew = definitions::Ahead::Within(Ttl::from_nanos(1_000_000).unwrap());
+    assert_eq!(push_to(&strict, &own, &[900_000]).await.unwrap(), 1);
+    assert!(push_to(&offline, &own, &[2_000_000]).await.is_err());
 }

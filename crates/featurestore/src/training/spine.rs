@@ -120,7 +120,7 @@ impl Spine {
     }
 
     /// The next rows.
-    pub(super) async fn next(&mut self) -> Option<Result<RecordBatch, OfflineError>> {
+    pub(crate) async fn next(&mut self) -> Option<Result<RecordBatch, OfflineError>> {
         let batch = self.rows.next().await?;
         Some(batch.and_then(|batch| self.shape.plain(&batch)))
     }

@@ -33,7 +33,8 @@ use finding::{Findings, Level};
 /// There is no project, or its main file cannot be read: nothing else can be looked at then.
 pub async fn doctor(folder: &Path, format: Format, args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let config = Config::read(folder)?;
-    let offline = OfflineStore::new(folder, &config.offline).with_storage(config.storage.clone());
+    let offline =
+        OfflineStore::new(folder, &config.offline).with_storage(config.storage.clone()).with_limits(config.limits);
     let mut found = Findings::default();
 
     let registry = registry::look(&config, &mut found).await;

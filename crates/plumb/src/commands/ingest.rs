@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use featurestore::erase::KeyFilter;
 use featurestore::offline::ingest::{Ingest, Ingested, Rules};
-use schema::Definitions;
 use schema::definitions::{Format as Contents, JoinKey, Source};
 use schema::yaml::suggest;
+use schema::{Definitions, Ttl};
 use serde_json::json;
 
 use crate::cli::{FileKind, Format, IngestArgs};
@@ -128,7 +128,15 @@ fn rules(project: &Project, definitions: &Definitions, source: &Source, args: &I
         FileKind::Csv => Contents::Csv,
         FileKind::JsonLines => Contents::JsonLines,
     });
-    Ok(Rules { format, required, erased, personal, max_bad: args.max_bad })
+    let readers = definitions.views.values().filter(|view| view.source == source.name);
+    let limits: Vec<Option<Ttl>> = readers.map(|view| view.max_skew.limit(project.offline.max_skew())).collect();
+    // What one of the views takes is taken: it waits in the table until its time comes.
+    let limit = match limits.as_slice() {
+        [] => project.offline.max_skew(),
+        all => all.iter().copied().collect::<Option<Vec<Ttl>>>().and_then(|all| all.into_iter().max()),
+    };
+    let ahead = limit.map(|limit| (in_file(&source.event_time), project.clock().now(), limit));
+    Ok(Rules { format, required, erased, personal, ahead, max_bad: args.max_bad })
 }
 
 /// What a user should know of a file.

@@ -185,3 +185,20 @@ fn object_stores_take_what_their_own_tools_take_and_the_file_says_more() {
     assert_eq!(mistakes.len(), 3, "{mistakes:#?}");
     assert!(mistakes[0].contains("`regoin`") && mistakes[0].contains("did you mean `region`?"), "{mistakes:#?}");
 }
+
+#[test]
+fn limits_of_queries_and_of_rows_ahead_are_settings() {
+    let said = |text: &str| read(&format!("project: shop\n{text}")).0.map(|config| (config.limits, config.max_skew));
+    let usual = QueryLimits::default();
+    assert_eq!((usual.time.as_secs(), usual.rows, usual.memory_bytes), (3600, 1_000_000_000, 2 << 30));
+    assert_eq!(said(""), Some((usual, None)));
+    let (limits, max_skew) = said("query: {time: 90s, rows: 5000, memory_mb: 256}\nmax_skew: 10m\n").unwrap();
+    assert_eq!((limits.time.as_secs(), limits.rows, limits.memory_bytes), (90, 5000, 256 << 20));
+    assert_eq!(max_skew.unwrap().to_string(), "10m");
+    for wrong in
+        ["query: {time: soon}\n", "query: {rows: 0}\n", "query: {rows: many}\n", "query: {row: 1}\n", "max_skew: 5\n"]
+    {
+        let (_, mistakes) = read(&format!("project: shop\n{wrong}"));
+        assert_eq!(mistakes.len(), 1, "{wrong}: {mistakes:?}");
+    }
+}

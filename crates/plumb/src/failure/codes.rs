@@ -27,6 +27,11 @@ pub fn find(name: &str) -> Option<&'static Code> {
 pub const CODES: &[Code] = &[
     code("body_not_read", &[Invalid], "the body broke off, stopped coming, or is not in the form that it announces"),
     code("body_too_large", &[Invalid], "the body is larger than the route takes; it is not read to its end"),
+    code(
+        "cannot_migrate",
+        &[Invalid],
+        "a value of a row is none of the newer type, and the declared cast says `on_error: reject`",
+    ),
     code("changed", &[CheckFailed], "a training set cannot be made again: what it was made of is not as it was"),
     code("check_failed", &[CheckFailed], "a check was made and failed"),
     code("conflict", &[Conflict], "the state does not allow it, or somebody else was first"),
@@ -72,6 +77,7 @@ pub const CODES: &[Code] = &[
     code("panicked", &[Internal], "a bug: the request failed, the server goes on"),
     code("read_only_view", &[Invalid], "Feast writes this view"),
     code("timeout", &[Timeout], "the deadline passed first"),
+    code("too_far_ahead", &[Invalid], "a row is dated farther ahead of the clock than `max_skew` allows"),
     code("too_many_builds", &[Overloaded], "as many training sets are being built as the server builds at once"),
     code("too_many_rows", &[Invalid], "one request takes no more than so many rows"),
     code("unavailable", &[Unavailable], "a store or a file cannot be read or written now"),

@@ -52,7 +52,7 @@ fn each_code_of_the_sources_is_in_the_table() {
     let mut files = Vec::new();
     collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     for file in files.iter().filter(|file| !file.ends_with("tests.rs")) {
-        let text = std::fs::read_to_string(&file).unwrap();
+        let text = std::fs::read_to_string(file).unwrap();
         for (at, _) in text.match_indices(".code(\"") {
             let name = text[at + 7..].split('"').next().unwrap();
             assert!(find(name).is_some(), "{} says `{name}`, which failure/codes.rs does not list", file.display());

@@ -127,6 +127,7 @@ impl From<PushError> for Failure {
     fn from(error: PushError) -> Self {
         let code = match &error {
             PushError::Rows { .. } => Some("wrong_rows"),
+            PushError::Ahead { .. } => Some("too_far_ahead"),
             PushError::Feast { .. } => Some("read_only_view"),
             PushError::NotOnline { .. } => Some("not_materialized"),
             PushError::Log { source: OfflineError::Erased { .. }, .. } => Some("erased"),

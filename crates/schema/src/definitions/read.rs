@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use saphyr::Scalar;
 
 use super::Mistakes;
+use super::ahead::ahead;
 use super::serving::serving;
 use super::{Column, Computed, Definitions, Entity, Feature, File, Format, JoinKey, Service, Source, View};
 use crate::dtype::{Dtype, TypeError};
@@ -282,6 +283,7 @@ fn view(node: Node<'_>, texts: &HashMap<&str, &str>, mistakes: &mut Mistakes) ->
     });
     let strict_before = fields.flag("strict_before", mistakes).unwrap_or(false);
     let (on_error, online) = serving(&mut fields, mistakes);
+    let max_skew = ahead(&mut fields, mistakes);
     let features = list_of(&mut fields, "features", mistakes, feature);
     let computed = list_of(&mut fields, "computed", mistakes, computed);
     let description = fields.text("description", mistakes);
@@ -304,6 +306,7 @@ fn view(node: Node<'_>, texts: &HashMap<&str, &str>, mistakes: &mut Mistakes) ->
         strict_before,
         on_error,
         online,
+        max_skew,
         features,
         computed,
         description,

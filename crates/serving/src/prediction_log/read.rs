@@ -16,7 +16,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schema::{BoxError, Fingerprint, Status, Timestamp};
 
 use super::held;
-use super::rows::{FEATURE, KEY, REQUEST, STATUS, event_time_of, held_of};
+use super::rows::{FEATURE, FORMAT, FORMAT_KEY, KEY, REQUEST, STATUS, event_time_of, held_of};
 use super::sample::KeySample;
 
 /// Why the log cannot be read.
@@ -94,7 +94,17 @@ pub fn files(folder: &Path) -> Result<(Vec<LogFile>, Vec<LogReadError>), LogRead
 }
 
 fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, BoxError> {
-    Ok(ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?)
+    let opened = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?;
+    let about = opened.metadata().file_metadata().key_value_metadata();
+    let format =
+        about.into_iter().flatten().find(|entry| entry.key == FORMAT_KEY).and_then(|entry| entry.value.as_deref());
+    match format {
+        None | Some(FORMAT) => Ok(opened),
+        Some(found) => Err(format!(
+            "its format is {found}, and this version reads {FORMAT}: a newer version of plumb wrote it, run that version"
+        )
+        .into()),
+    }
 }
 
 fn fingerprint(path: &Path) -> Result<Fingerprint, BoxError> {

@@ -31,6 +31,8 @@ const HELD: &str = "held.";
 pub(super) const OUTPUT: &str = "output.";
 /// Version of this layout, in the files' metadata.
 pub(super) const FORMAT: &str = "1";
+/// Where it stands.
+pub(super) const FORMAT_KEY: &str = "plumb.format";
 
 /// The rows of predictions by one model version, from features of one service version, in their order. Made in bulk: a row alone costs more than its request.
 pub(super) fn rows(predictions: &[Arc<Prediction>]) -> Result<RecordBatch, ArrowError> {

@@ -165,7 +165,7 @@ fn write(folder: &Path, service: &Fingerprint, batches: &[RecordBatch]) -> Resul
     let Some(first) = batches.first() else { return Ok(()) };
     let whole = concat_batches(&first.schema(), batches).map_err(|why| chain(&why))?;
     let about = vec![
-        KeyValue::new("plumb.format".to_owned(), rows::FORMAT.to_owned()),
+        KeyValue::new(rows::FORMAT_KEY.to_owned(), rows::FORMAT.to_owned()),
         KeyValue::new("plumb.service_fingerprint".to_owned(), service.to_string()),
     ];
     let properties =

@@ -7,8 +7,8 @@ use schema::Dtype;
 use transform::cast;
 
 use super::{History, OrderBatch, Unit};
-use crate::offline::OfflineError;
 use crate::offline::source::read_error;
+use crate::offline::{OfflineError, caught};
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 32_768;
@@ -120,9 +120,8 @@ impl History {
         if let Some(selection) = selection {
             builder = builder.with_row_selection(selection);
         }
-        for batch in builder.build().map_err(|why| fail(why.into()))? {
-            let batch = batch.map_err(|why| fail(why.into()))?;
-            each(source.shaped(&columns, batch).map_err(fail)?)?;
+        for batch in caught::build(builder).map_err(fail)? {
+            each(source.shaped(&columns, batch.map_err(fail)?).map_err(fail)?)?;
         }
         Ok(())
     }

@@ -4,12 +4,13 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, new_null
 use arrow::compute::kernels::cmp::not_distinct;
 use arrow::compute::{CastOptions, cast_with_options, concat};
 use arrow::datatypes::DataType;
-use schema::{Dtype, Value};
-use transform::cast::{CastError, Zone, conform, conforms, describe};
+use schema::{Dtype, Timestamp, Value, definitions};
+use transform::cast::{CastError, Zone, conform, conforms, describe, times};
 
 use super::super::OfflineError;
 use super::super::source::{of_text, typed_column};
 use super::super::table::TableColumn;
+use super::Rules;
 
 /// Why a row is bad that lacks a key or a time.
 pub(super) const NULL: &str = "it is null";
@@ -42,7 +43,7 @@ pub(super) fn typed(
     file: &str,
     batch: &RecordBatch,
     table: &[TableColumn],
-    required: &[String],
+    rules: &Rules,
     timezone: Option<&str>,
 ) -> Result<Typed, OfflineError> {
     let n = batch.num_rows();
@@ -58,9 +59,23 @@ pub(super) fn typed(
                 Some(found) => of_type(found, column.dtype, timezone, &mut wrong)
                     .map_err(|why| OfflineError::Column { path: file.to_owned(), column: column.name.clone(), why })?,
             };
-        if required.contains(&column.name) {
+        if rules.required.contains(&column.name) {
             let nulls = (0..n).filter(|row| typed.is_null(*row));
             nulls.for_each(|row| wrong(row, NULL.to_owned()));
+        }
+        if let Some((name, now, limit)) = &rules.ahead
+            && *name == column.name
+        {
+            let times = times(&typed, None).map_err(|why| OfflineError::Column {
+                path: file.to_owned(),
+                column: name.clone(),
+                why: why.to_string(),
+            })?;
+            let latest = definitions::latest(*now, *limit);
+            let times = times.iter().map(|time| time.map(Timestamp::from_nanos)).enumerate();
+            for (row, time) in times.filter_map(|(row, time)| Some((row, time.filter(|time| *time > latest)?))) {
+                wrong(row, definitions::too_far(time, *now, *limit));
+            }
         }
         columns.push(typed);
     }

@@ -13,6 +13,8 @@ use super::*;
 use crate::erase::Tombstones;
 use crate::testing::parquet;
 
+mod drift;
+
 struct Fixture {
     folder: TempDir,
     store: OfflineStore,
@@ -236,4 +238,24 @@ fn what_was_made_on_the_way_is_removed() {
     f.one(&f.write("a.csv", "user,at\n1,2024-01-01\nx,2024-01-01\n"));
     let left = crate::erase::files::parquet_under(f.store.folder()).unwrap();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// FT 39: what is dated too far ahead is kept with the reason, and what is not.
+#[test]
+fn rows_too_far_ahead_are_quarantined_where_there_is_a_limit() {
+    let f = Fixture::orders();
+    let now = "2024-01-01T00:00:00Z".parse().unwrap();
+    let ahead = Some(("at".to_owned(), now, Ttl::parse("1h").unwrap()));
+    let rules = || Rules { ahead: ahead.clone(), ..Fixture::rules() };
+    let text =
+        "user,at\n1,2023-12-31T00:00:00Z\n2,2024-01-01T01:00:00Z\n3,2024-01-01T01:00:00.000000001Z\n4,2099-01-01\n";
+    let done = f.ingest(&f.write("a.csv", text), rules()).unwrap().remove(0);
+    assert_eq!((done.n_rows, done.n_bad, f.users()), (2, 2, vec![1, 2]));
+    let kept = f.quarantined();
+    assert_eq!((&kept[0]["user"], &kept[0]["_plumb_column"]), (&3.into(), &"at".into()));
+    let why = kept[0]["_plumb_why"].as_str().unwrap();
+    assert!(why.contains("more than `max_skew`, 1h, ahead of now, 2024-01-01T00:00:00Z"), "{why}");
+    // Without one they wait in the table until their time comes.
+    let g = Fixture::orders();
+    assert_eq!(g.one(&g.write("a.csv", text)).n_rows, 4);
 }

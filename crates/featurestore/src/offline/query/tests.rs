@@ -87,10 +87,30 @@ async fn a_query_has_a_limit_of_memory() {
     let many = "SELECT array_agg(a.v) AS list FROM rows a CROSS JOIN rows b";
     let ask = async |sql: &str, memory: usize| {
         let frame = plan_view(&context, sql).await.unwrap();
-        run(frame, memory).await?.try_collect::<Vec<_>>().await
+        run(frame, QueryLimits { memory_bytes: memory, ..QueryLimits::default() }).await?.try_collect::<Vec<_>>().await
     };
     let why = ask(many, 4 << 20).await.map(drop).unwrap_err();
     assert!(matches!(why.find_root(), DataFusionError::ResourcesExhausted(_)), "{why}");
     // In memory that is enough, or with what is laid aside on a disk, it is answered.
     assert_eq!(ask(many, 1 << 30).await.unwrap()[0].num_rows(), 1);
+}
+
+/// FT 21: nobody waits for ever. The query would run for longer than a test does.
+#[tokio::test]
+async fn a_query_has_limits_of_time_and_of_rows() {
+    let context = context_of(20_000);
+    let ask = async |sql: &str, limits: QueryLimits| {
+        let frame = plan_view(&context, sql).await.unwrap();
+        run(frame, limits).await?.try_collect::<Vec<_>>().await
+    };
+    let endless = "SELECT count(*) AS n FROM rows a CROSS JOIN rows b CROSS JOIN rows c WHERE a.v + b.v + c.v = 0";
+    let limits = QueryLimits { time: Duration::from_millis(50), ..QueryLimits::default() };
+    let why = ask(endless, limits).await.unwrap_err().to_string();
+    assert!(why.contains("longer than 0.05 s") && why.contains("`query: {time: ...}` in plumb.yaml"), "{why}");
+    let many = "SELECT a.v FROM rows a CROSS JOIN rows b";
+    let limits = QueryLimits { rows: 20_000, ..QueryLimits::default() };
+    let why = ask(many, limits).await.unwrap_err().to_string();
+    assert!(why.contains("more than 20000 rows") && why.contains("`query: {rows: ...}`"), "{why}");
+    let just = ask("SELECT v FROM rows", limits).await.unwrap();
+    assert_eq!(just.iter().map(RecordBatch::num_rows).sum::<usize>(), 20_000);
 }

@@ -1,5 +1,6 @@
 //! Sources of every format, read right and wrong; files that come, go and change.
 
+mod damage;
 mod formats;
 mod layouts;
 mod round_trip;

@@ -1,13 +1,10 @@
 //! Spines in files, and as queries.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 use datafusion::dataframe::DataFrame;
 use datafusion::prelude::CsvReadOptions;
@@ -20,25 +17,24 @@ use super::super::MEMORY_DEFAULT;
 use super::super::chunks::CHUNK_ROWS;
 use super::super::lineage::SourceState;
 use super::{Origin, Shape, Spine};
+use crate::ipc::{IpcFile, Limits};
+use crate::offline::query::QueryLimits;
 use crate::offline::source::{self, read_error};
-use crate::offline::{OfflineError, OfflineStore, query};
+use crate::offline::{OfflineError, OfflineStore, caught, query};
 
 pub(super) fn parquet(path: &Path, name: &str, time_column: Option<&str>) -> Result<Spine, OfflineError> {
     let opened = source::open_file(Path::new(""), path.to_path_buf(), 0)?;
     let file = opened.reopen().map_err(|why| read_error(name, why))?;
-    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, opened.metadata.clone())
-        .with_batch_size(CHUNK_ROWS)
-        .build()
-        .map_err(|why| read_error(name, why))?;
+    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, opened.metadata.clone());
+    let reader = caught::build(reader.with_batch_size(CHUNK_ROWS)).map_err(|why| read_error(name, why))?;
     let shape = Shape::new(name, SchemaRef::clone(opened.metadata.schema()), time_column)?;
     Ok(of_reader(shape, Some(opened.n_rows), reader))
 }
 
 /// An Arrow IPC file, as training sets are written.
 pub(super) fn arrow(path: &Path, name: &str, time_column: Option<&str>) -> Result<Spine, OfflineError> {
-    let fail = |why: ArrowError| read_error(name, why);
-    let file = File::open(path).map_err(|why| read_error(name, why))?;
-    let reader = arrow::ipc::reader::FileReader::try_new(BufReader::new(file), None).map_err(fail)?;
+    let limits = Limits { plain_bytes: MEMORY_DEFAULT as u64, compressed: true };
+    let reader = IpcFile::open(path, limits).map_err(|why| read_error(name, why))?;
     let shape = Shape::new(name, reader.schema(), time_column)?;
     Ok(of_reader(shape, None, reader))
 }
@@ -46,7 +42,7 @@ pub(super) fn arrow(path: &Path, name: &str, time_column: Option<&str>) -> Resul
 fn of_reader(
     shape: Shape,
     n_rows: Option<u64>,
-    reader: impl Iterator<Item = Result<RecordBatch, ArrowError>> + Send + 'static,
+    reader: impl Iterator<Item = Result<RecordBatch, impl Into<schema::BoxError>>> + Send + 'static,
 ) -> Spine {
     let name = shape.name().to_owned();
     let rows = futures::stream::iter(reader.map(move |batch| batch.map_err(|why| read_error(&name, why)))).boxed();
@@ -57,7 +53,7 @@ pub(super) async fn csv(name: &str, time_column: Option<&str>) -> Result<Spine, 
     let fail = |why: DataFusionError| read_error(name, expr::plain(&why));
     let context = query::context([]).map_err(fail)?;
     let frame = context.read_csv(name, CsvReadOptions::new()).await.map_err(fail)?;
-    of_frame(name, time_column, frame).await
+    of_frame(name, time_column, frame, QueryLimits::MEMORY).await
 }
 
 pub(super) async fn query(
@@ -79,7 +75,7 @@ pub(super) async fn query(
     let context = query::context(&sources).map_err(fail)?;
     // A training set that is built twice is the same one: nothing that changes from run to run.
     let frame = query::plan_view(&context, sql).await.map_err(fail)?;
-    let mut spine = of_frame(name, time_column, frame).await?;
+    let mut spine = of_frame(name, time_column, frame, store.limits()).await?;
     spine.origin.sql = Some(sql.to_owned());
     let state = |files: &source::SourceFiles| SourceState {
         source: files.source.name.to_string(),
@@ -90,10 +86,15 @@ pub(super) async fn query(
     Ok(spine)
 }
 
-async fn of_frame(name: &str, time_column: Option<&str>, frame: DataFrame) -> Result<Spine, OfflineError> {
+async fn of_frame(
+    name: &str,
+    time_column: Option<&str>,
+    frame: DataFrame,
+    limits: QueryLimits,
+) -> Result<Spine, OfflineError> {
     let fail = |why: DataFusionError| read_error(name, expr::plain(&why));
     let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
-    let rows = query::run(frame, MEMORY_DEFAULT).await.map_err(fail)?;
+    let rows = query::run(frame, limits).await.map_err(fail)?;
     let shape = Shape::new(name, Arc::new(zoned(&schema)), time_column)?;
     let (name, zoned) = (name.to_owned(), Arc::new(zoned(&schema)));
     let rows = rows.map(move |batch| {
