@@ -42,7 +42,9 @@ pub struct LossyCast {
     spelled_as: Option<Dtype>,
 }
 
-/// The casts of a field, in order. Those that change nothing are not there, so that scripts which mean the same are alike
+/// The casts of a field, in order.
+///
+/// Those that change nothing are not there, so that scripts which mean the same are alike
 /// where that can be told from the types; widenings between them are not there either, for they change no value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
