@@ -82,7 +82,6 @@ async fn play(history: &History, make_store: MakeStore<'_>, ways: &Ways) -> Resu
 fn laws(make_store: MakeStore<'_>) -> Ways {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (cases, seed) = (n_histories(), seed());
-    println!("the histories of PLUMB_SEED={seed}");
     let mut runner = runner(seed, cases);
     let ways = Ways::default();
     let result = runner.run(&histories(), |history| {
@@ -90,7 +89,7 @@ fn laws(make_store: MakeStore<'_>) -> Ways {
         runtime.block_on(play(&history, make_store, &ways))
     });
     if let Err(why) = result {
-        panic!("{why}");
+        panic!("of PLUMB_SEED={seed}: {why}");
     }
     let n = |n: &AtomicUsize| n.load(Ordering::Relaxed);
     // Whatever was never taken or never met proves nothing.
@@ -110,11 +109,15 @@ fn laws(make_store: MakeStore<'_>) -> Ways {
     ];
     for (way, (count, least)) in least.into_iter().enumerate() {
         let least = least * cases as usize / HISTORIES as usize;
-        assert!(n(count) >= least, "way {way} was taken {} times, not {least}: {ways:?}", n(count));
+        let taken = n(count);
+        assert!(taken >= least, "way {way} was taken {taken} times, not {least}, by PLUMB_SEED={seed}: {ways:?}");
     }
     for kind in KINDS {
         let (reads, writes) = (n(&ways.met.reads[kind as usize]), n(&ways.met.writes[kind as usize]));
-        assert!(reads > 20 && writes > 20, "{kind:?} was met {reads} times while reading, {writes} while writing");
+        assert!(
+            reads > 20 && writes > 20,
+            "{kind:?} was met {reads} times while reading, {writes} while writing, by PLUMB_SEED={seed}"
+        );
     }
     ways
 }

@@ -31,7 +31,7 @@ class Gcs:
 
     def settings(self) -> str:
         """As a project says them."""
-        return f"gcs: {{base_url: '{self.url}', skip_signature: true}}"
+        return f"gcs: {{base_url: '{self.url}', allow_http: true, skip_signature: true}}"
 
     def stop(self) -> None:
         self.process.terminate()

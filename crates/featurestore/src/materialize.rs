@@ -194,7 +194,7 @@ impl<'a> Materializer<'a> {
             (Work::Continue, _) => self.build(marks, progress).await?,
             _ => {
                 // Announced before its first row, so that nothing is left behind that nobody knows of.
-                let marks = self.begin(marks, self.history.contents())?;
+                let marks = self.begin(marks, self.history.contents()).map_err(|why| self.offline(why))?;
                 marks.write(self.store, self.view).await.map_err(|why| self.online(why))?;
                 self.build(marks, progress).await?
             }
@@ -226,7 +226,7 @@ impl<'a> Materializer<'a> {
             }
             return self.fill(current.number, &units, How::Ranged, range, progress).await;
         }
-        let marks = self.begin(marks, Contents::part())?;
+        let marks = self.begin(marks, Contents::part()).map_err(|why| self.offline(why))?;
         marks.write(self.store, self.view).await.map_err(|why| self.online(why))?;
         let number = marks.building.as_ref().map_or(0, |building| building.number);
         let done = self.fill(number, &units, How::Ranged, range, progress).await?;
@@ -235,12 +235,12 @@ impl<'a> Materializer<'a> {
     }
 
     /// Starts a generation, of a number that none had before, whatever the store has lost.
-    fn begin(&self, marks: Marks, contents: Contents) -> Result<Marks, MaterializeError> {
+    fn begin(&self, marks: Marks, contents: Contents) -> Result<Marks, OfflineError> {
         let now = Clock::wall();
         let Some(folder) = self.history.folder_of(self.view) else { return Ok(marks.begin(contents, now)) };
-        let known = numbers::next(&folder).map_err(|why| self.offline(why))?;
+        let known = numbers::next(&folder)?;
         let marks = marks.after_loss(known.unwrap_or(1), now).begin(contents, now);
-        numbers::keep(&folder, marks.numbers().end).map_err(|why| self.offline(why))?;
+        numbers::keep(&folder, marks.numbers().end)?;
         Ok(marks)
     }
 

@@ -17,8 +17,8 @@ const S3: [&str; 9] = [
     "skip_signature",
     "request_payer",
 ];
-const GCS: [&str; 5] =
-    ["service_account", "service_account_key", "application_credentials", "base_url", "skip_signature"];
+const GCS: [&str; 6] =
+    ["service_account", "service_account_key", "application_credentials", "base_url", "allow_http", "skip_signature"];
 const AZURE: [&str; 11] = [
     "account_name",
     "access_key",

@@ -11,7 +11,6 @@ use crate::online::{Cell, EraseReport, OnlineError, OnlineRows, OnlineStore, Onl
 /// A store in front of another: what it does not do itself, the other does.
 #[async_trait]
 #[expect(missing_docs, reason = "as in `OnlineStore`")]
-#[expect(clippy::missing_errors_doc, reason = "as in `OnlineStore`")]
 pub trait InFront: fmt::Debug + Send + Sync + 'static {
     /// The other.
     fn behind(&self) -> &dyn OnlineStore;

@@ -17,7 +17,7 @@ pub struct TestServer {
     arguments: Vec<String>,
     folder: tempfile::TempDir,
     /// Kept, for a test that asks in a loop would use up the ports of the machine with connections of one question each.
-    asking: Mutex<Option<redis::Connection>>,
+    asking: Mutex<Option<Box<redis::Connection>>>,
 }
 
 #[derive(Debug)]
@@ -90,9 +90,9 @@ impl TestServer {
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         let mut connection = match asking.take() {
             Some(connection) => connection,
-            None => redis::Client::open(format!("redis://{}", self.address()))?.get_connection()?,
+            None => Box::new(redis::Client::open(format!("redis://{}", self.address()))?.get_connection()?),
         };
-        let reply = redis::cmd(words[0]).arg(&words[1..]).query(&mut connection);
+        let reply = redis::cmd(words[0]).arg(&words[1..]).query(connection.as_mut());
         // One that was cut says so once, and is made anew for the next question.
         if !matches!(&reply, Err(why) if why.is_io_error() || why.is_connection_dropped()) {
             *asking = Some(connection);

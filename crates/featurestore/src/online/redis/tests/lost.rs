@@ -88,6 +88,8 @@ async fn what_a_failover_lost_is_brought_back_by_the_next_materialization() {
     }
 
     group.servers[1].pause();
+    // What was sent before would wait for it in its socket.
+    group.servers[0].ask(&["CLIENT", "KILL", "TYPE", "replica"]);
     project.file("b.parquet", &[3, 4]);
     assert_eq!(project.materialize(&store, false).await.how, How::Appended);
     let log = project.offline.pushes().unwrap();
