@@ -82,7 +82,7 @@ mod tests {
         check_of(
             &view("ds", "a", feast, &["f64366", "f126595"]),
             &expect![[r#"
-            f.yaml:9:117: Feast's Redis has one field for feature `f126595` of feature view `ds` and `f64366` of `ds`: one overwrites the other
+            p.yaml:9:117: Feast's Redis has one field for feature `f126595` of feature view `ds` and `f64366` of `ds`: one overwrites the other
               hint: rename one of them in Feast, or serve its view from the project's own store"#]],
         );
         let other = ", online: {kind: feast, view: ds}";
@@ -90,7 +90,7 @@ mod tests {
         check_of(
             &two,
             &expect![[r#"
-            f.yaml:11:101: Feast's Redis has one field for feature `f126595` of feature view `other` and `f64366` of `ds`: one overwrites the other
+            p.yaml:11:101: Feast's Redis has one field for feature `f126595` of feature view `other` and `f64366` of `ds`: one overwrites the other
               hint: rename one of them in Feast, or serve its view from the project's own store"#]],
         );
     }

@@ -215,7 +215,7 @@ fn change(folder: &Path, with: impl FnOnce(&mut Stored) -> Result<(), BoxError>)
         lock.lock()?;
         let mut stored = if path.is_file() { Tombstones::read(&path)?.stored } else { Stored::default() };
         with(&mut stored)?;
-        let mut out = tempfile::NamedTempFile::new_in(folder)?;
+        let mut out = tempfile::Builder::new().prefix(".erasing-").tempfile_in(folder)?;
         serde_json::to_writer_pretty(out.as_file_mut(), &stored)?;
         out.as_file().sync_all()?;
         out.persist(&path)?;

@@ -99,7 +99,7 @@ proptest! {
         let store = OfflineStore::new(folder.path(), folder.path());
         let keys: arrow::array::ArrayRef = Arc::new(spine.iter().map(|s| s.0).collect::<Int64Array>());
         let at: Vec<Option<Timestamp>> = spine.iter().map(|s| s.1.map(Timestamp::from_nanos)).collect();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let asked = EntityRows { n: spine.len(), columns: [("k".to_owned(), keys)].into() };
         let joined = features_at(&store, &compiled, &asked, &at);
         let (found, _) = runtime.block_on(joined).unwrap();

@@ -184,7 +184,7 @@ pub(super) fn join(setup: &Setup<'_>) -> String {
 }
 
 fn statuses(store: &OfflineStore, compiled: &CompiledService, spine: &RecordBatch) -> Vec<Status> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let shape = Shape::new("spine", spine.schema(), None).unwrap();
     let block = shape.block(shape.plain(spine).unwrap(), compiled).unwrap();
     let features = crate::training::features_at(store, compiled, &block.entities, &block.times);

@@ -136,7 +136,7 @@ impl Certificate {
         let folder = folder(&project.offline);
         let write = || -> Result<(), BoxError> {
             std::fs::create_dir_all(&folder)?;
-            let mut out = tempfile::NamedTempFile::new_in(&folder)?;
+            let mut out = tempfile::Builder::new().prefix(".erasing-").tempfile_in(&folder)?;
             serde_json::to_writer_pretty(out.as_file_mut(), self)?;
             out.as_file().sync_all()?;
             out.persist(&self.path)?;

@@ -53,7 +53,7 @@ fn read(folder: &Folder, bytes: &[u8]) -> Result<usize, String> {
     for batch in caught::build(builder).map_err(named)?.take(100) {
         n_rows += batch.map_err(named)?.num_rows();
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let definitions = AppliedDefinitions::default();
     runtime.block_on(async {
         let mut spine = Spine::read(&path, Some("at"), &folder.store, &definitions).await.map_err(told)?;
