@@ -103,6 +103,7 @@ fn labels(id: &ViewId) -> [(&'static str, String); 2] {
     [("view", id.name.to_string()), ("version", id.version.to_string())]
 }
 
+#[expect(clippy::cast_precision_loss, reason = "an age in seconds needs no more bits")]
 fn age(event_time: Timestamp, at: Timestamp) -> f64 {
     (i128::from(at.as_nanos()) - i128::from(event_time.as_nanos())) as f64 * NANOS
 }
@@ -146,6 +147,7 @@ impl Window {
     }
 
     /// The ratios up to now; `None` if nothing was answered in the window.
+    #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more bits")]
     fn ratios(&self, now: Counts) -> Option<Ratios> {
         let before = self.0.front().copied().unwrap_or_default();
         let since: Counts = std::array::from_fn(|i| now[i].saturating_sub(before[i]));

@@ -31,6 +31,7 @@ impl Measuring {
     }
 
     /// Prometheus text.
+    #[expect(clippy::cast_precision_loss, reason = "a time in seconds needs no more bits")]
     pub async fn scrape(&self) -> String {
         self.look().await;
         if let Some(answered) = self.online.answered() {

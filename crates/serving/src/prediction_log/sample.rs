@@ -1,5 +1,6 @@
-//! A sample of entities: by the hash of their keys, so that the same ones are compared every day, each with all its
-//! requests, and hot keys do not stand for the others (natural transformations, section 6).
+//! A sample of entities, by the hash of their keys (natural transformations, section 6).
+//!
+//! The same ones are compared every day, each with all its requests, and hot keys do not stand for the others.
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
