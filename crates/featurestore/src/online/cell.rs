@@ -273,11 +273,21 @@ impl<'a> Step<'a> {
     /// Whether its bytes are those that were written, as far as they tell.
     fn is_whole(&self) -> bool {
         if self.flags() & CHECKED == 0 {
-            // A tombstone with more in it was a row, before its flags were flipped.
-            return !self.deleted() || self.rank.len() == RANK_MIN;
+            // A tombstone with more in it was a row, before its flags were flipped; what ends with the sum that it would have
+            // with the flag had it.
+            let is_row = !self.deleted() || self.rank.len() == RANK_MIN;
+            return is_row && ![CHECKED, CHECKED | TOMBSTONE].iter().any(|flags| self.ends_with_sum_of(*flags));
         }
         let Some((rank, check)) = self.rank.split_last_chunk::<CHECK_BYTES>() else { return false };
         rank.len() >= RANK_MIN && check_of(&self.visible_from, rank) == *check
+    }
+
+    fn ends_with_sum_of(&self, flags: u8) -> bool {
+        let Some((rank, check)) = self.rank.split_last_chunk::<CHECK_BYTES>() else { return false };
+        let Some((order, payload)) = rank.split_at_checked(ORDER_BYTES) else { return false };
+        let Some(payload) = payload.get(1..) else { return false };
+        let sum = Crc32::new().and(&self.visible_from).and(order).and(&[flags]).and(payload).sum();
+        sum.to_be_bytes() == *check
     }
 
     fn len(&self) -> usize {

@@ -172,6 +172,21 @@ proptest! {
     }
 }
 
+/// Every flip of the flags of a step, among them those that say it has no sum.
+#[test]
+fn flags_that_are_flipped_are_an_error() {
+    for deleted in [false, true] {
+        let row = OnlineRow { deleted, ..row(1, 1, b"a") };
+        let bytes = Cell::of(&[row], at(3)).as_bytes().to_vec();
+        let flags = HEADER_BYTES + 4 + TIME_BYTES + ORDER_BYTES;
+        for flip in 1..=255_u8 {
+            let mut flipped = bytes.clone();
+            flipped[flags] ^= flip;
+            assert!(Cell::parse(flipped).is_err(), "deleted {deleted} ^ {flip}");
+        }
+    }
+}
+
 #[test]
 fn the_current_row_and_those_to_come_are_kept() {
     let rows = [row(1, 1, b"a"), row(2, 2, b"b"), row(5, 5, b"c"), row(4, 6, b"beaten"), row(9, 9, b"d")];
