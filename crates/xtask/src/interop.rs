@@ -27,7 +27,6 @@ pub(crate) fn run(workspace: &Workspace, args: Vec<OsString>) -> Result<(), Fail
     tests.env("PLUMB_BIN", workspace.program(Profile::Dev, "plumb")).env("ORT_DYLIB_PATH", library);
     // A server of its own environment: its requirements and Feast's do not agree.
     tests.env("MOTO_SERVER", s3.with_file_name("moto_server"));
-    tests.env("GCS_SERVER", clouds.with_file_name("gcp-storage-emulator"));
     tests.env("AZURITE_BLOB", azurite.join("azurite-blob")).env("NODE_BIN", node);
     process::run(&mut tests)
 }
