@@ -117,8 +117,13 @@ fn personal_values_are_in_no_report_and_in_no_evidence() {
         let all = told.stdout + &told.stderr;
         assert!(told.code == 1 && all.contains("user_id=*** (row ") && !all.contains("987654"), "{all}");
     }
+    // What is not personal is somebody's value all the same, and the log is never edited.
     let bytes = std::fs::read(plumb.path().join(".plumb/registry.db")).unwrap();
-    assert!(!bytes.windows(6).any(|window| window == b"987654"), "the evidence holds a personal value");
+    let holds = |word: &str| bytes.windows(word.len()).any(|window| window == word.as_bytes());
+    assert!(holds("mismatched"), "the refusal is recorded");
+    for word in ["987654", "\"numbers\"", "user_id="] {
+        assert!(!holds(word), "the evidence holds rows: {word}");
+    }
 }
 
 /// Gives a user other orders in the online store alone, or deletes the user there.

@@ -36,6 +36,27 @@ class Project:
         path.write_text(text.replace(old, new))
 
 
+def one_view(path: str, more: str = "", features: str = "{name: x, type: int64}") -> str:
+    """Definitions of one feature view `f` by `user_id`; `more` is of its source."""
+    return f"""kind: entity
+name: user
+join_key: user_id
+type: int64
+---
+kind: source
+name: rows
+path: {path}
+event_time: at
+{more}
+---
+kind: feature_view
+name: f
+entity: user
+source: rows
+features: [{features}]
+"""
+
+
 class Written:
     """A project that its test writes; commands answer in JSON."""
 

@@ -10,25 +10,7 @@ import pyarrow as pa
 import pytest
 from azurite import ACCOUNT, KEY, Azurite
 from deltalake import write_deltalake
-from plumb import Written
-
-YAML = """kind: entity
-name: user
-join_key: user_id
-type: int64
----
-kind: source
-name: rows
-path: PATH
-event_time: at
-MORE
----
-kind: feature_view
-name: f
-entity: user
-source: rows
-features: [{name: x, type: int64}]
-"""
+from plumb import Written, one_view
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +25,7 @@ def azurite(tmp_path_factory):
 def written(folder: Path, settings: str, path: str, more: str = "") -> Written:
     limits = "listing_timeout: 5s\n  request_timeout: 5s\n  retries: 1"
     settings = f"project: clouds\nstorage:\n  {settings}\n  {limits}\n"
-    return Written(folder, settings, YAML.replace("PATH", path).replace("MORE", more))
+    return Written(folder, settings, one_view(path, more))
 
 
 def csv(*rows: tuple[int, int]) -> str:

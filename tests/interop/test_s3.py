@@ -7,26 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-from plumb import Written
+from plumb import Written, one_view
 from s3 import Weather, free_port
-
-YAML = """kind: entity
-name: user
-join_key: user_id
-type: int64
----
-kind: source
-name: rows
-path: PATH
-event_time: at
-MORE
----
-kind: feature_view
-name: f
-entity: user
-source: rows
-features: [{name: x, type: int64}]
-"""
 
 
 @pytest.fixture
@@ -42,7 +24,7 @@ class Project(Written):
         s3 = f"{{endpoint: '{endpoint}', region: us-east-1, {known}allow_http: true}}"
         limits = "listing_timeout: 3s\n  request_timeout: 5s\n  retries: 2"
         settings = f"project: s3\nstorage:\n  s3: {s3}\n  {limits}\n"
-        super().__init__(folder, settings, YAML.replace("PATH", path).replace("MORE", more))
+        super().__init__(folder, settings, one_view(path, more))
 
     def fails(self, code: int, *words: str) -> None:
         done = self.run("materialize")

@@ -10,26 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from plumb import Written
+from plumb import Written, one_view
 
-YAML = """kind: entity
-name: user
-join_key: user_id
-type: int64
----
-kind: source
-name: rows
-path: PATH
-format: delta
-event_time: at
-COLUMNS
----
-kind: feature_view
-name: f
-entity: user
-source: rows
-features: [{name: x, type: int64}, {name: word, type: string}]
-"""
+FEATURES = "{name: x, type: int64}, {name: word, type: string}"
 COLUMNS = """columns:
   - {name: user_id, type: int64}
   - {name: at, type: timestamp}
@@ -39,7 +22,7 @@ COLUMNS = """columns:
 
 
 def written(folder: Path, path: str, columns: str = "") -> Written:
-    return Written(folder, "project: tables\n", YAML.replace("PATH", path).replace("COLUMNS", columns))
+    return Written(folder, "project: tables\n", one_view(path, f"format: delta\n{columns}", FEATURES))
 
 
 def rows(users: list[int], x: list[int | None], day: str = "2024-01-01") -> pa.Table:

@@ -10,8 +10,6 @@ mod message;
 mod size;
 mod stream;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use arrow::error::ArrowError;
 
 pub use file::IpcFile;
@@ -28,11 +26,6 @@ pub struct Limits {
 
 fn broken(why: impl Into<String>) -> ArrowError {
     ArrowError::IpcError(why.into())
-}
-
-/// What the library answers; its panics are errors.
-fn caught<T>(read: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, ArrowError> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_panic| Err(broken("it is damaged")))
 }
 
 #[cfg(test)]

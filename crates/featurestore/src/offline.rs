@@ -4,7 +4,7 @@
 //! the source and kept as a Parquet file, so that training, materialize, skew and replay all read the very same rows.
 //! Nothing here joins: see [`crate::point_in_time`].
 
-pub(crate) mod caught;
+pub(crate) mod batches;
 pub mod history;
 pub mod ingest;
 pub mod lease;

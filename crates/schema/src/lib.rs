@@ -18,7 +18,7 @@ pub mod migration;
 pub mod name;
 pub mod order;
 pub mod pii;
-pub mod quantile;
+pub mod sampling;
 pub mod signature;
 pub mod status;
 pub mod time;

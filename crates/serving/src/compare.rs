@@ -89,6 +89,13 @@ impl FeatureComparison {
         self.equal + self.stale == self.compared
     }
 
+    /// Leaves the counts, and nothing that is a value of a row.
+    pub fn forget_rows(&mut self) {
+        self.examples.clear();
+        self.numbers = Numbers::default();
+        self.lists = Lists::default();
+    }
+
     fn add(&mut self, part: Self) {
         let total = weigh(self.n_numbers) + weigh(part.n_numbers);
         if total > 0.0 {

@@ -80,11 +80,12 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// As the registry's log keeps it, for ever and unedited: all of it but the examples, which are people's rows. Whoever
+    /// As the registry's log keeps it, for ever and unedited: all of it but the examples, which are people's rows, and the
+    /// quantiles, of which the outermost are values of one of them. Whoever
     /// promotes is shown them.
     pub fn record(&self) -> serde_json::Value {
         let mut recorded = self.clone();
-        recorded.features.features.iter_mut().for_each(|feature| feature.examples.clear());
+        recorded.features.features.iter_mut().for_each(FeatureComparison::forget_rows);
         serde_json::to_value(recorded).unwrap_or_default()
     }
 }
@@ -190,6 +191,9 @@ impl fmt::Display for Evidence {
             for example in &feature.examples {
                 let (offline, online) = (&example.offline, &example.online);
                 writeln!(f, "        {} of {}: offline {offline}, online {online}", feature.feature, example.row)?;
+            }
+            if let Some(first) = &feature.first_failing {
+                writeln!(f, "        {} differs first at {first}", feature.feature)?;
             }
         }
         if let Some(hint) = &square.hint {

@@ -14,7 +14,8 @@ use arrow::ipc::reader::FileDecoder;
 use arrow::ipc::{Block, root_as_footer};
 
 use super::message::{self, METADATA_MAX};
-use super::{Limits, broken, caught, size};
+use super::{Limits, broken, size};
+use crate::caught::caught;
 
 /// What a file begins and ends with.
 const MAGIC: &[u8; 6] = b"ARROW1";
@@ -55,7 +56,7 @@ impl IpcFile {
         read_at(&mut file, at, &mut footer)?;
         let footer = root_as_footer(&footer).map_err(|why| broken(format!("its footer is damaged: {why}")))?;
         let ipc_schema = footer.schema().ok_or_else(|| broken("its footer has no schema"))?;
-        let schema = Arc::new(caught(|| Ok(fb_to_schema(ipc_schema)))?);
+        let schema = Arc::new(caught(|| Ok::<_, ArrowError>(fb_to_schema(ipc_schema)))?);
         let entries = footer.custom_metadata().into_iter().flatten();
         let metadata = entries.filter_map(|entry| Some((entry.key()?.to_owned(), entry.value()?.to_owned()))).collect();
         let batches: Vec<Block> = footer.recordBatches().into_iter().flatten().copied().collect();
@@ -104,7 +105,7 @@ impl IpcFile {
         let bytes = self.block(block)?;
         let batch = caught(|| self.decoder.read_record_batch(block, &bytes))?;
         if let Some(batch) = &batch
-            && caught(|| Ok(size::plain_bytes(batch)))? > self.limits.plain_bytes
+            && caught(|| Ok::<_, ArrowError>(size::plain_bytes(batch)))? > self.limits.plain_bytes
         {
             let max = self.limits.plain_bytes >> 20;
             return Err(broken(format!(

@@ -7,7 +7,8 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamDecoder;
 
 use super::message::{self, METADATA_MAX};
-use super::{Limits, broken, caught, size};
+use super::{Limits, broken, size};
+use crate::caught::caught;
 
 /// What a message begins with, before its length; older writers leave it out.
 const CONTINUES: [u8; 4] = [0xff; 4];
@@ -51,7 +52,7 @@ pub fn read_stream(parts: Vec<Buffer>, limits: &Limits) -> Result<(SchemaRef, Ve
 }
 
 fn take(batch: RecordBatch, into: &mut Vec<RecordBatch>, plain: &mut u64, limits: &Limits) -> Result<(), ArrowError> {
-    *plain = plain.saturating_add(caught(|| Ok(size::plain_bytes(&batch)))?);
+    *plain = plain.saturating_add(caught(|| Ok::<_, ArrowError>(size::plain_bytes(&batch)))?);
     if *plain > limits.plain_bytes {
         let max = limits.plain_bytes >> 20;
         return Err(broken(format!("its rows take more than {max} MB once dictionaries, runs and views are unfolded")));

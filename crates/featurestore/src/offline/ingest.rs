@@ -18,7 +18,7 @@ use schema::{Dtype, Timestamp, Ttl};
 use serde::Serialize;
 use serde_json::json;
 
-use super::caught::{self, Caught};
+use super::batches::{self, Caught};
 use super::source::{self, Found, Kept, SourceFile, read_error};
 use super::table::source::of_source;
 use super::table::{IdempotencyKey, OnWait, Table, TableColumn};
@@ -294,7 +294,7 @@ fn reader(file: &SourceFile) -> Result<Caught<ParquetRecordBatchReader>, Offline
     let opened = file.reopen().map_err(|why| read_error(&file.name, why))?;
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, file.metadata.clone());
     // Columns that the table lacks are read too: a quarantined row is kept whole.
-    caught::build(builder.with_batch_size(BATCH_ROWS)).map_err(|why| read_error(&file.name, why))
+    batches::build(builder.with_batch_size(BATCH_ROWS)).map_err(|why| read_error(&file.name, why))
 }
 
 #[cfg(test)]

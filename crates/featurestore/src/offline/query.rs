@@ -29,7 +29,7 @@ use schema::Dtype;
 use schema::definitions::ROW_COLUMN;
 use transform::{cast, depth, expr};
 
-use super::caught;
+use super::batches;
 use super::history::sequence_column;
 use super::source::{SourceFile, SourceFiles};
 
@@ -229,7 +229,7 @@ fn open(files: &SourceFiles, file: &SourceFile, schema: &SchemaRef) -> Result<Ba
     let mask = file.mask(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let opened = file.reopen().map_err(|why| DataFusionError::Execution(format!("`{}`: {why}", file.name)))?;
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, file.metadata.clone());
-    let reader = caught::build(reader.with_projection(mask));
+    let reader = batches::build(reader.with_projection(mask));
     let damaged = |why| DataFusionError::Execution(format!("`{}`: {why}", file.name));
     let reader = reader.map_err(damaged)?;
     let zone = files.source.timezone.clone();

@@ -29,10 +29,10 @@ use schema::definitions::{Format, Source};
 use serde_json::{Value as Json, json};
 use transform::cast::Zone;
 
-use super::caught::caught;
 use super::table::ARRIVAL_COLUMN;
 use super::table::source::{OfTable, Shape};
 use super::{OfflineError, OfflineStore, projection};
+use crate::caught::caught;
 pub use columns::SourceColumn;
 pub(crate) use find::Found;
 pub(crate) use kept::Kept;
@@ -215,10 +215,11 @@ pub(crate) fn open_named(path: PathBuf, name: String, first_row: u64) -> Result<
     let mut file = File::open(&path).map_err(|why| read_error(&name, why))?;
     super::seal::check(&mut file, &path).map_err(|why| read_error(&name, why))?;
     let identity = state_of(&file).map_err(|why| read_error(&name, why))?;
-    let metadata = caught(|| Ok(ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?));
+    let metadata = caught(|| Ok::<_, schema::BoxError>(ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?));
     let metadata = metadata.map_err(|why| read_error(&name, why))?;
     let named = name.clone();
-    caught(|| Ok(SourceFile::new(path, name, metadata, first_row, identity))).map_err(|why| read_error(&named, why))
+    caught(|| Ok::<_, schema::BoxError>(SourceFile::new(path, name, metadata, first_row, identity)))
+        .map_err(|why| read_error(&named, why))
 }
 
 impl SourceFile {

@@ -3,18 +3,10 @@
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, downcast_primitive_array};
 use arrow::datatypes::{ArrowNativeType, DataType, Float64Type, TimeUnit, ToByteSlice};
 use schema::Dtype;
+use schema::sampling::mix;
 
 /// The hash of null. No value is expected to have it.
 pub(super) const NULL: u64 = 0;
-
-/// Spreads the bits of a number (the finalizer of splitmix64).
-#[inline]
-pub(super) fn mix(number: u64) -> u64 {
-    let mut x = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
 
 fn bytes(value: &[u8]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ value.len() as u64;

@@ -14,7 +14,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, make_comparator};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use schema::quantile::{QUANTILES, rank};
+use schema::sampling::{QUANTILES, rank};
 use serde::Serialize;
 
 use super::hashes::{self, NULL};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampNanosecondArray};
 use expect_test::expect;
 use schema::AppliedDefinitions;
+use schema::sampling::mix;
 
-use super::hashes::mix;
 use super::write::{FileSink, Format, read_about, report_path};
 use super::*;
 use crate::testing::{applied, parquet};

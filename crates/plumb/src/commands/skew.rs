@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use serving::compare::{FirstFailing, Step};
 use serving::prediction_log::sample::KeySample;
 use serving::skew::SkewReport;
 
@@ -51,7 +50,7 @@ pub(super) fn table(report: &SkewReport) -> String {
                     .push_str(&format!("  {} of prediction {row}: offline {offline}, served {online}\n", f.feature));
             }
             if let Some(first) = &f.first_failing {
-                examples.push_str(&format!("  {} differs first at {}\n", f.feature, place(first)));
+                examples.push_str(&format!("  {} differs first at {first}\n", f.feature));
             }
         }
     }
@@ -71,19 +70,4 @@ pub(super) fn table(report: &SkewReport) -> String {
     };
     let unread: String = report.unreadable.iter().map(|why| format!("not compared: {why}\n")).collect();
     if report.predictions == 0 { format!("{verdict}{unread}") } else { format!("{table}{verdict}{unread}") }
-}
-
-/// Where both sides first differ, in words.
-fn place(first: &FirstFailing) -> String {
-    let FirstFailing { feature, step, not_compared } = first;
-    let step = match step {
-        Step::Stored => "what is stored is not what history has",
-        Step::Computed => "a computed feature",
-        Step::OnDemand => "a feature of an on-demand view",
-    };
-    let unsure = match not_compared.as_slice() {
-        [] => String::new(),
-        names => format!("; not compared, for the service lacks them: `{}`", names.join("`, `")),
-    };
-    format!("`{feature}`: {step}{unsure}")
 }

@@ -1,6 +1,8 @@
 //! Where two sides part: of a feature that differs, the first transform on its way from the source whose square fails
 //! (natural transformations, section 6). That is the line to mend.
 
+use std::fmt;
+
 use featurestore::CompiledService;
 use featurestore::compiled::ColumnSource;
 use serde::Serialize;
@@ -56,4 +58,19 @@ fn walk(compiled: &CompiledService, source: ColumnSource, failing: &[bool]) -> F
         }
     };
     FirstFailing { feature: compiled.reference(source), step, not_compared }
+}
+
+impl fmt::Display for FirstFailing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let step = match self.step {
+            Step::Stored => "what is stored is not what history has",
+            Step::Computed => "a computed feature",
+            Step::OnDemand => "a feature of an on-demand view",
+        };
+        write!(f, "`{}`: {step}", self.feature)?;
+        if self.not_compared.is_empty() {
+            return Ok(());
+        }
+        write!(f, "; not compared, for the service lacks them: `{}`", self.not_compared.join("`, `"))
+    }
 }

@@ -2,7 +2,7 @@
 //! (point in time, section 8).
 
 use schema::Value;
-use schema::quantile::{QUANTILES, rank};
+use schema::sampling::{QUANTILES, mix, rank};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// Pairs kept at most; at least half of it once there were more.
@@ -130,14 +130,6 @@ fn common(a: &[Value], b: &[Value]) -> usize {
         }
     }
     head + best[b.len()] + tail
-}
-
-/// A hash of a number (splitmix64).
-fn mix(n: u64) -> u64 {
-    let mut x = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }
 
 impl Serialize for Quantiles {

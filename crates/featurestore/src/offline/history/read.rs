@@ -8,7 +8,7 @@ use transform::cast;
 
 use super::{History, OrderBatch, Unit};
 use crate::offline::source::read_error;
-use crate::offline::{OfflineError, caught};
+use crate::offline::{OfflineError, batches};
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 32_768;
@@ -120,7 +120,7 @@ impl History {
         if let Some(selection) = selection {
             builder = builder.with_row_selection(selection);
         }
-        for batch in caught::build(builder).map_err(fail)? {
+        for batch in batches::build(builder).map_err(fail)? {
             each(source.shaped(&columns, batch.map_err(fail)?).map_err(fail)?)?;
         }
         Ok(())

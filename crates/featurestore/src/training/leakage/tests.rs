@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use arrow::array::{Float64Array, Int64Array, StringArray};
 use arrow::datatypes::{Field, Schema};
+use schema::sampling::mix;
 
-use super::super::hashes::mix;
 use super::*;
 
 /// What a feature says of a label, over rows that come in chunks.

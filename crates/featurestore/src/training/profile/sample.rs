@@ -1,7 +1,8 @@
 //! A uniform sample of rows, as numbers: those whose row number has a small hash, so it does not depend on the values, and
 //! columns can be compared with each other.
 
-use super::super::hashes::mix;
+use schema::sampling::mix;
+
 use super::Seen;
 
 /// Rows kept at most; at least half of it once there were more.

@@ -20,13 +20,13 @@ use super::{Origin, Shape, Spine};
 use crate::ipc::{IpcFile, Limits};
 use crate::offline::query::QueryLimits;
 use crate::offline::source::{self, read_error};
-use crate::offline::{OfflineError, OfflineStore, caught, query};
+use crate::offline::{OfflineError, OfflineStore, batches, query};
 
 pub(super) fn parquet(path: &Path, name: &str, time_column: Option<&str>) -> Result<Spine, OfflineError> {
     let opened = source::open_file(Path::new(""), path.to_path_buf(), 0)?;
     let file = opened.reopen().map_err(|why| read_error(name, why))?;
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, opened.metadata.clone());
-    let reader = caught::build(reader.with_batch_size(CHUNK_ROWS)).map_err(|why| read_error(name, why))?;
+    let reader = batches::build(reader.with_batch_size(CHUNK_ROWS)).map_err(|why| read_error(name, why))?;
     let shape = Shape::new(name, SchemaRef::clone(opened.metadata.schema()), time_column)?;
     Ok(of_reader(shape, Some(opened.n_rows), reader))
 }

@@ -9,7 +9,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::*;
-use crate::offline::caught;
+use crate::offline::batches;
 use crate::training::spine::Spine;
 use parquet::arrow::ArrowWriter;
 use schema::AppliedDefinitions;
@@ -50,7 +50,7 @@ fn read(folder: &Folder, bytes: &[u8]) -> Result<usize, String> {
     );
     let named = |why: schema::BoxError| told(read_error(&file.name, why));
     let mut n_rows = 0;
-    for batch in caught::build(builder).map_err(named)?.take(100) {
+    for batch in batches::build(builder).map_err(named)?.take(100) {
         n_rows += batch.map_err(named)?.num_rows();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

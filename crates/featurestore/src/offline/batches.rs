@@ -1,20 +1,11 @@
-//! Parquet files of others, which may be damaged: their reader panics at some of what cannot be. Here a panic is an error,
-//! so that a file is named, and a server or a command goes on.
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
+//! Batches of Parquet files of others, which may be damaged.
 
 use arrow::array::RecordBatch;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::reader::ChunkReader;
 use schema::BoxError;
 
-/// What a reader answers.
-///
-/// # Errors
-/// What it says, or that it panicked.
-pub(crate) fn caught<T>(read: impl FnOnce() -> Result<T, BoxError>) -> Result<T, BoxError> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_panic| Err("it is damaged".into()))
-}
+use crate::caught::caught;
 
 /// A reader of batches.
 pub(crate) fn build<R: ChunkReader + 'static>(
