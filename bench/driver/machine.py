@@ -54,6 +54,7 @@ class Machine:
     sizes: Sizes
     plumb: Path
     bare: Path | None
+    parts: Path | None
     redis_url: str | None
     versions: dict[str, str] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
@@ -64,7 +65,8 @@ class Machine:
         plumb = program("PLUMB_BIN")
         if plumb is None:
             raise Missing("PLUMB_BIN does not name the plumb binary; start this by `cargo xtask bench`")
-        machine = cls(scratch, sizes, plumb, program("BARE_BIN"), os.environ.get("PLUMB_TEST_REDIS"))
+        programs = plumb, program("BARE_BIN"), program("PARTS_BIN")
+        machine = cls(scratch, sizes, *programs, os.environ.get("PLUMB_TEST_REDIS"))
         version = subprocess.run([plumb, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
         # The folder that cargo put it into tells the profile.
         machine.versions["plumb"] = f"{version} ({plumb.parent.name} build)"
@@ -99,6 +101,11 @@ class Machine:
         if self.bare is None:
             raise Missing("BARE_BIN does not name the bare handlers; start this by `cargo xtask bench`")
         return self.bare
+
+    def parts_program(self) -> Path:
+        if self.parts is None:
+            raise Missing("PARTS_BIN does not name the program of parts; start this by `cargo xtask bench`")
+        return self.parts
 
     def package_version(self, python: Path | str, package: str) -> str:
         """The version of an installed package, noted for the table."""

@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 from ..machine import Machine
 from ..table import Line
-from . import features, materialize, predict, ready, training_set
+from . import features, materialize, on_demand, predict, ready, training_set
 
 ROWS: dict[str, Callable[[Machine], list[Line]]] = {
     "training-set": training_set.measure,
     "training-set-512mb": training_set.measure_limited,
     "features-1": features.measure_one,
     "features-100": features.measure_hundred,
+    "on-demand": on_demand.measure,
     "predict": predict.measure,
     "ready": ready.measure,
     "materialize": materialize.measure,

@@ -57,7 +57,6 @@ fn fields(view: &OnDemand) -> impl Iterator<Item = (&str, Dtype)> {
 #[cfg(test)]
 mod tests {
     use std::ops::Range;
-    use std::time::Instant;
 
     use arrow::array::{Float64Array, Int64Array};
     use schema::definitions::File;
@@ -131,22 +130,5 @@ features:
                 assert_eq!(schema::Value::at(one, 0), schema::Value::at(many, row), "row {row}");
             }
         }
-    }
-
-    #[test]
-    fn ten_expressions_on_one_row_take_microseconds() {
-        let ten = ten();
-        let (columns, at) = rows(&[Some(1.5)]);
-        let run = || {
-            let started = Instant::now();
-            for _ in 0..1_000 {
-                assert_eq!(ten.evaluate(columns.clone(), &at).unwrap().len(), 10);
-            }
-            started.elapsed().as_nanos() / 1_000
-        };
-        let best = (0..20).map(|_| run()).min().unwrap_or_default();
-        println!("10 expressions on one row: {best} ns");
-        // The goal is 20 us in release; tests are built with little optimisation, on machines that do other things.
-        assert!(best < 200_000, "{best} ns");
     }
 }

@@ -27,13 +27,15 @@ pub(crate) fn run(workspace: &Workspace, rows: Vec<OsString>) -> Result<(), Fail
             }
         };
     }
-    process::run(workspace.cargo("build").args(["--release", "--package", "plumb", "--package", "bench-bare"]))?;
+    let packages = ["plumb", "bench-bare", "bench-parts"].into_iter().flat_map(|name| ["--package", name]);
+    process::run(workspace.cargo("build").arg("--release").args(packages))?;
 
     // Last, so that a failure above has started nothing.
     let redis = Redis::start()?;
     driver.current_dir(workspace.root()).arg("bench/run.py").args(rows);
     driver.env("PLUMB_BIN", workspace.program(Profile::Release, "plumb"));
     driver.env("BARE_BIN", workspace.program(Profile::Release, "bare"));
+    driver.env("PARTS_BIN", workspace.program(Profile::Release, "parts"));
     driver.env("PLUMB_TEST_REDIS", redis.url()).env("ORT_DYLIB_PATH", library);
     process::run(&mut driver)
 }
