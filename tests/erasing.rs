@@ -154,9 +154,10 @@ fn a_table_holds_no_trace_in_any_version_nor_in_quarantine() {
     let plumb = project("project: erasing\n");
     plumb.edit("features.yaml", "path: rows\n", "path: tables/rows\nformat: delta\n");
     plumb.run("ingest rows rows/a.parquet").ok();
-    // A row of a later file is bad, and the person's.
-    plumb.write("rows/b.csv", &format!("user,shop,at,n\n{CANARY},1,never,1\nuser-1,1,2024-01-01,8\n"));
-    assert_eq!(plumb.json("ingest rows rows/b.csv")["quarantined"], 1);
+    // Two rows of a later file are bad, one of them the person's.
+    let bad = format!("{CANARY},1,never,1\nuser-2,1,nor now,5\n");
+    plumb.write("rows/b.csv", &format!("user,shop,at,n\n{bad}user-1,1,2024-01-01,8\n"));
+    assert_eq!(plumb.json("ingest rows rows/b.csv")["quarantined"], 2);
     plumb.run("table compact rows").ok();
     std::fs::remove_dir_all(plumb.path().join("rows")).unwrap();
     fill(&plumb);
@@ -169,6 +170,7 @@ fn a_table_holds_no_trace_in_any_version_nor_in_quarantine() {
     assert_eq!((code, found(&done, "table")), (0, (9, Some(0))), "{done}");
     assert_eq!(holding(&plumb), Vec::<String>::new());
     assert_eq!(plumb.json("table show rows")["table"]["n_rows"], 397);
+    assert_ne!(search::files(plumb.path(), &["nor now"]), Vec::<String>::new(), "the other's bad row is still there");
 
     // Whoever brings the same rows again brings the others only.
     plumb.write("again.csv", &format!("user,shop,at,n\n{CANARY},1,2025-01-01,1\nuser-1,1,2025-01-01,9\n"));

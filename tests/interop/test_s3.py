@@ -149,3 +149,30 @@ def test_what_is_not_there_is_told(s3, tmp_path):
         assert done.returncode == code and all(word in said for word in words), said
     done = Project(tmp_path, f"http://127.0.0.1:{free_port()}", "s3://shop/x.csv").run("plan")
     assert done.returncode == 6 and "the store cannot be asked" in done.stdout + done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_an_erasure_forgets_the_copies_of_objects_that_hold_somebody(s3, weather, tmp_path, form):
+    """The object itself is not ours to change: that it is there is said, and whoever fetches it again leaves the person
+    out."""
+    if form == "csv":
+        s3.put("shop/held/1.csv", csv((1, 10), (2, 20)))
+        project = Project(tmp_path, weather.url, "s3://shop/held/*.csv")
+    else:
+        (tmp_path / "made").mkdir()
+        s3.put("shop/held/1.parquet", parquet(tmp_path / "made", [(1, 10), (2, 20)]))
+        more = "field_mapping: {event_time: at}"
+        (tmp_path / "p").mkdir()
+        project = Project(tmp_path / "p", weather.url, "s3://shop/held/*.parquet", more)
+    project.ok("apply", "--yes")
+    project.ok("materialize")
+    assert any(name.endswith(".object") for name in project.kept())
+    looked = json.loads(project.run("erase", "--entity", "user_id=1", "--dry-run").stdout)
+    caches = [place for place in looked["erased"][0]["places"] if place["kind"] == "cache"]
+    assert any(place["place"].endswith(".object") and place["found"] == 1 for place in caches), caches
+    done = project.run("erase", "--entity", "user_id=1", "--yes")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "it is not on this machine" in done.stdout
+    assert not any(name.endswith(".object") for name in project.kept()), project.kept()
+    project.ok("materialize", "--fresh")
+    assert project.x(1, 2) == [None, 20]

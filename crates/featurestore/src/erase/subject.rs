@@ -42,6 +42,11 @@ impl Subject {
         self.parts.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
     }
 
+    /// The value's text by the place of its name.
+    pub(super) fn text_at(&self, place: usize) -> &str {
+        self.parts.get(place).map_or("", |(_, text)| text)
+    }
+
     /// Which keys of a view version are meant; `None` if its join keys lack one of the names, or cannot hold the value.
     pub fn in_view(&self, view: &FeatureView) -> Option<KeyMatch> {
         self.in_keys(view.keys())
@@ -132,7 +137,7 @@ impl Subject {
 }
 
 /// A word as a value of a key's type: what is no text there is written as JSON writes it.
-fn typed(text: &str, dtype: Dtype) -> Option<Value> {
+pub(super) fn typed(text: &str, dtype: Dtype) -> Option<Value> {
     let value = match dtype {
         Dtype::Bytes => Some(Value::Bytes(text.as_bytes().to_vec())),
         dtype => read(&Json::String(text.to_owned()), dtype)

@@ -1,184 +1,182 @@
-//! Sources that are texts, a row a line: CSV with a header, and JSON lines. Lines that stay keep their bytes.
+//! Sources that are texts, CSV and JSON lines: read as history reads them, so that whoever is a person there is one here.
+//!
+//! Lines that stay keep their bytes. A line that is no row says of nobody who they are, and is never removed: one that
+//! names the person is told.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 
-use schema::BoxError;
-use serde_json::Value as Json;
+use schema::definitions::Source;
+use schema::{BoxError, Dtype, FeatureView, Value};
+use transform::cast::Zone;
 
+use super::subject::typed;
 use super::{Rows, Subject};
 use crate::offline::OfflineError;
-use crate::offline::whole::sync_folder;
+use crate::offline::source::{self, Cell, Form};
+use crate::offline::whole;
 
-/// How a text holds rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lines {
-    /// Comma-separated, names in the first line.
-    Csv,
-    /// A JSON object a line.
-    Json,
+/// Lines that are told, of those that are no rows and name the person.
+const TOLD: usize = 5;
+
+/// Whose rows, and how they are read.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    subject: &'a Subject,
+    /// For each of its names the types that view versions give the key, and the value in each.
+    values: Vec<Vec<(Dtype, Value)>>,
+    form: Form,
+    zone: Zone,
 }
 
-/// As [`super::files::count`], for texts.
+/// What a text has of a subject.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Its rows.
+    pub rows: Rows,
+    /// The first lines that are no rows, and name it.
+    pub unclear: Vec<u64>,
+}
+
+impl<'a> Wanted<'a> {
+    /// The subject's rows in texts of a source; `views` are those whose keys have the subject's.
+    ///
+    /// # Errors
+    /// [`OfflineError::Read`] if the source's time zone is unknown.
+    pub fn new(subject: &'a Subject, views: &[&FeatureView], source: &Source) -> Result<Self, OfflineError> {
+        let zone = Zone::named(source.timezone.as_deref()).map_err(|why| source::read_error(&source.path, why))?;
+        let dtypes = |name: &String| {
+            let keys = views.iter().flat_map(|view| view.keys()).filter(|key| key.name.as_str() == name);
+            let mut dtypes: Vec<Dtype> = Vec::new();
+            for key in keys {
+                if !dtypes.contains(&key.dtype) {
+                    dtypes.push(key.dtype);
+                }
+            }
+            let text = subject.text(name).unwrap_or_default();
+            let value = |dtype: Dtype| Some((dtype, typed(text, dtype)?.canonical(dtype).ok()?));
+            dtypes.into_iter().filter_map(value).collect()
+        };
+        Ok(Self { subject, values: subject.names().iter().map(dtypes).collect(), form: Form::of(source), zone })
+    }
+
+    /// The same in JSON lines, whatever the source is: quarantined rows.
+    #[must_use]
+    pub fn in_json_lines(self) -> Self {
+        Self { form: Form::JsonLines, ..self }
+    }
+
+    /// Whether a value is the subject's, of its name at a place: the same value of the key's type, or the same letters.
+    fn is_value(&self, at: usize, cell: Cell<'_>) -> bool {
+        let text = self.subject.text_at(at);
+        let is_same = match cell {
+            Cell::Text(found) => found == text,
+            Cell::Json(raw) => raw == text || serde_json::from_str::<String>(raw).is_ok_and(|found| found == text),
+        };
+        let is_equal = |(dtype, value): &(Dtype, Value)| {
+            let found = cell.read(*dtype, self.zone).and_then(|found| found.canonical(*dtype));
+            found.is_ok_and(|found| found == *value)
+        };
+        is_same || self.values[at].iter().any(is_equal)
+    }
+
+    /// Whether a line that is no row has all its texts, each as a word.
+    fn is_named(&self, line: &[u8]) -> bool {
+        let line = String::from_utf8_lossy(line);
+        let is_word = |text: &str| {
+            let mut found = line.match_indices(text);
+            !text.is_empty()
+                && found.any(|(at, _)| {
+                    let before = line[..at].chars().next_back();
+                    let after = line[at + text.len()..].chars().next();
+                    ![before, after].iter().flatten().any(|c| c.is_alphanumeric() || *c == '_')
+                })
+        };
+        (0..self.values.len()).all(|at| is_word(self.subject.text_at(at)))
+    }
+}
+
+/// The rows of a text that are a subject's: those with its values in one of `lists`, each with a column for each of the
+/// subject's names. `None` if the text has the columns of none of them.
 ///
 /// # Errors
-/// [`OfflineError::Read`] if it cannot be read.
-pub fn count(
-    path: &Path,
-    lines: Lines,
-    subject: &Subject,
-    lists: &[Vec<String>],
-) -> Result<Option<Rows>, OfflineError> {
-    let text = std::fs::read(path).map_err(|why| failed(path, why.into()))?;
-    Ok(sort(&text, lines, subject, lists).map(|(rows, _)| rows))
+/// [`OfflineError::Read`] if it is no such text.
+pub fn count(path: &Path, wanted: &Wanted<'_>, lists: &[Vec<String>]) -> Result<Option<Found>, OfflineError> {
+    Ok(search(path, wanted, lists)?.map(|(found, _)| found))
 }
 
-/// As [`super::files::rewrite`], for texts.
+/// Writes a text without the rows that [`count`] counts; a text without such rows is not touched.
 ///
 /// # Errors
 /// [`OfflineError::Read`] or [`OfflineError::Write`]; the file then is as it was.
-pub fn rewrite(path: &Path, lines: Lines, subject: &Subject, lists: &[Vec<String>]) -> Result<Rows, OfflineError> {
-    let text = std::fs::read(path).map_err(|why| failed(path, why.into()))?;
-    let Some((rows, kept)) = sort(&text, lines, subject, lists) else { return Ok(Rows::default()) };
-    if rows.n_found > 0 {
-        let write = || -> Result<(), BoxError> {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let mut out = tempfile::Builder::new().prefix(".erasing-").tempfile_in(folder)?;
-            out.as_file_mut().write_all(&kept)?;
-            out.as_file().set_permissions(std::fs::metadata(path)?.permissions())?;
-            out.as_file().sync_all()?;
-            out.persist(path)?;
-            Ok(sync_folder(folder)?)
-        };
-        write().map_err(|source| OfflineError::Write { path: path.display().to_string(), source })?;
+pub fn rewrite(path: &Path, wanted: &Wanted<'_>, lists: &[Vec<String>]) -> Result<Found, OfflineError> {
+    let Some((found, theirs)) = search(path, wanted, lists)? else { return Ok(Found::default()) };
+    if found.rows.n_found > 0 {
+        without(path, &theirs)
+            .map_err(|source| OfflineError::Write { path: path.display().to_string(), source })?;
     }
-    Ok(rows)
+    Ok(found)
 }
 
-fn failed(path: &Path, why: BoxError) -> OfflineError {
-    crate::offline::source::read_error(&path.display().to_string(), why)
-}
-
-/// The rows, and the text without those of the subject; `None` if the text has the columns of none of `lists`.
-fn sort(text: &[u8], lines: Lines, subject: &Subject, lists: &[Vec<String>]) -> Option<(Rows, Vec<u8>)> {
-    let names = subject.names();
-    let wanted: Vec<&str> = names.iter().map(|name| subject.text(name).unwrap_or_default()).collect();
-    let (mut rows, mut kept) = (Rows::default(), Vec::with_capacity(text.len()));
-    match lines {
-        Lines::Csv => {
-            let mut records = records(text);
-            let header = records.next()?;
-            let columns = cells(header);
-            let place = |name: &String| columns.iter().position(|column| column == name);
-            let lists: Vec<Vec<usize>> =
-                lists.iter().filter_map(|list| list.iter().map(place).collect::<Option<_>>()).collect();
-            if lists.is_empty() {
-                return None;
-            }
-            kept.extend(header);
-            for record in records {
-                let cells = cells(record);
-                let cell = |at: &usize| cells.get(*at).map(String::as_str);
-                let found = lists.iter().any(|list| list.iter().map(cell).eq(wanted.iter().map(|text| Some(*text))));
-                rows += Rows { n_rows: 1, n_found: u64::from(found) };
-                if !found {
-                    kept.extend(record);
+/// What there is, and where the subject's rows stand.
+fn search(
+    path: &Path,
+    wanted: &Wanted<'_>,
+    lists: &[Vec<String>],
+) -> Result<Option<(Found, Vec<Range<u64>>)>, OfflineError> {
+    let mut rows = source::Rows::open(path, wanted.form)?;
+    let has = |names: &[String], list: &Vec<String>| list.iter().all(|name| names.contains(name));
+    let mut known = rows.header().is_some_and(|header| lists.iter().any(|list| has(header, list)));
+    if rows.header().is_some() && !known {
+        return Ok(None);
+    }
+    let (mut found, mut theirs) = (Found::default(), Vec::new());
+    loop {
+        // By list and name: whether the column is there, and whether it has the subject's value.
+        let mut met: Vec<Vec<(bool, bool)>> = lists.iter().map(|list| vec![(false, false); list.len()]).collect();
+        let place = rows.next(|name, cell| {
+            for (list, met) in lists.iter().zip(&mut met) {
+                for (at, _) in list.iter().enumerate().filter(|(_, column)| *column == name) {
+                    met[at] = (true, wanted.is_value(at, cell));
                 }
             }
+        })?;
+        let Some(place) = place else { break };
+        if !place.is_row {
+            if found.unclear.len() < TOLD && wanted.is_named(rows.text()) {
+                found.unclear.push(place.line);
+            }
+            continue;
         }
-        Lines::Json => {
-            let mut known = false;
-            for line in text.split_inclusive(|byte| *byte == b'\n') {
-                let json: Option<Json> = serde_json::from_slice(line).ok();
-                let value = |name: &String| Some(plain(json.as_ref()?.get(name)?));
-                let values = |list: &Vec<String>| list.iter().map(value).collect::<Option<Vec<String>>>();
-                let there: Vec<Vec<String>> = lists.iter().filter_map(values).collect();
-                known |= !there.is_empty();
-                let found = there.iter().any(|values| values.iter().map(String::as_str).eq(wanted.iter().copied()));
-                rows += Rows { n_rows: u64::from(json.is_some()), n_found: u64::from(found) };
-                if !found {
-                    kept.extend(line);
-                }
-            }
-            if !known {
-                return None;
-            }
+        known |= met.iter().any(|met| met.iter().all(|(is_there, _)| *is_there));
+        let is_theirs = met.iter().any(|met| met.iter().all(|(_, is_equal)| *is_equal));
+        found.rows += Rows { n_rows: 1, n_found: u64::from(is_theirs) };
+        if is_theirs {
+            theirs.push(place.bytes);
         }
     }
-    Some((rows, kept))
+    Ok(known.then_some((found, theirs)))
 }
 
-fn plain(json: &Json) -> String {
-    match json {
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
+/// Writes the file anew without some of its bytes.
+fn without(path: &Path, left_out: &[Range<u64>]) -> Result<(), BoxError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut input = BufReader::new(File::open(path)?);
+    let permissions = input.get_ref().metadata()?.permissions();
+    let mut out = tempfile::Builder::new().prefix(".erasing-").tempfile_in(folder)?;
+    let mut from = 0;
+    for bytes in left_out {
+        input.seek(SeekFrom::Start(from))?;
+        std::io::copy(&mut input.by_ref().take(bytes.start - from), out.as_file_mut())?;
+        from = bytes.end;
     }
-}
-
-/// The records of a CSV text with the ends of their lines; a quoted cell may hold line ends.
-fn records(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let mut quoted = false;
-        let ends = |byte: &u8| {
-            quoted ^= *byte == b'"';
-            *byte == b'\n' && !quoted
-        };
-        let end = rest.iter().position(ends).map_or(rest.len(), |at| at + 1);
-        let (record, tail) = rest.split_at(end);
-        rest = tail;
-        Some(record)
-    })
-}
-
-/// The cells of a record, without quotes.
-fn cells(record: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(record);
-    let text = text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
-    let mut cells = vec![String::new()];
-    let (mut quoted, mut chars) = (false, text.chars().peekable());
-    while let Some(c) = chars.next() {
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => {
-                chars.next();
-                cells.last_mut().expect("there is always a cell").push('"');
-            }
-            '"' => quoted = !quoted,
-            ',' if !quoted => cells.push(String::new()),
-            c => cells.last_mut().expect("there is always a cell").push(c),
-        }
-    }
-    cells
+    input.seek(SeekFrom::Start(from))?;
+    std::io::copy(&mut input, out.as_file_mut())?;
+    out.as_file().set_permissions(permissions)?;
+    Ok(whole::finish(out, path)?)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn subject() -> Subject {
-        Subject::new(vec![("user_id".to_owned(), "42".to_owned())])
-    }
-
-    fn check(lines: Lines, text: &str, n_found: u64, kept: &str) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("rows");
-        std::fs::write(&path, text).unwrap();
-        let lists = [vec!["user_id".to_owned()], vec!["customer".to_owned()]];
-        let counted = count(&path, lines, &subject(), &lists).unwrap().unwrap_or_default();
-        assert_eq!(rewrite(&path, lines, &subject(), &lists).unwrap(), counted);
-        assert_eq!((counted.n_found, std::fs::read_to_string(&path).unwrap().as_str()), (n_found, kept));
-    }
-
-    #[test]
-    fn lines_of_the_subject_go_and_others_keep_their_bytes() {
-        let text = "user_id,note\r\n42,\"a, \"\"b\"\"\nand 43\"\r\n43,\"42\"\n\"42\",x\n142,y";
-        check(Lines::Csv, text, 2, "user_id,note\r\n43,\"42\"\n142,y");
-        check(Lines::Csv, "note,customer\n42,7\n7,42\n", 1, "note,customer\n42,7\n");
-        check(Lines::Csv, "a,b\n42,42\n", 0, "a,b\n42,42\n");
-        let json = "{\"user_id\": 42}\n{\"user_id\":\"42\", \"x\": 1}\n{\"user_id\": 421}\nnot json\n";
-        check(Lines::Json, json, 2, "{\"user_id\": 421}\nnot json\n");
-    }
-}
+mod tests;

@@ -36,11 +36,11 @@ use crate::caught::caught;
 pub use columns::SourceColumn;
 pub(crate) use find::Found;
 pub(crate) use kept::Kept;
-pub use kept::{forget, reasons};
+pub use kept::{forget, objects, reasons};
 pub(crate) use look::{Look, look};
 pub(crate) use partition::Constant;
 use place::Place;
-pub(crate) use text::{of_text, rows_at, typed_column};
+pub(crate) use text::{Cell, Form, Rows, of_text, rows_at, typed_column};
 
 /// One Parquet file, opened.
 #[derive(Debug, Clone)]

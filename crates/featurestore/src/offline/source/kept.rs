@@ -20,6 +20,8 @@ use super::super::whole::sync_folder;
 const LEASE: &str = "lease";
 /// How the names of files end that say which rows do not parse.
 pub(super) const REASONS: &str = ".rejected.jsonl";
+/// And those of objects, as they were fetched.
+pub(super) const OBJECT: &str = ".object";
 
 /// The folder of one source as it is declared, and a share of its lease.
 #[derive(Debug, Clone)]
@@ -121,9 +123,18 @@ impl Kept {
 /// The files that say which rows of a source's texts do not parse, of whatever the source was declared to be, and of what
 /// was ingested into it. They quote values, and nobody can say whose.
 pub fn reasons(offline: &Path, source: &Source) -> Vec<PathBuf> {
-    let is_reasons = |path: &PathBuf| path.to_string_lossy().ends_with(REASONS);
-    let mut found: Vec<PathBuf> =
-        folders(offline, source).iter().flat_map(|folder| files_of(folder)).filter(is_reasons).collect();
+    ending_in(REASONS, offline, source)
+}
+
+/// The copies of objects that are kept of a source, whatever it was declared to be.
+pub fn objects(offline: &Path, source: &Source) -> Vec<PathBuf> {
+    ending_in(OBJECT, offline, source)
+}
+
+fn ending_in(end: &str, offline: &Path, source: &Source) -> Vec<PathBuf> {
+    let folders = folders(offline, source);
+    let files = folders.iter().flat_map(|folder| files_of(folder));
+    let mut found: Vec<PathBuf> = files.filter(|path| path.to_string_lossy().ends_with(end)).collect();
     found.sort();
     found
 }

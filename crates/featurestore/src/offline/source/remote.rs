@@ -22,7 +22,7 @@ use serde_json::json;
 
 use super::super::{OfflineError, OfflineStore};
 use super::find::{Found, has_ending, is_hidden, none, path_error};
-use super::kept::{Kept, write_error};
+use super::kept::{Kept, OBJECT, write_error};
 use super::pattern::Pattern;
 use super::place::RemotePlace;
 use super::{SourceFile, Want, open_named, read_error};
@@ -286,7 +286,7 @@ impl Objects {
 
     fn kept(&self, object: &Object, kept: &Kept) -> Found {
         let state = object.found(PathBuf::new()).state();
-        object.found(kept.path(&format!("{state}.object")))
+        object.found(kept.path(&format!("{state}{OBJECT}")))
     }
 
     async fn fetch_one(&self, kept: &Kept, object: &Object, found: &Found) -> Result<(), OfflineError> {

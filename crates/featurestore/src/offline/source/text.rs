@@ -9,10 +9,12 @@ mod column;
 mod csv;
 mod guess;
 mod json_lines;
+mod scan;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{BufReader, Write};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -36,6 +38,7 @@ use guess::Guess;
 
 pub(crate) use cell::of_text;
 pub(crate) use column::column as typed_column;
+pub(crate) use scan::Rows;
 
 /// In a copy's metadata: how many rows of the text it left out.
 const BAD_ROWS: &str = "plumb.n_bad_rows";
@@ -135,6 +138,25 @@ fn known_types(source: &Source) -> HashMap<String, Dtype> {
     roles.chain(source.columns.iter().map(|column| (column.name.clone(), column.dtype))).collect()
 }
 
+/// How a text holds rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Values between delimiters, the names of their columns in the first line.
+    Csv { delimiter: char },
+    /// A JSON object a line.
+    JsonLines,
+}
+
+impl Form {
+    /// That of a source of texts.
+    pub(crate) fn of(source: &Source) -> Self {
+        match source.format {
+            Format::JsonLines => Self::JsonLines,
+            Format::Csv | Format::Parquet | Format::Delta => Self::Csv { delimiter: source.delimiter.unwrap_or(',') },
+        }
+    }
+}
+
 /// A text, row by row.
 enum Reader {
     Csv { records: csv::Records<BufReader<File>>, header: Vec<String> },
@@ -143,37 +165,63 @@ enum Reader {
 
 /// A value as its text has it.
 #[derive(Debug, Clone, Copy)]
-enum Cell<'t> {
+pub(crate) enum Cell<'t> {
     Text(&'t str),
     Json(&'t str),
+}
+
+impl Cell<'_> {
+    /// The value of a type that it says.
+    ///
+    /// # Errors
+    /// A sentence that names the text and the type.
+    pub(crate) fn read(self, dtype: Dtype, zone: Zone) -> Result<Value, String> {
+        match self {
+            Self::Text(text) => of_text(text, dtype, zone),
+            Self::Json(raw) => cell::of_json(raw, dtype, zone),
+        }
+    }
 }
 
 impl Reader {
     fn open(source: &Source, file: &Found) -> Result<Self, OfflineError> {
         let opened = file.open().map_err(|why| read_error(&file.name, why))?;
-        let input = BufReader::with_capacity(1 << 16, opened);
-        if source.format == Format::JsonLines {
-            return Ok(Self::JsonLines(json_lines::Lines::new(input)));
-        }
-        let mut records = csv::Records::new(input, source.delimiter.unwrap_or(','));
-        let fail = |line: u64, why: &str| Err(text_error(file, line, None, why, BadRows::Reject));
+        Self::over(opened, Form::of(source)).map_err(|trouble| stopped(source, file, trouble))
+    }
+
+    /// Reads a file, of CSV its header first. Troubles with that are the file's.
+    fn over(file: File, form: Form) -> Result<Self, Trouble> {
+        let input = BufReader::with_capacity(1 << 16, file);
+        let delimiter = match form {
+            Form::JsonLines => return Ok(Self::JsonLines(json_lines::Lines::new(input))),
+            Form::Csv { delimiter } => delimiter,
+        };
+        let mut records = csv::Records::new(input, delimiter);
+        let fail = |line: u64, why: String| Err(Trouble::File { line, why });
         let header = match records.next() {
             Ok(Some(header)) => header,
-            Ok(None) => return fail(1, "the file is empty: a CSV file starts with the names of its columns"),
-            Err(Trouble::Bad(row)) => return fail(row.line, &format!("the names of columns: {}", row.why)),
-            Err(Trouble::File { line, why }) => return fail(line, &why),
-            Err(Trouble::Io(why)) => return Err(read_error(&file.name, why)),
+            Ok(None) => return fail(1, "the file is empty: a CSV file starts with the names of its columns".to_owned()),
+            Err(Trouble::Bad(row)) => return fail(row.line, format!("the names of columns: {}", row.why)),
+            Err(trouble) => return Err(trouble),
         };
         let line = header.line;
         let mut names: Vec<String> = Vec::with_capacity(header.fields.len());
         for (i, name) in header.fields.into_iter().enumerate() {
             match name {
-                Some(name) if names.contains(&name) => return fail(line, &format!("two columns are called `{name}`")),
+                Some(name) if names.contains(&name) => return fail(line, format!("two columns are called `{name}`")),
                 Some(name) => names.push(name),
-                None => return fail(line, &format!("column {} has no name", i + 1)),
+                None => return fail(line, format!("column {} has no name", i + 1)),
             }
         }
         Ok(Self::Csv { records, header: names })
+    }
+
+    /// Where the row stands that was read last, in bytes of the file, and its text.
+    fn last(&self) -> (Range<u64>, &[u8]) {
+        match self {
+            Self::Csv { records, .. } => (records.bytes(), records.text()),
+            Self::JsonLines(lines) => (lines.bytes(), lines.text()),
+        }
     }
 
     /// Hands on the values of the next row that are not null; its line, `None` at the end.
@@ -317,10 +365,7 @@ fn convert(source: &Source, kept: &Kept, file: &Found, types: &[Typed], stem: &s
         let (mut n_bytes, mut bad) = (0, None);
         let next = reader.next(|name, cell| {
             let Some((at, dtype)) = places.get(name).and_then(|at| Some((*at, types[*at].1?))) else { return };
-            let read = match cell {
-                Cell::Text(text) => of_text(text, dtype, zone),
-                Cell::Json(raw) => cell::of_json(raw, dtype, zone),
-            };
+            let read = cell.read(dtype, zone);
             let (Cell::Text(text) | Cell::Json(text)) = cell;
             n_bytes += text.len();
             match read {

@@ -14,6 +14,18 @@ use super::log::{LOG, read_error, write_error};
 use super::protocol::check_writable;
 use super::{Table, millis};
 
+/// Folder of quarantined rows, beside a table.
+pub(crate) const QUARANTINE: &str = "quarantine";
+
+/// What a vacuum may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Files of rows, and leftovers of writers that were killed.
+    Rows,
+    /// Files of quarantined rows as well.
+    All,
+}
+
 /// What a vacuum took away, or would.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Vacuumed {
@@ -39,6 +51,25 @@ impl Table {
         lease: &RewriteLease,
         on_wait: OnWait<'_>,
     ) -> Result<Vacuumed, TableError> {
+        self.take_away(retention, Extent::All, dry_run, lease, on_wait)
+    }
+
+    /// Leaves no rows on the disk but those of the present version, and what is quarantined.
+    ///
+    /// # Errors
+    /// As [`Self::vacuum`].
+    pub fn vacuum_rows(&self, lease: &RewriteLease, on_wait: OnWait<'_>) -> Result<Vacuumed, TableError> {
+        self.take_away(Duration::ZERO, Extent::Rows, false, lease, on_wait)
+    }
+
+    fn take_away(
+        &self,
+        retention: Duration,
+        extent: Extent,
+        dry_run: bool,
+        lease: &RewriteLease,
+        on_wait: OnWait<'_>,
+    ) -> Result<Vacuumed, TableError> {
         let _lock = AppendLock::take(&self.root, &self.name, on_wait)?;
         let snapshot = self.log.load(None)?;
         check_writable(&self.name, &snapshot)?;
@@ -50,7 +81,7 @@ impl Table {
         let is_old = |name: &str, changed: i64| snapshot.removed.get(name).copied().unwrap_or(changed) <= from;
         let mut done = Vacuumed { version: snapshot.version, files: Vec::new(), size_bytes: 0 };
         let mut folders: HashSet<PathBuf> = HashSet::new();
-        for found in self.files()? {
+        for found in self.files(extent)? {
             if live.contains(&found.name) || !is_old(&found.name, found.changed_ms) {
                 continue;
             }
@@ -73,12 +104,11 @@ impl Table {
     /// # Errors
     /// [`TableError::Read`] if the folder cannot be listed.
     pub fn data_files(&self) -> Result<Vec<PathBuf>, TableError> {
-        let files = self.files()?.into_iter().map(|found| self.root.join(found.name));
+        let files = self.files(Extent::Rows)?.into_iter().map(|found| self.root.join(found.name));
         Ok(files.filter(|path| path.extension().is_some_and(|end| end == "parquet")).collect())
     }
 
-    /// What a vacuum may take: files of rows, quarantined rows, and leftovers of writers that were killed.
-    fn files(&self) -> Result<Vec<Found>, TableError> {
+    fn files(&self, extent: Extent) -> Result<Vec<Found>, TableError> {
         let mut found = Vec::new();
         let named = |path: &Path| path.extension().is_some_and(|end| end == "parquet");
         let leftover = |path: &Path| path.extension().is_some_and(|end| end == "tmp");
@@ -97,10 +127,10 @@ impl Table {
             let leftovers = entries(&folder)?.into_iter().filter(|(path, is_folder)| !is_folder && leftover(path));
             found.extend(leftovers.filter_map(|(path, _)| self.found(&path)));
         }
-        for folder in ["quarantine", "staging"] {
-            let files = entries(&self.beside().join(folder))?.into_iter().filter(|(_, is_folder)| !is_folder);
-            found.extend(files.filter_map(|(path, _)| self.found(&path)));
-        }
+        let is_whole = |path: &Path| path.extension().is_some_and(|end| end == "jsonl");
+        let quarantined = entries(&self.beside().join(QUARANTINE))?.into_iter().filter(|(_, is_folder)| !is_folder);
+        let quarantined = quarantined.filter(|(path, _)| extent == Extent::All || !is_whole(path));
+        found.extend(quarantined.filter_map(|(path, _)| self.found(&path)));
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
     }

@@ -91,7 +91,9 @@ fn after_others(task: impl Future<Output = ()>) -> impl Future<Output = ()> {
         }
         // Its first poll has this woken when nobody else is ready.
         let later = pin!(tokio::task::yield_now());
-        drop(later.poll(context));
+        if later.poll(context).is_ready() {
+            context.waker().wake_by_ref();
+        }
         Poll::Pending
     })
 }

@@ -1,5 +1,6 @@
 //! Every place that may hold a person's rows: searched, and emptied where it is the project's to empty.
 
+mod objects;
 mod registry;
 mod rejected;
 mod sets;
@@ -10,8 +11,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use ::registry::Catalog;
-use featurestore::OnlineStore;
-use featurestore::erase::{Rows, Subject, files, text};
+use featurestore::{OfflineError, OnlineStore};
+use featurestore::erase::text::{self, Found, Wanted};
+use featurestore::erase::{Subject, files};
 use featurestore::materialize::numbers;
 use featurestore::offline::source;
 use featurestore::online::OnlineTable;
@@ -84,6 +86,17 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn new(kind: Kind, name: String) -> Self {
         Self { kind, name, found: 0, note: None, unsearched: false }
+    }
+
+    /// A text, and what it has. Lines that name the subject and are no rows are for the user to look at.
+    fn of(found: Found, kind: Kind, name: String) -> Self {
+        let mut place = Self { found: found.rows.n_found, ..Self::new(kind, name) };
+        if !found.unclear.is_empty() {
+            let lines = found.unclear.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+            place.unsearched = true;
+            place.note = Some(format!("lines that name it and do not parse: {lines}; correct or remove them"));
+        }
+        place
     }
 
     fn unsearched(kind: Kind, name: String, note: String) -> Self {
@@ -199,20 +212,27 @@ impl<'p> Search<'p> {
                 if !seen.insert(file.clone()) {
                     continue;
                 }
-                let rows = self.source_file(&file, source.format, dry_run)?;
-                places.push(match rows {
-                    Some(rows) => {
-                        let note = "not ours: rewritten with --rewrite-sources".to_owned();
-                        let note = (rows.n_found > 0).then_some(note);
-                        Place { found: rows.n_found, note, ..Place::new(Kind::Source, named(&file)) }
+                let name = named(&file);
+                places.push(match self.source_file(&file, source, dry_run) {
+                    Ok(Some(found)) => {
+                        let mut place = Place::of(found, Kind::Source, name);
+                        if place.found > 0 && !place.unsearched {
+                            place.note = Some("not ours: rewritten with --rewrite-sources".to_owned());
+                        }
+                        place
                     }
-                    None => {
+                    Ok(None) => {
                         let why = format!(
                             "it has no column {}: name the one that says so in the source's `field_mapping`",
                             super::said(&self.subject.names())
                         );
-                        Place::unsearched(Kind::Source, named(&file), why)
+                        Place::unsearched(Kind::Source, name, why)
                     }
+                    // Nobody can say who is in it; it was not changed.
+                    Err(why @ OfflineError::Read { .. }) => {
+                        Place::unsearched(Kind::Source, name, schema::error::chain(&why))
+                    }
+                    Err(why) => return Err(why.into()),
                 });
             }
         }
@@ -220,30 +240,39 @@ impl<'p> Search<'p> {
     }
 
     /// The subject's rows of one file of a source.
-    fn source_file(&self, file: &Path, format: definitions::Format, dry_run: bool) -> Result<Option<Rows>, Failure> {
+    fn source_file(&self, file: &Path, source: &Source, dry_run: bool) -> Result<Option<Found>, OfflineError> {
         let (subject, columns) = (self.subject, self.columns.as_slice());
-        let lines = match format {
+        match source.format {
             definitions::Format::Parquet | definitions::Format::Delta => {
                 let counted = files::count(file, subject, columns)?;
-                return Ok(match counted {
+                let rows = match counted {
                     Some(_) if !dry_run => Some(files::rewrite(file, subject, columns)?),
                     counted => counted,
-                });
+                };
+                Ok(rows.map(|rows| Found { rows, unclear: Vec::new() }))
             }
-            definitions::Format::Csv => text::Lines::Csv,
-            definitions::Format::JsonLines => text::Lines::Json,
-        };
-        Ok(if dry_run {
-            text::count(file, lines, subject, columns)?
-        } else {
-            Some(text::rewrite(file, lines, subject, columns)?)
-        })
+            definitions::Format::Csv | definitions::Format::JsonLines => {
+                let wanted = self.wanted(source)?;
+                if dry_run {
+                    text::count(file, &wanted, columns)
+                } else {
+                    text::rewrite(file, &wanted, columns).map(Some)
+                }
+            }
+        }
+    }
+
+    /// The subject in texts of a source.
+    fn wanted(&self, source: &Source) -> Result<Wanted<'_>, OfflineError> {
+        Wanted::new(self.subject, &self.views, source)
     }
 
     fn caches(&self, dry_run: bool) -> Result<Vec<Place>, Failure> {
         let folder = self.project.offline.folder();
         let files = files::parquet_under(folder)?;
-        self.parquet(&files, folder, Kind::Cache, &self.columns, dry_run)
+        let mut places = self.parquet(&files, folder, Kind::Cache, &self.columns, dry_run)?;
+        places.extend(objects::places(self, dry_run)?);
+        Ok(places)
     }
 
     fn predictions(&self, dry_run: bool) -> Result<Vec<Place>, Failure> {
@@ -281,7 +310,7 @@ impl<'p> Search<'p> {
                     places.push(Place::unsearched(kind, name, note));
                 }
                 // It is among what the last search names.
-                Err(featurestore::OfflineError::Read { .. }) => {}
+                Err(OfflineError::Read { .. }) => {}
                 Err(why) => return Err(why.into()),
             }
         }

@@ -3,6 +3,7 @@
 //! One thing is added: an empty field is null, and `""` is the empty text.
 
 use std::io::{BufRead, Read};
+use std::ops::Range;
 
 use super::{BadRow, Trouble};
 
@@ -16,6 +17,8 @@ pub(super) struct Records<R> {
     delimiter: u8,
     /// The line that was read last, from 1.
     line: u64,
+    /// Where the text stands that was read last, in bytes from the start of the file.
+    bytes: Range<u64>,
     buffer: Vec<u8>,
 }
 
@@ -31,7 +34,17 @@ pub(super) struct Record {
 impl<R: BufRead> Records<R> {
     pub(super) fn new(input: R, delimiter: char) -> Self {
         let delimiter = u8::try_from(delimiter).unwrap_or(b',');
-        Self { input, delimiter, line: 0, buffer: Vec::new() }
+        Self { input, delimiter, line: 0, bytes: 0..0, buffer: Vec::new() }
+    }
+
+    /// Where the record stands that was read last, with its line end: one that is none, too.
+    pub(super) fn bytes(&self) -> Range<u64> {
+        self.bytes.clone()
+    }
+
+    /// Its text as it stands there.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.buffer
     }
 
     /// The next record; lines with nothing on them are none.
@@ -41,11 +54,13 @@ impl<R: BufRead> Records<R> {
     pub(super) fn next(&mut self) -> Result<Option<Record>, Trouble> {
         loop {
             self.buffer.clear();
+            self.bytes.start = self.bytes.end;
             if !self.more()? {
                 return Ok(None);
             }
             if self.line == 1 && self.buffer.starts_with(b"\xef\xbb\xbf") {
                 self.buffer.drain(..3);
+                self.bytes.start += 3;
             }
             if !matches!(self.buffer.as_slice(), b"" | b"\n" | b"\r\n") {
                 return self.record().map(Some);
@@ -62,6 +77,7 @@ impl<R: BufRead> Records<R> {
             return Err(Trouble::File { line: self.line + 1, why });
         }
         self.line += u64::from(n > 0);
+        self.bytes.end += n as u64;
         Ok(n > 0)
     }
 

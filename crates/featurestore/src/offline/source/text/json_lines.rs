@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{BufRead, Read};
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde::de::{Error, MapAccess, Visitor};
@@ -17,6 +18,8 @@ const LINE_MAX: usize = 16 << 20;
 pub(super) struct Lines<R> {
     input: R,
     line: u64,
+    /// Where the line stands that was read last, in bytes from the start of the file.
+    bytes: Range<u64>,
     buffer: Vec<u8>,
 }
 
@@ -31,7 +34,17 @@ pub(super) struct Line<'t> {
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(input: R) -> Self {
-        Self { input, line: 0, buffer: Vec::new() }
+        Self { input, line: 0, bytes: 0..0, buffer: Vec::new() }
+    }
+
+    /// Where the line stands that was read last, with its end: one without an object, too.
+    pub(super) fn bytes(&self) -> Range<u64> {
+        self.bytes.clone()
+    }
+
+    /// Its text as it stands there.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.buffer
     }
 
     /// The next object; lines of white space are none.
@@ -46,12 +59,14 @@ impl<R: BufRead> Lines<R> {
                 return Ok(None);
             }
             self.line += 1;
+            self.bytes = self.bytes.end..self.bytes.end + n as u64;
             if n > LINE_MAX {
                 let why = format!("a line of more than {} MiB: is it one object a line?", LINE_MAX >> 20);
                 return Err(Trouble::File { line: self.line, why });
             }
             if self.line == 1 && self.buffer.starts_with(b"\xef\xbb\xbf") {
                 self.buffer.drain(..3);
+                self.bytes.start += 3;
             }
             if !self.buffer.iter().all(u8::is_ascii_whitespace) {
                 break;

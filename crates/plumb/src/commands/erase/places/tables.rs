@@ -4,8 +4,8 @@
 //! of the folder are searched, and the vacuum leaves none but those of the present version.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
+use featurestore::erase::text::Found;
 use featurestore::erase::{files, text};
 use featurestore::offline::ingest::quarantined;
 use featurestore::offline::table::{Selected, Table};
@@ -39,7 +39,7 @@ fn one(search: &Search<'_>, source: &Source, table: &Table, dry_run: bool) -> Re
     let name = format!("{}: {}", source.name, table.name());
     let Some(columns) = table.state(None)?.columns else {
         let mut place = Place::new(Kind::Source, name);
-        place.found = found(search, table)?.unwrap_or_default();
+        place.found = found(search, source, table)?.unwrap_or_default().rows.n_found;
         place.note =
             (place.found > 0).then(|| "another program's table: delete the rows there, and vacuum it".to_owned());
         return Ok(place);
@@ -50,13 +50,15 @@ fn one(search: &Search<'_>, source: &Source, table: &Table, dry_run: bool) -> Re
         for keys in search.columns.iter().filter_map(|list| search.subject.key_set(list, &columns)) {
             table.delete(&Selected { keys: Some(keys), times: None }, &lease)?;
         }
-        table.vacuum(Duration::ZERO, false, &lease, &on_wait)?;
+        // What is quarantined is of others too.
+        table.vacuum_rows(&lease, &on_wait)?;
+        let wanted = search.wanted(source)?.in_json_lines();
         for path in quarantined(table)? {
-            text::rewrite(&path, text::Lines::Json, search.subject, &search.columns)?;
+            text::rewrite(&path, &wanted, &search.columns)?;
         }
     }
-    match found(search, table)? {
-        Some(found) => Ok(Place { found, ..Place::new(Kind::Table, name) }),
+    match found(search, source, table)? {
+        Some(found) => Ok(Place::of(found, Kind::Table, name)),
         None => {
             let why = format!("it has no column {}", super::super::said(&search.subject.names()));
             Ok(Place::unsearched(Kind::Table, name, why))
@@ -65,22 +67,25 @@ fn one(search: &Search<'_>, source: &Source, table: &Table, dry_run: bool) -> Re
 }
 
 /// Rows in all files of the folder; `None` if no file has the columns.
-fn found(search: &Search<'_>, table: &Table) -> Result<Option<u64>, Failure> {
-    let mut found = None;
+fn found(search: &Search<'_>, source: &Source, table: &Table) -> Result<Option<Found>, Failure> {
+    let mut found: Option<Found> = None;
     for path in table.data_files()? {
         match files::count(&path, search.subject, &search.columns) {
-            Ok(Some(rows)) => found = Some(found.unwrap_or(0) + rows.n_found),
+            Ok(Some(rows)) => found.get_or_insert_default().rows += rows,
             Ok(None) => {}
             // Somebody's vacuum took it since the folder was listed.
             Err(_) if !path.exists() => {}
             Err(why) => return Err(why.into()),
         }
     }
+    let wanted = search.wanted(source)?.in_json_lines();
     for path in quarantined(table)? {
-        if let Some(rows) = text::count(&path, text::Lines::Json, search.subject, &search.columns)? {
-            found = Some(found.unwrap_or(0) + rows.n_found);
+        if let Some(bad) = text::count(&path, &wanted, &search.columns)? {
+            let found = found.get_or_insert_default();
+            found.rows += bad.rows;
+            found.unclear.extend(bad.unclear);
         }
     }
     // A table without rows holds nobody.
-    Ok(found.or_else(|| table.data_files().is_ok_and(|files| files.is_empty()).then_some(0)))
+    Ok(found.or_else(|| table.data_files().is_ok_and(|files| files.is_empty()).then(Found::default)))
 }
