@@ -17,6 +17,7 @@ mod controls;
 mod flight;
 mod frames;
 mod history;
+mod ingesting;
 mod log;
 mod oracle;
 mod pushing;
@@ -75,7 +76,7 @@ async fn play_in(mut world: World<'_>, history: &History, ways: &Ways) -> Result
     for (i, action) in history.actions.iter().enumerate() {
         world.act(action).await;
         let now = world.now;
-        if world.synced && !matches!(action, Action::Arrive(_)) {
+        if world.synced && !matches!(action, Action::Arrive(..)) {
             compare(&world, &[now, now + 1, history.instants[i % 12]], ways).await?;
             answers.extend(replays::answer(&world).await);
         }
@@ -119,6 +120,9 @@ fn laws(make_store: MakeStore<'_>) -> Ways {
         (&ways.gone, 10),
         (&ways.brought, 10),
         (&ways.rebatched, 25),
+        (&ways.ingested_again, 20),
+        (&ways.ingest_cut, 20),
+        (&ways.vacuumed, 10),
     ];
     let by_push = ways.via.iter().map(|count| (count, 40));
     let by_run = ways.by.iter().map(|count| (count, 40));

@@ -64,7 +64,7 @@ impl World<'_> {
         done[0].how
     }
 
-    async fn project(&self) -> Project {
+    pub(super) async fn project(&self) -> Project {
         let folder = self.offline.folder().to_path_buf();
         let config = Config {
             project: "line".to_owned(),

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::ingesting::{Ingesting, ingesting};
 use super::rows::{Row, row};
 use super::shape::{PEOPLE, Shape, shapes};
 use super::via::{By, Via, by, via};
@@ -44,8 +45,8 @@ pub(super) struct Rebatched {
 
 #[derive(Debug, Clone)]
 pub(super) enum Action {
-    /// Rows are added to the source.
-    Arrive(Vec<Row>),
+    /// Rows are added to the source; to a table in some way.
+    Arrive(Vec<Row>, Ingesting),
     /// The source holds other values in the same rows.
     Amend,
     /// The source holds no rows of a person any more.
@@ -56,6 +57,10 @@ pub(super) enum Action {
     Compact,
     /// A table is what it was at an earlier version.
     Restore(u8),
+    /// Files that no version of a table needs are taken away: all of them, or those of long ago.
+    Vacuum {
+        now: bool,
+    },
     Materialize {
         fresh: bool,
         later: i64,
@@ -134,12 +139,13 @@ fn actions(shape: &Shape) -> impl Strategy<Value = Action> + use<> {
     let fresh = || proptest::bool::weighted(0.2);
     let time = || proptest::option::weighted(0.7, 0..24_i64);
     prop_oneof![
-        10 => rows(1..6).prop_map(Action::Arrive),
+        10 => (rows(1..6), ingesting()).prop_map(|(rows, how)| Action::Arrive(rows, how)),
         1 => Just(Action::Amend),
         2 => (0..PEOPLE).prop_map(Action::Drop),
         1 => rows(0..6).prop_map(Action::Overwrite),
         1 => Just(Action::Compact),
         1 => any::<u8>().prop_map(Action::Restore),
+        2 => proptest::bool::weighted(0.8).prop_map(|now| Action::Vacuum { now }),
         14 => (fresh(), 0..5_i64, by()).prop_map(|(fresh, later, by)| Action::Materialize { fresh, later, by }),
         1 => (time(), time()).prop_map(|(from, to)| Action::Range { from, to }),
         3 => Just(Action::RollBack),
@@ -159,7 +165,8 @@ fn actions(shape: &Shape) -> impl Strategy<Value = Action> + use<> {
 
 pub(super) fn histories() -> impl Strategy<Value = History> {
     shapes().prop_flat_map(|shape| {
-        let first = proptest::collection::vec(row(&shape), 0..8).prop_map(Action::Arrive);
+        let first = proptest::collection::vec(row(&shape), 0..8);
+        let first = (first, ingesting()).prop_map(|(rows, how)| Action::Arrive(rows, how));
         let then = proptest::collection::vec(actions(&shape), 1..11);
         (Just(shape), first, then, faults(), proptest::collection::vec(-1..44_i64, 12)).prop_map(
             |(shape, first, mut actions, faults, instants)| {

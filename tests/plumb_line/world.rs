@@ -49,6 +49,10 @@ pub(super) struct Ways {
     pub brought: AtomicUsize,
     /// Pushes of rows that were there already, in other batches.
     pub rebatched: AtomicUsize,
+    /// Files that were ingested twice, and attempts that were cut off.
+    pub ingested_again: AtomicUsize,
+    pub ingest_cut: AtomicUsize,
+    pub vacuumed: AtomicUsize,
     pub met: Arc<Met>,
 }
 
@@ -73,7 +77,9 @@ pub(super) struct World<'a> {
     /// Whether nothing goes wrong with the store.
     pub is_sound: bool,
     pub ways: &'a Ways,
-    source: Source,
+    pub source: Source,
+    /// How often the files of all older versions of the table were taken away.
+    pub n_vacuums: usize,
     pub log: Log,
     pub erased: BTreeSet<EntityKey>,
     /// The clock, and the latest present of any writer of the view.
@@ -110,6 +116,7 @@ impl<'a> World<'a> {
             make_store,
             ways,
             source: Source::new(folder.path()),
+            n_vacuums: 0,
             log: Log::default(),
             erased: BTreeSet::new(),
             now: 0,
@@ -118,6 +125,12 @@ impl<'a> World<'a> {
             n_beyond: 0,
             _folder: folder,
         }
+    }
+
+    /// Pushes are acknowledged, but logged where nobody looks.
+    pub(super) fn lose_pushes(&mut self) {
+        let folder = self.source.folder();
+        self.pushes_go_to = OfflineStore::new(folder, &folder.join("elsewhere"));
     }
 
     pub(super) fn compiled(&self) -> CompiledService {
@@ -168,8 +181,11 @@ impl<'a> World<'a> {
         let shape = self.shape;
         let declared = self.view().source.clone();
         match action {
-            Action::Arrive(rows) => {
-                self.source.arrive(shape, &self.offline, &declared, rows.clone()).await;
+            Action::Arrive(rows, how) => {
+                match shape.format {
+                    Format::Delta => self.ingest(rows.clone(), *how).await,
+                    _ => self.source.arrive(shape, rows.clone()),
+                }
                 self.synced &= rows.is_empty();
             }
             Action::Amend => {
@@ -193,6 +209,13 @@ impl<'a> World<'a> {
             Action::Restore(at) => {
                 self.source.restore(&self.offline, &declared, *at);
                 self.synced = false;
+            }
+            // Nothing that is served or trained on changes.
+            Action::Vacuum { now } => {
+                if self.source.vacuum(&self.offline, &declared, *now) {
+                    Ways::count(&self.ways.vacuumed);
+                    self.n_vacuums += usize::from(*now);
+                }
             }
             Action::Materialize { fresh, later, by } => {
                 self.now += later;
