@@ -2,7 +2,7 @@
 //! answering, as when its caller is killed.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ pub(crate) struct Met {
 pub(crate) struct Faulty {
     store: Mutex<Arc<dyn OnlineStore>>,
     to_come: Mutex<VecDeque<Fault>>,
+    /// Whether whoever calls is a thread, which nobody can kill alone.
+    is_called_by_threads: AtomicBool,
     killed: Notify,
     met: Arc<Met>,
 }
@@ -60,7 +62,8 @@ pub(crate) struct Faulty {
 impl Faulty {
     pub(crate) fn new(store: Arc<dyn OnlineStore>, faults: &[Fault], met: &Arc<Met>) -> Self {
         let to_come = Mutex::new(faults.iter().copied().collect());
-        Self { store: Mutex::new(store), to_come, killed: Notify::new(), met: Arc::clone(met) }
+        let is_called_by_threads = AtomicBool::new(false);
+        Self { store: Mutex::new(store), to_come, is_called_by_threads, killed: Notify::new(), met: Arc::clone(met) }
     }
 
     /// Does something until it succeeds, as whoever is told to run it again.
@@ -77,6 +80,11 @@ impl Faulty {
             }
         }
         panic!("there are fewer faults than tries: {last:?}")
+    }
+
+    /// From now on it is called by threads, or no more: they are told that the outcome is unknown instead of being killed.
+    pub(crate) fn called_by_threads(&self, are: bool) {
+        self.is_called_by_threads.store(are, Ordering::Relaxed);
     }
 
     /// Another store is in the place of this one.
@@ -102,7 +110,10 @@ impl Faulty {
             fault.after -= 1;
             return None;
         }
-        to_come.pop_front().map(|fault| fault.kind)
+        match to_come.pop_front()?.kind {
+            Kind::Killed if self.is_called_by_threads.load(Ordering::Relaxed) => Some(Kind::Unknown),
+            kind => Some(kind),
+        }
     }
 
     fn failed(doing: Doing) -> OnlineError {

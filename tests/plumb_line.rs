@@ -10,16 +10,24 @@
 //! `PLUMB_HISTORIES=20000` plays so many on each store, for a night. A failure prints the history, shrunk, and the seed;
 //! `PLUMB_SEED` plays those of a seed again.
 
+mod bringing;
 mod broken;
 mod compare;
 mod controls;
+mod flight;
+mod frames;
 mod history;
+mod ingesting;
+mod log;
 mod oracle;
+mod pushing;
 mod replays;
 mod restarted;
 mod rows;
+mod server;
 mod shape;
 mod source;
+mod via;
 mod world;
 
 use std::sync::Arc;
@@ -35,6 +43,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use crate::faulty::KINDS;
 use compare::{compare, compare_failing};
 use history::{Action, History, histories};
+use via::By;
 use world::{MakeStore, Ways, World, folder};
 
 /// Generated histories of each store, unless `PLUMB_HISTORIES` says how many.
@@ -59,19 +68,22 @@ fn runner(seed: u64, cases: u32) -> TestRunner {
 
 /// Plays a history; whenever all of it is online, answers are compared.
 async fn play(history: &History, make_store: MakeStore<'_>, ways: &Ways) -> Result<(), TestCaseError> {
-    let mut world = World::new(history, make_store, ways);
+    play_in(World::new(history, make_store, ways), history, ways).await
+}
+
+async fn play_in(mut world: World<'_>, history: &History, ways: &Ways) -> Result<(), TestCaseError> {
     let mut answers = Vec::new();
     for (i, action) in history.actions.iter().enumerate() {
         world.act(action).await;
         let now = world.now;
-        if world.synced && !matches!(action, Action::Arrive(_)) {
+        if world.synced && !matches!(action, Action::Arrive(..)) {
             compare(&world, &[now, now + 1, history.instants[i % 12]], ways).await?;
             answers.extend(replays::answer(&world).await);
         }
     }
-    let later = Action::Materialize { fresh: false, later: history.instants[0].rem_euclid(7) };
+    let later = Action::Materialize { fresh: false, later: history.instants[0].rem_euclid(7), by: By::Call };
     world.act(&later).await;
-    prop_assert_eq!(world.bring(false).await, How::Unchanged);
+    prop_assert_eq!(world.bring(false, By::Call).await, How::Unchanged);
     compare(&world, &history.instants, ways).await?;
     for answer in &answers {
         replays::replay(&world, answer, ways).await?;
@@ -106,8 +118,15 @@ fn laws(make_store: MakeStore<'_>) -> Ways {
         (&ways.checks, 500),
         (&ways.replayed, 120),
         (&ways.gone, 10),
+        (&ways.brought, 10),
+        (&ways.rebatched, 25),
+        (&ways.ingested_again, 20),
+        (&ways.ingest_cut, 20),
+        (&ways.vacuumed, 10),
     ];
-    for (way, (count, least)) in least.into_iter().enumerate() {
+    let by_push = ways.via.iter().map(|count| (count, 40));
+    let by_run = ways.by.iter().map(|count| (count, 40));
+    for (way, (count, least)) in least.into_iter().chain(by_push).chain(by_run).enumerate() {
         let least = least * cases as usize / HISTORIES as usize;
         let taken = n(count);
         assert!(taken >= least, "way {way} was taken {taken} times, not {least}, by PLUMB_SEED={seed}: {ways:?}");

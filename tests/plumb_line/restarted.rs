@@ -9,6 +9,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, TestRunner};
 
 use super::history::{Action, histories};
+use super::via::By;
 use super::world::Ways;
 use super::{on_redis, play};
 
@@ -24,7 +25,7 @@ fn a_server_that_comes_back_empty_is_filled_again() {
     for _ in 0..HISTORIES {
         let mut history = histories().new_tree(&mut runner).unwrap().current();
         history.actions.retain(|action| !matches!(action, Action::Lost));
-        history.actions.insert(1, Action::Materialize { fresh: false, later: 1 });
+        history.actions.insert(1, Action::Materialize { fresh: false, later: 1, by: By::Call });
         let middle = history.actions.len().div_ceil(2).max(2);
         history.actions.insert(middle, Action::Lost);
         let store = on_redis(&runtime, redis.borrow().url());

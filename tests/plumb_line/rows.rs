@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use schema::json::Cell as JsonCell;
 use schema::{Dtype, Scalar};
 
+use super::frames;
 use super::shape::{PEOPLE, Shape};
 use crate::types::{self, Cell};
 
@@ -79,7 +80,7 @@ pub(super) fn feature(rows: &[&Row], at: usize, dtype: Dtype) -> ArrayRef {
 }
 
 /// Rows as the product calls their columns: of a source, or without their number as clients push them.
-fn columns(shape: &Shape, rows: &[Row], numbered: bool) -> Vec<(String, ArrayRef)> {
+pub(super) fn columns(shape: &Shape, rows: &[Row], numbered: bool) -> Vec<(String, ArrayRef)> {
     let all: Vec<&Row> = rows.iter().collect();
     let who: Vec<Option<usize>> = rows.iter().map(|row| Some(row.who)).collect();
     let keys = keys(shape, &who).into_iter().enumerate().map(|(i, column)| (format!("k{i}"), column));
@@ -120,9 +121,8 @@ pub(super) fn pushed(shape: &Shape, rows: &[Row]) -> RecordBatch {
 pub(super) fn pushed_json(shape: &Shape, rows: &[Row]) -> serde_json::Map<String, serde_json::Value> {
     let dtypes = shape.columns();
     let list = |(name, column): (String, ArrayRef)| {
-        let dtype = dtypes.iter().find(|(known, _)| *known == name).map(|(_, dtype)| *dtype).unwrap();
-        let values = (0..column.len()).map(|row| serde_json::to_value(JsonCell::new(&column, row, dtype)).unwrap());
-        (name, values.collect())
+        let dtype = dtypes.iter().find(|(known, _)| *known == name).map_or(Dtype::Json, |(_, dtype)| *dtype);
+        (name, (0..column.len()).map(|row| frames::json(&column, row, dtype)).collect())
     };
     columns(shape, rows, false).into_iter().map(list).collect()
 }

@@ -214,7 +214,7 @@ impl Shape {
 
     /// The view `f` and what is made of it; perhaps `g`, by query, of another entity where keys have several parts. A
     /// service of all of it, `f` twice, by keys under two names.
-    pub(super) fn definitions(&self) -> AppliedDefinitions {
+    pub(super) fn declared(&self) -> Definitions {
         let keys = self.keys.iter().enumerate().map(|(i, dtype)| format!("{{name: k{i}, type: \"{dtype}\"}}"));
         let renamed: Vec<String> = (0..self.keys.len()).map(|i| format!("k{i}: other_k{i}")).collect();
         let renamed = renamed.join(", ");
@@ -251,7 +251,10 @@ impl Shape {
             .unwrap();
         }
         let declared = Definitions::read(&[File { path: "p.yaml".to_owned(), text: text.clone() }]);
-        let declared = declared.unwrap_or_else(|mistakes| panic!("{mistakes:?} in {text}"));
-        AppliedDefinitions::default().after(&declared)
+        declared.unwrap_or_else(|mistakes| panic!("{mistakes:?} in {text}"))
+    }
+
+    pub(super) fn definitions(&self) -> AppliedDefinitions {
+        AppliedDefinitions::default().after(&self.declared())
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use featurestore::OfflineStore;
-use featurestore::offline::ingest::{Ingest, Rules};
-use featurestore::offline::table::{KeySet, Table};
+use featurestore::offline::table::{KeySet, Table, TableError};
 use parquet::arrow::ArrowWriter;
 use schema::EntityKey;
 use schema::definitions::{Format, Source as Declared};
@@ -23,14 +23,16 @@ pub(super) struct Source {
     versions: Vec<(u64, Vec<Row>)>,
     /// Rows that there ever were.
     n_rows: i64,
+    /// How many versions there were when files of older ones were taken away.
+    n_swept: usize,
 }
 
-const SILENT: &dyn Fn(&str) = &|_| {};
+pub(super) const SILENT: &dyn Fn(&str) = &|_| {};
 
 impl Source {
     pub(super) fn new(folder: &Path) -> Self {
         std::fs::create_dir(folder.join("rows")).unwrap();
-        Self { folder: folder.to_owned(), files: Vec::new(), versions: Vec::new(), n_rows: 0 }
+        Self { folder: folder.to_owned(), files: Vec::new(), versions: Vec::new(), n_rows: 0, n_swept: 0 }
     }
 
     /// What it holds, in the order in which it arrived.
@@ -38,7 +40,19 @@ impl Source {
         self.files.iter().flatten()
     }
 
-    fn numbered(&mut self, mut rows: Vec<Row>) -> Vec<Row> {
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A table has taken rows.
+    pub(super) fn grew(&mut self, rows: Vec<Row>, version: u64) {
+        self.files.resize(1, Vec::new());
+        self.files[0].extend(rows);
+        self.note(version);
+    }
+
+    /// Rows that are about to arrive, each with a number that no other has.
+    pub(super) fn numbered(&mut self, mut rows: Vec<Row>) -> Vec<Row> {
         for row in &mut rows {
             row.number = (row.number << 16) + self.n_rows;
             self.n_rows += 1;
@@ -46,11 +60,9 @@ impl Source {
         rows
     }
 
-    pub(super) async fn arrive(&mut self, shape: &Shape, offline: &OfflineStore, declared: &Declared, rows: Vec<Row>) {
+    /// Rows arrive in files; in a table by what is in `ingesting.rs`.
+    pub(super) fn arrive(&mut self, shape: &Shape, rows: Vec<Row>) {
         let rows = self.numbered(rows);
-        if shape.format == Format::Delta {
-            return self.ingest(shape, offline, declared, rows).await;
-        }
         if self.files.is_empty() {
             self.files.push(rows);
             // What has the last column must be there, or no file has it.
@@ -123,25 +135,32 @@ impl Source {
         if self.versions.is_empty() {
             return;
         }
-        let (version, rows) = self.versions[usize::from(at) % self.versions.len()].clone();
+        let at = usize::from(at) % self.versions.len();
+        let (version, rows) = self.versions[at].clone();
         let table = offline.table(declared).unwrap();
-        let now = table.restore(version, &table.lease(SILENT).unwrap()).unwrap();
-        self.files = vec![rows];
-        self.note(now);
+        match table.restore(version, &table.lease(SILENT).unwrap()) {
+            Ok(now) => {
+                self.files = vec![rows];
+                self.note(now);
+            }
+            Err(TableError::DataFile { .. }) => assert!(at < self.n_swept, "nobody took its files away"),
+            Err(why) => panic!("{why}"),
+        }
     }
 
-    /// Through a file, as `plumb ingest` does it.
-    async fn ingest(&mut self, shape: &Shape, offline: &OfflineStore, declared: &Declared, rows: Vec<Row>) {
-        self.files.resize(1, Vec::new());
-        if rows.is_empty() {
-            return;
+    /// Takes away the files of older versions, as `plumb table vacuum` does; whether there was a table.
+    pub(super) fn vacuum(&mut self, offline: &OfflineStore, declared: &Declared, now: bool) -> bool {
+        if declared.format != Format::Delta || !offline.table(declared).unwrap().exists() {
+            return false;
         }
-        write_parquet(&self.folder.join("new.parquet"), &held(shape, &rows, false));
-        let ingest = Ingest::open(offline, declared, "new.parquet", Rules::default()).await.unwrap();
-        let done: Vec<_> = ingest.run(&|_| {}, SILENT).map(Result::unwrap).collect();
-        assert_eq!((done.len(), done[0].n_rows, done[0].n_bad), (1, rows.len() as u64, 0), "{done:?}");
-        self.files[0].extend(rows);
-        self.note(done[0].version.unwrap());
+        let table = offline.table(declared).unwrap();
+        let retention = if now { Duration::ZERO } else { Duration::from_secs(7 * 86_400) };
+        let done = table.vacuum(retention, false, &table.lease(SILENT).unwrap(), SILENT).unwrap();
+        assert!(now || done.files.is_empty(), "all files are younger: {done:?}");
+        if now {
+            self.n_swept = self.versions.len();
+        }
+        true
     }
 
     /// The table holds the rows that are expected, and no others.
@@ -197,7 +216,7 @@ impl Source {
     }
 }
 
-fn write_parquet(path: &Path, rows: &RecordBatch) {
+pub(super) fn write_parquet(path: &Path, rows: &RecordBatch) {
     let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), rows.schema(), None).unwrap();
     writer.write(rows).unwrap();
     writer.close().unwrap();

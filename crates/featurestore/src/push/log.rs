@@ -233,12 +233,16 @@ impl PushLog {
                 let received = Some(Timestamp::from_nanos(received));
                 known::forget(&transaction, view, &known::digests(view, &gone, received))?;
                 let left = rows.filtered(view, keep)?;
-                // Its name goes too: it may say whose it was, and the same pushed again is no repetition any more.
-                transaction.prepare_cached("UPDATE pushes SET rows = ?2, id = ?3 WHERE seq = ?1")?.execute(params![
-                    seq,
-                    to_ipc(left.batch())?,
-                    format!("erased:{seq}")
-                ])?;
+                transaction
+                    .prepare_cached("UPDATE pushes SET rows = ?2 WHERE seq = ?1")?
+                    .execute(params![seq, to_ipc(left.batch())?])?;
+            }
+            if n_found > 0 {
+                // The names go too: they may say whose rows they were. Those of other pushes as well, for rows of theirs that
+                // were there already are not theirs in the log: pushed again they would pass for repeated, and be lost.
+                transaction
+                    .prepare_cached("UPDATE pushes SET id = 'erased:' || seq WHERE of = ?1")?
+                    .execute([OnlineTable::marks(view).name()])?;
             }
             if dry_run {
                 return Ok(n_found);

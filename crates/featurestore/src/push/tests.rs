@@ -283,6 +283,31 @@ async fn rows_of_an_earlier_versions_log_are_known_and_those_that_are_erased_are
     assert_eq!(left, 1, "a digest may tell who it was of");
 }
 
+/// Rows that were another push's in the log are not there any more: the push that had them too is no repetition.
+#[tokio::test]
+async fn what_is_pushed_again_after_an_erasure_is_logged_whatever_its_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let (offline, online) = project(folder.path()).await;
+    let (view, log) = (view(), PushLog::open(offline.folder()).unwrap());
+    let send = async |id: Option<&str>, keys: &[i64]| {
+        let n = keys.len();
+        let columns = vec![("k", ints(keys)), ("ts", times(&vec![10; n])), ("v", floats(&vec![1.0; n]))];
+        push(&view, &batch(columns), id, To::Offline, &log, &online, NOW).await.unwrap().repeated
+    };
+    assert!(!send(Some("first"), &[5, 6]).await);
+    assert!(send(Some("second"), &[5, 6]).await, "it has no row of its own in the log");
+    assert!(!send(Some("third"), &[5, 7]).await);
+    assert!(!send(None, &[5, 8]).await);
+    let key = EntityKey::from_columns(&[ints(&[5])], 1).remove(0).unwrap();
+    for (id, keys) in [(Some("second"), [5, 6]), (Some("third"), [5, 7]), (None, [5, 8])] {
+        assert_eq!(log.erase(&view, &KeyMatch::of(key.clone()), false).unwrap(), 1, "{id:?}");
+        let before = log.n_rows(&view).unwrap();
+        assert!(!send(id, &keys).await, "{id:?}");
+        assert_eq!(log.n_rows(&view).unwrap(), before + 1, "{id:?}: key 5 alone");
+        assert!(send(id, &keys).await, "{id:?}");
+    }
+}
+
 /// What is acknowledged outlives the loss of power: write-ahead log, every commit synced.
 #[tokio::test]
 async fn the_log_is_synced_at_every_commit() {

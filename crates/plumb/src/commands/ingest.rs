@@ -28,7 +28,8 @@ pub async fn ingest(project: &Project, format: Format, args: &IngestArgs) -> Res
     let mut done: Vec<Ingested> = Vec::new();
     let began = Instant::now();
     for path in &args.files {
-        let rules = rules(project, &definitions, source, args)?;
+        let rules =
+            Rules { format: args.format.map(contents), max_bad: args.max_bad, ..rules(project, &definitions, source)? };
         let path = where_it_is(project, path);
         let ingest = Ingest::open(&project.offline, source, &path, rules).await?;
         let bar = output::counter(source.name.as_str());
@@ -100,8 +101,20 @@ fn where_it_is(project: &Project, path: &str) -> String {
     if is_here || !in_project.exists() { standing.display().to_string() } else { path.to_owned() }
 }
 
-/// Keys and times are needed in every row, and nobody who was erased comes back.
-fn rules(project: &Project, definitions: &Definitions, source: &Source, args: &IngestArgs) -> Result<Rules, Failure> {
+fn contents(kind: FileKind) -> Contents {
+    match kind {
+        FileKind::Parquet => Contents::Parquet,
+        FileKind::Csv => Contents::Csv,
+        FileKind::JsonLines => Contents::JsonLines,
+    }
+}
+
+/// How rows are taken into the table of a source by what is declared: keys and times are needed in every row, and nobody
+/// who was erased comes back.
+///
+/// # Errors
+/// The tombstones cannot be read.
+pub fn rules(project: &Project, definitions: &Definitions, source: &Source) -> Result<Rules, Failure> {
     let in_file = |name: &str| {
         let mapped = source.field_mapping.iter().find(|(_, to)| to.as_str() == name);
         mapped.map_or_else(|| name.to_owned(), |(from, _)| from.clone())
@@ -123,11 +136,6 @@ fn rules(project: &Project, definitions: &Definitions, source: &Source, args: &I
             erased.push((names, filter));
         }
     }
-    let format = args.format.map(|kind| match kind {
-        FileKind::Parquet => Contents::Parquet,
-        FileKind::Csv => Contents::Csv,
-        FileKind::JsonLines => Contents::JsonLines,
-    });
     let readers = definitions.views.values().filter(|view| view.source == source.name);
     let limits: Vec<Option<Ttl>> = readers.map(|view| view.max_skew.limit(project.offline.max_skew())).collect();
     // What one of the views takes is taken: it waits in the table until its time comes.
@@ -136,7 +144,7 @@ fn rules(project: &Project, definitions: &Definitions, source: &Source, args: &I
         all => all.iter().copied().collect::<Option<Vec<Ttl>>>().and_then(|all| all.into_iter().max()),
     };
     let ahead = limit.map(|limit| (in_file(&source.event_time), project.clock().now(), limit));
-    Ok(Rules { format, required, erased, personal, ahead, max_bad: args.max_bad })
+    Ok(Rules { required, erased, personal, ahead, ..Rules::default() })
 }
 
 /// What a user should know of a file.

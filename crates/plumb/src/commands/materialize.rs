@@ -40,7 +40,7 @@ pub async fn materialize(project: &Project, format: Format, args: &MaterializeAr
     let catalog = project.registry.catalog();
     let views = wanted(&catalog, &args.views)?;
     let online = project.online_to_write().await?;
-    let done = side_by_side(args.jobs, &views, |view| one(project, online.as_ref(), view, mode)).await?;
+    let done = bring(project, online.as_ref(), &views, args.jobs, mode).await?;
     output::answer(format, &json!({ "materialized": done }), || {
         let rows = done.iter().map(|d| {
             [
@@ -60,7 +60,7 @@ pub async fn materialize(project: &Project, format: Format, args: &MaterializeAr
 
 /// How one view is brought online.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub enum Mode {
     /// What came since the last time, or a generation if more changed.
     Changes,
     /// A generation, whatever is online.
@@ -69,8 +69,22 @@ pub(super) enum Mode {
     Range(Range),
 }
 
-/// Brings views online, up to `jobs` at a time; answers are in the order of the views. After a failure those that have
-/// begun are completed.
+/// Brings views online in `online`, up to `jobs` at a time; answers are in the order of the views.
+///
+/// # Errors
+/// A source that cannot be read, a store that cannot be written; then those that have begun are completed.
+pub async fn bring(
+    project: &Project,
+    online: &dyn OnlineStore,
+    views: &[&FeatureView],
+    jobs: usize,
+    mode: Mode,
+) -> Result<Vec<Materialized>, Failure> {
+    side_by_side(jobs, views, |view| one(project, online, view, mode)).await
+}
+
+/// Does something with views, up to `jobs` at a time; answers are in the order of the views. After a failure those that
+/// have begun are completed.
 async fn side_by_side<'v, F: Future<Output = Result<Materialized, Failure>>>(
     jobs: usize,
     views: &[&'v FeatureView],
