@@ -179,6 +179,41 @@ fn a_table_holds_no_trace_in_any_version_nor_in_quarantine() {
     assert_eq!((&again["rows"], &again["erased"]), (&json!(1), &json!(1)), "{again}");
 }
 
+/// Pages of the log hold copies of rows that were moved: what is overwritten where it is now is not all.
+#[test]
+fn rows_that_were_pushed_in_turns_leave_nothing_in_the_log() {
+    let plumb = project("project: erasing\n");
+    fill(&plumb);
+    let server = plumb.serve();
+    for (user, time) in [(CANARY, 1), ("user-1", 1), (CANARY, 2), ("user-2", 1), (CANARY, 3)] {
+        let rows = json!({ "user": [user], "event_time": [format!("2026-02-0{time}T00:00:00Z")], "n": [time] });
+        assert_eq!(server.post("/v1/views/plain/push", &json!({ "rows": rows }).to_string()).0, 200);
+    }
+    server.stop();
+    let (code, done) = erase(&plumb, "--yes --rewrite-sources");
+    assert_eq!((code, found(&done, "pushes")), (0, (4, Some(0))), "{done}");
+    assert_eq!(holding(&plumb), Vec::<String>::new());
+}
+
+/// The copy that is read of a text is made without whoever is erased, and again with whoever may come again.
+#[test]
+fn who_is_allowed_again_comes_back_from_a_text() {
+    let plumb = project("project: erasing\n");
+    std::fs::remove_dir_all(plumb.path().join("rows")).unwrap();
+    plumb.write("rows/a.csv", &format!("user,shop,at,n\n{CANARY},1,2024-01-01,7\nuser-1,1,2024-01-01,1\n"));
+    plumb.edit("features.yaml", "path: rows\n", "path: rows/a.csv\n");
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize").ok();
+    assert_eq!(erase(&plumb, "--yes").0, 1, "the source is left, and is the user's");
+    assert_eq!(status(&plumb, "plain:n"), json!("NOT_FOUND"));
+    assert!(plumb.run("doctor").stdout.contains("run the same plumb erase again"));
+    plumb.run(&format!("erase --entity user={CANARY} --allow-again")).ok();
+    plumb.run("materialize").ok();
+    assert_eq!(status(&plumb, "plain:n"), json!("PRESENT"));
+    let doctor = plumb.run("doctor").stdout;
+    assert!(!doctor.contains("run the same plumb erase again"), "{doctor}");
+}
+
 #[test]
 fn whoever_names_nobody_is_told_so() {
     let plumb = project("project: erasing\n");

@@ -169,7 +169,7 @@ def test_an_erasure_forgets_the_copies_of_objects_that_hold_somebody(s3, weather
     assert any(name.endswith(".object") for name in project.kept())
     looked = json.loads(project.run("erase", "--entity", "user_id=1", "--dry-run").stdout)
     caches = [place for place in looked["erased"][0]["places"] if place["kind"] == "cache"]
-    assert any(place["place"].endswith(".object") and place["found"] == 1 for place in caches), caches
+    assert any(place["name"].endswith(".object") and place["found"] == 1 for place in caches), caches
     done = project.run("erase", "--entity", "user_id=1", "--yes")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "it is not on this machine" in done.stdout

@@ -248,6 +248,9 @@ impl PushLog {
                 return Ok(n_found);
             }
             transaction.commit()?;
+            // Pages hold what was moved out of them by writers that do not zero: the file is written anew. Also where nothing
+            // was found, for who was killed before this finds nothing the second time.
+            connection.execute_batch("VACUUM")?;
             // Pages as they were before are in the write-ahead log until it is written back and cut.
             let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
             if busy != 0 {

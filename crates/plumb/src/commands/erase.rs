@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use featurestore::OnlineStore;
 use featurestore::erase::{Subject, Tombstone, Tombstones};
 use featurestore::offline::lease::Lease;
+use featurestore::offline::source::forget;
 use featurestore::online::marks::Marks;
 use registry::Catalog;
 use schema::yaml::suggest;
@@ -197,6 +198,10 @@ async fn allow_again(
         let digest = |(names, key): &(Vec<String>, EntityKey)| tombstones.digest(names, key.as_bytes());
         let digests: Vec<Fingerprint> = keys(&search, subject).iter().map(digest).collect();
         n_lifted += Tombstones::lift(project.offline.folder(), &digests)?;
+        // Copies of what sources hold were made without them.
+        for source in subject.sources(catalog.definitions()) {
+            forget(project.offline.folder(), source)?;
+        }
         for view in search.views() {
             let _lease = lease(project, view)?;
             build_is_due(online.as_ref(), view).await?;

@@ -163,19 +163,21 @@ fn read(path: &Path) -> Result<Certificate, Failure> {
     run().map_err(|why| Failure::invalid(format!("reading the certificate `{}`: {why}", path.display())))
 }
 
-/// Erasures that were begun and left something: their digests, and what is left where it is known.
+/// Erasures that were begun and left something: their digests, and what is left where it is known. Who is allowed again is
+/// not to be erased any more.
 ///
 /// # Errors
 /// A certificate cannot be read.
 pub fn unfinished(offline: &OfflineStore) -> Result<Vec<String>, Failure> {
     let Ok(entries) = std::fs::read_dir(folder(offline)) else { return Ok(Vec::new()) };
+    let standing: Vec<Fingerprint> = offline.tombstones()?.all().iter().map(|tombstone| tombstone.digest).collect();
     let mut found = Vec::new();
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.extension().is_none_or(|end| end != "json") {
             continue;
         }
         let certificate = read(&path)?;
-        if !certificate.complete {
+        if !certificate.complete && certificate.digests.iter().any(|digest| standing.contains(digest)) {
             let left = certificate.places.iter().filter(|place| place.is_left()).map(|place| place.name.clone());
             let digest = certificate.digests.first().map(Fingerprint::short).unwrap_or_default();
             let left: Vec<String> = left.collect();
