@@ -35,6 +35,7 @@ mod sources;
 mod streamed_sets;
 mod switching;
 mod tables;
+mod ties;
 mod training_sets;
 mod trips;
 mod typed;

@@ -27,6 +27,7 @@ pub mod replay;
 pub mod retrieve;
 #[cfg(test)]
 mod testing;
+mod ties;
 pub mod training;
 
 pub use assemble::FeatureRows;

@@ -152,6 +152,14 @@ pub enum Progress {
     Written(usize, usize),
 }
 
+/// What was read of a history.
+struct Read {
+    kept: KeptCells,
+    n_rows: u64,
+    n_rejected: u64,
+    n_left_out: u64,
+}
+
 /// A view version on its way online. Hold the offline store's lease of the view while using it.
 #[derive(Debug)]
 pub struct Materializer<'a> {
@@ -186,17 +194,22 @@ impl<'a> Materializer<'a> {
                 self.unchanged(current)
             }
             (Work::Append(units), Some(current)) => {
-                let done = self.fill(current, &units, How::Appended, Range::default(), progress).await?;
+                let read = self.read(&units, Range::default(), progress)?;
+                let done = self.fill(current, read, How::Appended, progress).await?;
                 let marks = marks.advance(self.history.contents()).completed(Clock::wall());
                 marks.write(self.store, self.view).await.map_err(|why| self.online(why))?;
                 done
             }
-            (Work::Continue, _) => self.build(marks, progress).await?,
+            (Work::Continue, _) => {
+                self.build(marks, self.read(&self.history.units(), Range::default(), progress)?, progress).await?
+            }
             _ => {
-                // Announced before its first row, so that nothing is left behind that nobody knows of.
+                let read = self.read(&self.history.units(), Range::default(), progress)?;
+                // Announced before its first row, so that nothing is left behind that nobody knows of; and when the rows are
+                // known to be sound, so that nothing is announced that comes to nothing.
                 let marks = self.begin(marks, self.history.contents()).map_err(|why| self.offline(why))?;
                 marks.write(self.store, self.view).await.map_err(|why| self.online(why))?;
-                self.build(marks, progress).await?
+                self.build(marks, read, progress).await?
             }
         };
         self.clear_up().await?;
@@ -224,12 +237,13 @@ impl<'a> Materializer<'a> {
             if !sound {
                 return Err(MaterializeError::Changed { view: self.view.id.to_string() });
             }
-            return self.fill(current.number, &units, How::Ranged, range, progress).await;
+            return self.fill(current.number, self.read(&units, range, progress)?, How::Ranged, progress).await;
         }
+        let read = self.read(&units, range, progress)?;
         let marks = self.begin(marks, Contents::part()).map_err(|why| self.offline(why))?;
         marks.write(self.store, self.view).await.map_err(|why| self.online(why))?;
         let number = marks.building.as_ref().map_or(0, |building| building.number);
-        let done = self.fill(number, &units, How::Ranged, range, progress).await?;
+        let done = self.fill(number, read, How::Ranged, progress).await?;
         marks.switch(Clock::wall()).write(self.store, self.view).await.map_err(|why| self.online(why))?;
         Ok(done)
     }
@@ -247,10 +261,11 @@ impl<'a> Materializer<'a> {
     async fn build(
         &self,
         marks: Marks,
+        read: Read,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Materialized, MaterializeError> {
         let number = marks.building.as_ref().map_or(0, |building| building.number);
-        let done = self.fill(number, &self.history.units(), How::Built, Range::default(), progress).await?;
+        let done = self.fill(number, read, How::Built, progress).await?;
         self.catch_up(number).await?;
         let now = Clock::wall();
         marks.switch(now).completed(now).write(self.store, self.view).await.map_err(|why| self.online(why))?;
@@ -268,24 +283,31 @@ impl<'a> Materializer<'a> {
         Ok(())
     }
 
-    async fn fill(
+    /// Reads what can still answer of some row groups. Writes nothing.
+    fn read(
         &self,
-        generation: u64,
         units: &[Unit],
-        how: How,
         range: Range,
         progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<Materialized, MaterializeError> {
+    ) -> Result<Read, MaterializeError> {
         let kept = kept::keep(self.view, self.history, units, self.horizon, range, progress)
             .map_err(|why| self.offline(why))?;
         let (n_rejected, n_rows) = (kept.n_rejected, kept.n_scanned);
         let kept = kept.read(self.view, self.history).map_err(|why| self.offline(why))?;
+        Ok(Read { kept, n_rows, n_rejected, n_left_out: self.history.n_left_out_of(units) })
+    }
+
+    async fn fill(
+        &self,
+        generation: u64,
+        read: Read,
+        how: How,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Materialized, MaterializeError> {
+        let Read { kept, n_rows, n_rejected, n_left_out } = read;
         let table = OnlineTable::generation(self.view, generation);
         let n_written = self.put(&table, &kept, how, progress).await?;
-        let n_left_out = match how {
-            How::Built => self.history.n_left_out(),
-            How::Appended | How::Ranged | How::Unchanged => self.history.n_left_out_of(units),
-        };
+        let n_left_out = if how == How::Built { self.history.n_left_out() } else { n_left_out };
         Ok(Materialized {
             how,
             n_rows: n_rows + n_left_out,

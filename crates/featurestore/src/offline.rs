@@ -84,8 +84,20 @@ pub enum OfflineError {
     Query { view: String, why: String },
     #[error("{what}: {why}")]
     Spine { what: String, why: String, hint: String },
-    #[error("feature view `{view}` has two rows of one key with event time {event_time} and sequence {sequence}")]
-    Tie { view: String, event_time: schema::Timestamp, sequence: u64 },
+    #[error(
+        "feature view `{view}` has two rows of {key} with event time {event_time}{}{} that say different things: {} and {}",
+        created_time.map(|time| format!(", created time {time}")).unwrap_or_default(),
+        sequence.map(|sequence| format!(", sequence {sequence}")).unwrap_or_default(),
+        rows[0], rows[1]
+    )]
+    Tie {
+        view: String,
+        key: String,
+        event_time: schema::Timestamp,
+        created_time: Option<schema::Timestamp>,
+        sequence: Option<u64>,
+        rows: [String; 2],
+    },
     #[error("row {row} is of an entity that was erased")]
     Erased { row: usize },
     #[error("computing features of `{what}`")]
@@ -142,8 +154,13 @@ impl OfflineError {
             Self::Erased { .. } => {
                 Some("leave it out; what was erased comes again only after `plumb erase --allow-again`".to_owned())
             }
-            Self::Tie { .. } => Some(
+            Self::Tie { sequence: Some(_), .. } => Some(
                 "the view's `sequence` column must order rows of one key and time; leave it out to use row order"
+                    .to_owned(),
+            ),
+            Self::Tie { sequence: None, .. } => Some(
+                "take one of them out, or give the one that counts a later created time; without `ties: error` in the view \
+                 the last row counts"
                     .to_owned(),
             ),
             _ => None,

@@ -17,6 +17,7 @@ use schema::{FeatureView, Status, Timestamp};
 use crate::assemble::{ViewRows, status_at};
 use crate::offline::history::{History, OrderBatch};
 use crate::offline::{OfflineError, parallel, split};
+use crate::ties;
 use offers::Offers;
 pub(crate) use offers::SLOT_BYTES;
 use ranks::Ranks;
@@ -46,7 +47,7 @@ pub struct Winners {
 /// the row `NotFound`; one older than `t - ttl` makes it `OutsideMaxAge`. Both TTL bounds are inclusive.
 ///
 /// # Errors
-/// [`OfflineError`] if the history cannot be read, or [`OfflineError::Tie`] if a user's sequence does not decide.
+/// [`OfflineError`] if the history cannot be read, or [`OfflineError::Tie`] if a tie that the view refuses would decide.
 pub fn find(view: &FeatureView, history: &History, index: &SpineIndex) -> Result<Winners, OfflineError> {
     Ok(find_also(view, history, index, None, &Watch::nobody())?.0)
 }
@@ -63,9 +64,10 @@ pub fn find_also(
     watch: &Watch<'_>,
 ) -> Result<(Winners, Option<Winners>), OfflineError> {
     let visibility = view.visibility();
+    let none = || Offers::new(index.n_slots(), history.refuses_ties());
     let parts = parallel(&split(&history.units()), |units| {
-        let mut sides = vec![(visibility, Offers::new(index.n_slots()))];
-        sides.extend(other.map(|visibility| (visibility, Offers::new(index.n_slots()))));
+        let mut sides = vec![(visibility, none())];
+        sides.extend(other.map(|visibility| (visibility, none())));
         let (mut groups, mut slots) = (Vec::new(), Vec::new());
         let (mut n_scanned, mut n_rejected) = (0, 0);
         for unit in units {
@@ -93,7 +95,7 @@ pub fn find_also(
             })?;
         }
         let mut sides = sides.into_iter().map(|(_, offers)| offers);
-        let (offers, others) = (sides.next().unwrap_or_else(|| Offers::new(0)), sides.next());
+        let (offers, others) = (sides.next().unwrap_or_else(none), sides.next());
         Ok((offers, others, n_scanned, n_rejected))
     })?;
     let (mut n_scanned, mut n_rejected) = (history.n_left_out(), history.n_left_out());
@@ -104,7 +106,7 @@ pub fn find_also(
             n_rejected += rejected;
             (offers, others)
         }
-        None => (Offers::new(index.n_slots()), other.map(|_| Offers::new(index.n_slots()))),
+        None => (none(), other.map(|_| none())),
     };
     for (part, other, scanned, rejected) in parts {
         merged.merge(&part);
@@ -115,24 +117,16 @@ pub fn find_also(
         n_rejected += rejected;
     }
     let scanned = (n_scanned, n_rejected);
-    if let Some((event_time, sequence)) = tie(history, index, &mut merged) {
-        return Err(OfflineError::Tie { view: view.id.name.to_string(), event_time, sequence });
+    index.each_group(|slots| merged.run_maximum(slots));
+    if history.refuses_ties().is_some() {
+        let tied = (0..index.n_slots()).filter_map(|slot| merged.best(slot)).filter(|best| best.tied);
+        ties::refuse(view, history, &tied.map(|best| best.row).collect::<Vec<_>>())?;
     }
     let others = others.map(|mut others| {
         index.each_group(|slots| others.run_maximum(slots));
         winners(view, index, &others, scanned)
     });
     Ok((winners(view, index, &merged, scanned), others))
-}
-
-/// Runs the maximum along each key; two rows that it cannot tell apart.
-fn tie(history: &History, index: &SpineIndex, offers: &mut Offers) -> Option<(Timestamp, u64)> {
-    index.each_group(|slots| offers.run_maximum(slots));
-    if !history.has_explicit_sequence() {
-        return None;
-    }
-    let tied = (0..index.n_slots()).filter_map(|slot| offers.best(slot)).find(|best| best.tied)?;
-    Some((tied.order.event_time, tied.order.sequence))
 }
 
 fn winners(view: &FeatureView, index: &SpineIndex, offers: &Offers, (n_scanned, n_rejected): (u64, u64)) -> Winners {

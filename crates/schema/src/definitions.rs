@@ -9,6 +9,7 @@ mod check;
 mod on_demand;
 mod read;
 mod serving;
+mod ties;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use ahead::{Ahead, latest, too_far};
 pub use any_view::{AnyView, ViewAlias};
 pub use on_demand::{OnDemand, RequestField};
 pub use serving::{FeastRows, OnError, Serving};
+pub use ties::Ties;
 
 /// The column that SQL over a source sees besides the source's own: the row's arrival number, `uint64`.
 pub const ROW_COLUMN: &str = "_row";
@@ -208,6 +210,9 @@ pub struct View {
     /// How far ahead of now its rows may come; no part of the meaning.
     #[serde(default, skip_serializing_if = "Ahead::is_as_project")]
     pub max_skew: Ahead,
+    /// What becomes of rows that only their positions order; no part of the meaning.
+    #[serde(default, skip_serializing_if = "Ties::is_last")]
+    pub ties: Ties,
     /// Stored features, in order.
     pub features: Vec<Feature>,
     /// Features computed when asked for, in order.

@@ -12,6 +12,7 @@ use crate::codec::RowCodec;
 use crate::offline::history::{History, Unit};
 use crate::offline::{OfflineError, parallel, split};
 use crate::online::cell::{Cell, OnlineRow};
+use crate::ties::{self, Tied};
 
 /// One row that is kept for a key.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +21,7 @@ struct Kept {
     visible_from: Timestamp,
     row: u64,
     deleted: bool,
-    /// Another row stands at the same place.
+    /// Another row is tied with it, where ties are refused.
     tied: bool,
 }
 
@@ -58,7 +59,7 @@ pub(super) fn keep(
     range: EventTimes,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<KeptRows, OfflineError> {
-    let visibility = view.visibility();
+    let (visibility, tied) = (view.visibility(), history.refuses_ties());
     let total = units.iter().map(|unit| unit.n_rows as u64).sum();
     let n_seen = AtomicU64::new(0);
     let parts = parallel(&split(units), |units| {
@@ -71,7 +72,8 @@ pub(super) fn keep(
                     let (Some(key), Some(order)) = (key, order) else { return };
                     let row = batch.first_row + i as u64;
                     let visible_from = visibility.visible_from(&order);
-                    kept.offer(key, Kept { order, visible_from, row, deleted: batch.deleted(i), tied: false }, horizon);
+                    let row = Kept { order, visible_from, row, deleted: batch.deleted(i), tied: false };
+                    kept.offer(key, row, horizon, tied);
                 });
                 let n = batch.len() as u64;
                 kept.n_scanned += n;
@@ -87,15 +89,12 @@ pub(super) fn keep(
         kept.n_rejected += part.n_rejected;
         kept.n_scanned += part.n_scanned;
         for (key, number) in &part.keys {
-            part.rows[*number as usize].as_slice().iter().for_each(|row| kept.offer(key, *row, horizon));
+            part.rows[*number as usize].as_slice().iter().for_each(|row| kept.offer(key, *row, horizon, tied));
         }
     }
     // A tie matters only where it would decide an answer.
-    let mut all = kept.rows.iter().flat_map(Steps::as_slice);
-    if let Some(tied) = all.find(|row| row.tied && history.has_explicit_sequence()) {
-        let (event_time, sequence) = (tied.order.event_time, tied.order.sequence);
-        return Err(OfflineError::Tie { view: view.id.name.to_string(), event_time, sequence });
-    }
+    let all = kept.rows.iter().flat_map(Steps::as_slice).filter(|row| row.tied);
+    ties::refuse(view, history, &all.map(|row| row.row).collect::<Vec<_>>())?;
     Ok(kept)
 }
 
@@ -107,10 +106,11 @@ impl Steps {
         }
     }
 
-    fn offer(&mut self, offer: Kept, horizon: Timestamp) {
+    fn offer(&mut self, offer: Kept, horizon: Timestamp, tied: Option<Tied>) {
+        let is_tie = |one: &Kept| tied.unwrap_or(Tied::Order).is(&one.order, &offer.order);
         let rows = match self {
             // Of two that count today one can still answer, the newer: a long history costs no allocation.
-            Self::One(one) if one.is_past(horizon) && offer.is_past(horizon) && one.order != offer.order => {
+            Self::One(one) if one.is_past(horizon) && offer.is_past(horizon) && !is_tie(one) => {
                 if one.order < offer.order {
                     *one = offer;
                 }
@@ -118,11 +118,11 @@ impl Steps {
             }
             Self::One(one) => {
                 let mut rows = vec![*one];
-                offer_to(&mut rows, offer, horizon);
+                offer_to(&mut rows, offer, horizon, tied);
                 rows
             }
             Self::Many(rows) => {
-                offer_to(rows, offer, horizon);
+                offer_to(rows, offer, horizon, tied);
                 std::mem::take(rows)
             }
         };
@@ -134,11 +134,12 @@ impl Steps {
 }
 
 /// Adds a row to a key's staircase, ascending both in order and in the time from which it is visible.
-fn offer_to(steps: &mut Vec<Kept>, offer: Kept, horizon: Timestamp) {
-    if let Some(step) = steps.iter_mut().find(|step| step.order == offer.order) {
+fn offer_to(steps: &mut Vec<Kept>, offer: Kept, horizon: Timestamp, tied: Option<Tied>) {
+    let tied = tied.unwrap_or(Tied::Order);
+    if let Some(step) = steps.iter_mut().find(|step| tied.is(&step.order, &offer.order)) {
         step.tied |= offer.tied || step.row != offer.row;
         // The later row in arrival order, so that it is the same however rows were dealt to cores.
-        if offer.row > step.row {
+        if (offer.order, offer.row) > (step.order, step.row) {
             *step = Kept { tied: step.tied, ..offer };
         }
         return;
@@ -154,11 +155,11 @@ fn offer_to(steps: &mut Vec<Kept>, offer: Kept, horizon: Timestamp) {
 }
 
 impl KeptRows {
-    fn offer(&mut self, key: &[u8], row: Kept, horizon: Timestamp) {
+    fn offer(&mut self, key: &[u8], row: Kept, horizon: Timestamp, tied: Option<Tied>) {
         let next = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
         let number = *self.keys.entry_ref(key).or_insert(next) as usize;
         match self.rows.get_mut(number) {
-            Some(steps) => steps.offer(row, horizon),
+            Some(steps) => steps.offer(row, horizon, tied),
             None => self.rows.push(Steps::One(row)),
         }
     }

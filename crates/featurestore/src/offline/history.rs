@@ -20,6 +20,7 @@ use schema::Fingerprint;
 use super::source::{Kept, SourceFile};
 use super::table::source::OfTable;
 use crate::erase::KeyFilter;
+use crate::ties::Tied;
 pub use held::Held;
 use layout::Layout;
 pub use order_batch::OrderBatch;
@@ -37,7 +38,8 @@ pub struct History {
     /// Of files of pushes.
     pushed: Layout,
     data_version: Fingerprint,
-    explicit_sequence: bool,
+    /// Which ties are errors.
+    tied: Option<Tied>,
     in_place: bool,
     rejected: Vec<Rejected>,
     /// Keeps copies from being removed while they are read.
@@ -123,9 +125,10 @@ impl History {
         self.files.iter().map(|f| f.n_rows).sum()
     }
 
-    /// Whether the sequence is the user's column, so that two rows may stand at one place: an error if they matter.
-    pub fn has_explicit_sequence(&self) -> bool {
-        self.explicit_sequence
+    /// Which rows of one key are tied, where that is an error if it matters: those of one place where the sequence is the
+    /// user's column, those of one time where the view says so.
+    pub(crate) fn refuses_ties(&self) -> Option<Tied> {
+        self.tied
     }
 
     /// The row groups, in arrival order.

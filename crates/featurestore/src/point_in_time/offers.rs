@@ -4,13 +4,15 @@ use std::ops::Range;
 
 use schema::{RowOrder, Timestamp};
 
+use crate::ties::Tied;
+
 /// The greatest row offered so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Best {
     pub(super) order: RowOrder,
     pub(super) row: u64,
     pub(super) deleted: bool,
-    /// Another row has the very same order: only possible where the sequence is a user's column.
+    /// Another row is tied with it, where ties are refused.
     pub(super) tied: bool,
 }
 
@@ -37,12 +39,14 @@ pub(crate) const SLOT_BYTES: usize = size_of::<Slot>();
 #[derive(Debug)]
 pub(super) struct Offers {
     best: Vec<Slot>,
+    /// Whether rows of one time are tied whatever their sequence.
+    by_times: bool,
 }
 
 impl Offers {
-    pub(super) fn new(n_slots: usize) -> Self {
+    pub(super) fn new(n_slots: usize, tied: Option<Tied>) -> Self {
         let nothing = Slot { event_time: 0, created_time: 0, sequence: 0, tagged_row: NOTHING };
-        Self { best: vec![nothing; n_slots] }
+        Self { best: vec![nothing; n_slots], by_times: tied == Some(Tied::Times) }
     }
 
     /// Reads some slots, so that they are in the cache when they are offered something. No read waits for the one before,
@@ -54,17 +58,18 @@ impl Offers {
 
     #[inline]
     pub(super) fn offer(&mut self, slot: usize, order: RowOrder, row: u64, deleted: bool) {
-        self.best[slot].raise(Slot {
+        let offer = Slot {
             event_time: order.event_time.as_nanos(),
             created_time: order.created_time.map_or(i64::MIN, Timestamp::as_nanos),
             sequence: order.sequence,
             tagged_row: row << 2 | if deleted { DELETED } else { 0 },
-        });
+        };
+        self.best[slot].raise(offer, self.by_times);
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
         for (best, offer) in self.best.iter_mut().zip(&other.best) {
-            best.raise(*offer);
+            best.raise(*offer, self.by_times);
         }
     }
 
@@ -72,7 +77,7 @@ impl Offers {
     pub(super) fn run_maximum(&mut self, slots: Range<usize>) {
         for slot in slots.start + 1..slots.end {
             let before = self.best[slot - 1];
-            self.best[slot].raise(before);
+            self.best[slot].raise(before, self.by_times);
         }
     }
 
@@ -89,11 +94,21 @@ impl Slot {
     }
 
     #[inline]
-    fn raise(&mut self, offer: Self) {
+    fn times(&self) -> (i64, i64) {
+        (self.event_time, self.created_time)
+    }
+
+    #[inline]
+    fn raise(&mut self, offer: Self, by_times: bool) {
         if offer.tagged_row == NOTHING {
             return;
         }
-        if self.tagged_row == NOTHING || self.order() < offer.order() {
+        if self.tagged_row == NOTHING {
+            *self = offer;
+        } else if by_times && self.times() == offer.times() && self.sequence != offer.sequence {
+            let greater = if self.sequence < offer.sequence { offer } else { *self };
+            *self = Self { tagged_row: greater.tagged_row | TIED, ..greater };
+        } else if self.order() < offer.order() {
             *self = offer;
         } else if self.order() == offer.order() {
             let others = self.tagged_row >> 2 != offer.tagged_row >> 2;
@@ -132,10 +147,11 @@ mod tests {
         fn a_slot_holds_the_greatest_row_however_offers_come(
             offers in proptest::collection::vec((-1..2_i64, proptest::option::of(-1..2_i64), 0..2_u64, any::<bool>()), 1..12),
             cut in 0..12_usize,
+            by_times: bool,
         ) {
             let made: Vec<(RowOrder, u64, bool)> = (0..).zip(&offers).map(|(row, (e, c, s, d))| (order(*e, *c, *s), row, *d)).collect();
             let of = |rows: &[(RowOrder, u64, bool)]| {
-                let mut slots = Offers::new(1);
+                let mut slots = Offers::new(1, by_times.then_some(Tied::Times));
                 rows.iter().for_each(|(order, row, deleted)| slots.offer(0, *order, *row, *deleted));
                 slots
             };
@@ -148,16 +164,17 @@ mod tests {
                 let same: Vec<_> = made.iter().filter(|made| made.0 == greatest).collect();
                 prop_assert_eq!(best.order, greatest);
                 prop_assert_eq!((best.row, best.deleted), (same.last().unwrap().1, same.last().unwrap().2));
-                prop_assert_eq!(best.tied, same.len() > 1);
+                let of_one_time = made.iter().filter(|made| Tied::Times.is(&made.0, &greatest));
+                prop_assert_eq!(best.tied, if by_times { of_one_time.count() > 1 } else { same.len() > 1 });
             }
         }
     }
 
     #[test]
     fn nothing_was_offered() {
-        let mut slots = Offers::new(3);
+        let mut slots = Offers::new(3, None);
         slots.offer(1, order(i64::MIN, None, 0), 0, true);
-        slots.merge(&Offers::new(3));
+        slots.merge(&Offers::new(3, None));
         slots.run_maximum(0..3);
         let best = Best { order: order(i64::MIN, None, 0), row: 0, deleted: true, tied: false };
         assert_eq!([slots.best(0), slots.best(1), slots.best(2)], [None, Some(best), Some(best)]);

@@ -96,8 +96,44 @@ fn c07_a_sequence_that_does_not_decide_is_an_error() {
     };
     check(
         setup,
-        expect!["error: feature view `f` has two rows of one key with event time 2024-01-01T11:59:59Z and sequence 5"],
+        expect![
+            "error: feature view `f` has two rows of k=1 with event time 2024-01-01T11:59:59Z, sequence 5 that say different things: row 0 of `rows.parquet` and row 1 of `rows.parquet`"
+        ],
     );
+}
+
+#[test]
+fn c07_a_tie_is_an_error_where_the_view_says_so() {
+    let rows = "k:int | ts:time | created:time | v:float\n 1 | -1s | -1s | 1\n 2 | -1s | -1s | 1\n 1 | -1s | -1s | 2";
+    check(
+        one_key("ties: error", rows, "k:int | event_time:time\n 1 | +0s"),
+        expect![
+            "error: feature view `f` has two rows of k=1 with event time 2024-01-01T11:59:59Z, created time 2024-01-01T11:59:59Z that say different things: row 0 of `rows.parquet` and row 2 of `rows.parquet`"
+        ],
+    );
+    // It would decide no answer.
+    check(one_key("ties: error", rows, "k:int | event_time:time\n 2 | +0s"), expect!["2 1.0 PRESENT"]);
+    check(one_key("ties: error", rows, "k:int | event_time:time\n 1 | -2s"), expect!["1 null NOT_FOUND"]);
+    let newer = format!("{rows}\n 1 | -1s | +0s | 3");
+    check(one_key("ties: error", &newer, "k:int | event_time:time\n 1 | +0s"), expect!["1 3.0 PRESENT"]);
+}
+
+#[test]
+fn c07_a_row_that_is_there_twice_is_no_tie() {
+    let rows = "k:int | ts:time | created:time | v:float\n 1 | -1s | - | -\n 1 | -1s | - | -\n 2 | -1s | - | 1\n 2 | -1s | - | 1";
+    check(
+        one_key("ties: error", rows, "k:int | event_time:time\n 1 | +0s\n 2 | +0s"),
+        expect![[r#"
+            1 null NULL_VALUE
+            2 1.0 PRESENT"#]],
+    );
+    let setup = Setup {
+        source: "",
+        view: "sequence: n",
+        rows: "k:int | ts:time | n:int | v:float\n 1 | -1s | 5 | 1\n 1 | -1s | 5 | 1",
+        spine: "k:int | event_time:time\n 1 | +0s",
+    };
+    check(setup, expect!["1 1.0 PRESENT"]);
 }
 
 #[test]

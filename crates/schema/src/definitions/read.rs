@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Mistakes;
 use super::ahead::ahead;
 use super::serving::serving;
+use super::ties::ties;
 use super::{Column, Computed, Definitions, Entity, Feature, File, Format, JoinKey, Source, View};
 use crate::dtype::{Dtype, TypeError};
 use crate::name::{EntityName, SourceName, ViewName};
@@ -282,6 +283,7 @@ fn view(node: Node<'_>, texts: &HashMap<&str, &str>, mistakes: &mut Mistakes) ->
     let strict_before = fields.flag("strict_before", mistakes).unwrap_or(false);
     let (on_error, online) = serving(&mut fields, mistakes);
     let max_skew = ahead(&mut fields, mistakes);
+    let ties = ties(&mut fields, sequence.is_some(), mistakes);
     let features = list_of(&mut fields, "features", mistakes, feature);
     let computed = list_of(&mut fields, "computed", mistakes, computed);
     let description = fields.text("description", mistakes);
@@ -305,6 +307,7 @@ fn view(node: Node<'_>, texts: &HashMap<&str, &str>, mistakes: &mut Mistakes) ->
         on_error,
         online,
         max_skew,
+        ties,
         features,
         computed,
         description,

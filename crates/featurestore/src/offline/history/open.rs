@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schema::definitions::Ties;
 use schema::{FeatureView, Fingerprint};
 
 use super::layout::Layout;
@@ -10,6 +11,7 @@ use crate::erase::KeyFilter;
 use crate::offline::source::{SourceFile, SourceFiles, open_file};
 use crate::offline::{OfflineError, snapshot};
 use crate::push::segments::Segments;
+use crate::ties::Tied;
 
 impl History {
     /// The rows of a source, read in place.
@@ -33,7 +35,7 @@ impl History {
         check::check(&layout, &files, &format!("feature view `{}`", view.id.name))?;
         Ok(Self {
             n_base: files.files.len(),
-            explicit_sequence: d.sequence.is_some(),
+            tied: tied(view),
             layout,
             pushed: Layout::of_pushes(view),
             data_version,
@@ -75,7 +77,7 @@ impl History {
             layout,
             pushed,
             data_version: source.version(),
-            explicit_sequence: d.sequence.is_some(),
+            tied: tied(view),
             in_place: false,
             rejected: rejected(source),
             _kept: None,
@@ -115,6 +117,12 @@ impl History {
         }
         Ok(self)
     }
+}
+
+fn tied(view: &FeatureView) -> Option<Tied> {
+    let d = &view.definition;
+    let by_times = (d.ties == Ties::Error).then_some(Tied::Times);
+    if d.sequence.is_some() { Some(Tied::Order) } else { by_times }
 }
 
 fn states(files: &[SourceFile]) -> Vec<(String, Fingerprint)> {

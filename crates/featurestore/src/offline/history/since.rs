@@ -11,6 +11,7 @@ use crate::offline::table::source::{OfTable, arrivals};
 use crate::online::marks::Contents;
 use crate::push::log::PushLog;
 use crate::push::rows::PushedRows;
+use crate::ties::Tied;
 
 impl History {
     /// Digest of the state of the data that this is a history of.
@@ -24,8 +25,8 @@ impl History {
 
     /// What of the data a generation made from this history holds.
     pub fn contents(&self) -> Contents {
-        // Rows that a user's column orders may tie across files, and a query gives other rows each time.
-        let grows = self.in_place && !self.explicit_sequence;
+        // Rows may tie across files where that is an error, and a query gives other rows each time.
+        let grows = self.in_place && self.tied.is_none();
         let n_files = if grows { self.n_known() } else { 0 };
         Contents { version: self.data_version, n_files, n_pushed: self.n_pushed() }
     }
@@ -43,6 +44,8 @@ impl History {
         let units = self.units().into_iter();
         match () {
             () if before.n_pushed > self.n_pushed() => None,
+            // Pushed rows may tie with any of the others.
+            () if self.tied == Some(Tied::Times) => None,
             () if before.version == self.data_version => Some(units.filter(|unit| unit.file >= self.n_base).collect()),
             () if grew => Some(units.filter(|unit| self.is_behind(*unit, known)).collect()),
             () => None,
