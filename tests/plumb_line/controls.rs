@@ -68,11 +68,15 @@ fn a_watermark_by_event_time_is_found() {
     is_found(Fault::WatermarkByEventTime);
 }
 
+fn lose_pushes(world: &mut World<'_>) {
+    world.lose_pushes();
+}
+
 /// Whoever pushes is told that it is done, and it is online; but history has it not.
 #[test]
 fn pushes_that_are_acknowledged_but_not_logged_are_found() {
     let seed = seed();
-    let n = n_passed(Fault::None, |world| world.lose_pushes(), seed, UNNOTICED);
+    let n = n_passed(Fault::None, lose_pushes, seed, UNNOTICED);
     assert!(n < UNNOTICED, "lost pushes are found in none of {UNNOTICED} histories of PLUMB_SEED={seed}");
 }
 

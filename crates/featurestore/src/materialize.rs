@@ -188,23 +188,25 @@ impl<'a> Materializer<'a> {
             return Err(MaterializeError::Feast { view: self.view.id.to_string() });
         }
         let marks = Marks::read(self.store, self.view).await.map_err(|why| self.online(why))?;
+        let all = self.history.units();
         let done = match (work(&marks, self.history, fresh), marks.current.as_ref().map(|current| current.number)) {
             (Work::Nothing, Some(current)) => {
                 marks.completed(Clock::wall()).write(self.store, self.view).await.map_err(|why| self.online(why))?;
                 self.unchanged(current)
             }
             (Work::Append(units), Some(current)) => {
-                let read = self.read(&units, Range::default(), progress)?;
+                let read = self.read(&units, Range::default(), progress).map_err(|why| self.offline(why))?;
                 let done = self.fill(current, read, How::Appended, progress).await?;
                 let marks = marks.advance(self.history.contents()).completed(Clock::wall());
                 marks.write(self.store, self.view).await.map_err(|why| self.online(why))?;
                 done
             }
             (Work::Continue, _) => {
-                self.build(marks, self.read(&self.history.units(), Range::default(), progress)?, progress).await?
+                let read = self.read(&all, Range::default(), progress).map_err(|why| self.offline(why))?;
+                self.build(marks, read, progress).await?
             }
             _ => {
-                let read = self.read(&self.history.units(), Range::default(), progress)?;
+                let read = self.read(&all, Range::default(), progress).map_err(|why| self.offline(why))?;
                 // Announced before its first row, so that nothing is left behind that nobody knows of; and when the rows are
                 // known to be sound, so that nothing is announced that comes to nothing.
                 let marks = self.begin(marks, self.history.contents()).map_err(|why| self.offline(why))?;
@@ -237,9 +239,10 @@ impl<'a> Materializer<'a> {
             if !sound {
                 return Err(MaterializeError::Changed { view: self.view.id.to_string() });
             }
-            return self.fill(current.number, self.read(&units, range, progress)?, How::Ranged, progress).await;
+            let read = self.read(&units, range, progress).map_err(|why| self.offline(why))?;
+            return self.fill(current.number, read, How::Ranged, progress).await;
         }
-        let read = self.read(&units, range, progress)?;
+        let read = self.read(&units, range, progress).map_err(|why| self.offline(why))?;
         let marks = self.begin(marks, Contents::part()).map_err(|why| self.offline(why))?;
         marks.write(self.store, self.view).await.map_err(|why| self.online(why))?;
         let number = marks.building.as_ref().map_or(0, |building| building.number);
@@ -284,16 +287,10 @@ impl<'a> Materializer<'a> {
     }
 
     /// Reads what can still answer of some row groups. Writes nothing.
-    fn read(
-        &self,
-        units: &[Unit],
-        range: Range,
-        progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<Read, MaterializeError> {
-        let kept = kept::keep(self.view, self.history, units, self.horizon, range, progress)
-            .map_err(|why| self.offline(why))?;
+    fn read(&self, units: &[Unit], range: Range, progress: &(dyn Fn(Progress) + Sync)) -> Result<Read, OfflineError> {
+        let kept = kept::keep(self.view, self.history, units, self.horizon, range, progress)?;
         let (n_rejected, n_rows) = (kept.n_rejected, kept.n_scanned);
-        let kept = kept.read(self.view, self.history).map_err(|why| self.offline(why))?;
+        let kept = kept.read(self.view, self.history)?;
         Ok(Read { kept, n_rows, n_rejected, n_left_out: self.history.n_left_out_of(units) })
     }
 

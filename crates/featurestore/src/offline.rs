@@ -34,6 +34,7 @@ use table::{Table, TableError};
 use crate::erase::Tombstones;
 use crate::push::log::PushLog;
 use crate::push::segments;
+use crate::ties::Tie;
 
 /// What went wrong while reading or writing history.
 #[derive(Debug, thiserror::Error)]
@@ -84,20 +85,8 @@ pub enum OfflineError {
     Query { view: String, why: String },
     #[error("{what}: {why}")]
     Spine { what: String, why: String, hint: String },
-    #[error(
-        "feature view `{view}` has two rows of {key} with event time {event_time}{}{} that say different things: {} and {}",
-        created_time.map(|time| format!(", created time {time}")).unwrap_or_default(),
-        sequence.map(|sequence| format!(", sequence {sequence}")).unwrap_or_default(),
-        rows[0], rows[1]
-    )]
-    Tie {
-        view: String,
-        key: String,
-        event_time: schema::Timestamp,
-        created_time: Option<schema::Timestamp>,
-        sequence: Option<u64>,
-        rows: [String; 2],
-    },
+    #[error("feature view `{view}` has two rows of {tie}")]
+    Tie { view: String, tie: Box<Tie> },
     #[error("row {row} is of an entity that was erased")]
     Erased { row: usize },
     #[error("computing features of `{what}`")]
@@ -154,11 +143,11 @@ impl OfflineError {
             Self::Erased { .. } => {
                 Some("leave it out; what was erased comes again only after `plumb erase --allow-again`".to_owned())
             }
-            Self::Tie { sequence: Some(_), .. } => Some(
+            Self::Tie { tie, .. } if tie.sequence.is_some() => Some(
                 "the view's `sequence` column must order rows of one key and time; leave it out to use row order"
                     .to_owned(),
             ),
-            Self::Tie { sequence: None, .. } => Some(
+            Self::Tie { .. } => Some(
                 "take one of them out, or give the one that counts a later created time; without `ties: error` in the view \
                  the last row counts"
                     .to_owned(),

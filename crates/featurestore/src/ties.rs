@@ -4,8 +4,10 @@
 //! A row that is there twice, with the same values, decides nothing: it is no tie. A tie matters only where one of its rows
 //! is an answer.
 
+use std::fmt::{self, Display, Formatter};
+
 use hashbrown::{HashMap, HashSet};
-use schema::{EntityKey, FeatureView, RowOrder, Value, pii};
+use schema::{EntityKey, FeatureView, RowOrder, Timestamp, Value, pii};
 
 use crate::codec::RowCodec;
 use crate::offline::OfflineError;
@@ -32,6 +34,33 @@ impl Tied {
             Self::Order => *order,
             Self::Times => RowOrder { sequence: 0, ..*order },
         }
+    }
+}
+
+/// Two rows that are tied, as people read of them.
+#[derive(Debug)]
+pub struct Tie {
+    /// `user_id=7`, masked where it says who a person is.
+    key: String,
+    event_time: Timestamp,
+    created_time: Option<Timestamp>,
+    /// The user's own, where there is one.
+    pub(crate) sequence: Option<u64>,
+    /// Rows and their files.
+    rows: [String; 2],
+}
+
+impl Display for Tie {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { key, event_time, created_time, sequence, rows: [one, other] } = self;
+        write!(f, "{key} with event time {event_time}")?;
+        if let Some(created_time) = created_time {
+            write!(f, ", created time {created_time}")?;
+        }
+        if let Some(sequence) = sequence {
+            write!(f, ", sequence {sequence}")?;
+        }
+        write!(f, " that say different things: {one} and {other}")
     }
 }
 
@@ -120,14 +149,14 @@ fn error(view: &FeatureView, history: &History, tied: Tied, order: &RowOrder, ro
         let (file, row) = history.locate(row).unwrap_or_default();
         format!("row {row} of `{file}`")
     };
-    OfflineError::Tie {
-        view: view.id.name.to_string(),
+    let tie = Tie {
         key: key_of(view, history, rows[0]).unwrap_or_else(|_unread| "unreadable".to_owned()),
         event_time: order.event_time,
         created_time: order.created_time,
         sequence: (tied == Tied::Order).then_some(order.sequence),
         rows: rows.map(place),
-    }
+    };
+    OfflineError::Tie { view: view.id.name.to_string(), tie: Box::new(tie) }
 }
 
 /// The key of a row as people read it, masked where it says who a person is.
