@@ -114,8 +114,7 @@ pub fn count(path: &Path, wanted: &Wanted<'_>, lists: &[Vec<String>]) -> Result<
 pub fn rewrite(path: &Path, wanted: &Wanted<'_>, lists: &[Vec<String>]) -> Result<Found, OfflineError> {
     let Some((found, theirs)) = search(path, wanted, lists)? else { return Ok(Found::default()) };
     if found.rows.n_found > 0 {
-        without(path, &theirs)
-            .map_err(|source| OfflineError::Write { path: path.display().to_string(), source })?;
+        without(path, &theirs).map_err(|source| OfflineError::Write { path: path.display().to_string(), source })?;
     }
     Ok(found)
 }

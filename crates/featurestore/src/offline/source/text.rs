@@ -200,7 +200,9 @@ impl Reader {
         let fail = |line: u64, why: String| Err(Trouble::File { line, why });
         let header = match records.next() {
             Ok(Some(header)) => header,
-            Ok(None) => return fail(1, "the file is empty: a CSV file starts with the names of its columns".to_owned()),
+            Ok(None) => {
+                return fail(1, "the file is empty: a CSV file starts with the names of its columns".to_owned());
+            }
             Err(Trouble::Bad(row)) => return fail(row.line, format!("the names of columns: {}", row.why)),
             Err(trouble) => return Err(trouble),
         };

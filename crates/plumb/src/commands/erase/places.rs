@@ -11,7 +11,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use ::registry::Catalog;
-use featurestore::{OfflineError, OnlineStore};
 use featurestore::erase::text::{self, Found, Wanted};
 use featurestore::erase::{Subject, files};
 use featurestore::materialize::numbers;
@@ -19,6 +18,7 @@ use featurestore::offline::source;
 use featurestore::online::OnlineTable;
 use featurestore::online::marks::Marks;
 use featurestore::push;
+use featurestore::{OfflineError, OnlineStore};
 use schema::definitions::{self, Source};
 use schema::{FeatureView, Fingerprint};
 use serde::{Deserialize, Serialize};
