@@ -1,5 +1,6 @@
 //! Negative controls: a law that no broken store breaks says nothing.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use featurestore::OnlineStore;
@@ -26,7 +27,9 @@ fn n_passed(fault: Fault, spoil: fn(&mut World<'_>), seed: u64, histories_max: u
         let _inside = runtime.enter();
         let mut world = World::new(&history, &store, &ways);
         spoil(&mut world);
-        runtime.block_on(play_in(world, &history, &ways)).is_ok()
+        // What the world asserts on the way finds a fault too.
+        let playing = AssertUnwindSafe(|| runtime.block_on(play_in(world, &history, &ways)));
+        catch_unwind(playing).is_ok_and(|played| played.is_ok())
     };
     (0..histories_max).take_while(is_passed).count()
 }
