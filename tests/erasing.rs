@@ -205,6 +205,7 @@ fn who_is_allowed_again_comes_back_from_a_text() {
     plumb.run("apply --yes").ok();
     plumb.run("materialize").ok();
     assert_eq!(erase(&plumb, "--yes").0, 1, "the source is left, and is the user's");
+    assert_eq!(holding(&plumb), ["rows/a.csv"], "telling its state made no copy");
     assert_eq!(status(&plumb, "plain:n"), json!("NOT_FOUND"));
     assert!(plumb.run("doctor").stdout.contains("run the same plumb erase again"));
     plumb.run(&format!("erase --entity user={CANARY} --allow-again")).ok();

@@ -4,9 +4,11 @@
 //! A row that is there twice, with the same values, decides nothing: it is no tie. A tie matters only where one of its rows
 //! is an answer.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
+use std::ops::Range;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use schema::{EntityKey, FeatureView, RowOrder, Timestamp, Value, pii};
 
 use crate::codec::RowCodec;
@@ -81,14 +83,13 @@ struct First {
 /// [`OfflineError::Tie`] if two rows of one place say different things; [`OfflineError`] if the history cannot be read.
 pub(crate) fn refuse(view: &FeatureView, history: &History, rows: &[u64]) -> Result<(), OfflineError> {
     let Some(tied) = history.refuses_ties().filter(|_| !rows.is_empty()) else { return Ok(()) };
-    let wanted: HashSet<u64> = rows.iter().copied().collect();
+    let wanted: BTreeSet<u64> = rows.iter().copied().collect();
     let mut places: HashMap<At, Option<First>> = HashMap::new();
-    let holds =
-        |unit: &Unit| rows.iter().any(|row| (unit.first_row..unit.first_row + unit.n_rows as u64).contains(row));
+    let holds = |unit: &Unit| wanted.range(rows_of(unit)).next().is_some();
     for unit in history.units().into_iter().filter(holds) {
-        each(history, unit, tied, |row, at| {
+        each(history, unit, tied, |row, at, _| {
             if wanted.contains(&row) {
-                places.insert((at.0.to_vec(), at.1), None);
+                places.insert(at, None);
             }
         })?;
     }
@@ -96,15 +97,10 @@ pub(crate) fn refuse(view: &FeatureView, history: &History, rows: &[u64]) -> Res
     let features: Vec<usize> = (0..view.definition.features.len()).collect();
     for unit in history.units() {
         let mut found: Vec<(u64, At, bool)> = Vec::new();
-        history.scan_order(unit, |batch| {
-            EntityKey::each(&batch.keys, batch.len(), |i, key| {
-                let Some((key, order)) = key.zip(batch.order(i)) else { return };
-                let at = (key.to_vec(), tied.place(&order));
-                if places.contains_key(&at) {
-                    found.push((batch.first_row + i as u64, at, batch.deleted(i)));
-                }
-            });
-            Ok(())
+        each(history, unit, tied, |row, at, deleted| {
+            if places.contains_key(&at) {
+                found.push((row, at, deleted));
+            }
         })?;
         let offset = |row: u64| u32::try_from(row - unit.first_row).unwrap_or(u32::MAX);
         let offsets: Vec<u32> = found.iter().map(|(row, _, _)| offset(*row)).collect();
@@ -127,21 +123,20 @@ pub(crate) fn refuse(view: &FeatureView, history: &History, rows: &[u64]) -> Res
     Ok(())
 }
 
-/// Keys and places of a row group's rows.
-fn each(
-    history: &History,
-    unit: Unit,
-    tied: Tied,
-    mut each: impl FnMut(u64, (&[u8], RowOrder)),
-) -> Result<(), OfflineError> {
+/// The rows of a row group, their keys and places, and whether they are deletions.
+fn each(history: &History, unit: Unit, tied: Tied, mut each: impl FnMut(u64, At, bool)) -> Result<(), OfflineError> {
     history.scan_order(unit, |batch| {
         EntityKey::each(&batch.keys, batch.len(), |i, key| {
             if let Some((key, order)) = key.zip(batch.order(i)) {
-                each(batch.first_row + i as u64, (key, tied.place(&order)));
+                each(batch.first_row + i as u64, (key.to_vec(), tied.place(&order)), batch.deleted(i));
             }
         });
         Ok(())
     })
+}
+
+fn rows_of(unit: &Unit) -> Range<u64> {
+    unit.first_row..unit.first_row + unit.n_rows as u64
 }
 
 fn error(view: &FeatureView, history: &History, tied: Tied, order: &RowOrder, rows: [u64; 2]) -> OfflineError {
@@ -162,10 +157,7 @@ fn error(view: &FeatureView, history: &History, tied: Tied, order: &RowOrder, ro
 /// The key of a row as people read it, masked where it says who a person is.
 fn key_of(view: &FeatureView, history: &History, wanted: u64) -> Result<String, OfflineError> {
     let mut parts = Vec::new();
-    for unit in history.units() {
-        if !(unit.first_row..unit.first_row + unit.n_rows as u64).contains(&wanted) {
-            continue;
-        }
+    if let Some(unit) = history.units().into_iter().find(|unit| rows_of(unit).contains(&wanted)) {
         history.scan_order(unit, |batch| {
             let at = wanted.checked_sub(batch.first_row).and_then(|at| usize::try_from(at).ok());
             let Some(at) = at.filter(|at| *at < batch.len()) else { return Ok(()) };

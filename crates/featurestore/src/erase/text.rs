@@ -119,19 +119,18 @@ pub fn rewrite(path: &Path, wanted: &Wanted<'_>, lists: &[Vec<String>]) -> Resul
     Ok(found)
 }
 
-/// What there is, and where the subject's rows stand.
-fn search(
-    path: &Path,
-    wanted: &Wanted<'_>,
-    lists: &[Vec<String>],
-) -> Result<Option<(Found, Vec<Range<u64>>)>, OfflineError> {
+/// Where a subject's rows stand, in bytes from the start of the file, in order.
+type Theirs = Vec<Range<u64>>;
+
+/// What there is, and where.
+fn search(path: &Path, wanted: &Wanted<'_>, lists: &[Vec<String>]) -> Result<Option<(Found, Theirs)>, OfflineError> {
     let mut rows = source::Rows::open(path, wanted.form)?;
     let has = |names: &[String], list: &Vec<String>| list.iter().all(|name| names.contains(name));
     let mut known = rows.header().is_some_and(|header| lists.iter().any(|list| has(header, list)));
     if rows.header().is_some() && !known {
         return Ok(None);
     }
-    let (mut found, mut theirs) = (Found::default(), Vec::new());
+    let (mut found, mut theirs) = (Found::default(), Theirs::new());
     loop {
         // By list and name: whether the column is there, and whether it has the subject's value.
         let mut met: Vec<Vec<(bool, bool)>> = lists.iter().map(|list| vec![(false, false); list.len()]).collect();

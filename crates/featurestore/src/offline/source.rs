@@ -37,6 +37,7 @@ pub use columns::SourceColumn;
 pub(crate) use find::Found;
 pub(crate) use kept::Kept;
 pub use kept::{forget, objects, reasons};
+pub use look::known_version;
 pub(crate) use look::{Look, look};
 pub(crate) use partition::Constant;
 use place::Place;

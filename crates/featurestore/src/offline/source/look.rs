@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use schema::Fingerprint;
 use schema::definitions::{Format, Source};
 
 use super::super::{OfflineError, OfflineStore};
@@ -62,6 +63,17 @@ pub(crate) async fn look(store: &OfflineStore, source: &Source) -> Result<Look, 
         Err(OfflineError::Write { .. }) => Ok(Look::Unread { n_files: 1 }),
         Err(why) => Err(why),
     }
+}
+
+/// The state of a source, where it is known without fetching or converting anything.
+///
+/// # Errors
+/// As [`super::open`].
+pub async fn known_version(store: &OfflineStore, source: &Source) -> Result<Option<Fingerprint>, OfflineError> {
+    Ok(match look(store, source).await? {
+        Look::Whole(files) => Some(files.version()),
+        Look::Unread { .. } => None,
+    })
 }
 
 /// What is kept of the source, if that is something of each of `states`.

@@ -9,12 +9,11 @@ mod column;
 mod csv;
 mod guess;
 mod json_lines;
+mod reader;
 mod scan;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
-use std::io::{BufReader, Write};
-use std::ops::Range;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -35,9 +34,11 @@ use super::find::Found;
 use super::kept::{Kept, REASONS, write_error};
 use super::{SourceFile, column_in_file, open_named, read_error};
 use guess::Guess;
+use reader::Reader;
 
 pub(crate) use cell::of_text;
 pub(crate) use column::column as typed_column;
+pub(crate) use reader::{Cell, Form};
 pub(crate) use scan::Rows;
 
 /// In a copy's metadata: how many rows of the text it left out.
@@ -136,120 +137,6 @@ fn known_types(source: &Source) -> HashMap<String, Dtype> {
     let roles = times.map(|name| (name, Dtype::Timestamp)).chain(source.deleted.iter().map(|name| (name, Dtype::Bool)));
     let roles = roles.map(|(name, dtype)| (column_in_file(source, name), dtype));
     roles.chain(source.columns.iter().map(|column| (column.name.clone(), column.dtype))).collect()
-}
-
-/// How a text holds rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// Values between delimiters, the names of their columns in the first line.
-    Csv { delimiter: char },
-    /// A JSON object a line.
-    JsonLines,
-}
-
-impl Form {
-    /// That of a source of texts.
-    pub(crate) fn of(source: &Source) -> Self {
-        match source.format {
-            Format::JsonLines => Self::JsonLines,
-            Format::Csv | Format::Parquet | Format::Delta => Self::Csv { delimiter: source.delimiter.unwrap_or(',') },
-        }
-    }
-}
-
-/// A text, row by row.
-enum Reader {
-    Csv { records: csv::Records<BufReader<File>>, header: Vec<String> },
-    JsonLines(json_lines::Lines<BufReader<File>>),
-}
-
-/// A value as its text has it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Cell<'t> {
-    Text(&'t str),
-    Json(&'t str),
-}
-
-impl Cell<'_> {
-    /// The value of a type that it says.
-    ///
-    /// # Errors
-    /// A sentence that names the text and the type.
-    pub(crate) fn read(self, dtype: Dtype, zone: Zone) -> Result<Value, String> {
-        match self {
-            Self::Text(text) => of_text(text, dtype, zone),
-            Self::Json(raw) => cell::of_json(raw, dtype, zone),
-        }
-    }
-}
-
-impl Reader {
-    fn open(source: &Source, file: &Found) -> Result<Self, OfflineError> {
-        let opened = file.open().map_err(|why| read_error(&file.name, why))?;
-        Self::over(opened, Form::of(source)).map_err(|trouble| stopped(source, file, trouble))
-    }
-
-    /// Reads a file, of CSV its header first. Troubles with that are the file's.
-    fn over(file: File, form: Form) -> Result<Self, Trouble> {
-        let input = BufReader::with_capacity(1 << 16, file);
-        let delimiter = match form {
-            Form::JsonLines => return Ok(Self::JsonLines(json_lines::Lines::new(input))),
-            Form::Csv { delimiter } => delimiter,
-        };
-        let mut records = csv::Records::new(input, delimiter);
-        let fail = |line: u64, why: String| Err(Trouble::File { line, why });
-        let header = match records.next() {
-            Ok(Some(header)) => header,
-            Ok(None) => {
-                return fail(1, "the file is empty: a CSV file starts with the names of its columns".to_owned());
-            }
-            Err(Trouble::Bad(row)) => return fail(row.line, format!("the names of columns: {}", row.why)),
-            Err(trouble) => return Err(trouble),
-        };
-        let line = header.line;
-        let mut names: Vec<String> = Vec::with_capacity(header.fields.len());
-        for (i, name) in header.fields.into_iter().enumerate() {
-            match name {
-                Some(name) if names.contains(&name) => return fail(line, format!("two columns are called `{name}`")),
-                Some(name) => names.push(name),
-                None => return fail(line, format!("column {} has no name", i + 1)),
-            }
-        }
-        Ok(Self::Csv { records, header: names })
-    }
-
-    /// Where the row stands that was read last, in bytes of the file, and its text.
-    fn last(&self) -> (Range<u64>, &[u8]) {
-        match self {
-            Self::Csv { records, .. } => (records.bytes(), records.text()),
-            Self::JsonLines(lines) => (lines.bytes(), lines.text()),
-        }
-    }
-
-    /// Hands on the values of the next row that are not null; its line, `None` at the end.
-    fn next(&mut self, mut each: impl FnMut(&str, Cell<'_>)) -> Result<Option<u64>, Trouble> {
-        match self {
-            Self::Csv { records, header } => {
-                let Some(record) = records.next()? else { return Ok(None) };
-                let (n, wanted) = (record.fields.len(), header.len());
-                if n != wanted {
-                    let why = format!("it has {n} fields, and the file {wanted} columns");
-                    return Err(Trouble::Bad(BadRow::new(record.line, &why)));
-                }
-                for (name, field) in header.iter().zip(&record.fields) {
-                    if let Some(text) = field {
-                        each(name, Cell::Text(text));
-                    }
-                }
-                Ok(Some(record.line))
-            }
-            Self::JsonLines(lines) => {
-                let Some(line) = lines.next()? else { return Ok(None) };
-                line.entries.iter().for_each(|(name, raw)| each(name, Cell::Json(raw)));
-                Ok(Some(line.line))
-            }
-        }
-    }
 }
 
 /// The columns of one text. Guessing reads all of it, once per state of the file.

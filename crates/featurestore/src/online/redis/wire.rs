@@ -3,10 +3,8 @@
 //! The sockets are opened here and not by the client: it would build a new TLS configuration for every connection, from
 //! the process's default provider, and leaves Nagle's algorithm on.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
 use std::sync::Arc;
-use std::task::Poll;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError};
@@ -71,31 +69,9 @@ impl Door {
 impl Wire {
     fn driven((connection, driver): (MultiplexedConnection, impl Future<Output = ()> + Send + 'static)) -> Self {
         let mut tasks = JoinSet::new();
-        tasks.spawn(after_others(driver));
+        tasks.spawn(driver);
         Self { connection, _driver: Arc::new(tasks) }
     }
-}
-
-/// Runs a task each time only after all others that are ready had their turn.
-///
-/// The driver writes what callers have sent so far. It is woken by the first of them and would run before the second: one
-/// packet a call, each read and answered by the server on its own. Later it finds the calls of everybody who was ready, and
-/// they share a packet, a reading and an answer. Who is alone waits for one look at the sockets, about a microsecond.
-fn after_others(task: impl Future<Output = ()>) -> impl Future<Output = ()> {
-    let mut task = Box::pin(task);
-    let mut is_last = false;
-    poll_fn(move |context| {
-        is_last = !is_last;
-        if !is_last {
-            return task.as_mut().poll(context);
-        }
-        // Its first poll has this woken when nobody else is ready.
-        let later = pin!(tokio::task::yield_now());
-        if later.poll(context).is_ready() {
-            context.waker().wake_by_ref();
-        }
-        Poll::Pending
-    })
 }
 
 async fn dial(host: &str, port: u16) -> Result<TcpStream, RedisError> {

@@ -155,12 +155,13 @@ impl<'p> Search<'p> {
         Ok(())
     }
 
-    /// The state of each source.
+    /// The state of each source, as far as it is known here: opening one would bring back copies of rows that were just
+    /// forgotten.
     pub(super) async fn data_versions(&self) -> Vec<(String, Fingerprint)> {
         let mut versions = Vec::new();
         for source in self.subject.sources(self.catalog.definitions()) {
-            if let Ok(files) = source::open(&self.project.offline, source).await {
-                versions.push((source.name.to_string(), files.version()));
+            if let Ok(Some(version)) = source::known_version(&self.project.offline, source).await {
+                versions.push((source.name.to_string(), version));
             }
         }
         versions

@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::super::read_error;
-use super::{Cell, Form, OfflineError, Reader, Trouble};
+use super::reader::Reader;
+use super::{Cell, Form, OfflineError, Trouble};
 
 /// The rows of a text, bad ones too.
 pub(crate) struct Rows {
