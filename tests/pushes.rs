@@ -166,3 +166,44 @@ fn an_answer_can_be_explained() {
     plumb.run("features explain user_features@v9 --entity user_id=4").fails(2, &["has no version 9"]);
     plumb.run("features explain user_features --entity user=4").fails(2, &["no join key", "did you mean `user_id`?"]);
 }
+
+#[test]
+fn a_push_reaches_the_version_that_production_serves_and_the_one_that_comes() {
+    let plumb = Plumb::demo_online();
+    plumb.run(&format!("model register m {}", plumb.model("repeat_purchase_v1.onnx").display())).ok();
+    plumb.run("model promote m 1").ok();
+    let push = |user: i64, orders: i64| {
+        let server = plumb.serve();
+        let body = json!({ "rows": rows(user, "1998-06-30T12:00:00Z", orders) });
+        let (status, answer) = server.post(PUSH, &body.to_string());
+        assert_eq!((status, &answer["repeated"]), (200, &json!(false)), "{answer}");
+        let (status, _) = server.predict("m", &[user]);
+        assert_eq!(status, 200);
+        server.stop();
+    };
+    push(4, 50);
+    plumb.edit("features/user_features.yaml", "ttl: 365d", "ttl: 730d");
+    let plan = plumb.run("plan").ok().stdout;
+    assert!(plan.contains("1 rows that were pushed to `user_features@v1` are carried over"), "{plan}");
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize").ok();
+    push(18, 60);
+    for view in ["user_features@v1", "user_features@v2"] {
+        for user in [4, 18] {
+            let explained = plumb.json(&format!("features explain {view} --entity user_id={user}"));
+            let row = &explained["rows"][0];
+            assert_eq!(
+                (&explained["online"]["agrees"], &row["verdict"], &row["event_time"]),
+                (&json!(true), &json!("counts"), &json!("1998-06-30T12:00:00Z")),
+                "{view}: {explained}"
+            );
+        }
+    }
+    // The model is served the version that it was trained on, and what it was served is what history says.
+    assert!(plumb.run("skew").ok().stdout.contains("in plumb: 2 predictions"));
+
+    // Another query makes other features: nothing is carried, and that is said.
+    plumb.edit("features/user_features.sql", "sum(cds) OVER w ", "2 * sum(cds) OVER w ");
+    let plan = plumb.run("plan").ok().stdout;
+    assert!(plan.contains("2 rows that were pushed stay with `user_features@v2`, for its query is another"), "{plan}");
+}

@@ -217,11 +217,13 @@ async fn the_log_of_pushes() {
         push(&view, &pushed(users), id, To::Offline, &log, &online as &dyn OnlineStore, at(1_000)).await.unwrap();
     }
     drop(log);
-    kept::same("pushes_v1.sql", dumped(&folder.path().join("pushes.db")).as_bytes());
+    kept::same("pushes_v1_shared.sql", dumped(&folder.path().join("pushes.db")).as_bytes());
 
-    // What was kept is a log that goes on: a row that it has is no new one.
-    let kept_sql = std::fs::read_to_string(kept::path("pushes_v1.sql")).unwrap();
-    for sql in [kept_sql.clone(), kept_sql.replacen("user_version = 1", "user_version = 0", 1)] {
+    // What was kept is a log that goes on: a row that it has is no new one. The first had no tables of what is shared.
+    let read = |name: &str| std::fs::read_to_string(kept::path(name)).unwrap();
+    let kept_sql = read("pushes_v1.sql");
+    let unnumbered = kept_sql.replacen("user_version = 1", "user_version = 0", 1);
+    for sql in [read("pushes_v1_shared.sql"), kept_sql.clone(), unnumbered] {
         let other = tempfile::tempdir().unwrap();
         rusqlite::Connection::open(other.path().join("pushes.db")).unwrap().execute_batch(&sql).unwrap();
         let log = PushLog::open(other.path()).unwrap();

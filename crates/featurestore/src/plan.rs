@@ -12,6 +12,7 @@ use schema::definitions::{Entity, Source};
 use schema::{AppliedDefinitions, Definitions, FeatureName, FeatureService, FeatureView, OnDemandView, ViewId};
 use serde::Serialize;
 
+use crate::push::carry::carries;
 pub use downstream::{Downstream, PinnedModel, PinnedTrainingSet, ReachedModel, Surroundings};
 
 /// What happens to one definition.
@@ -78,7 +79,12 @@ pub fn plan(applied: &AppliedDefinitions, declared: &Definitions, around: &Surro
         let was = before.and_then(|v| v.current());
         let known = before.is_some_and(|b| versions.current.is_some_and(|n| n as usize <= b.all.len()));
         let change = compare(was, versions.current(), known, |v| v.fingerprint, |v| v.id.version, view_details);
-        if let Some((change, version, details)) = change {
+        if let Some((change, version, mut details)) = change {
+            if let (ChangeKind::Meaning | ChangeKind::Restored, Some(was), Some(now)) =
+                (change, was, versions.current())
+            {
+                details.extend(pushed(was, now, around));
+            }
             if matches!(change, ChangeKind::New | ChangeKind::Meaning | ChangeKind::Restored)
                 && let Some(now) = versions.current()
             {
@@ -224,6 +230,17 @@ fn view_details(was: &FeatureView, now: &FeatureView) -> Vec<String> {
     columns(&mut details, stored(was), stored(now));
     columns(&mut details, computed(was), computed(now));
     details
+}
+
+/// What becomes of rows that were pushed.
+fn pushed(was: &FeatureView, now: &FeatureView, around: &Surroundings) -> Option<String> {
+    let n = around.pushed.get(&was.id).filter(|n| **n > 0)?;
+    Some(match carries(was, now) {
+        Ok(()) => format!("{n} rows that were pushed to `{}` are carried over", was.id),
+        Err(why) => {
+            format!("{n} rows that were pushed stay with `{}`, for {why}: push again what counts here too", was.id)
+        }
+    })
 }
 
 fn on_demand_details(was: &OnDemandView, now: &OnDemandView) -> Vec<String> {

@@ -5,6 +5,7 @@
 //! can be no reason for skew, and losing the online store loses no push. Pushing the same again changes nothing: the log
 //! keeps what came first under a push's id, and a row that comes again, in whatever push, keeps its first stamp and place.
 
+pub mod carry;
 mod known;
 pub mod log;
 pub mod rows;
@@ -20,6 +21,7 @@ use crate::erase::KeyMatch;
 use crate::offline::OfflineError;
 use crate::online::marks::Marks;
 use crate::online::{Cell, OnlineError, OnlineRow, OnlineStore, OnlineTable};
+use carry::carries;
 use log::PushLog;
 use rows::PushedRows;
 
@@ -126,12 +128,11 @@ pub async fn push(
     store: &dyn OnlineStore,
     now: Timestamp,
 ) -> Result<Pushed, PushError> {
-    let refuse = |why: rows::Refused| PushError::Rows { view: view.id.clone(), why: why.why, hint: why.hint };
     let online = |source| PushError::Online { view: view.id.clone(), source };
     if view.definition.online.feast().is_some() {
         return Err(PushError::Feast { view: view.id.clone() });
     }
-    let rows = PushedRows::new(view, rows).map_err(refuse)?;
+    let rows = PushedRows::new(view, rows).map_err(|why| refused(view, why))?;
     if let Some(limit) = view.definition.max_skew.limit(log.max_skew()) {
         let too_far = rows.too_far_ahead(now, limit);
         too_far.map_err(|why| PushError::Ahead { view: view.id.clone(), why })?;
@@ -148,16 +149,57 @@ pub async fn push(
     if to == To::Offline {
         return Ok(done);
     }
-    let cells = cells(view, &logged.rows, now);
+    done.n_written = bring_online(view, &logged.rows, log, store, now).await?;
+    Ok(done)
+}
+
+/// Brings rows that were pushed to `view`, and sent as `rows`, online in the other versions of the view that share its
+/// pushes and are materialized. In their history they are already.
+///
+/// # Errors
+/// [`PushError`]: the push is logged, and repeating it completes it.
+pub async fn share(
+    view: &FeatureView,
+    others: &[FeatureView],
+    rows: &RecordBatch,
+    log: &PushLog,
+    store: &dyn OnlineStore,
+    now: Timestamp,
+) -> Result<(), PushError> {
+    let shares = |other: &&FeatureView| other.definition.online.feast().is_none() && carries(view, other).is_ok();
+    for other in others.iter().filter(shares) {
+        let rows = PushedRows::new(view, rows).map_err(|why| refused(view, why))?;
+        let failed = |source| PushError::Log { view: other.id.clone(), source };
+        let rows = log.carried(view, other, rows).await.map_err(failed)?;
+        bring_online(other, &rows, log, store, now).await?;
+    }
+    Ok(())
+}
+
+fn refused(view: &FeatureView, why: rows::Refused) -> PushError {
+    PushError::Rows { view: view.id.clone(), why: why.why, hint: why.hint }
+}
+
+/// Merges logged rows into the generation that answers and one that is being built, if there are any; how many changed.
+async fn bring_online(
+    view: &FeatureView,
+    rows: &PushedRows,
+    log: &PushLog,
+    store: &dyn OnlineStore,
+    now: Timestamp,
+) -> Result<usize, PushError> {
+    let online = |source| PushError::Online { view: view.id.clone(), source };
+    let cells = cells(view, rows, now);
+    let mut n_written = 0;
     // Read after the log was written: a build that is announced in these marks gets the rows here; one that is announced
     // later looks into the log after that, and finds them.
     let marks = Marks::read(store, view).await.map_err(online)?;
     for generation in marks.current.iter().chain(&marks.building) {
         let table = OnlineTable::generation(view, generation.number);
-        done.n_written = store.put_many(&table, &cells, now).await.map_err(online)?.written.max(done.n_written);
+        n_written = store.put_many(&table, &cells, now).await.map_err(online)?.written.max(n_written);
     }
-    not_erased_meanwhile(view, &logged.rows, log, store, &marks).await?;
-    Ok(done)
+    not_erased_meanwhile(view, rows, log, store, &marks).await?;
+    Ok(n_written)
 }
 
 /// A key that was erased between the log and the store must not stay in the store.

@@ -342,6 +342,12 @@ impl AppliedDefinitions {
         self.views.get(id.name.as_str()).is_some_and(|versions| versions.removed.contains(&id.version))
     }
 
+    /// The other versions of a view that were not removed.
+    pub fn other_versions(&self, id: &ViewId) -> Vec<FeatureView> {
+        let all = self.views.get(id.name.as_str()).into_iter().flat_map(|versions| &versions.all);
+        all.filter(|view| view.id != *id && !self.is_removed(&view.id)).cloned().collect()
+    }
+
     /// Marks a view version as removed.
     ///
     /// # Errors

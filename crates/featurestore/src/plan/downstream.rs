@@ -19,6 +19,8 @@ pub struct Surroundings {
     pub rows: BTreeMap<SourceName, u64>,
     /// Bytes that are kept of view versions in the offline folder, pushes apart: what removing them frees there.
     pub bytes: BTreeMap<ViewId, u64>,
+    /// Rows that were pushed to current view versions.
+    pub pushed: BTreeMap<ViewId, u64>,
 }
 
 /// A model version and the service meaning that it pins.

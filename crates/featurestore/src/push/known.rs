@@ -24,7 +24,7 @@ pub(super) const TABLES: &str = "
       PRIMARY KEY (of, digest)) STRICT, WITHOUT ROWID;";
 
 /// Of what makes two rows the same: key, event time, deletion mark, values, and a created time that the sender gave.
-type Digest = [u8; 16];
+pub(super) type Digest = [u8; 16];
 
 /// Where a row stands in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,22 +3,27 @@
 //! An append is on disk when it returns, and numbered: the numbers of one view have no gaps, and are the sequence of its
 //! pushed rows.
 
+mod erase;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use schema::{BoxError, EntityKey, FeatureView, Fingerprint, Timestamp, Ttl};
+use schema::{BoxError, FeatureView, Fingerprint, Timestamp, Ttl};
 
+use super::carry;
 use super::known::{self, Known, Place};
 use super::rows::{PushedRows, from_ipc, to_ipc};
-use crate::erase::{KeyMatch, Tombstones};
+use crate::erase::Tombstones;
 use crate::offline::OfflineError;
 use crate::online::OnlineTable;
 
 const FILE: &str = "pushes.db";
 /// The format of the file, as SQLite's `user_version`.
 const FORMAT: u32 = 1;
+/// How names begin that clients gave.
+const NAMED: &str = "id:";
 /// How long a write waits for another process; an append takes milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -100,10 +105,12 @@ impl PushLog {
         let table = OnlineTable::marks(view);
         let digests = known::digests(view, rows, None);
         let name = match id {
-            Some(id) => format!("id:{id}"),
+            Some(id) => format!("{NAMED}{id}"),
             None => format!("rows:{}", Fingerprint::of_bytes(digests.as_flattened())),
         };
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        // What came to other versions before is before this one here too.
+        carry::catch_up(self, &mut connection, view)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Asked while nobody else writes: a tombstone is there before the log is cleared of its key, under this lock too.
         if let Some(row) = self.erased(view, rows)?.iter().position(|erased| *erased) {
@@ -113,46 +120,41 @@ impl PushLog {
             .prepare_cached("SELECT rows FROM pushes WHERE of = ?1 AND id = ?2")?
             .query_row(params![table.name(), name], |row| row.get(0))
             .optional()?;
-        let found = known::places(&transaction, view, &digests)?;
         if let Some(logged) = logged {
+            let found = known::places(&transaction, view, &digests)?;
             // Rows that are not in it are another push's, under a name that was used.
             let (rows, _) = placed(view, rows, &found, |_| None)?;
             return Ok(Logged { rows: PushedRows::of(view, from_ipc(&logged)?).and(view, &rows)?, repeated: true });
         }
-        let n_before: i64 = transaction
-            .prepare_cached("SELECT coalesce(max(first_row + n_rows), 0) FROM pushes WHERE of = ?1")?
-            .query_row([table.name()], |row| row.get(0))?;
-        let mut next = u64::try_from(n_before)?;
-        let (all, new) = placed(view, rows, &found, |row| {
-            let place = Place { created: rows.sent(row).unwrap_or(received), place: next };
-            next += 1;
-            Some(place)
-        })?;
-        let is_new = found.iter().map(Option::is_none).collect();
-        let fresh = all.filtered(view, is_new)?;
-        let repeated = fresh.is_empty() && !rows.is_empty();
-        if repeated && id.is_none() {
-            // Nothing to log, and no name that is to be remembered.
-            transaction.commit()?;
-            return Ok(Logged { rows: all, repeated });
-        }
-        for (row, place) in new {
-            known::note(&transaction, view, &digests[row], place)?;
-        }
-        transaction
-            .prepare_cached(
-                "INSERT INTO pushes (of, id, received, first_row, n_rows, rows) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute(params![
-                table.name(),
-                name,
-                received.as_nanos(),
-                n_before,
-                i64::try_from(fresh.len())?,
-                to_ipc(fresh.batch())?
-            ])?;
+        carry::describe(&transaction, view)?;
+        let (logged, _) = insert(&transaction, view, rows, &digests, &name, received)?;
         transaction.commit()?;
-        Ok(Logged { rows: all, repeated })
+        Ok(logged)
+    }
+
+    /// Rows that were pushed to another version of the view as `to` has them, with their places; `rows` as they were
+    /// sent to `from`. Those that `to` does not have are left out.
+    pub(super) async fn carried(
+        &self,
+        from: &FeatureView,
+        to: &FeatureView,
+        rows: PushedRows,
+    ) -> Result<PushedRows, OfflineError> {
+        let (log, from, to) = (self.clone(), from.clone(), to.clone());
+        #[expect(clippy::disallowed_methods, reason = "a commit waits for the disk")]
+        let done = tokio::task::spawn_blocking(move || log.carried_now(&from, &to, &rows)).await;
+        done.map_err(|stopped| self.failed(stopped.into()))?.map_err(|why| self.failed(why))
+    }
+
+    fn carried_now(&self, from: &FeatureView, to: &FeatureView, rows: &PushedRows) -> Result<PushedRows, BoxError> {
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        carry::catch_up(self, &mut connection, to)?;
+        let rows = carry::conform(from, to, rows)?;
+        let digests = known::digests(to, &rows, None);
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let found = known::places(&transaction, to, &digests)?;
+        transaction.commit()?;
+        Ok(placed(to, &rows, &found, |_| None)?.0)
     }
 
     /// Which rows are of keys that were erased; empty if none is.
@@ -161,10 +163,11 @@ impl PushLog {
         Ok(filter.and_then(|filter| filter.erased(rows.keys(), rows.len())).unwrap_or_default())
     }
 
-    /// The pushes to a view, in their order.
+    /// The pushes to a view, in their order; those to its other versions that it shares are among them.
     pub(crate) fn entries(&self, view: &FeatureView) -> Result<Vec<Entry>, OfflineError> {
         let read = || -> Result<Vec<Entry>, BoxError> {
-            let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            carry::catch_up(self, &mut connection, view)?;
             let mut query = connection.prepare_cached("SELECT seq, n_rows FROM pushes WHERE of = ?1 ORDER BY seq")?;
             let mut rows = query.query([OnlineTable::marks(view).name()])?;
             let mut entries = Vec::new();
@@ -200,73 +203,20 @@ impl PushLog {
         Ok(since)
     }
 
-    /// Counts the rows of some keys of a view, and unless `dry_run` takes them out of the log; their numbers are not
-    /// given again. All or nothing, and repeating it finds nothing.
-    ///
-    /// # Errors
-    /// [`OfflineError::Write`].
-    pub fn erase(&self, view: &FeatureView, keys: &KeyMatch, dry_run: bool) -> Result<u64, OfflineError> {
-        let erase = || -> Result<u64, BoxError> {
-            let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-            // What is overwritten or deleted is zeroed in the file.
-            connection.pragma_update(None, "secure_delete", true)?;
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut n_found = 0;
-            let entries: Vec<(i64, i64)> = transaction
-                .prepare_cached("SELECT seq, received FROM pushes WHERE of = ?1 ORDER BY seq")?
-                .query_map([OnlineTable::marks(view).name()], |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect::<Result<_, _>>()?;
-            for (seq, received) in entries {
-                let bytes: Vec<u8> = transaction
-                    .prepare_cached("SELECT rows FROM pushes WHERE seq = ?1")?
-                    .query_row([seq], |row| row.get(0))?;
-                let rows = PushedRows::of(view, from_ipc(&bytes)?);
-                let keys_of = EntityKey::from_columns(rows.keys(), rows.len());
-                let keep: Vec<bool> =
-                    keys_of.iter().map(|key| !key.as_ref().is_some_and(|key| keys.matches(key))).collect();
-                let n_gone = keep.iter().filter(|keep| !**keep).count();
-                if n_gone == 0 {
-                    continue;
-                }
-                n_found += n_gone as u64;
-                let gone = rows.filtered(view, keep.iter().map(|keep| !keep).collect())?;
-                let received = Some(Timestamp::from_nanos(received));
-                known::forget(&transaction, view, &known::digests(view, &gone, received))?;
-                let left = rows.filtered(view, keep)?;
-                transaction
-                    .prepare_cached("UPDATE pushes SET rows = ?2 WHERE seq = ?1")?
-                    .execute(params![seq, to_ipc(left.batch())?])?;
-            }
-            if n_found > 0 {
-                // The names go too: they may say whose rows they were. Those of other pushes as well, for rows of theirs that
-                // were there already are not theirs in the log: pushed again they would pass for repeated, and be lost.
-                transaction
-                    .prepare_cached("UPDATE pushes SET id = 'erased:' || seq WHERE of = ?1")?
-                    .execute([OnlineTable::marks(view).name()])?;
-            }
-            if dry_run {
-                return Ok(n_found);
-            }
-            transaction.commit()?;
-            // Pages hold what was moved out of them by writers that do not zero: the file is written anew. Also where nothing
-            // was found, for who was killed before this finds nothing the second time.
-            connection.execute_batch("VACUUM")?;
-            // Pages as they were before are in the write-ahead log until it is written back and cut.
-            let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-            if busy != 0 {
-                return Err("other processes are reading it, so old pages could not be overwritten; try again".into());
-            }
-            Ok(n_found)
-        };
-        erase().map_err(|why| self.failed(why))
-    }
-
-    /// Rows that were pushed to a view, those that were erased since included.
+    /// Rows that were pushed to a view, those that were erased since included. Of what was pushed to other versions and is
+    /// yet to be copied all counts, though some of it may be known: looking changes nothing.
     ///
     /// # Errors
     /// [`OfflineError::Write`].
     pub fn n_rows(&self, view: &FeatureView) -> Result<u64, OfflineError> {
-        Ok(self.entries(view)?.iter().map(|entry| entry.n_rows).sum())
+        let count = || -> Result<u64, BoxError> {
+            let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let own: i64 = connection
+                .prepare_cached("SELECT coalesce(sum(n_rows), 0) FROM pushes WHERE of = ?1")?
+                .query_row([OnlineTable::marks(view).name()], |row| row.get(0))?;
+            Ok(u64::try_from(own)? + carry::n_behind(&connection, view)?)
+        };
+        count().map_err(|why| self.failed(why))
     }
 
     fn failed(&self, source: BoxError) -> OfflineError {
@@ -341,6 +291,52 @@ fn placed(
     Ok((kept.placed(view, &places)?, added))
 }
 
+/// Appends rows under a free name; what the log has already it keeps as it is, and what is new it places. Also whether a
+/// push was added: none is where all rows are known and the name is made of them.
+pub(super) fn insert(
+    transaction: &Transaction<'_>,
+    view: &FeatureView,
+    rows: &PushedRows,
+    digests: &[known::Digest],
+    name: &str,
+    received: Timestamp,
+) -> Result<(Logged, bool), BoxError> {
+    let table = OnlineTable::marks(view);
+    let found = known::places(transaction, view, digests)?;
+    let n_before: i64 = transaction
+        .prepare_cached("SELECT coalesce(max(first_row + n_rows), 0) FROM pushes WHERE of = ?1")?
+        .query_row([table.name()], |row| row.get(0))?;
+    let mut next = u64::try_from(n_before)?;
+    let (all, new) = placed(view, rows, &found, |row| {
+        let place = Place { created: rows.sent(row).unwrap_or(received), place: next };
+        next += 1;
+        Some(place)
+    })?;
+    let is_new = found.iter().map(Option::is_none).collect();
+    let fresh = all.filtered(view, is_new)?;
+    let repeated = fresh.is_empty() && !rows.is_empty();
+    if repeated && !name.starts_with(NAMED) {
+        // Nothing to log, and no name that is to be remembered.
+        return Ok((Logged { rows: all, repeated }, false));
+    }
+    for (row, place) in new {
+        known::note(transaction, view, &digests[row], place)?;
+    }
+    transaction
+        .prepare_cached(
+            "INSERT INTO pushes (of, id, received, first_row, n_rows, rows) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            table.name(),
+            name,
+            received.as_nanos(),
+            n_before,
+            i64::try_from(fresh.len())?,
+            to_ipc(fresh.batch())?
+        ])?;
+    Ok((Logged { rows: all, repeated }, true))
+}
+
 /// Hands on everything that was pushed to a view, push by push, with the instants of receipt.
 pub(super) fn each_stored(
     transaction: &Transaction<'_>,
@@ -385,6 +381,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
          CREATE INDEX IF NOT EXISTS by_view ON pushes (of, seq, n_rows, first_row);",
     )?;
     connection.execute_batch(known::TABLES)?;
+    connection.execute_batch(carry::TABLES)?;
     let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found == FORMAT { Ok(()) } else { connection.pragma_update(None, "user_version", FORMAT) }
 }

@@ -23,7 +23,7 @@ const CHANGES_PENDING: u8 = 8;
 async fn make_plan(project: &Project) -> Result<(Plan, Seq), Failure> {
     let (declared, rows) = project.declared().await?;
     let catalog = project.registry.catalog();
-    let around = surroundings(project, &catalog, rows);
+    let around = surroundings(project, &catalog, rows)?;
     let plan = featurestore::plan::plan(catalog.definitions(), &declared, &around);
     migrations_hold(&plan, &declared)?;
     Ok((plan, catalog.definitions_seq()))
@@ -42,7 +42,11 @@ fn migrations_hold(plan: &Plan, declared: &Definitions) -> Result<(), Failure> {
 }
 
 /// What stands on the definitions and under them: model versions, and the sizes of sources.
-fn surroundings(project: &Project, catalog: &Catalog, rows: BTreeMap<SourceName, u64>) -> Surroundings {
+fn surroundings(
+    project: &Project,
+    catalog: &Catalog,
+    rows: BTreeMap<SourceName, u64>,
+) -> Result<Surroundings, Failure> {
     let pinned = |state: &VersionState| PinnedModel {
         model: state.version.name.to_string(),
         version: state.version.version,
@@ -57,9 +61,13 @@ fn surroundings(project: &Project, catalog: &Catalog, rows: BTreeMap<SourceName,
         fingerprint: set.service_fingerprint,
     };
     let training_sets = catalog.training_sets().map(built).collect();
-    let current = catalog.definitions().views.values().filter_map(|versions| versions.current());
-    let bytes = current.map(|view| (view.id.clone(), size(&project.offline.folder_of(view)))).collect();
-    Surroundings { models, training_sets, rows, bytes }
+    let current = || catalog.definitions().views.values().filter_map(|versions| versions.current());
+    let bytes = current().map(|view| (view.id.clone(), size(&project.offline.folder_of(view)))).collect();
+    let pushed = match project.offline.existing_pushes()? {
+        Some(log) => current().map(|view| Ok((view.id.clone(), log.n_rows(view)?))).collect::<Result<_, Failure>>()?,
+        None => BTreeMap::new(),
+    };
+    Ok(Surroundings { models, training_sets, rows, bytes, pushed })
 }
 
 /// Prints the plan.

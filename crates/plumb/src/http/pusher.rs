@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use featurestore::push::log::PushLog;
-use featurestore::push::{PushError, Pushed, To, push};
+use featurestore::push::{PushError, Pushed, To, push, share};
 use featurestore::{OfflineError, OfflineStore, OnlineReader};
 use registry::Registry;
 use schema::json::read_column;
@@ -71,7 +71,13 @@ impl Pusher {
                 self.log.get_or_init(|| opened)
             }
         };
-        Ok(push(view, rows, id, to, log, self.online.store().as_ref(), self.clock.now()).await?)
+        let (store, now) = (self.online.store(), self.clock.now());
+        let done = push(view, rows, id, to, log, store.as_ref(), now).await?;
+        if to == To::Online {
+            let others = self.registry.catalog().definitions().other_versions(&view.id);
+            share(view, &others, rows, log, store.as_ref(), now).await?;
+        }
+        Ok(done)
     }
 }
 
