@@ -227,3 +227,34 @@ fn a_cast_that_may_lose_something_says_what_becomes_of_what_it_loses() {
     plumb.edit("features/narrow.yaml", ", on_error: reject", "");
     plumb.run("plan").fails(2, &["lacks `on_error`"]);
 }
+
+#[test]
+fn views_that_older_clients_read_are_kept_fresh_as_long_as_a_chain_leads_on() {
+    let plumb = Plumb::demo_online();
+    let service = |rest: &str| {
+        let text = "kind: feature_service\nname: s\nfeatures: ['user_features:total_orders']\n";
+        plumb.write("features/s.yaml", &format!("{text}{rest}"));
+    };
+    service("");
+    plumb.run("apply --yes").ok();
+    plumb.edit("features/user_features.yaml", "ttl: 365d", "ttl: 730d");
+    service("migrate_from: {1: []}\n");
+    let plan = plumb.json("plan");
+    assert_eq!(plan["unused"], json!([]), "{plan}");
+    plumb.run("apply --yes").ok();
+    let views = |report: &Json| {
+        let done = report["materialized"].as_array().unwrap();
+        done.iter().map(|view| view["view"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(views(&plumb.json("materialize")), ["user_features@v2", "user_features@v1"]);
+    assert_eq!(views(&plumb.json("materialize user_features@v1")), ["user_features@v1"]);
+    plumb.run("materialize user_features@v3").fails(2, &["version 3", "there are versions 1 to 2"]);
+    let used = "clients of feature service `s` version 1";
+    plumb.run("view remove user_features@v1 --yes").fails(4, &[used]);
+
+    // Without the chain nobody is answered from it.
+    service("");
+    plumb.run("apply --yes").ok();
+    assert_eq!(views(&plumb.json("materialize")), ["user_features@v2"]);
+    plumb.run("view remove user_features@v1 --yes").ok();
+}

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use schema::{AppliedDefinitions, FeatureView, Fingerprint, ModelName, ViewId};
+use schema::{AppliedDefinitions, FeatureService, FeatureView, Fingerprint, ModelName, ViewId};
 
 use crate::event::{Event, EventBody};
 use crate::log::LogError;
@@ -94,8 +94,14 @@ impl Catalog {
                 .collect();
             for VersionState { version, stage, .. } in model.versions() {
                 let live = *stage != Stage::Archived || restorable.contains(&version.version);
-                if live && self.views_of(version).contains(&view) {
-                    pins.push(format!("model `{name}` version {} ({stage})", version.version));
+                if !live {
+                    continue;
+                }
+                let says = format!("model `{name}` version {} ({stage})", version.version);
+                if self.views_of(version).contains(&view) {
+                    pins.push(says);
+                } else if self.older_than(version).iter().any(|older| older.views().contains(&view)) {
+                    pins.push(format!("older clients of {says}"));
                 }
             }
         }
@@ -104,8 +110,36 @@ impl Catalog {
 
     /// The view versions that a model version's service pins.
     pub(crate) fn views_of(&self, version: &ModelVersion) -> Vec<&ViewId> {
-        let service = self.definitions.service_by_fingerprint(version.service.as_str(), &version.service_fingerprint);
-        service.map(|service| service.views()).unwrap_or_default()
+        self.service_of(version).map(|service| service.views()).unwrap_or_default()
+    }
+
+    /// The service version that a model version pins.
+    pub fn service_of(&self, version: &ModelVersion) -> Option<&FeatureService> {
+        self.definitions.service_by_fingerprint(version.service.as_str(), &version.service_fingerprint)
+    }
+
+    /// Service versions whose clients the model version answers, along declared migrations.
+    fn older_than(&self, version: &ModelVersion) -> Vec<&FeatureService> {
+        self.service_of(version).map(|service| self.definitions.older_than(&[service])).unwrap_or_default()
+    }
+
+    /// Every view version that answers are made of: what is current, what model versions pin (one that waits for its
+    /// promotion needs its features, and so does one that a rollback brings back), and what older clients of both read.
+    pub fn served_views(&self) -> Vec<&FeatureView> {
+        let definitions = &self.definitions;
+        let mut views: Vec<&FeatureView> = definitions.views.values().filter_map(|view| view.current()).collect();
+        let current = definitions.services.values().filter_map(|service| service.current());
+        let versions = self.models().flat_map(|(_, model)| model.versions());
+        let pinned: Vec<&FeatureService> = versions.filter_map(|state| self.service_of(&state.version)).collect();
+        let answered: Vec<&FeatureService> = current.chain(pinned.iter().copied()).collect();
+        let read = pinned.into_iter().chain(definitions.older_than(&answered));
+        for view in read.flat_map(|service| service.views()).filter_map(|id| definitions.view(id)) {
+            if !views.iter().any(|known| known.id == view.id) {
+                views.push(view);
+            }
+        }
+        views.retain(|view| !definitions.is_removed(&view.id));
+        views
     }
 
     /// View versions that nothing uses and that were not removed, in order.

@@ -362,18 +362,20 @@ impl AppliedDefinitions {
         Ok(())
     }
 
-    /// What of the definitions uses a view version: being current itself, current services, current on-demand views.
+    /// What of the definitions uses a view version: being current itself, current services and older ones whose clients
+    /// they answer, current on-demand views.
     pub fn users_of(&self, id: &ViewId) -> Vec<String> {
         let mut users = Vec::new();
         if self.current_view(id.name.as_str()).is_some_and(|view| view.id == *id) {
             users.push("the project's files, which declare it".to_owned());
         }
-        let services = self.services.values().filter_map(Versions::current);
-        users.extend(
-            services
-                .filter(|service| service.views().contains(&id))
-                .map(|service| format!("feature service `{}` version {}", service.name, service.version)),
-        );
+        let services: Vec<&FeatureService> = self.services.values().filter_map(Versions::current).collect();
+        let named =
+            |service: &FeatureService| format!("feature service `{}` version {}", service.name, service.version);
+        let reads = |service: &&FeatureService| service.views().contains(&id);
+        let older = self.older_than(&services);
+        users.extend(services.into_iter().filter(reads).map(named));
+        users.extend(older.into_iter().filter(reads).map(|service| format!("clients of {}", named(service))));
         let on_demand = self.on_demand.values().filter_map(Versions::current);
         let reads = |view: &&OnDemandView| view.inputs.iter().any(|input| input.view == *id);
         users.extend(on_demand.filter(reads).map(|view| format!("on-demand view `{}`", view.id)));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use schema::{AppliedDefinitions, Fingerprint, ServiceName, SourceName, ViewId};
+use schema::{AppliedDefinitions, FeatureService, Fingerprint, ServiceName, SourceName, ViewId};
 use serde::Serialize;
 
 use super::{Change, ChangeKind};
@@ -190,8 +190,10 @@ impl Downstream {
 pub(super) fn unused(before: &AppliedDefinitions, after: &AppliedDefinitions, models: &[PinnedModel]) -> Vec<ViewId> {
     let pinned_by = |model: &PinnedModel| before.service_by_fingerprint(model.service.as_str(), &model.fingerprint);
     let services = after.services.values().filter_map(|versions| versions.current());
-    let pinned: Vec<&ViewId> =
-        services.chain(models.iter().filter_map(pinned_by)).flat_map(|service| service.views()).collect();
+    let services: Vec<&FeatureService> = services.chain(models.iter().filter_map(pinned_by)).collect();
+    // Clients of older versions are answered along migrations.
+    let older = after.older_than(&services);
+    let pinned: Vec<&ViewId> = services.into_iter().chain(older).flat_map(|service| service.views()).collect();
     let was = before.views.values().filter_map(|versions| versions.current()).map(|view| &view.id);
     let idle = |id: &&ViewId| {
         let now = after.current_view(id.name.as_str()).map(|view| &view.id);

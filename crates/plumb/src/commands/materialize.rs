@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 
 use crate::cli::{Format, MaterializeArgs};
 use crate::failure::Failure;
+use crate::http::services;
 use crate::output;
 use crate::project::Project;
 
@@ -194,31 +195,15 @@ pub async fn roll_back(project: &Project, format: Format, names: &[String]) -> R
     Ok(ExitCode::SUCCESS)
 }
 
-/// Every view version that is in use, or the current versions of the named views.
-///
-/// In use is what is current or pinned by any model version: one that waits for its promotion needs its features, and so
-/// does one that a rollback brings back.
+/// Every view version that answers are made of, or the named views: by `name` their current versions, by `name@v1` one
+/// that is kept.
 ///
 /// # Errors
 /// A name that is not applied; nothing is.
 pub fn wanted<'c>(catalog: &'c Catalog, names: &[String]) -> Result<Vec<&'c FeatureView>, Failure> {
     let definitions = catalog.definitions();
     if names.is_empty() {
-        let mut views: Vec<&FeatureView> = definitions.views.values().filter_map(|v| v.current()).collect();
-        for (_, model) in catalog.models() {
-            for state in model.versions() {
-                let version = &state.version;
-                let service =
-                    definitions.service_by_fingerprint(version.service.as_str(), &version.service_fingerprint);
-                let pinned = service.into_iter().flat_map(|s| s.views()).filter_map(|id| definitions.view(id));
-                for view in pinned {
-                    if !views.iter().any(|known| known.id == view.id) {
-                        views.push(view);
-                    }
-                }
-            }
-        }
-        views.retain(|view| !definitions.is_removed(&view.id));
+        let mut views = catalog.served_views();
         let n_applied = views.len();
         // Those are Feast's to write.
         views.retain(|view| view.definition.online.feast().is_none());
@@ -233,6 +218,9 @@ pub fn wanted<'c>(catalog: &'c Catalog, names: &[String]) -> Result<Vec<&'c Feat
         return Ok(views);
     }
     let find = |name: &String| {
+        if name.contains('@') {
+            return Ok(services::view_named(definitions, name)?);
+        }
         definitions.current_view(name).ok_or_else(|| {
             if definitions.current_on_demand(name).is_some() {
                 let message =

@@ -147,6 +147,15 @@ impl AppliedDefinitions {
         (Migrations { edges }, faults)
     }
 
+    /// Service versions whose clients are answered in one of `services`, along declared migrations; without `services`
+    /// themselves.
+    pub fn older_than<'a>(&'a self, services: &[&FeatureService]) -> Vec<&'a FeatureService> {
+        let (migrations, _) = self.migrations();
+        let ids: BTreeSet<ServiceVersion> = services.iter().map(|service| service.id()).collect();
+        let older: BTreeSet<&ServiceVersion> = ids.iter().flat_map(|id| migrations.leading_to(id)).collect();
+        older.into_iter().filter(|id| !ids.contains(id)).filter_map(|id| self.service(id)).collect()
+    }
+
     fn edge(
         &self,
         from: &MigrateFrom,
