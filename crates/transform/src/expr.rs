@@ -4,13 +4,13 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column};
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::prelude::SessionContext;
 use schema::Dtype;
@@ -84,7 +84,7 @@ impl CompiledExpr {
         let simplifier = ExprSimplifier::new(context);
         let logical =
             simplifier.coerce(logical, &columns).and_then(|expr| simplifier.simplify(expr)).map_err(invalid)?;
-        let physical = PLANNER.create_physical_expr(logical, &columns).map_err(invalid)?;
+        let physical = PLANNER.create_physical_expr(logical, &columns).and_then(checked).map_err(invalid)?;
         let found = physical.data_type(input).map_err(invalid)?;
         if !cast::conforms(&found, dtype) {
             return Err(ExprError::Type { expr: text.to_owned(), found: cast::describe(&found), declared: dtype });
@@ -102,13 +102,24 @@ impl CompiledExpr {
     /// The value for every row of `batch`, whose schema is the one it was compiled for.
     ///
     /// # Errors
-    /// [`ExprError::Evaluate`], for instance on a division by zero of integers.
+    /// [`ExprError::Evaluate`], for instance where integers are divided by zero or become too large for their type.
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef, ExprError> {
         let fail = |why: String| ExprError::Evaluate { expr: self.text.clone(), why };
         let value = self.physical.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()));
         let value = value.map_err(|why| fail(plain(&why)))?;
         cast::conform(&value, self.dtype, None).map_err(|why| fail(why.to_string()))
     }
+}
+
+/// Arithmetic that fails where an integer is too large, instead of going on with another number.
+fn checked(physical: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+    let checked = physical.transform(|node| {
+        let Some(binary) = node.downcast_ref::<BinaryExpr>() else { return Ok(Transformed::no(node)) };
+        let (left, right) = (Arc::clone(binary.left()), Arc::clone(binary.right()));
+        let checked = BinaryExpr::new(left, *binary.op(), right).with_fail_on_overflow(true);
+        Ok(Transformed::yes(Arc::new(checked) as Arc<dyn PhysicalExpr>))
+    });
+    Ok(checked?.data)
 }
 
 /// The first function of an expression that may give another answer each time.
@@ -200,6 +211,26 @@ mod tests {
     fn functions_that_only_exist_until_simplified_work() {
         for text in ["coalesce(b, 0.0) * 2.0", "nullif(b, 0.5)", "case when a > 3 then b else 0.0 end", "abs(b)"] {
             assert!(compile(text).unwrap().evaluate(&batch()).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn integers_that_become_too_large_are_errors() {
+        let largest = |text: &str| {
+            let all = batch();
+            let columns = all.columns().iter().enumerate().map(|(at, column)| match at {
+                0 => Arc::new(Int64Array::from(vec![i64::MAX])) as ArrayRef,
+                _ => ArrayRef::clone(column),
+            });
+            let batch = RecordBatch::try_new(input(), columns.collect::<Vec<_>>()).unwrap();
+            CompiledExpr::compile(text, &input(), Dtype::Int64).unwrap().evaluate(&batch)
+        };
+        for text in ["a + 1", "a * 2", "-2 - a", "case when b > 0 then a + a else 0 end"] {
+            let why = largest(text).unwrap_err().to_string();
+            assert!(why.to_lowercase().contains("overflow"), "{text}: {why}");
+        }
+        for text in ["a - 1", "a / 2", "case when b > 9 then a + a else 0 end"] {
+            assert!(largest(text).is_ok(), "{text}");
         }
     }
 
