@@ -187,7 +187,7 @@ fn a_spine_that_does_not_fit_is_refused_before_any_work() {
             out.display()
         ))
     };
-    build("text_keys.csv").fails(2, &["column `user_id` is string, but the join key of entity `user` is int64"]);
+    build("text_keys.csv").fails(2, &["text_keys.csv`, line 2: `abc` is no int64, column `user_id`"]);
     build("no_time.csv").fails(2, &["has no column `event_time` and `event_timestamp`", "--event-time"]);
     build("taken.csv").fails(2, &["column `total_orders` has the name of a feature"]);
     build("absent.csv").fails(2, &["there is no file"]);

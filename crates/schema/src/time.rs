@@ -86,6 +86,11 @@ impl Timestamp {
         } else {
             return Err(fail("it has another form"));
         };
+        if let Some((_, fraction)) = text.split_once('.')
+            && fraction.bytes().take_while(u8::is_ascii_digit).skip(9).any(|digit| digit != b'0')
+        {
+            return Err(fail("it is finer than nanoseconds"));
+        }
         utc.timestamp_nanos_opt()
             .map(|nanos| (Self(nanos), named))
             .ok_or_else(|| fail("it lies outside the years 1677 to 2262"))
@@ -258,11 +263,12 @@ mod tests {
         check("2024-01-01 12:00:00.5", "2024-01-01T12:00:00.500Z");
         check("2024-01-01", "2024-01-01T00:00:00Z");
         check("2024-01-01T12:00:00.000000001Z", "2024-01-01T12:00:00.000000001Z");
+        check("2024-01-01T12:00:00.00000000100Z", "2024-01-01T12:00:00.000000001Z");
     }
 
     #[test]
     fn what_is_no_time_is_refused() {
-        for bad in ["", "noon", "12", "2024-13-01", "3000-01-01T00:00:00Z"] {
+        for bad in ["", "noon", "12", "2024-13-01", "3000-01-01T00:00:00Z", "2024-01-01T12:00:00.0000000001Z"] {
             assert!(Timestamp::parse(bad).is_err(), "{bad}");
         }
     }

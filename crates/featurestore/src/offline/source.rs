@@ -13,7 +13,7 @@ mod partition;
 mod pattern;
 mod place;
 mod remote;
-mod text;
+pub(crate) mod text;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -6,18 +6,19 @@
 mod files;
 mod shape;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::stream::{BoxStream, StreamExt};
-use schema::{AppliedDefinitions, Fingerprint};
+use schema::{AppliedDefinitions, Dtype, Fingerprint};
 
 use super::chunks::{Chunks, Digest};
 use super::lineage::SourceState;
 use crate::offline::{OfflineError, OfflineStore};
-pub use shape::{Block, Shape};
+pub use shape::{Block, Shape, needed_types};
 
 /// A stream of rows, and what its columns are.
 pub struct Spine {
@@ -46,6 +47,7 @@ pub struct Origin {
 impl Spine {
     /// Opens `path`: a `.parquet`, `.arrow` or `.csv` file, or a `.sql` file with a query over the applied sources.
     ///
+    /// Columns of a text are read in the types that `known` has for them, by name ([`needed_types`]); a text says no types.
     /// `time_column` names the column of the instants; `event_time` or `event_timestamp` unless given.
     ///
     /// # Errors
@@ -55,6 +57,7 @@ impl Spine {
         time_column: Option<&str>,
         store: &OfflineStore,
         definitions: &AppliedDefinitions,
+        known: &BTreeMap<String, Dtype>,
     ) -> Result<Self, OfflineError> {
         let name = path.display().to_string();
         if !path.is_file() {
@@ -64,7 +67,7 @@ impl Spine {
         let mut spine = match end.as_str() {
             "parquet" => files::parquet(path, &name, time_column)?,
             "arrow" => files::arrow(path, &name, time_column)?,
-            "csv" => files::csv(&name, time_column).await?,
+            "csv" => files::csv(path, &name, time_column, known)?,
             "sql" => {
                 let sql =
                     std::fs::read_to_string(path).map_err(|why| crate::offline::source::read_error(&name, why))?;

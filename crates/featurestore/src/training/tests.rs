@@ -1,5 +1,6 @@
 //! Training sets by the rows: the same whatever the memory, and what is said of them is true.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -136,7 +137,7 @@ fn spine(n: usize) -> RecordBatch {
 
 fn written(world: &World, spine: &Path, format: Format, memory_bytes: usize) -> (Vec<u8>, Vec<u8>, Report) {
     let path = world.folder.path().join("out.file");
-    let spine = run(Spine::read(spine, None, &world.store, &AppliedDefinitions::default())).unwrap();
+    let spine = run(Spine::read(spine, None, &world.store, &AppliedDefinitions::default(), &BTreeMap::new())).unwrap();
     let options = Options { memory_bytes, ..Options::default() };
     let mut sink = FileSink::new(&path, format);
     let report = run(build(&world.store, &world.compiled, spine, &options, &mut sink, &Watch::nobody())).unwrap();
@@ -205,7 +206,7 @@ fn an_empty_spine_has_all_columns() {
     assert_eq!((set.rows.num_rows(), names.join(" ")), (0, "row k event_time v word double".to_owned()));
     let path = world.folder.path().join("empty.csv");
     std::fs::write(&path, "k,event_time\n").unwrap();
-    let given = run(Spine::read(&path, None, &world.store, &AppliedDefinitions::default())).unwrap();
+    let given = run(Spine::read(&path, None, &world.store, &AppliedDefinitions::default(), &BTreeMap::new())).unwrap();
     let out = world.folder.path().join("empty.parquet");
     let mut sink = FileSink::new(&out, Format::Parquet);
     let options = Options::default();

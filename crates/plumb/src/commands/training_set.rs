@@ -9,7 +9,7 @@ use std::time::Instant;
 use featurestore::CompiledService;
 use featurestore::point_in_time::Watch;
 use featurestore::training::lineage::Lineage;
-use featurestore::training::spine::Spine;
+use featurestore::training::spine::{Spine, needed_types};
 use featurestore::training::write::{FileSink, Format as FileFormat, read_about, report_path};
 use featurestore::training::{Options, Report, build as join, lineage_now, scan_rows};
 use registry::{Command, TrainingSet};
@@ -100,7 +100,8 @@ pub(super) async fn run(project: &Project, args: &TrainingSetArgs) -> Result<Rep
     let compiled = CompiledService::new(service, definitions)?;
     let path = spine_path(project, &args.spine);
     let format = writable(project, Some(&path), &args.out, definitions)?;
-    let spine = Spine::read(&path, args.event_time.as_deref(), &project.offline, definitions).await?;
+    let spine =
+        Spine::read(&path, args.event_time.as_deref(), &project.offline, definitions, &needed_types(&compiled)).await?;
     let (filled, label_time) = (args.filled, args.label_time.clone());
     let options = Options { filled, label_time, memory_bytes: args.memory, ..Options::default() };
     let report = write(project, &compiled, spine, &options, &args.out, format).await?;
@@ -222,7 +223,9 @@ pub async fn rebuild(project: &Project, format: Format, args: &RebuildArgs) -> R
     let (filled, label_time) = (was.options.filled, was.options.label_time.clone());
     let options = Options { filled, label_time, memory_bytes: args.memory, ..Options::default() };
     let spine_file = spine_path(project, Path::new(path));
-    let mut spine = Spine::read(&spine_file, Some(&was.spine.event_time), &project.offline, definitions).await?;
+    let mut spine =
+        Spine::read(&spine_file, Some(&was.spine.event_time), &project.offline, definitions, &needed_types(&compiled))
+            .await?;
     // The same bytes name the spine as it was named.
     spine.origin.path.clone_from(&was.spine.path);
     let now = lineage_now(&project.offline, &compiled, &spine, &options).await?;

@@ -38,6 +38,8 @@ async fn a_query_only_reads_its_source() {
         ("SET datafusion.execution.batch_size = 1".to_owned(), "Statement not supported"),
         ("SELECT * FROM rows; DROP TABLE rows".to_owned(), "single SQL statement"),
         (format!("EXPLAIN ANALYZE COPY rows TO '{out_name}'"), "not supported"),
+        ("SELECT v FROM rows TABLESAMPLE BERNOULLI (10)".to_owned(), "TABLESAMPLE, which is not known here"),
+        ("SELECT v FROM rows AS r tablesample (10 ROWS)".to_owned(), "TABLESAMPLE, which is not known here"),
     ] {
         check(&sql, want).await;
     }

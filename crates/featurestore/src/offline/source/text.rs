@@ -11,6 +11,7 @@ mod guess;
 mod json_lines;
 mod reader;
 mod scan;
+mod stream;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
@@ -40,6 +41,7 @@ pub(crate) use cell::of_text;
 pub(crate) use column::column as typed_column;
 pub(crate) use reader::{Cell, Form};
 pub(crate) use scan::Rows;
+pub(crate) use stream::Streamed;
 
 /// In a copy's metadata: how many rows of the text it left out.
 const BAD_ROWS: &str = "plumb.n_bad_rows";
@@ -191,16 +193,16 @@ fn zone_of(source: &Source) -> Result<Zone, OfflineError> {
 
 fn stopped(source: &Source, file: &Found, trouble: Trouble) -> OfflineError {
     match trouble {
-        Trouble::Bad(row) => text_error(file, row.line, row.column, &row.why, source.bad_rows),
-        Trouble::File { line, why } => text_error(file, line, None, &why, BadRows::Reject),
+        Trouble::Bad(row) => bad_text(&file.name, row.line, row.column, &row.why, source.bad_rows),
+        Trouble::File { line, why } => bad_text(&file.name, line, None, &why, BadRows::Reject),
         Trouble::Io(why) => read_error(&file.name, why),
     }
 }
 
-fn text_error(file: &Found, line: u64, column: Option<String>, why: &str, rule: BadRows) -> OfflineError {
+fn bad_text(name: &str, line: u64, column: Option<String>, why: &str, rule: BadRows) -> OfflineError {
     let column = column.map(|name| format!(", column `{name}`")).unwrap_or_default();
     OfflineError::Text {
-        path: file.name.clone(),
+        path: name.to_owned(),
         line,
         why: format!("{why}{column}"),
         hint: match rule {
@@ -238,42 +240,28 @@ fn convert(source: &Source, kept: &Kept, file: &Found, types: &[Typed], stem: &s
     let rejected_path = path.with_extension(&REASONS[1..]);
     let mut reader = Reader::open(source, file)?;
     let mut out = kept.new_file(&format!("{stem}.parquet"))?;
-    let field = |(name, dtype): &Typed| Field::new(name, dtype.map_or(DataType::Null, Dtype::to_arrow), true);
-    let schema: SchemaRef = Arc::new(Schema::new(types.iter().map(field).collect::<Vec<_>>()));
+    let schema = schema_of(types);
     let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
     let writing = |why: parquet::errors::ParquetError| write_error(&path, why);
     let mut writer =
         ArrowWriter::try_new(out.as_file_mut(), SchemaRef::clone(&schema), Some(properties)).map_err(writing)?;
     let mut rejected = None;
     let mut n_rejected: u64 = 0;
-    let places: HashMap<&str, usize> = types.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
+    let places = places_of(types);
     let zone = zone_of(source)?;
     let mut batch = Batch::new(types);
     loop {
-        let mut row = vec![Value::Null; types.len()];
-        let (mut n_bytes, mut bad) = (0, None);
-        let next = reader.next(|name, cell| {
-            let Some((at, dtype)) = places.get(name).and_then(|at| Some((*at, types[*at].1?))) else { return };
-            let read = cell.read(dtype, zone);
-            let (Cell::Text(text) | Cell::Json(text)) = cell;
-            n_bytes += text.len();
-            match read {
-                Ok(value) => row[at] = value,
-                Err(why) => bad = bad.take().or_else(|| Some((name.to_owned(), why))),
-            }
-        });
-        let bad = match (next, bad) {
-            (Ok(None), _) => break,
-            (Ok(Some(_)), None) => {
+        let bad = match typed_row(&mut reader, &places, types, zone) {
+            Ok(None) => break,
+            Ok(Some((row, n_bytes))) => {
                 batch.push(row, n_bytes);
                 if batch.is_full() {
                     writer.write(&batch.take(&schema).map_err(|why| write_error(&path, why))?).map_err(writing)?;
                 }
                 continue;
             }
-            (Ok(Some(line)), Some((column, why))) => BadRow { line, column: Some(column), why },
-            (Err(Trouble::Bad(bad)), _) => bad,
-            (Err(trouble), _) => return Err(stopped(source, file, trouble)),
+            Err(Trouble::Bad(bad)) => bad,
+            Err(trouble) => return Err(stopped(source, file, trouble)),
         };
         if source.bad_rows == BadRows::Refuse {
             return Err(stopped(source, file, Trouble::Bad(bad)));
@@ -297,6 +285,40 @@ fn convert(source: &Source, kept: &Kept, file: &Found, types: &[Typed], stem: &s
         kept.persist(aside, &rejected_path)?;
     }
     kept.persist(out, &path)
+}
+
+fn schema_of(types: &[Typed]) -> SchemaRef {
+    let field = |(name, dtype): &Typed| Field::new(name, dtype.map_or(DataType::Null, Dtype::to_arrow), true);
+    Arc::new(Schema::new(types.iter().map(field).collect::<Vec<_>>()))
+}
+
+fn places_of(types: &[Typed]) -> HashMap<&str, usize> {
+    types.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect()
+}
+
+/// The next row in its types, and the bytes of its values; `None` at the end. A value that does not fit makes it bad.
+fn typed_row(
+    reader: &mut Reader,
+    places: &HashMap<&str, usize>,
+    types: &[Typed],
+    zone: Zone,
+) -> Result<Option<(Vec<Value>, usize)>, Trouble> {
+    let mut row = vec![Value::Null; types.len()];
+    let (mut n_bytes, mut bad) = (0, None);
+    let line = reader.next(|name, cell| {
+        let Some((at, dtype)) = places.get(name).and_then(|at| Some((*at, types[*at].1?))) else { return };
+        let (Cell::Text(text) | Cell::Json(text)) = cell;
+        n_bytes += text.len();
+        match cell.read(dtype, zone) {
+            Ok(value) => row[at] = value,
+            Err(why) => bad = bad.take().or_else(|| Some((name.to_owned(), why))),
+        }
+    })?;
+    match (line, bad) {
+        (None, _) => Ok(None),
+        (Some(_), None) => Ok(Some((row, n_bytes))),
+        (Some(line), Some((column, why))) => Err(Trouble::Bad(BadRow { line, column: Some(column), why })),
+    }
 }
 
 /// The values of some rows of a text, as they stand there, by their lines. Rows that are no rows at all have none.

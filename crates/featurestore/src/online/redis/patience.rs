@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::failed::Deadline;
 
-/// Times that a request follows a redirection. Each is progress, unless nodes send it round.
-const REDIRECTIONS_MAX: u32 = 8;
+/// Times that a request follows a redirection. Each is progress, unless nodes send it round, as they may until all have
+/// heard where a slot is: on a busy machine that takes a second, and the deadline ends it first where it is shorter.
+const REDIRECTIONS_MAX: u32 = 16;
 /// Times that a request is sent again to servers that are in trouble. A failover takes seconds, longer than a request
 /// should wait: these bridge a connection that broke and a map that was old.
 const TROUBLES_MAX: u32 = 3;

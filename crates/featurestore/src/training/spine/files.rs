@@ -1,5 +1,6 @@
 //! Spines in files, and as queries.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,18 +8,19 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::DataFusionError;
 use datafusion::dataframe::DataFrame;
-use datafusion::prelude::CsvReadOptions;
 use futures::stream::StreamExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use schema::AppliedDefinitions;
+use schema::{AppliedDefinitions, Dtype};
 use transform::expr;
 
 use super::super::MEMORY_DEFAULT;
 use super::super::chunks::CHUNK_ROWS;
 use super::super::lineage::SourceState;
+use super::shape::TIME_COLUMNS;
 use super::{Origin, Shape, Spine};
 use crate::ipc::{IpcFile, Limits};
 use crate::offline::query::QueryLimits;
+use crate::offline::source::text::Streamed;
 use crate::offline::source::{self, read_error};
 use crate::offline::{OfflineError, OfflineStore, batches, query};
 
@@ -49,11 +51,17 @@ fn of_reader(
     Spine { shape, origin: Origin::default(), n_rows, rows }
 }
 
-pub(super) async fn csv(name: &str, time_column: Option<&str>) -> Result<Spine, OfflineError> {
-    let fail = |why: DataFusionError| read_error(name, expr::plain(&why));
-    let context = query::context([]).map_err(fail)?;
-    let frame = context.read_csv(name, CsvReadOptions::new()).await.map_err(fail)?;
-    of_frame(name, time_column, frame, QueryLimits::MEMORY).await
+/// Keys and request fields are read in the types in which they are declared, as a source's are.
+pub(super) fn csv(
+    path: &Path,
+    name: &str,
+    time_column: Option<&str>,
+    known: &BTreeMap<String, Dtype>,
+) -> Result<Spine, OfflineError> {
+    let times = time_column.map_or_else(|| TIME_COLUMNS.to_vec(), |column| vec![column]);
+    let rows = Streamed::open(path, known, &times)?;
+    let shape = Shape::new(name, SchemaRef::clone(rows.schema()), time_column)?;
+    Ok(Spine { shape, origin: Origin::default(), n_rows: None, rows: futures::stream::iter(rows).boxed() })
 }
 
 pub(super) async fn query(

@@ -1,6 +1,6 @@
 //! What the columns of a spine are, whether they fit a service, and some of its rows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
@@ -17,7 +17,7 @@ use crate::offline::source::read_error;
 use crate::retrieve::EntityRows;
 
 /// Names that are taken for the event time when none is given.
-const TIME_COLUMNS: [&str; 2] = ["event_time", "event_timestamp"];
+pub(super) const TIME_COLUMNS: [&str; 2] = ["event_time", "event_timestamp"];
 
 /// The columns of a spine.
 #[derive(Debug, Clone)]
@@ -185,6 +185,11 @@ impl Shape {
         let entities = EntityRows { n: rows.num_rows(), columns };
         Ok(Block { rows, times, entities })
     }
+}
+
+/// The types of the columns that a service needs of a spine, by name.
+pub fn needed_types(compiled: &CompiledService) -> BTreeMap<String, Dtype> {
+    needed(compiled).into_iter().map(|(name, dtype, _, _)| (name, dtype)).collect()
 }
 
 /// The columns that a service needs: name, type, who needs it, who declares the type.

@@ -8,6 +8,8 @@ use arrow::datatypes::Int64Type;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::offline::batches;
 use crate::training::spine::Spine;
@@ -56,7 +58,8 @@ fn read(folder: &Folder, bytes: &[u8]) -> Result<usize, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let definitions = AppliedDefinitions::default();
     runtime.block_on(async {
-        let mut spine = Spine::read(&path, Some("at"), &folder.store, &definitions).await.map_err(told)?;
+        let mut spine =
+            Spine::read(&path, Some("at"), &folder.store, &definitions, &BTreeMap::new()).await.map_err(told)?;
         for _ in 0..100 {
             let Some(rows) = spine.next().await else { break };
             rows.map_err(told)?;
