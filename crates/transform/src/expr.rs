@@ -50,19 +50,50 @@ pub enum ExprError {
         declared: Dtype,
     },
     /// It failed on a row.
-    #[error("evaluating expression `{expr}`: {why}")]
+    #[error("evaluating expression `{expr}`{}: {why}", place(.feature.as_deref(), *.row))]
     Evaluate {
         /// The expression.
         expr: String,
+        /// The feature that it is of.
+        feature: Option<String>,
+        /// The first row on which it fails, among those that were evaluated.
+        row: Option<usize>,
         /// The engine's reason.
         why: String,
     },
+}
+
+fn place(feature: Option<&str>, row: Option<usize>) -> String {
+    let feature = feature.map(|name| format!(" of feature `{name}`")).unwrap_or_default();
+    let row = row.map(|row| format!(" in row {row}")).unwrap_or_default();
+    feature + &row
+}
+
+impl ExprError {
+    /// The row on which an expression fails.
+    pub fn row(&self) -> Option<usize> {
+        match self {
+            Self::Evaluate { row, .. } => *row,
+            Self::Invalid { .. } | Self::Volatile { .. } | Self::Type { .. } => None,
+        }
+    }
+
+    /// With the row as somebody else counts it, or without.
+    #[must_use]
+    pub fn in_row(mut self, as_counted: impl Fn(usize) -> Option<usize>) -> Self {
+        if let Self::Evaluate { row, .. } = &mut self {
+            *row = row.and_then(as_counted);
+        }
+        self
+    }
 }
 
 /// A compiled expression.
 #[derive(Debug, Clone)]
 pub struct CompiledExpr {
     text: String,
+    /// What its value is called.
+    feature: Option<String>,
     dtype: Dtype,
     physical: Arc<dyn PhysicalExpr>,
 }
@@ -89,7 +120,13 @@ impl CompiledExpr {
         if !cast::conforms(&found, dtype) {
             return Err(ExprError::Type { expr: text.to_owned(), found: cast::describe(&found), declared: dtype });
         }
-        Ok(Self { text: text.to_owned(), dtype, physical })
+        Ok(Self { text: text.to_owned(), feature: None, dtype, physical })
+    }
+
+    /// As the expression of a feature, which its errors name.
+    #[must_use]
+    pub fn of_feature(self, name: &str) -> Self {
+        Self { feature: Some(name.to_owned()), ..self }
     }
 
     /// The columns of its input that it reads, by place, in order.
@@ -104,10 +141,29 @@ impl CompiledExpr {
     /// # Errors
     /// [`ExprError::Evaluate`], for instance on a division by zero of integers.
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef, ExprError> {
-        let fail = |why: String| ExprError::Evaluate { expr: self.text.clone(), why };
+        self.value(batch).map_err(|why| {
+            let (expr, feature) = (self.text.clone(), self.feature.clone());
+            ExprError::Evaluate { expr, feature, row: self.first_failing(batch), why }
+        })
+    }
+
+    fn value(&self, batch: &RecordBatch) -> Result<ArrayRef, String> {
         let value = self.physical.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()));
-        let value = value.map_err(|why| fail(plain(&why)))?;
-        cast::conform(&value, self.dtype, None).map_err(|why| fail(why.to_string()))
+        let value = value.map_err(|why| plain(&why))?;
+        cast::conform(&value, self.dtype, None).map_err(|why| why.to_string())
+    }
+
+    /// The row up to which the rows of a batch that fails do not.
+    fn first_failing(&self, batch: &RecordBatch) -> Option<usize> {
+        let (mut passing, mut failing) = (0, batch.num_rows());
+        while failing > passing + 1 {
+            let half = passing.midpoint(failing);
+            match self.value(&batch.slice(0, half)) {
+                Ok(_) => passing = half,
+                Err(_) => failing = half,
+            }
+        }
+        failing.checked_sub(1)
     }
 }
 
