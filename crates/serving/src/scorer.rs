@@ -134,11 +134,11 @@ impl Prediction {
 
     /// About how much memory it takes.
     pub fn n_bytes(&self) -> usize {
-        let columns = |columns: &[ArrayRef]| columns.iter().map(|column| column.get_array_memory_size()).sum::<usize>();
+        let columns = |columns: &[ArrayRef]| columns.iter().map(Array::get_array_memory_size).sum::<usize>();
         let statuses = |of: &[Vec<Status>]| of.iter().map(Vec::len).sum::<usize>() * size_of::<Status>();
         let times = self.features.event_times.iter().map(Vec::len).sum::<usize>() * size_of::<Option<Timestamp>>();
         let migrated = self.migrated.as_ref().map_or(0, |it| columns(&it.columns) + statuses(&it.statuses));
-        let keys: usize = self.entities.columns.values().map(|column| column.get_array_memory_size()).sum();
+        let keys: usize = self.entities.columns.values().map(Array::get_array_memory_size).sum();
         let answers = self.outputs.columns.iter().map(|output| output.data.n_bytes()).sum::<usize>();
         size_of::<Self>()
             + self.ids.len() * size_of::<Uuid>()

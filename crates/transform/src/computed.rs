@@ -59,12 +59,7 @@ impl ComputedFeatures {
         }
         let mut columns = stored.to_vec();
         columns.push(Arc::new(request_time.clone()));
-        let evaluate_error = |why: arrow::error::ArrowError| ExprError::Evaluate {
-            expr: WHAT.to_owned(),
-            feature: None,
-            row: None,
-            why: why.to_string(),
-        };
+        let evaluate_error = |why: arrow::error::ArrowError| ExprError::of_rows(WHAT, why);
         let batch = self.0.rows(columns, WHAT)?;
         if present.true_count() == present.len() {
             return self.0.iter().map(|expr| expr.evaluate(&batch)).collect();

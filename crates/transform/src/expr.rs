@@ -1,5 +1,6 @@
 //! One SQL expression, compiled once against a row type and evaluated on record batches.
 
+use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -50,30 +51,50 @@ pub enum ExprError {
         declared: Dtype,
     },
     /// It failed on a row.
-    #[error("evaluating expression `{expr}`{}: {why}", place(.feature.as_deref(), *.row))]
+    #[error("evaluating {of}: {why}")]
     Evaluate {
-        /// The expression.
-        expr: String,
-        /// The feature that it is of.
-        feature: Option<String>,
-        /// The first row on which it fails, among those that were evaluated.
-        row: Option<usize>,
+        /// What failed.
+        of: Box<Evaluated>,
         /// The engine's reason.
         why: String,
     },
 }
 
-fn place(feature: Option<&str>, row: Option<usize>) -> String {
-    let feature = feature.map(|name| format!(" of feature `{name}`")).unwrap_or_default();
-    let row = row.map(|row| format!(" in row {row}")).unwrap_or_default();
-    feature + &row
+/// An expression, and where it fails.
+#[derive(Debug)]
+pub struct Evaluated {
+    /// The expression.
+    pub expr: String,
+    /// The feature that it is of.
+    pub feature: Option<String>,
+    /// The first row on which it fails, among those that were evaluated.
+    pub row: Option<usize>,
+}
+
+impl fmt::Display for Evaluated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expression `{}`", self.expr)?;
+        if let Some(name) = &self.feature {
+            write!(f, " of feature `{name}`")?;
+        }
+        match self.row {
+            Some(row) => write!(f, " in row {row}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl ExprError {
+    /// The failure of something that is no expression of a feature.
+    pub(crate) fn of_rows(what: &str, why: impl ToString) -> Self {
+        let of = Evaluated { expr: what.to_owned(), feature: None, row: None };
+        Self::Evaluate { of: Box::new(of), why: why.to_string() }
+    }
+
     /// The row on which an expression fails.
     pub fn row(&self) -> Option<usize> {
         match self {
-            Self::Evaluate { row, .. } => *row,
+            Self::Evaluate { of, .. } => of.row,
             Self::Invalid { .. } | Self::Volatile { .. } | Self::Type { .. } => None,
         }
     }
@@ -81,8 +102,8 @@ impl ExprError {
     /// With the row as somebody else counts it, or without.
     #[must_use]
     pub fn in_row(mut self, as_counted: impl Fn(usize) -> Option<usize>) -> Self {
-        if let Self::Evaluate { row, .. } = &mut self {
-            *row = row.and_then(as_counted);
+        if let Self::Evaluate { of, .. } = &mut self {
+            of.row = of.row.and_then(as_counted);
         }
         self
     }
@@ -143,7 +164,7 @@ impl CompiledExpr {
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef, ExprError> {
         self.value(batch).map_err(|why| {
             let (expr, feature) = (self.text.clone(), self.feature.clone());
-            ExprError::Evaluate { expr, feature, row: self.first_failing(batch), why }
+            ExprError::Evaluate { of: Box::new(Evaluated { expr, feature, row: self.first_failing(batch) }), why }
         })
     }
 

@@ -54,12 +54,7 @@ impl Exprs {
 
     /// Rows to evaluate on: the declared columns in order, then the request's time.
     pub(crate) fn rows(&self, columns: Vec<ArrayRef>, what: &str) -> Result<RecordBatch, ExprError> {
-        RecordBatch::try_new(SchemaRef::clone(&self.input), columns).map_err(|why| ExprError::Evaluate {
-            expr: what.to_owned(),
-            feature: None,
-            row: None,
-            why: why.to_string(),
-        })
+        RecordBatch::try_new(SchemaRef::clone(&self.input), columns).map_err(|why| ExprError::of_rows(what, why))
     }
 }
 

@@ -144,7 +144,7 @@ fn items(column: &ArrayRef, item: Dtype) -> Result<ArrayRef, Misfit> {
     };
     let values = fit(list.values(), item).map_err(|why| match why {
         Misfit::At(at) => Misfit::At(row_of(at)),
-        other => other,
+        arrow @ Misfit::Arrow(_) => arrow,
     })?;
     let field = Field::new_list_field(values.data_type().clone(), true);
     let fitted = ListArray::try_new(Arc::new(field), list.offsets().clone(), values, list.nulls().cloned())?;
