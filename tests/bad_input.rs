@@ -172,6 +172,33 @@ fn no_project_no_terminal_no_such_name() {
 }
 
 #[test]
+fn files_of_other_programs_are_left_alone_and_named() {
+    let plumb = Plumb::demo();
+    plumb.write("feature_store.yaml", "project: shop\nprovider: local\nonline_store: {type: sqlite}\n");
+    plumb.write("deploy/docker-compose.yml", "services:\n  db: {image: postgres}\n");
+    let plan = plumb.run("plan").ok();
+    let named = "`deploy/docker-compose.yml` and `feature_store.yaml` have nothing of a definition, and left alone";
+    assert!(plan.stderr.contains(named), "{plan:?}");
+    plumb.run("apply --yes").ok();
+    let doctor = plumb.run("doctor --output json").json();
+    assert!(doctor.to_string().contains("have nothing of a definition"), "{doctor}");
+    // What has something of one is no other program's.
+    plumb.write("features/slip.yaml", "knd: entity\nname: shop\n");
+    plumb.run("plan").fails(2, &["features/slip.yaml:1", "lacks `kind`"]);
+}
+
+#[test]
+fn numbers_that_ask_for_nothing_are_refused() {
+    let plumb = Plumb::demo();
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize --jobs 0").fails(2, &["--jobs"]);
+    let build = "training-set build --service repeat_purchase_v1 --spine spine.sql --out";
+    plumb.run(&format!("{build} o.parquet --memory 0")).fails(2, &["nothing is built without memory"]);
+    plumb.run(&format!("{build} o.parquet --memory 0GB")).fails(2, &["nothing is built without memory"]);
+    plumb.run(&format!("{build} o.csv")).fails(2, &["Parquet or Arrow, not .csv", "write o.parquet"]);
+}
+
+#[test]
 fn a_spine_that_does_not_fit_is_refused_before_any_work() {
     let plumb = Plumb::demo();
     plumb.run("apply --yes").ok();
@@ -251,6 +278,29 @@ fn http_says_what_is_wrong_and_never_5xx() {
         ("/v1/features", r#"{"features": ["nope:x"], "entities": {"user_id": [1]}}"#, 404, "unknown_view"),
         ("/v1/features", r#"{"features": ["user_features:x"], "entities": {"user_id": [1]}}"#, 404, "unknown_feature"),
         ("/v1/features", r#"{"features": ["x"], "entities": {"user_id": [1]}}"#, 422, "wrong_reference"),
+        // Nothing behind a second colon is dropped.
+        (
+            "/v1/features",
+            r#"{"features": ["user_features:total_orders:x"], "entities": {"user_id": [1]}}"#,
+            404,
+            "unknown_feature",
+        ),
+        (
+            "/v1/features",
+            r#"{"service": "repeat_purchase_v1:x", "entities": {"user_id": [1]}}"#,
+            404,
+            "unknown_service",
+        ),
+        ("/v1/training-sets", r#"{"service": "repeat_purchase_v1:x", "spine": []}"#, 404, "unknown_service"),
+        ("/v1/training-sets", r#"{"service": "repeat_purchase_v1@v1:x", "spine": []}"#, 404, "unknown_service"),
+        ("/v1/views/user_features:x/push", r#"{"rows": {"user_id": [1]}}"#, 404, "unknown_view"),
+        (predict, r#"{"entities": {"user_id": [1]}, "context": {"x": 1, "x": 2}}"#, 422, "wrong_json"),
+        (
+            "/v1/features",
+            r#"{"service": "repeat_purchase_v1", "entities": {"user_id": [1]}, "context": {"x": 1, "x": 2}}"#,
+            422,
+            "wrong_json",
+        ),
         ("/nowhere", "{}", 404, "not_found"),
         ("/v1/models", "{}", 405, "method_not_allowed"),
     ] {

@@ -94,7 +94,12 @@ fn a_change_of_meaning_is_told_from_a_change_of_words() {
     assert!(plan.contains("~ feature view user_features v2: changed in meaning"), "{plan}");
     assert!(plan.contains("ttl: 365d -> 180d") && plan.contains("user_features@v2"), "{plan}");
     assert!(plan.contains("~ feature service repeat_purchase_v1 v2: changed in meaning"), "{plan}");
-    plumb.run("apply --yes").ok();
+    let warns = "a running server answers whoever asks for `user_features` with 409 (`not_materialized`) until it is online: \
+                 plumb materialize user_features";
+    assert!(plan.contains(warns), "{plan}");
+    assert_eq!(plumb.json("plan")["unserved"], serde_json::json!(["user_features"]));
+    let applied = plumb.run("apply --yes").ok().stdout;
+    assert!(applied.contains(warns), "{applied}");
 
     // Going back is no third version: version 1 means that already.
     plumb.edit("features/user_features.yaml", "ttl: 180d", "ttl: 365d");

@@ -189,6 +189,30 @@ fn a_client_two_versions_behind_is_answered_along_the_chain() {
 }
 
 #[test]
+fn a_prediction_whose_features_cannot_be_migrated_is_the_clients_mistake() {
+    let plumb = Plumb::demo();
+    plumb.edit(
+        SERVICES,
+        "migrate_from:\n",
+        "migrate_from:\n  floats:\n    - {cast: {total_orders: int64}, on_error: reject}\n",
+    );
+    let floats = "kind: feature_service\nname: floats\nfeatures:\n  - {feature: user_features:avg_order_value, as: total_orders}\n  \
+                  - user_features:avg_order_value\n  - user_features:days_since_last_order\n  - user_features:total_cds\n";
+    plumb.write("features/floats.yaml", floats);
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize").ok();
+    plumb.run(&format!("model register m {}", plumb.model("repeat_purchase_v2.onnx").display())).ok();
+    plumb.run("model promote m 1").ok();
+    let server = plumb.serve();
+    let rows = json!({ "user_id": [4], "event_time": ["1998-06-30T12:00:00Z"], "avg_order_value": [12.5] });
+    assert_eq!(server.post("/v1/views/user_features/push", &json!({ "rows": rows }).to_string()).0, 200);
+    let body = json!({ "service": "floats", "entities": { "user_id": [4] } });
+    let (status, code, message, hint) = refused(&server, "/v1/models/m/predict", &body);
+    assert_eq!((status, code.as_str()), (422, "cannot_migrate"), "{message}");
+    assert!(message.contains("row 0 of field `total_orders`") && hint.contains("on_error"), "{message} {hint}");
+}
+
+#[test]
 fn a_cast_that_may_lose_something_says_what_becomes_of_what_it_loses() {
     let plumb = Plumb::demo();
     let older = "kind: feature_service\nname: wide\nfeatures: ['user_features:total_orders']\n";
@@ -201,9 +225,10 @@ fn a_cast_that_may_lose_something_says_what_becomes_of_what_it_loses() {
             if on_error == "value" { "-1" } else { on_error }
         )
     };
+    let bare = "---\nkind: feature_service\nname: bare\nfeatures: ['narrow:total_orders']\n";
     let view_once = |text: String| text.split_once("---\nkind: feature_service").unwrap().1.to_owned();
     let rest = ["null", "value"].map(|on_error| format!("---\nkind: feature_service{}", view_once(newer(on_error))));
-    plumb.write("features/narrow.yaml", &format!("{older}{}{}", newer("reject"), rest.concat()));
+    plumb.write("features/narrow.yaml", &format!("{older}{}{}{bare}", newer("reject"), rest.concat()));
     plumb.run("apply --yes").ok();
     plumb.run("materialize").ok();
     let server = plumb.serve();
@@ -222,6 +247,12 @@ fn a_cast_that_may_lose_something_says_what_becomes_of_what_it_loses() {
     assert!(message.contains("row 1 of field `total_orders`") && hint.contains("on_error"), "{message} {hint}");
     assert!(!message.contains("300"), "whose value it is stays untold: {message}");
     self::ask(&server, "/v1/features", &ask("narrow_reject", &[4]));
+    // Where no chain is declared, the hint has the step that would arrive: a cast there, a widening back.
+    let way = |from: &str, to: &str| json!({ "service": from, "as": to, "entities": { "user_id": [4] } });
+    let (.., hint) = refused(&server, "/v1/features", &way("wide", "bare"));
+    assert!(hint.contains("wide@v1: [{cast: {total_orders: int8}, on_error: reject}]"), "{hint}");
+    let (.., hint) = refused(&server, "/v1/features", &way("bare", "wide"));
+    assert!(hint.contains("bare@v1: [{widen: {total_orders: int64}}]"), "{hint}");
     server.stop();
 
     plumb.edit("features/narrow.yaml", ", on_error: reject", "");

@@ -81,6 +81,27 @@ fn ask(server: &Server, accept: &str) -> (u16, String, Vec<u8>) {
 const NOON: i64 = 1_704_110_400_000_000;
 
 #[test]
+fn integers_in_json_keep_all_their_digits() {
+    let plumb = project([NOON, NOON]);
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize").ok();
+    let server = plumb.serve();
+    let exact = r#"{"list":[-170141183460469231731687303715884105729],"n":123456789012345678901234567890}"#;
+    let push = |profile: &str| {
+        let rows = format!(
+            r#"{{"rows": {{"item_id": ["1"], "event_time": ["2024-05-01T00:00:00Z"], "profile": [{profile}]}}}}"#
+        );
+        server.post("/v1/views/item_features/push", &rows)
+    };
+    let (status, answer) = push(exact);
+    assert_eq!(status, 200, "{answer}");
+    let (status, answer) = push(r#"{"n": 1, "n": 2}"#);
+    assert_eq!((status, answer["error"]["code"].as_str()), (422, Some("wrong_value_type")), "{answer}");
+    let printed = plumb.run("features get item_features:profile --entity item_id=1 --output json").ok().stdout;
+    assert!(printed.contains(exact), "{printed}");
+}
+
+#[test]
 fn an_arrow_client_gets_every_value_in_its_type() {
     let plumb = project([NOON, NOON]);
     plumb.run("apply --yes").ok();

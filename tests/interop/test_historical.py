@@ -312,6 +312,22 @@ def test_a_client_that_reads_by_puts_is_told_which_one_to_use(server):
         writer.close()
 
 
+def test_who_stops_sending_gives_the_place_back(server, store):
+    """As many builds as there are places: two calls that begin a table and send no more of it."""
+    client = pa.flight.FlightClient(f"grpc+tcp://{server.grpc}")
+    asked = {"command_id": "c", "api": "get_historical_features", "feature_view_names": ["f"], "feature_refs": ["f:v"]}
+    command = json.dumps({**asked, "project": "moments", "name_aliases": [None]})
+    stopped = []
+    for _ in range(2):
+        writer, reader = client.do_exchange(pa.flight.FlightDescriptor.for_command(command))
+        writer.begin(pa.Table.from_pandas(frame([0])).schema)
+        stopped.append((writer, reader))
+    assert len(store.get_historical_features(frame([0]), ["f:v"]).to_df()) == 1
+    for _, reader in stopped:
+        with pytest.raises(pa.ArrowInvalid, match="nothing of the table came for 30 s"):
+            reader.read_all()
+
+
 def test_many_rows(store):
     """More than one message each way."""
     n = 300_000

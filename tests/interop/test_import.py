@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from deltalake import write_deltalake
 from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, PushSource, RequestSource, ValueType
 from feast.data_format import DeltaFormat
 from feast.on_demand_feature_view import on_demand_feature_view
-from feast.types import Array, Float64, Int64, Map
+from feast.types import Array, Float64, Int64, Map, Set
 from plumb import BINARY, Project, Server
 
 NOW = datetime(2026, 11, 22, 18, tzinfo=UTC)
@@ -31,6 +33,7 @@ def data(tmp_path_factory) -> Path:
             "conv_rate": [0.25, 0.5, 0.75],
             "trips": [10, 2**53 + 1, 30],
             "embedding": [[0.5, 1.0], [0.25, -1.0], [0.0, 2.5]],
+            "attributes": [{"colour": "red"}, {"colour": "blue"}, {"colour": None}],
         }
     )
     drivers.to_parquet(folder / "drivers.parquet")
@@ -72,7 +75,7 @@ def definitions(data: Path) -> list:
     maps = FeatureView(
         name="maps",
         entities=[driver],
-        schema=[Field(name="attributes", dtype=Map)],
+        schema=[Field(name="attributes", dtype=Map), Field(name="seen_by", dtype=Set(Int64))],
         source=FileSource(path=str(data / "drivers.parquet"), timestamp_field="event_timestamp"),
     )
 
@@ -135,7 +138,7 @@ def test_what_cannot_come_over_is_named(feast_repo):
     assert done.returncode == 1, done.stderr
     left_out = [line.removeprefix("left out: ") for line in done.stderr.splitlines()]
     assert left_out == [
-        "feature view `maps`: feature `attributes` has Feast's type 20, for which there is none here",
+        "feature `maps:seen_by`: it has Feast's type 25, for which there is none here",
         "on-demand feature view `bonus`: it is the Python function `bonus`; write its features as SQL expressions",
         "feature service `bonus_v1`: its view `bonus` was left out",
     ]
@@ -181,6 +184,55 @@ def test_what_came_over_answers_as_feast_does(feast_repo, tmp_path):
         ]
     finally:
         server.stop()
+
+
+def test_the_project_that_feast_makes(tmp_path):
+    """`feast init` and `feast apply`, as its documentation begins, then ours."""
+    feast = Path(sys.executable).with_name("feast")
+
+    def theirs(*words: str, folder: Path) -> None:
+        done = subprocess.run([feast, *words], cwd=folder, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+
+    theirs("init", "-t", "local", "shop", folder=tmp_path)
+    repo = tmp_path / "shop/feature_repo"
+    theirs("apply", folder=repo)
+    done = run("import", "feast", repo / "data/registry.db")
+    assert done.returncode == 1
+    assert sorted(line.removeprefix("left out: ") for line in done.stderr.splitlines()) == LEFT_OF_THE_TEMPLATE
+    # Beside their own files: the folder of the repository becomes one of ours.
+    (repo / "plumb.yaml").write_text("project: shop\n")
+    (repo / "features.yaml").write_text(done.stdout)
+    project = Project(repo, tmp_path / "project")
+    project.run("apply", "--yes")
+    project.run("materialize")
+    rows = pd.read_parquet(repo / "data/driver_stats.parquet").sort_values(["event_timestamp", "created"])
+    [newest] = rows[rows.driver_id == 1001].tail(1).to_dict("records")
+    server = Server(project)
+    try:
+        body = {"entities": {"driver_id": [1001]}, "features": [f"driver_hourly_stats:{name}" for name in TEMPLATE_FEATURES]}
+        told = server.ask(body).json()
+        values = dict(zip(told["metadata"]["feature_names"], [result["values"][0] for result in told["results"]], strict=True))
+    finally:
+        server.stop()
+    assert values["avg_daily_trips"] == newest["avg_daily_trips"]
+    assert values["conv_rate"] == float(newest["conv_rate"])
+    for name in ("driver_metadata", "driver_config", "driver_profile"):
+        there = newest[name] if not isinstance(newest[name], str) else json.loads(newest[name])
+        assert json.loads(values[name]) == there, name
+
+
+TEMPLATE_FEATURES = ["conv_rate", "acc_rate", "avg_daily_trips", "driver_metadata", "driver_config", "driver_profile"]
+LEFT_OF_THE_TEMPLATE = [
+    "feature service `driver_activity_v1`: its view `transformed_conv_rate` was left out",
+    "feature service `driver_activity_v2`: its view `transformed_conv_rate` was left out",
+    "feature service `driver_activity_v3`: its view `transformed_conv_rate_fresh` was left out",
+    "label view `driver_quality_labels`: there is no such kind here",
+    "on-demand feature view `transformed_conv_rate_fresh`: it is the Python function `transformed_conv_rate_fresh`; "
+    "write its features as SQL expressions",
+    "on-demand feature view `transformed_conv_rate`: it is the Python function `transformed_conv_rate`; "
+    "write its features as SQL expressions",
+]
 
 
 def test_what_is_no_registry_is_refused(tmp_path):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import feast.errors
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -350,6 +353,155 @@ def test_the_sdk_writes_values_of_every_form(rich):
     trained = store.get_historical_features(frame, [f"rich:{name}" for name in names]).to_arrow().to_pylist()[0]
     assert trained["seen"] == datetime(2026, 11, 22, 11, 58, 24, tzinfo=UTC)
     assert (trained["ints"], trained["about"]) == ([1, 2**53 + 1], '{"a":null,"b":[1,{}]}')
+
+
+NARROW = """
+{kind: entity, name: e, join_key: k, type: int32}
+---
+{kind: source, name: rows, path: rows.parquet, event_time: at}
+---
+kind: feature_view
+name: narrow
+entity: e
+source: rows
+features:
+  - {name: f32, type: float32}
+  - {name: f64, type: float64}
+  - {name: i8, type: int8}
+  - {name: i32, type: int32}
+  - {name: u8, type: uint8}
+  - {name: u64, type: uint64}
+  - {name: born, type: date}
+  - {name: lasts, type: duration}
+  - {name: price, type: "decimal(10,2)"}
+  - {name: vector, type: "list<float32, 2>"}
+  - {name: small, type: list<int16>}
+"""
+NARROW_FEATURES = ["f32", "f64", "i8", "i32", "u8", "u64", "born", "lasts", "price", "vector", "small"]
+
+
+@pytest.fixture
+def narrow(tmp_path):
+    """A view of the types that pandas does not write by itself."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "plumb.yaml").write_text("project: narrow\nclock: {now: 2026-11-22T18:00:00Z}\n")
+    (source / "features.yaml").write_text(NARROW)
+    schema = {"k": pa.int32(), "at": pa.timestamp("us", "UTC"), "f32": pa.float32(), "f64": pa.float64(), "i8": pa.int8()}
+    schema |= {"i32": pa.int32(), "u8": pa.uint8(), "u64": pa.uint64(), "born": pa.date32(), "lasts": pa.duration("ns")}
+    schema |= {"price": pa.decimal128(10, 2), "vector": pa.list_(pa.float32()), "small": pa.list_(pa.int16())}
+    pq.write_table(pa.schema(list(schema.items())).empty_table(), source / "rows.parquet")
+    project = Project(source, tmp_path / "narrow")
+    project.run("apply", "--yes")
+    server = Server(project)
+    yield server, FeatureStore(feature_store(tmp_path / "narrow-repo", "narrow", server, remote=True))
+    server.stop()
+
+
+def narrow_rows(**other: object) -> pd.DataFrame:
+    """Columns as pandas has them: of 64 bits, or objects."""
+    columns = {"k": [1, 2], "at": [pd.Timestamp("2026-11-22T12:00:00Z")] * 2, "f32": [0.1, None], "f64": [1, 2]}
+    columns |= {"i8": [-128, 127], "i32": [1.0, None], "u8": [255, 0], "u64": [7, 2**53 + 1]}
+    columns |= {"born": [pd.Timestamp("2000-02-29"), pd.NaT], "lasts": ["PT1H30M", None], "price": ["12.50", None]}
+    columns |= {"vector": [[0.1, 1.0], None], "small": [[1, -2], []]}
+    return pd.DataFrame(columns | other)
+
+
+NARROW_VALUES = {
+    "f32": [float(np.float32(0.1)), None],
+    "f64": [1.0, 2.0],
+    "i8": [-128, 127],
+    "i32": [1, None],
+    "u8": [255, 0],
+    "u64": [7, 2**53 + 1],
+    "born": [date(2000, 2, 29), None],
+    "lasts": [timedelta(minutes=90), None],
+    "price": [Decimal("12.50"), None],
+    "vector": [[float(np.float32(0.1)), 1.0], None],
+    "small": [[1, -2], []],
+}
+
+
+def narrow_trained(server) -> dict:
+    spine = [{"k": key, "event_time": "2026-11-22T18:00:00Z"} for key in (1, 2)]
+    sent = {"spine": spine, "features": [f"narrow:{name}" for name in NARROW_FEATURES]}
+    answer = requests.post(f"{server.http}/v1/training-sets", json=sent, timeout=60)
+    assert answer.status_code == 200, answer.text
+    table = pa.ipc.open_stream(answer.content).read_all()
+    return {name: table[name].to_pylist() for name in NARROW_FEATURES}
+
+
+@pytest.mark.parametrize("way", ["offline", "both", "online", "write_to_offline_store", "write_to_online_store"])
+def test_frames_of_pandas_are_taken_in_the_types_of_the_view(narrow, way):
+    server, store = narrow
+    rows, want = narrow_rows(), dict(NARROW_VALUES)
+    if way in ("both", "online", "write_to_online_store"):
+        # Its client makes protobuf of what goes online, and JSON of that, which has no decimals.
+        rows = rows.astype({"i32": "Int64", "f64": "float64"}).assign(price=None)
+        want["price"] = [None, None]
+    modes = {"offline": PushMode.OFFLINE, "both": PushMode.ONLINE_AND_OFFLINE, "online": PushMode.ONLINE}
+    if way in modes:
+        store.push("narrow_push", rows, to=modes[way])
+    else:
+        getattr(store, way)("narrow", rows)
+    assert narrow_trained(server) == want
+
+
+def test_its_client_writes_no_decimals_online(narrow):
+    """docs/feast.md says what to do instead."""
+    server, store = narrow
+    rows = narrow_rows().astype({"i32": "Int64", "f64": "float64"})
+    with pytest.raises(TypeError, match="Decimal"):
+        store.write_to_online_store("narrow", rows)
+    store.write_to_offline_store("narrow", rows)
+    store.materialize_incremental(datetime(2026, 11, 22, 18, tzinfo=UTC))
+    told = server.ask({"entities": {"k": [1]}, "features": ["narrow:price", "narrow:born"]}).json()
+    assert [result["values"] for result in told["results"]] == [[1], ["12.50"], [951782400]]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("i8", 128, "column `i8` has 128 in row 1, which is no int8"),
+        ("u8", -1, "column `u8` has -1 in row 1, which is no uint8"),
+        ("i32", 0.5, "column `i32` has 0.5 in row 1, but integers are needed"),
+        ("f32", 1e39, "column `f32` has 1e39 in row 1, which is no float32"),
+        ("f64", 2**53 + 1, "column `f64` has 9007199254740993 in row 1, which is no float64"),
+        ("born", pd.Timestamp("2000-02-29T12:00:00"), "column `born` has 2000-02-29T12:00:00 in row 1, which is no date"),
+        ("price", "12.505", "column `price` has 12.505 in row 1, which is no decimal(10,2)"),
+        ("small", [40000], "column `small` has [40000] in row 1, which is no list<int16>"),
+    ],
+)
+def test_a_value_that_its_type_lacks_is_named(narrow, column, value, words):
+    server, store = narrow
+    first = narrow_rows()[column].tolist()[0]
+    with pytest.raises(Exception, match=re.escape(words)):
+        store.write_to_offline_store("narrow", narrow_rows(**{column: [first, value]}))
+    assert narrow_trained(server)["u64"] == [None, None], "nothing of it was written"
+
+
+def test_a_day_is_the_midnight_with_which_it_begins(narrow):
+    """Feast has no dates: what a date comes as is the instant at which it begins."""
+    server, _ = narrow
+
+    def write(at: object) -> requests.Response:
+        sent = {"k": [1], "event_timestamp": ["2026-11-22T12:00:00"], "created": [None], "born": [at]}
+        return requests.post(f"{server.http}/write-to-online-store", json={"feature_view_name": "narrow", "df": sent}, timeout=60)
+
+    for at in ("2000-02-29T00:00:00Z", "2000-02-29T00:00:00", 951782400, "2000-02-29"):
+        assert write(at).status_code == 200, at
+        assert narrow_trained(server)["born"][0] == date(2000, 2, 29)
+    refused = write("2000-02-29T12:00:00Z")
+    assert refused.status_code == 422
+    assert "born[0]` is" in refused.text
+    assert "which is no date" in refused.text
+
+
+def test_json_keeps_the_digits_of_its_numbers(rich):
+    server, store = rich
+    store.write_to_online_store("rich", rich_row(7).assign(about=['{"n": 123456789012345678901234567890}']))
+    told = store.get_online_features(["rich:about"], [{"k": 1}]).to_dict()["about"]
+    assert told == ['{"n":123456789012345678901234567890}']
 
 
 def test_what_became_known_later_wins_in_any_order(rich):

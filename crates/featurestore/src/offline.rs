@@ -89,7 +89,7 @@ pub enum OfflineError {
     Tie { view: String, tie: Box<Tie> },
     #[error("row {row} is of an entity that was erased")]
     Erased { row: usize },
-    #[error("computing features of `{what}`")]
+    #[error("computing features of {what}")]
     Compute {
         what: String,
         #[source]

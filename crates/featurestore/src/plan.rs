@@ -53,6 +53,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What has to be computed again, or for the first time.
     pub recompute: Vec<String>,
+    /// Views that are asked for now and will not be online in their new version: servers refuse them until they are.
+    pub unserved: Vec<String>,
     /// For each change of meaning, everything that it reaches.
     pub downstream: Vec<Downstream>,
     /// View versions that nothing pins any more; they stay until they are removed.
@@ -73,7 +75,7 @@ pub fn plan(applied: &AppliedDefinitions, declared: &Definitions, around: &Surro
     let source = |s: &Source| Source { description: None, owner: None, tags: no_tags(), ..s.clone() };
     plain(&mut changes, "entity", &applied.entities, &after.entities, entity);
     plain(&mut changes, "source", &applied.sources, &after.sources, source);
-    let mut recompute = Vec::new();
+    let (mut recompute, mut unserved) = (Vec::new(), Vec::new());
     for (name, versions) in &after.views {
         let before = applied.views.get(name.as_str());
         let was = before.and_then(|v| v.current());
@@ -94,6 +96,10 @@ pub fn plan(applied: &AppliedDefinitions, declared: &Definitions, around: &Surro
                     (Some(n), Some(_)) => format!(" (a query over {n} rows of `{}`)", now.source.name),
                 };
                 recompute.push(format!("`{}` is to be materialized{rows}: plumb materialize {}", now.id, now.id.name));
+            }
+            let served = was.is_some() && versions.current().is_some_and(|now| now.definition.online.feast().is_none());
+            if served && matches!(change, ChangeKind::Meaning | ChangeKind::Restored) {
+                unserved.push(name.to_string());
             }
             changes.push(Change { change, kind: "feature view", name: name.to_string(), version, details });
         }
@@ -132,7 +138,7 @@ pub fn plan(applied: &AppliedDefinitions, declared: &Definitions, around: &Surro
     let bytes = |id: &ViewId| Some((id.to_string(), *around.bytes.get(id)?));
     let unused_bytes = idle.iter().filter_map(bytes).collect();
     let unused = idle.iter().map(ToString::to_string).collect();
-    Plan { changes, recompute, downstream, unused, unused_bytes, after }
+    Plan { changes, recompute, unserved, downstream, unused, unused_bytes, after }
 }
 
 impl Plan {
@@ -367,6 +373,17 @@ impl fmt::Display for Plan {
         }
         for line in &self.recompute {
             writeln!(f, "> {line}")?;
+        }
+        if !self.unserved.is_empty() {
+            let names: Vec<&str> = self.unserved.iter().map(String::as_str).collect();
+            let it_is = if let [_] = names.as_slice() { "it is" } else { "they are" };
+            writeln!(
+                f,
+                "! once applied, a running server answers whoever asks for {} with 409 (`not_materialized`) until {it_is} online: \
+                 plumb materialize {}; models keep the versions that they have",
+                schema::yaml::list(&names),
+                names.join(" ")
+            )?;
         }
         for view in &self.unused {
             let bytes = self.unused_bytes.get(view).map(|n| format!(" ({n} bytes here)")).unwrap_or_default();

@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use featurestore::retrieve::RetrieveError;
 use schema::ErrorKind;
 use schema::error::chain;
+use schema::migration::MigrationError;
 use schema::yaml::Mistake;
 use serving::ScoreError;
 
@@ -221,6 +222,7 @@ impl From<ScoreError> for Failure {
     fn from(error: ScoreError) -> Self {
         let code = match &error {
             ScoreError::Features { source, .. } => code_of_features(source),
+            ScoreError::Migrate { source: MigrationError::Refused { .. }, .. } => "cannot_migrate",
             other => code_of(other.kind()),
         };
         Self { hint: error.hint(), code, ..Self::new(error.kind(), chain(&error)) }

@@ -27,6 +27,22 @@ pub fn answer(format: Format, json: &serde_json::Value, table: impl FnOnce() -> 
     }
 }
 
+/// As [`answer`], of a value whose numbers are printed with all their digits.
+///
+/// # Errors
+/// It cannot be JSON.
+pub fn exact_answer(
+    format: Format,
+    json: &impl serde::Serialize,
+    table: impl FnOnce() -> String,
+) -> Result<(), serde_json::Error> {
+    match format {
+        Format::Json => println!("{}", serde_json::to_string_pretty(json)?),
+        Format::Table => answer(format, &serde_json::Value::Null, table),
+    }
+    Ok(())
+}
+
 /// A line on stderr.
 pub fn note(text: &str) {
     eprintln!("{text}");

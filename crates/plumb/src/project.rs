@@ -135,6 +135,18 @@ impl Project {
         Ok(Definitions::read(&files(&self.folder)?)?)
     }
 
+    /// Says which YAML files of the folder are other programs'.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn note_foreign(&self) -> Result<(), Failure> {
+        let files = files(&self.folder)?;
+        if let Some(said) = said_of_foreign(&files) {
+            output::note(&format!("{said}, and left alone"));
+        }
+        Ok(())
+    }
+
     /// The declared definitions, checked against each other and the data, and the rows of their sources.
     ///
     /// # Errors
@@ -143,6 +155,16 @@ impl Project {
         let definitions = self.written()?;
         let Checked { mistakes, rows } = featurestore::check::check(&self.offline, &definitions).await?;
         if mistakes.is_empty() { Ok((definitions, rows)) } else { Err(mistakes.into()) }
+    }
+}
+
+/// That files have nothing of a definition, where some have.
+pub(crate) fn said_of_foreign(files: &[File]) -> Option<String> {
+    let foreign = schema::definitions::foreign(files);
+    match foreign.as_slice() {
+        [] => None,
+        [one] => Some(format!("`{one}` has nothing of a definition")),
+        many => Some(format!("{} have nothing of a definition", schema::yaml::list(many))),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::time::Timestamp;
+
 /// A day of the Gregorian calendar, before its invention too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Date(pub i32);
@@ -12,6 +14,13 @@ const ERA_DAYS: i64 = 146_097;
 const EPOCH_DAYS: i64 = 719_468;
 
 impl Date {
+    /// The day that begins at this instant; `None` for one within a day.
+    pub fn of_midnight(instant: Timestamp) -> Option<Self> {
+        const DAY_NANOS: i64 = 86_400_000_000_000;
+        let nanos = instant.as_nanos();
+        (nanos.rem_euclid(DAY_NANOS) == 0).then(|| i32::try_from(nanos.div_euclid(DAY_NANOS)).ok().map(Self)).flatten()
+    }
+
     /// Reads `YYYY-MM-DD`; years beyond four digits carry a sign.
     pub fn parse(text: &str) -> Option<Self> {
         let (sign, digits) = match text.as_bytes().first()? {
@@ -83,6 +92,14 @@ mod tests {
             let calendar = NaiveDate::from_epoch_days(days).unwrap();
             prop_assert_eq!(Date(days).to_string(), calendar.to_string());
         }
+    }
+
+    #[test]
+    fn a_midnight_is_the_day_that_begins() {
+        let day = |text: &str| Date::of_midnight(Timestamp::parse(text).unwrap()).map(|day| day.to_string());
+        assert_eq!(day("1969-12-31T00:00:00Z").as_deref(), Some("1969-12-31"));
+        assert_eq!(day("1970-01-01T00:00:00.000000001Z"), None);
+        assert_eq!(day("1969-12-31T23:59:59.999999999Z"), None);
     }
 
     #[test]

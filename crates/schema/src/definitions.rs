@@ -6,6 +6,7 @@
 mod ahead;
 mod any_view;
 mod check;
+mod foreign;
 mod on_demand;
 mod read;
 mod serving;
@@ -27,6 +28,7 @@ use crate::yaml::{Mistake, Place};
 
 pub use ahead::{Ahead, latest, too_far};
 pub use any_view::{AnyView, ViewAlias};
+pub use foreign::foreign;
 pub use on_demand::{OnDemand, RequestField};
 pub use serving::{FeastRows, OnError, Serving};
 pub use ties::Ties;

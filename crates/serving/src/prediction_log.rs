@@ -1,11 +1,12 @@
 //! The prediction log: one row per prediction, to Parquet, off the request's path.
 //!
-//! A bounded queue and one writer thread. A full queue drops the newest entry and counts it: a request never waits for a
-//! disk. Files appear whole or not at all; a service's predictions share a folder, so its feature columns keep their
+//! A queue bounded in requests and in bytes, and one writer thread. What finds it full is dropped and counted: a request
+//! never waits for a disk. Files appear whole or not at all; a service's predictions share a folder, so its feature columns keep their
 //! types.
 
 mod held;
 pub mod read;
+mod room;
 mod rows;
 pub mod sample;
 mod writer;
@@ -19,12 +20,15 @@ use std::time::Duration;
 use metrics::counter;
 
 use crate::scorer::Prediction;
+use room::{Room, Taken};
 
 /// How the log is kept.
 #[derive(Debug, Clone)]
 pub struct LogConfig {
     /// Requests held before new ones are dropped and counted.
     pub queue_max: usize,
+    /// Bytes that all of them may take until they are in a file; what comes then is dropped and counted.
+    pub bytes_max: usize,
     /// Rows after which a file is written.
     pub rows_max: usize,
     /// Time after which a file is written, however few rows it has.
@@ -35,12 +39,18 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { queue_max: 8_192, rows_max: 65_536, flush_every: Duration::from_secs(1), erased: None }
+        Self {
+            queue_max: 8_192,
+            bytes_max: 256 << 20,
+            rows_max: 65_536,
+            flush_every: Duration::from_secs(1),
+            erased: None,
+        }
     }
 }
 
 enum Message {
-    Prediction(Arc<Prediction>),
+    Prediction(Arc<Prediction>, Taken),
     Flush(SyncSender<Result<(), String>>),
 }
 
@@ -48,6 +58,7 @@ enum Message {
 #[derive(Debug)]
 pub struct PredictionLog {
     queue: Option<SyncSender<Message>>,
+    room: Arc<Room>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -59,24 +70,26 @@ impl PredictionLog {
     pub fn start(folder: &Path, config: LogConfig) -> std::io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let (queue, entries): (_, Receiver<Message>) = sync_channel(config.queue_max);
-        let folder = folder.to_path_buf();
+        let (folder, room) = (folder.to_path_buf(), Room::new(config.bytes_max));
         let run = move || writer::run(&folder, &config, &entries);
         let writer = std::thread::Builder::new().name("prediction-log".to_owned()).spawn(run)?;
-        Ok(Self { queue: Some(queue), writer: Some(writer) })
+        Ok(Self { queue: Some(queue), room, writer: Some(writer) })
     }
 
     /// No log at all.
     pub fn off() -> Self {
-        Self { queue: None, writer: None }
+        Self { queue: None, room: Room::new(0), writer: None }
     }
 
     /// Queues a prediction; dropped and counted when the queue is full.
     pub fn push(&self, prediction: Arc<Prediction>) {
         let Some(queue) = &self.queue else { return };
         let n_rows = prediction.entities.n as u64;
-        match queue.try_send(Message::Prediction(prediction)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+        let taken = self.room.take(prediction.n_bytes());
+        let sent = taken.map(|taken| queue.try_send(Message::Prediction(prediction, taken)));
+        match sent {
+            Some(Ok(())) => {}
+            None | Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) => {
                 counter!("plumb_prediction_log_dropped_total").increment(n_rows);
             }
         }

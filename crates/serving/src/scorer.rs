@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::array::{Array, ArrayRef};
 use featurestore::migrate::{Migrated, migrate};
 use featurestore::online::Served;
 use featurestore::retrieve::{EntityRows, RetrieveError, Retrieved, Tolerance, retrieve_with};
 use featurestore::{CompiledService, FeatureRows, OnlineReader};
-use schema::migration::Migration;
-use schema::{Clock, ErrorKind, Timestamp};
+use schema::migration::{Migration, MigrationError};
+use schema::{Clock, ErrorKind, Status, Timestamp};
 use uuid::Uuid;
 
 use crate::fleet::{Fleet, LoadedModel};
@@ -19,6 +20,9 @@ use crate::prediction_log::PredictionLog;
 
 /// Rows up to which a run stays on the request's own worker: below that it is shorter than a hop to another thread.
 const INLINE_ROWS: usize = 256;
+
+/// What to do about a value that a migration refuses.
+const REFUSED_HINT: &str = "leave the row out, or let the migration say `on_error: null` or a value";
 
 /// Why a request was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +43,12 @@ pub enum ScoreError {
     },
     #[error("preparing features for model `{model}`: {why}")]
     Fill { model: String, why: String },
+    #[error("migrating features for model `{model}`")]
+    Migrate {
+        model: String,
+        #[source]
+        source: MigrationError,
+    },
 }
 
 impl ScoreError {
@@ -47,7 +57,8 @@ impl ScoreError {
         match self {
             Self::Features { source, .. } => source.kind(),
             Self::Run { source, .. } => source.kind(),
-            Self::Fill { .. } => ErrorKind::Internal,
+            Self::Migrate { source: MigrationError::Refused { .. }, .. } => ErrorKind::Invalid,
+            Self::Fill { .. } | Self::Migrate { .. } => ErrorKind::Internal,
         }
     }
 
@@ -56,7 +67,8 @@ impl ScoreError {
         match self {
             Self::Features { source, .. } => source.hint(),
             Self::Run { source, .. } => source.hint(),
-            Self::Fill { .. } => None,
+            Self::Migrate { source: MigrationError::Refused { .. }, .. } => Some(REFUSED_HINT.to_owned()),
+            Self::Fill { .. } | Self::Migrate { .. } => None,
         }
     }
 }
@@ -118,6 +130,24 @@ impl Prediction {
     /// The service that its features are of.
     pub fn read(&self) -> &CompiledService {
         self.older.as_ref().map_or(&self.model.compiled, |older| &older.compiled)
+    }
+
+    /// About how much memory it takes.
+    pub fn n_bytes(&self) -> usize {
+        let columns = |columns: &[ArrayRef]| columns.iter().map(Array::get_array_memory_size).sum::<usize>();
+        let statuses = |of: &[Vec<Status>]| of.iter().map(Vec::len).sum::<usize>() * size_of::<Status>();
+        let times = self.features.event_times.iter().map(Vec::len).sum::<usize>() * size_of::<Option<Timestamp>>();
+        let migrated = self.migrated.as_ref().map_or(0, |it| columns(&it.columns) + statuses(&it.statuses));
+        let keys: usize = self.entities.columns.values().map(Array::get_array_memory_size).sum();
+        let answers = self.outputs.columns.iter().map(|output| output.data.n_bytes()).sum::<usize>();
+        size_of::<Self>()
+            + self.ids.len() * size_of::<Uuid>()
+            + columns(&self.features.columns)
+            + statuses(&self.features.statuses)
+            + times
+            + migrated
+            + keys
+            + answers
     }
 }
 
@@ -204,7 +234,7 @@ impl Scorer {
         let migrated = older
             .as_ref()
             .map(|older| migrate(&older.compiled.service, &features.columns, &features.statuses, &older.migration));
-        let migrated = migrated.transpose().map_err(|why| ScoreError::Fill { model: name(), why: why.to_string() })?;
+        let migrated = migrated.transpose().map_err(|source| ScoreError::Migrate { model: name(), source })?;
         let columns = migrated.as_ref().map_or(&features.columns, |migrated| &migrated.columns);
         let filled = featurestore::training::fill_all(&model.compiled, columns)
             .map_err(|why| ScoreError::Fill { model: name(), why: why.to_string() })?;
@@ -240,7 +270,7 @@ impl Scorer {
     }
 }
 
-async fn run(model: &LoadedModel, columns: &[arrow::array::ArrayRef], n: usize) -> Result<Outputs, OnnxError> {
+async fn run(model: &LoadedModel, columns: &[ArrayRef], n: usize) -> Result<Outputs, OnnxError> {
     let mut lease = match model.pool.try_checkout() {
         Some(lease) => lease,
         None => model.pool.checkout().await,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, TimestampNanosecondArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, TimestampNanosecondArray, UInt32Array};
 use arrow::compute::{filter_record_batch, take};
 use schema::definitions::{Computed, View};
 use schema::{Dtype, FeatureView};
@@ -59,8 +59,7 @@ impl ComputedFeatures {
         }
         let mut columns = stored.to_vec();
         columns.push(Arc::new(request_time.clone()));
-        let evaluate_error =
-            |why: arrow::error::ArrowError| ExprError::Evaluate { expr: WHAT.to_owned(), why: why.to_string() };
+        let evaluate_error = |why: arrow::error::ArrowError| ExprError::of_rows(WHAT, why);
         let batch = self.0.rows(columns, WHAT)?;
         if present.true_count() == present.len() {
             return self.0.iter().map(|expr| expr.evaluate(&batch)).collect();
@@ -75,7 +74,12 @@ impl ComputedFeatures {
                 here.filter(|here| *here).map(|_| next - 1)
             })
             .collect();
-        let one = |expr: &CompiledExpr| take(&expr.evaluate(&there)?, &places, None).map_err(evaluate_error);
+        let is_there = |row: &usize| !present.is_null(*row) && present.value(*row);
+        let as_asked = |row: usize| (0..present.len()).filter(is_there).nth(row);
+        let one = |expr: &CompiledExpr| {
+            let values = expr.evaluate(&there).map_err(|why| why.in_row(as_asked))?;
+            take(&values, &places, None).map_err(evaluate_error)
+        };
         self.0.iter().map(one).collect()
     }
 }

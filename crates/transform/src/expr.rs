@@ -1,5 +1,6 @@
 //! One SQL expression, compiled once against a row type and evaluated on record batches.
 
+use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -50,19 +51,70 @@ pub enum ExprError {
         declared: Dtype,
     },
     /// It failed on a row.
-    #[error("evaluating expression `{expr}`: {why}")]
+    #[error("evaluating {of}: {why}")]
     Evaluate {
-        /// The expression.
-        expr: String,
+        /// What failed.
+        of: Box<Evaluated>,
         /// The engine's reason.
         why: String,
     },
+}
+
+/// An expression, and where it fails.
+#[derive(Debug)]
+pub struct Evaluated {
+    /// The expression.
+    pub expr: String,
+    /// The feature that it is of.
+    pub feature: Option<String>,
+    /// The first row on which it fails, among those that were evaluated.
+    pub row: Option<usize>,
+}
+
+impl fmt::Display for Evaluated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expression `{}`", self.expr)?;
+        if let Some(name) = &self.feature {
+            write!(f, " of feature `{name}`")?;
+        }
+        match self.row {
+            Some(row) => write!(f, " in row {row}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ExprError {
+    /// The failure of something that is no expression of a feature.
+    pub(crate) fn of_rows(what: &str, why: impl ToString) -> Self {
+        let of = Evaluated { expr: what.to_owned(), feature: None, row: None };
+        Self::Evaluate { of: Box::new(of), why: why.to_string() }
+    }
+
+    /// The row on which an expression fails.
+    pub fn row(&self) -> Option<usize> {
+        match self {
+            Self::Evaluate { of, .. } => of.row,
+            Self::Invalid { .. } | Self::Volatile { .. } | Self::Type { .. } => None,
+        }
+    }
+
+    /// With the row as somebody else counts it, or without.
+    #[must_use]
+    pub fn in_row(mut self, as_counted: impl Fn(usize) -> Option<usize>) -> Self {
+        if let Self::Evaluate { of, .. } = &mut self {
+            of.row = of.row.and_then(as_counted);
+        }
+        self
+    }
 }
 
 /// A compiled expression.
 #[derive(Debug, Clone)]
 pub struct CompiledExpr {
     text: String,
+    /// What its value is called.
+    feature: Option<String>,
     dtype: Dtype,
     physical: Arc<dyn PhysicalExpr>,
 }
@@ -89,7 +141,13 @@ impl CompiledExpr {
         if !cast::conforms(&found, dtype) {
             return Err(ExprError::Type { expr: text.to_owned(), found: cast::describe(&found), declared: dtype });
         }
-        Ok(Self { text: text.to_owned(), dtype, physical })
+        Ok(Self { text: text.to_owned(), feature: None, dtype, physical })
+    }
+
+    /// As the expression of a feature, which its errors name.
+    #[must_use]
+    pub fn of_feature(self, name: &str) -> Self {
+        Self { feature: Some(name.to_owned()), ..self }
     }
 
     /// The columns of its input that it reads, by place, in order.
@@ -104,10 +162,29 @@ impl CompiledExpr {
     /// # Errors
     /// [`ExprError::Evaluate`], for instance where integers are divided by zero or become too large for their type.
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef, ExprError> {
-        let fail = |why: String| ExprError::Evaluate { expr: self.text.clone(), why };
+        self.value(batch).map_err(|why| {
+            let (expr, feature) = (self.text.clone(), self.feature.clone());
+            ExprError::Evaluate { of: Box::new(Evaluated { expr, feature, row: self.first_failing(batch) }), why }
+        })
+    }
+
+    fn value(&self, batch: &RecordBatch) -> Result<ArrayRef, String> {
         let value = self.physical.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()));
-        let value = value.map_err(|why| fail(plain(&why)))?;
-        cast::conform(&value, self.dtype, None).map_err(|why| fail(why.to_string()))
+        let value = value.map_err(|why| plain(&why))?;
+        cast::conform(&value, self.dtype, None).map_err(|why| why.to_string())
+    }
+
+    /// The row up to which the rows of a batch that fails do not.
+    fn first_failing(&self, batch: &RecordBatch) -> Option<usize> {
+        let (mut passing, mut failing) = (0, batch.num_rows());
+        while failing > passing + 1 {
+            let half = passing.midpoint(failing);
+            match self.value(&batch.slice(0, half)) {
+                Ok(_) => passing = half,
+                Err(_) => failing = half,
+            }
+        }
+        failing.checked_sub(1)
     }
 }
 

@@ -23,7 +23,9 @@ impl Exprs {
         declared: &[Computed],
     ) -> Result<Self, ExprError> {
         let input = input_of(columns);
-        let exprs = declared.iter().map(|c| CompiledExpr::compile(&c.expr, &input, c.dtype));
+        let compile =
+            |c: &Computed| CompiledExpr::compile(&c.expr, &input, c.dtype).map(|e| e.of_feature(c.name.as_str()));
+        let exprs = declared.iter().map(compile);
         Ok(Self { exprs: exprs.collect::<Result<_, _>>()?, input })
     }
 
@@ -52,8 +54,7 @@ impl Exprs {
 
     /// Rows to evaluate on: the declared columns in order, then the request's time.
     pub(crate) fn rows(&self, columns: Vec<ArrayRef>, what: &str) -> Result<RecordBatch, ExprError> {
-        RecordBatch::try_new(SchemaRef::clone(&self.input), columns)
-            .map_err(|why| ExprError::Evaluate { expr: what.to_owned(), why: why.to_string() })
+        RecordBatch::try_new(SchemaRef::clone(&self.input), columns).map_err(|why| ExprError::of_rows(what, why))
     }
 }
 

@@ -94,6 +94,24 @@ features:
         (columns, TimestampNanosecondArray::from(vec![7_200_000_000_000; a.len()]).with_timezone("UTC"))
     }
 
+    #[test]
+    fn a_row_that_fails_is_named_with_its_feature() {
+        let text = "kind: on_demand_view\nname: v\nrequest: [{name: n, type: int64}]\nfeatures:\n  \
+                    - {name: part, type: int64, expr: 10 / n}\n";
+        let file = File { path: "v.yaml".to_owned(), text: text.to_owned() };
+        let applied = AppliedDefinitions::default().after(&Definitions::read(&[file]).unwrap());
+        let view = OnDemandFeatures::compile(applied.current_on_demand("v").unwrap()).unwrap();
+        for n in 1..20 {
+            for bad in 0..n {
+                let column = (0..n).map(|row| if row < bad { 5 } else { 0 }).collect::<Int64Array>();
+                let at = TimestampNanosecondArray::from(vec![0; column.len()]).with_timezone("UTC");
+                let why = view.evaluate(vec![Arc::new(column)], &at).unwrap_err().to_string();
+                let want = format!("of feature `part` in row {bad}: ");
+                assert!(why.contains(&want) && why.to_lowercase().contains("zero"), "{why}");
+            }
+        }
+    }
+
     /// What is evaluated for many rows at once in training is what one request gets.
     #[test]
     fn a_row_alone_is_the_row_among_others() {

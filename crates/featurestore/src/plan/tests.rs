@@ -88,6 +88,7 @@ fn a_view_takes_its_services_along() {
             > feature view f reaches feature service s
             > `f@v2` is to be materialized: plumb materialize f
             > models on `s` keep its version before; new ones are to be trained on the new one
+            ! once applied, a running server answers whoever asks for `f` with 409 (`not_materialized`) until it is online: plumb materialize f; models keep the versions that they have
             > nothing pins `f@v1` any more: its rows stay until plumb view remove f@v1
         "#]],
     );
@@ -109,6 +110,7 @@ fn another_file_is_no_change_of_words() {
             > source rows reaches feature view f, feature service s
             > `f@v2` is to be materialized: plumb materialize f
             > models on `s` keep its version before; new ones are to be trained on the new one
+            ! once applied, a running server answers whoever asks for `f` with 409 (`not_materialized`) until it is online: plumb materialize f; models keep the versions that they have
             > nothing pins `f@v1` any more: its rows stay until plumb view remove f@v1
         "#]],
     );
@@ -216,6 +218,7 @@ fn a_change_reaches_models_through_views_behind_views() {
             > feature view city reaches on-demand view trip, on-demand view dear, feature service fares, model price version 1 (Production, keeps fares v1)
             > `city@v2` is to be materialized (1200 rows): plumb materialize city
             > models on `fares` keep its version before; new ones are to be trained on the new one
+            ! once applied, a running server answers whoever asks for `city` with 409 (`not_materialized`) until it is online: plumb materialize city; models keep the versions that they have
         "#]],
     );
 }
@@ -268,6 +271,7 @@ fn a_source_reaches_every_view_of_it() {
             > `mood@v2` is to be materialized (a query over 1200 rows of `cities`): plumb materialize mood
             > models on `fares` keep its version before; new ones are to be trained on the new one
             > models on `moods` keep its version before; new ones are to be trained on the new one
+            ! once applied, a running server answers whoever asks for `city` and `mood` with 409 (`not_materialized`) until they are online: plumb materialize city mood; models keep the versions that they have
         "#]],
     );
 }

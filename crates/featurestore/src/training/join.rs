@@ -8,6 +8,7 @@ use arrow::compute::{concat, take};
 use arrow::datatypes::DataType;
 use schema::order::{Known, Visibility};
 use schema::{Status, Timestamp, ViewId};
+use transform::ExprError;
 
 use crate::assemble::{FeatureRows, ViewRows, assemble};
 use crate::compiled::{CompiledService, CompiledView};
@@ -138,7 +139,13 @@ impl<'c> Join<'c> {
             views.push(winners.gather(&used.view, history)?);
             watch.check()?;
         }
-        let compute = |source| OfflineError::Compute { what: compiled.service.name.to_string(), source };
+        // The rows are some of the spine's: what is said of one is its instant.
+        let compute = |place: &dyn Fn(usize) -> usize, source: ExprError| {
+            let time = source.row().and_then(|row| times.get(place(row)).copied().flatten());
+            let row = time.map(|time| format!(", for a row at {time}")).unwrap_or_default();
+            let what = format!("service `{}`{row}", compiled.service.name);
+            OfflineError::Compute { what, source: source.in_row(|_| None) }
+        };
         let at: TimestampNanosecondArray = times.iter().map(|t| t.map(Timestamp::as_nanos)).collect();
         let at = at.with_timezone("UTC");
         let hindsight = hindsight(&views, others)?;
@@ -148,11 +155,12 @@ impl<'c> Join<'c> {
             let fields = fields.iter().map(pick).collect::<Result<Vec<_>, _>>()?;
             let at: TimestampNanosecondArray =
                 picked.iter().map(|row| times[*row as usize].map(Timestamp::as_nanos)).collect();
-            let features = assemble(compiled, views, &fields, &at.with_timezone("UTC")).map_err(compute)?;
+            let features = assemble(compiled, views, &fields, &at.with_timezone("UTC"))
+                .map_err(|why| compute(&|row| picked[row] as usize, why))?;
             Ok((picked, features))
         });
         let hindsight = hindsight.transpose()?;
-        let features = assemble(compiled, views, &fields, &at).map_err(compute)?;
+        let features = assemble(compiled, views, &fields, &at).map_err(|why| compute(&|row| row, why))?;
         Ok(Joined { features, hindsight, scanned })
     }
 }

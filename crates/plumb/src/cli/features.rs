@@ -30,8 +30,8 @@ pub struct MaterializeArgs {
     #[arg(long, value_name = "TIME", conflicts_with_all = ["fresh", "rollback"])]
     pub to: Option<schema::Timestamp>,
     /// How many views at a time.
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pub jobs: usize,
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub jobs: std::num::NonZeroUsize,
 }
 
 #[derive(Debug, Subcommand)]

@@ -56,7 +56,11 @@ fn bytes(text: &str) -> Result<usize, String> {
     };
     let number: usize =
         digits.parse().map_err(|_no_number| "write a whole number and a unit: 512MB, 2GB".to_owned())?;
-    number.checked_mul(unit).ok_or_else(|| "that is more than there can be".to_owned())
+    match number.checked_mul(unit) {
+        None => Err("that is more than there can be".to_owned()),
+        Some(0) => Err("nothing is built without memory; write 512MB or 2GB".to_owned()),
+        Some(bytes) => Ok(bytes),
+    }
 }
 
 #[derive(Debug, Args)]

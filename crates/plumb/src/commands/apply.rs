@@ -75,6 +75,7 @@ fn surroundings(
 /// # Errors
 /// Every mistake of the definitions.
 pub async fn plan(project: &Project, format: Format, detailed_exitcode: bool) -> Result<ExitCode, Failure> {
+    project.note_foreign()?;
     let (plan, based_on) = make_plan(project).await?;
     output::answer(format, &to_json(&plan, based_on), || plan.to_string());
     let pending = detailed_exitcode && !plan.is_empty();
@@ -127,7 +128,8 @@ async fn apply_plan(project: &Project, plan: &Plan, based_on: Seq) -> Result<(),
 
 fn to_json(plan: &Plan, based_on: Seq) -> serde_json::Value {
     serde_json::json!({
-        "changes": plan.changes, "recompute": plan.recompute, "downstream": plan.downstream, "unused": plan.unused,
+        "changes": plan.changes, "recompute": plan.recompute, "unserved": plan.unserved,
+        "downstream": plan.downstream, "unused": plan.unused,
         "unused_bytes": plan.unused_bytes,
         "pending": plan.changes.len(), "based_on": based_on.0,
     })

@@ -53,8 +53,13 @@ pub async fn get(project: &Project, format: Format, args: &FeaturesGetArgs) -> R
     let asked = Arc::new(compile(&catalog, &body.take_wanted())?);
     let request = resolve(asked, &body, Texts::AreValues)?;
     let answer = request.read(&reader, project.clock()).await?;
-    let mut body = serde_json::to_value(answer.body()).map_err(|why| Failure::invalid(why.to_string()))?;
+    let wrong = |why: serde_json::Error| Failure::invalid(why.to_string());
     let is_hidden = |column: &AnswerColumn<'_>| !args.show_pii && answer.is_personal(column);
+    if !answer.columns().iter().any(is_hidden) {
+        output::exact_answer(format, &answer.body(), || table(&answer, is_hidden)).map_err(wrong)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut body = serde_json::to_value(answer.body()).map_err(wrong)?;
     for column in answer.columns().iter().filter(|column| is_hidden(column)) {
         mask(&mut body["features"][column.column.name.as_str()]["values"]);
     }

@@ -41,7 +41,7 @@ pub async fn materialize(project: &Project, format: Format, args: &MaterializeAr
     let catalog = project.registry.catalog();
     let views = wanted(&catalog, &args.views)?;
     let online = project.online_to_write().await?;
-    let done = bring(project, online.as_ref(), &views, args.jobs, mode).await?;
+    let done = bring(project, online.as_ref(), &views, args.jobs.get(), mode).await?;
     output::answer(format, &json!({ "materialized": done }), || {
         let rows = done.iter().map(|d| {
             [

@@ -131,7 +131,19 @@ fn writable(
         let message = format!("--out names `{}`, but there is no folder `{}`", out.display(), folder.display());
         return Err(Failure::invalid(message).hint("make the folder first"));
     }
+    if let Some(other) = out.extension().and_then(|end| end.to_str()).filter(|end| is_text(end)) {
+        let message = format!("--out names `{}`, but training sets are Parquet or Arrow, not .{other}", out.display());
+        let whole = out.with_extension("parquet");
+        return Err(
+            Failure::invalid(message).hint(format!("write {} and convert it, if text is needed", whole.display()))
+        );
+    }
     Ok(FileFormat::of(out).unwrap_or(FileFormat::Parquet))
+}
+
+/// Endings of files that rows in Parquet would not be looked for in.
+fn is_text(end: &str) -> bool {
+    ["csv", "tsv", "txt", "json", "jsonl", "ndjson"].iter().any(|text| end.eq_ignore_ascii_case(text))
 }
 
 async fn write(

@@ -31,6 +31,43 @@ fn values_come_from_the_environment_but_not_in_comments() {
     assert!(mistakes[0].starts_with("plumb.yaml:2:29: the environment has no variable `NOPE`"), "{mistakes:?}");
 }
 
+/// Every word of a setting that the code reads is in the reference, and what the reference shows is read.
+#[test]
+fn the_reference_has_every_setting() {
+    let reference = include_str!("../../../../docs/plumb-yaml.md");
+    let code = [
+        include_str!("../config.rs"),
+        include_str!("feast_answers.rs"),
+        include_str!("query.rs"),
+        include_str!("redis.rs"),
+        include_str!("storage.rs"),
+    ];
+    let mut n_words = 0;
+    for code in code {
+        // Every other part of a text that is cut at quotes is between two of them.
+        let literals = code
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .flat_map(|line| line.split('"').skip(1).step_by(2));
+        for word in literals.filter(|word| {
+            !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b"_0123456789".contains(&b))
+        }) {
+            n_words += 1;
+            let said = [format!("`{word}`"), format!("{word}:")].iter().any(|said| reference.contains(said.as_str()));
+            // Who did it, where nobody says; the code of an error.
+            assert!(said || ["unknown", "no_project"].contains(&word), "`{word}` is not in docs/plumb-yaml.md");
+        }
+    }
+    assert!(n_words > 60, "{n_words} words of settings were found");
+    let examples: Vec<&str> =
+        reference.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 3);
+    for example in examples {
+        let (config, mistakes) = read(example);
+        assert!(config.is_some() && mistakes.is_empty(), "{example}: {mistakes:?}");
+    }
+}
+
 #[test]
 fn every_mistake_has_its_place() {
     let (_, mistakes) = read("projekt: shop\nclock: {now: noon}\nonline: {kind: rediss}\n");

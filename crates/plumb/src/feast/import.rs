@@ -18,6 +18,9 @@ use entities::About;
 use sources::Source;
 use yaml::Document;
 
+/// Numbers of Feast's types that are JSON here: map, list of maps, struct, list of structs, list of lists.
+const JSON_HERE: [i32; 5] = [20, 21, 34, 35, 42];
+
 /// What came of a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
@@ -89,14 +92,17 @@ impl<'a> Import<'a> {
             let name = transformation.user_defined_function.as_ref().map_or("", |function| function.name.as_str());
             return Err(format!("it is computed by the Python function `{name}`; write it as SQL"));
         }
-        let features = spec.features.iter().map(|feature| {
-            FeatureName::new(feature.name.as_str()).map_err(|why| why.to_string())?;
-            let dtype = dtype(feature.value_type).map_err(|why| format!("feature `{}` {why}", feature.name))?;
-            Ok((feature, dtype))
-        });
-        let features = features.collect::<Result<Vec<_>, String>>()?;
+        let mut features = Vec::new();
+        for feature in &spec.features {
+            let named =
+                FeatureName::new(feature.name.as_str()).map_err(|why| format!("cannot be called so here: {why}"));
+            match named.and_then(|_| dtype(feature.value_type)) {
+                Ok(dtype) => features.push((feature, dtype)),
+                Err(why) => self.left_out.push(format!("feature `{}:{}`: it {why}", spec.name, feature.name)),
+            }
+        }
         if features.is_empty() {
-            return Err("it has no features".to_owned());
+            return Err("it has no features that can be had here".to_owned());
         }
         let About { name: entity, document: entity_document, keys } = self.entity(spec)?;
         let Source { name: source, document: source_document, times } = sources::source(spec)?;
@@ -157,8 +163,10 @@ impl<'a> Import<'a> {
     }
 }
 
+/// Maps and structs, and lists of them, are JSON here, as they are where a source has them.
 fn dtype(number: i32) -> Result<Dtype, String> {
-    let found = ValueType::from_number(number).map(ValueType::dtype);
+    let json = JSON_HERE.contains(&number).then_some(Dtype::Json);
+    let found = json.or_else(|| ValueType::from_number(number).map(ValueType::dtype));
     found.ok_or_else(|| format!("has Feast's type {number}, for which there is none here"))
 }
 

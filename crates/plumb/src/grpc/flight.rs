@@ -6,6 +6,7 @@
 
 mod aliases;
 mod command;
+mod fitted;
 mod form;
 pub mod messages;
 mod sources;
@@ -20,15 +21,19 @@ use featurestore::push::To;
 use featurestore::training::Options;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use schema::{AppliedDefinitions, ErrorKind, FeatureView};
+use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 
 use super::streaming::{Answers, streaming};
 use crate::failure::Failure;
 use crate::feast::{Class, FeastError};
-use crate::http::building::{Building, Form, MEMORY_BYTES, Order, SPINE_BYTES_MAX, SpineRows, Time, decode, undone};
+use crate::http::building::{
+    Building, Form, MEMORY_BYTES, Order, PART_WITHIN, SPINE_BYTES_MAX, SpineRows, Time, decode, undone,
+};
 use crate::http::pusher::{self, Pusher};
 use crate::http::services::{self, Reference};
 use command::{Command, Historical, SourceText, Write};
+use fitted::fitted;
 use form::{END, FlightForm, stream_parts};
 use messages::{FlightData, FlightDescriptor, PutResult};
 
@@ -172,9 +177,14 @@ impl Flight {
             .map_err(|why| refusal(ErrorKind::Invalid, &format!("The table is no Arrow stream: {why}")))?;
         // The client writes frames of pandas, and leaves no note of it.
         let (schema, batches) = undone(&rows.0, &rows.1, &sources::declared(&view)).map_err(Failure::from)?;
-        let wanted = sources::own(&view, &schema);
+        let (wanted, declared) = (sources::own(&view, &schema), sources::declared(&view));
+        let (mut first_row, mut fitting) = (0, Vec::with_capacity(batches.len()));
         for batch in &batches {
             let own = batch.project(&wanted).map_err(|why| refusal(ErrorKind::Internal, &why.to_string()))?;
+            fitting.push(fitted(&own, &declared, first_row)?);
+            first_row += own.num_rows();
+        }
+        for own in &fitting {
             for from in (0..own.num_rows()).step_by(pusher::ROWS_MAX) {
                 let rows = own.slice(from, pusher::ROWS_MAX.min(own.num_rows() - from));
                 self.pusher.push(&view, &rows, None, To::Offline).await?;
@@ -261,14 +271,23 @@ impl Command {
 
 /// The first message: what the call is about, and the columns of the table that follows.
 async fn opened(asked: &mut Streaming<FlightData>) -> Result<(Option<FlightDescriptor>, FlightData), Status> {
-    let mut first = asked.message().await?.unwrap_or_default();
+    let mut first = next(asked).await?.unwrap_or_default();
     Ok((first.descriptor.take(), first))
+}
+
+/// The next message, as long as they keep coming: a place among the builds is held meanwhile.
+async fn next(asked: &mut Streaming<FlightData>) -> Result<Option<FlightData>, Status> {
+    let late = |_| {
+        let waited = PART_WITHIN.as_secs();
+        Status::invalid_argument(format!("nothing of the table came for {waited} s: send it without pauses"))
+    };
+    timeout(PART_WITHIN, asked.message()).await.map_err(late)?
 }
 
 /// Reads what nobody needs.
 async fn drained(asked: &mut Streaming<FlightData>) -> Result<(), Status> {
     let mut n_bytes = 0;
-    while let Some(data) = asked.message().await? {
+    while let Some(data) = next(asked).await? {
         n_bytes += data.n_bytes();
         if n_bytes > SPINE_BYTES_MAX {
             return Err(status(&too_large()));
@@ -282,7 +301,7 @@ async fn table(first: FlightData, asked: &mut Streaming<FlightData>) -> Result<O
     let mut n_bytes = first.n_bytes();
     let mut parts: Vec<Bytes> = stream_parts(first).into_iter().flatten().collect();
     let broken = |status: Status| refusal(ErrorKind::Invalid, &format!("The table broke off: {}", status.message()));
-    while let Some(data) = asked.message().await.map_err(broken)? {
+    while let Some(data) = next(asked).await.map_err(broken)? {
         n_bytes += data.n_bytes();
         if n_bytes > SPINE_BYTES_MAX {
             return Err(too_large());

@@ -42,6 +42,8 @@ pub const BUILDS_MAX: usize = 2;
 pub const MEMORY_BYTES: usize = 512 << 20;
 /// The largest spine that one request may bring. It is in memory while it is joined.
 pub const SPINE_BYTES_MAX: usize = 256 << 20;
+/// How long a spine may stop coming, before its place is given to others.
+pub const PART_WITHIN: Duration = Duration::from_secs(30);
 /// Pieces that wait for a slow client; then the build waits too.
 const PIECES_MAX: usize = 2;
 /// How long a client may take nothing, before its build is given up.
@@ -132,12 +134,12 @@ impl Building {
         let thread = std::thread::Builder::new().name("training-set".to_owned());
         let id = RequestId::current();
         let run = move || {
-            let _place = place;
-            let run = AssertUnwindSafe(run(&building, protocol, order, form, &sender)).catch_unwind();
             here.block_on(within(id, async {
-                if let Err(panic) = run.await
-                    && let Err(gone) = sender.send(Err(panicked(protocol, panic))).await
-                {
+                let ran = AssertUnwindSafe(run(&building, protocol, order, form, &sender)).catch_unwind().await;
+                // Whoever takes nothing keeps nobody from building.
+                drop(place);
+                let Err(why) = ran.unwrap_or_else(|panic| Err(panicked(protocol, panic))) else { return };
+                if let Err(gone) = sender.send_timeout(Err(why), IDLE_MAX).await {
                     tracing::debug!("nobody waits for the training set any more: {gone}");
                 }
             }));
@@ -207,7 +209,7 @@ async fn run<F: Form>(
     order: Order,
     form: F,
     sender: &mpsc::Sender<Result<Message<F::Piece>, Failure>>,
-) {
+) -> Result<(), Failure> {
     let (tell, waits) = (|_| {}, || !sender.is_closed());
     let (offline, catalog) = (&building.offline, building.registry.catalog());
     let Order { service, spine, time, options } = order;
@@ -218,20 +220,25 @@ async fn run<F: Form>(
         let watch = Watch::new(&tell, &waits);
         let report = build(offline, &service, spine, &options, &mut sink, &watch).await.map_err(failure)?;
         sent.lineage(&report.lineage);
-        building.record(protocol, &service, &sent).await?;
-        let last = sink.form.end().map_err(write_error).map_err(failure)?;
-        sink.send(Message::End(last, Box::new(report))).map_err(failure)
+        Ok((sink, report))
     };
-    let built: Result<(), Failure> = tokio::select! {
+    let built: Result<_, Failure> = tokio::select! {
         built = built => built,
         () = sender.closed() => Err(Failure::new(ErrorKind::Unavailable, "the client left")),
     };
-    let Err(why) = built else { return };
-    if let Err(unrecorded) = building.record(protocol, &service, &sent).await {
-        tracing::error!("a part of a training set was sent, and not recorded: {unrecorded}");
-    }
-    if let Err(gone) = sender.send(Err(why)).await {
-        tracing::debug!("nobody waits for the training set any more: {gone}");
+    // Nothing ends this early: a client that leaves meanwhile has what was sent all the same.
+    let recorded = building.record(protocol, &service, &sent).await;
+    match (built, recorded) {
+        (Ok((mut sink, report)), Ok(())) => {
+            let last = sink.form.end().map_err(write_error).map_err(failure)?;
+            sink.send(Message::End(last, Box::new(report))).map_err(failure)
+        }
+        (Ok(_), Err(unrecorded)) => Err(unrecorded),
+        (Err(why), Ok(())) => Err(why),
+        (Err(why), Err(unrecorded)) => {
+            tracing::error!("a part of a training set was sent, and not recorded: {unrecorded}");
+            Err(why)
+        }
     }
 }
 

@@ -34,6 +34,7 @@ use crate::http::body::{ApiBytes, json};
 use crate::http::services::Compiled;
 use crate::replay::Replayable;
 pub use error::Refusal;
+pub(crate) use frame::of_dtype;
 use reply::Reply;
 use request::{Request, Wanted};
 pub use writes::FeastWriter;

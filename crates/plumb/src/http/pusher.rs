@@ -1,5 +1,7 @@
 //! Pushes as every protocol makes them: columns by name to a feature view.
 
+pub mod exact;
+
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
@@ -13,6 +15,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::failure::Failure;
 use crate::http::services::{self, ServiceError};
+use exact::Exact;
 
 /// Rows that one push may have.
 pub const ROWS_MAX: usize = 10_000;
@@ -81,11 +84,12 @@ impl Pusher {
     }
 }
 
-/// JSON lists by column name as columns in the view's types; times stay texts, which the push reads.
+/// JSON lists by column name as columns in the view's types; times stay texts, which the push reads. What is in `exact` is
+/// taken from there.
 ///
 /// # Errors
 /// No lists, lists of different lengths, a value of another type.
-pub fn columns(view: &FeatureView, rows: &Map<String, Json>) -> Result<RecordBatch, Failure> {
+pub fn columns(view: &FeatureView, rows: &Map<String, Json>, exact: &Exact) -> Result<RecordBatch, Failure> {
     let d = &view.definition;
     let dtype = |name: &str| {
         let key = view.keys().iter().find(|key| key.name.as_str() == name).map(|key| key.dtype);
@@ -106,6 +110,10 @@ pub fn columns(view: &FeatureView, rows: &Map<String, Json>) -> Result<RecordBat
         {
             let message = format!("`rows.{name}` has {} values and `rows.{first}` {}", values.len(), column.len());
             return Err(Failure::invalid(message).code("unequal_lists"));
+        }
+        if let Some(column) = exact.get(name) {
+            columns.push((name, Arc::clone(column), true));
+            continue;
         }
         let Some(dtype) = dtype(name) else {
             // The push itself says that the view has no such column, and which it has.

@@ -272,7 +272,7 @@ fn column(definitions: &AppliedDefinitions, reference: &Reference) -> Result<Ser
 /// # Errors
 /// It is not applied.
 pub fn view_named<'a>(definitions: &'a AppliedDefinitions, name: &str) -> Result<&'a FeatureView, ServiceError> {
-    view(definitions, &Reference::parse(&format!("{name}:"))?)
+    view(definitions, &Reference::whole(name))
 }
 
 /// The current version of the view, or the one that the reference pins.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Mistakes;
 use super::ahead::ahead;
+use super::foreign::is_foreign;
 use super::serving::serving;
 use super::ties::ties;
 use super::{Column, Computed, Definitions, Entity, Feature, File, Format, JoinKey, Source, View};
@@ -20,7 +21,7 @@ use crate::yaml::{Fields, Mistake, Node, Place, documents, suggest};
 use references::References;
 use service::service;
 
-const KINDS: [&str; 5] = ["entity", "source", "feature_view", "on_demand_view", "feature_service"];
+pub(super) const KINDS: [&str; 5] = ["entity", "source", "feature_view", "on_demand_view", "feature_service"];
 
 /// Names of definitions that could not be read: what refers to them is not a second mistake.
 pub(super) type Broken = BTreeSet<String>;
@@ -30,7 +31,7 @@ pub(super) fn read(files: &[File], mistakes: &mut Mistakes) -> (Definitions, Bro
     let mut broken = Broken::new();
     let mut references = References::default();
     let texts: HashMap<&str, &str> = files.iter().map(|f| (f.path.as_str(), f.text.as_str())).collect();
-    for file in files.iter().filter(|f| is_yaml(&f.path)) {
+    for file in files.iter().filter(|f| is_yaml(&f.path) && !is_foreign(f)) {
         let parsed = match documents(&file.path, &file.text) {
             Ok(parsed) => parsed,
             Err(mistake) => {
@@ -53,7 +54,7 @@ pub(super) fn read(files: &[File], mistakes: &mut Mistakes) -> (Definitions, Bro
     (definitions, broken)
 }
 
-fn is_yaml(path: &str) -> bool {
+pub(super) fn is_yaml(path: &str) -> bool {
     let end = path.rsplit('.').next().unwrap_or_default();
     end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml")
 }

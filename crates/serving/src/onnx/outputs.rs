@@ -42,6 +42,13 @@ macro_rules! element_types {
         }
 
         impl OutputData {
+            /// About how much memory the elements take; texts count as their handles.
+            pub fn n_bytes(&self) -> usize {
+                match self {
+                    $(Self::$variant(elements) => elements.len() * size_of::<$native>(),)*
+                }
+            }
+
             /// Open Inference spelling of the element type.
             pub fn datatype(&self) -> &'static str {
                 match self {

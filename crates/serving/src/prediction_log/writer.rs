@@ -22,6 +22,7 @@ use schema::{Fingerprint, ModelName};
 use tracing::error;
 use uuid::Uuid;
 
+use super::room::Taken;
 use super::{LogConfig, Message, rows};
 use crate::scorer::Prediction;
 
@@ -34,6 +35,8 @@ struct Waiting {
     /// For each view, the names of its join keys, and of the log's columns that have their values.
     uses: Vec<(Vec<String>, Vec<String>)>,
     loose: Vec<Arc<Prediction>>,
+    /// The room that all of it takes.
+    taken: Vec<Taken>,
     batches: Vec<RecordBatch>,
 }
 
@@ -41,13 +44,14 @@ type ByVersion = BTreeMap<(ModelName, u32, Fingerprint), Waiting>;
 
 pub(super) fn run(folder: &Path, config: &LogConfig, entries: &Receiver<Message>) {
     let mut waiting = ByVersion::new();
-    let mut n_rows = 0;
+    let (mut n_rows, mut n_bytes) = (0, 0);
     let mut oldest: Option<Instant> = None;
     loop {
         let waited = oldest.map_or_else(Default::default, |since| since.elapsed());
         match entries.recv_timeout(config.flush_every.saturating_sub(waited)) {
-            Ok(Message::Prediction(prediction)) => {
+            Ok(Message::Prediction(prediction, taken)) => {
                 n_rows += prediction.entities.n;
+                n_bytes += taken.bytes;
                 oldest.get_or_insert_with(Instant::now);
                 let version = &prediction.model.version;
                 let service = prediction.read().service.fingerprint;
@@ -56,16 +60,18 @@ pub(super) fn run(folder: &Path, config: &LogConfig, entries: &Receiver<Message>
                     service,
                     uses: uses(prediction.read()),
                     loose: Vec::new(),
+                    taken: Vec::new(),
                     batches: Vec::new(),
                 });
                 place.loose.push(prediction);
+                place.taken.push(taken);
                 if place.loose.len() >= COMPACT_AT {
                     place.compact();
                 }
             }
             Ok(Message::Flush(done)) => {
                 let result = flush(folder, config, &mut waiting);
-                (n_rows, oldest) = (0, None);
+                (n_rows, n_bytes, oldest) = (0, 0, None);
                 // Whoever asked may be gone; the files are written all the same.
                 drop(done.send(result));
                 continue;
@@ -77,9 +83,10 @@ pub(super) fn run(folder: &Path, config: &LogConfig, entries: &Receiver<Message>
             }
         }
         let due = oldest.is_some_and(|since| since.elapsed() >= config.flush_every);
-        if n_rows >= config.rows_max || due {
+        // Half of the room is for what comes while a file is written.
+        if n_rows >= config.rows_max || n_bytes >= config.bytes_max / 2 || due {
             report(flush(folder, config, &mut waiting));
-            (n_rows, oldest) = (0, None);
+            (n_rows, n_bytes, oldest) = (0, 0, None);
         }
     }
 }

@@ -8,15 +8,21 @@ use schema::Definitions;
 
 use super::finding::{Findings, Level};
 use crate::failure::Failure;
-use crate::project::files;
+use crate::project::{files, said_of_foreign};
 
 const CHECK: &str = "definitions";
 
 /// Looks; `None` where they cannot be read. Whether the data is as declared is said by the checks of sources and views.
 pub(super) fn look(folder: &Path, catalog: Option<&Catalog>, found: &mut Findings) -> Option<Definitions> {
     let about = folder.display().to_string();
-    let read = || -> Result<Definitions, Failure> { Ok(Definitions::read(&files(folder)?)?) };
-    let declared = match read() {
+    let read = |found: &mut Findings| -> Result<Definitions, Failure> {
+        let files = files(folder)?;
+        if let Some(said) = said_of_foreign(&files) {
+            found.add(Level::Ok, CHECK, about.clone(), format!("{said}, and left alone"));
+        }
+        Ok(Definitions::read(&files)?)
+    };
+    let declared = match read(found) {
         Ok(declared) => declared,
         Err(why) => {
             found.failed(CHECK, about, why);

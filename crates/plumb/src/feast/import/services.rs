@@ -43,7 +43,7 @@ impl<'a> Import<'a> {
             let used = self.used(projection)?;
             for column in &projection.feature_columns {
                 if !known.contains(column.name.as_str()) {
-                    return Err(format!("view `{view}` has no feature `{}`", column.name));
+                    return Err(format!("feature `{}` of view `{view}` is not here", column.name));
                 }
                 references.push((used.name, column.name.as_str()));
             }

@@ -141,6 +141,36 @@ fn a_registry_reads_as_definitions() {
     assert_eq!(import(&registry, "another"), Imported { yaml: String::new(), left_out: Vec::new() });
 }
 
+/// A type that is not here costs its feature, not the view.
+#[test]
+fn what_cannot_come_over_is_left_out_feature_by_feature() {
+    let mut of_all = view("of_all", &["driver"], SourceType::BatchFile);
+    let spec = of_all.spec.as_mut().unwrap();
+    let number = |name: &str, number: i32| FeatureSpec { value_type: number, ..column_of(name) };
+    spec.features = vec![column_of("trips"), number("profile", 34), number("attributes", 20), number("seen_by", 25)];
+    let mut of_sets = view("of_sets", &["driver"], SourceType::BatchFile);
+    of_sets.spec.as_mut().unwrap().features = vec![number("seen_by", 25)];
+    let registry = Registry {
+        entities: vec![entity("driver", "driver_id")],
+        feature_views: vec![of_all, of_sets],
+        ..Registry::default()
+    };
+    let Imported { yaml, left_out } = import(&registry, "p");
+    let features = yaml.split("---\n").find(|document| document.starts_with("kind: feature_view")).unwrap();
+    let features = features.split_once("features:\n").unwrap().1.replace("  - ", "- ");
+    expect![[r#"
+          - {name: trips, type: int64}
+          - {name: profile, type: json}
+          - {name: attributes, type: json}
+    "#]]
+    .assert_eq(&features);
+    expect![[r#"
+        feature `of_all:seen_by`: it has Feast's type 25, for which there is none here
+        feature `of_sets:seen_by`: it has Feast's type 25, for which there is none here
+        feature view `of_sets`: it has no features that can be had here"#]]
+    .assert_eq(&left_out.join("\n"));
+}
+
 /// One view by two keys, tables, and objects: they are here too.
 #[test]
 fn what_is_here_too_comes_over() {

@@ -150,7 +150,7 @@ pub fn compiled(definitions: &AppliedDefinitions, wanted: Wanted<'_>) -> Result<
     match wanted {
         (Some(name), None) => {
             // A service is named as a view is.
-            let Reference { view: name, version, .. } = Reference::parse(&format!("{name}:"))?;
+            let Reference { view: name, version, .. } = Reference::whole(name);
             Ok(match version {
                 Some(version) => services::versioned(definitions, &name, version)?,
                 None => services::declared(definitions, &name)?,

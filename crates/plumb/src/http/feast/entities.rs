@@ -4,7 +4,7 @@ use arrow::array::new_empty_array;
 use featurestore::retrieve::{EntityRows, Retrieved, Tolerance, retrieve_with};
 use featurestore::{CompiledService, FeatureRows, OnlineReader};
 use schema::definitions::JoinKey;
-use schema::{Dtype, ErrorKind, Timestamp};
+use schema::{Date, Dtype, ErrorKind, Timestamp};
 use serde_json::{Map, Value};
 
 use super::error::Refusal;
@@ -135,10 +135,19 @@ fn key_of_entity<'a>(name: &str, compiled: &'a CompiledService) -> Option<&'a Jo
 /// A value as our own protocol writes it: times are epoch seconds to Feast, and Python makes floats of integers on the way
 /// through a data frame.
 pub(super) fn normal(value: Value, dtype: Dtype) -> Value {
+    if let (Value::String(text), Dtype::Date) = (&value, dtype) {
+        // Feast has no dates: a day is the midnight with which it begins.
+        let day = Timestamp::parse_with_zone(text).ok().and_then(|(time, _)| Date::of_midnight(time));
+        return day.map_or(value, |day| Value::String(day.to_string()));
+    }
     let Value::Number(number) = &value else { return value };
     let whole = number.as_i64().or_else(|| number.as_f64().and_then(exact));
     match (dtype, whole) {
-        (Dtype::Timestamp | Dtype::Date, Some(seconds)) => match seconds.checked_mul(NANOS) {
+        (Dtype::Date, Some(seconds)) => {
+            let midnight = seconds.checked_mul(NANOS).map(Timestamp::from_nanos);
+            midnight.and_then(Date::of_midnight).map_or(value, |day| Value::String(day.to_string()))
+        }
+        (Dtype::Timestamp, Some(seconds)) => match seconds.checked_mul(NANOS) {
             Some(nanos) => Value::String(Timestamp::from_nanos(nanos).to_string()),
             None => value,
         },

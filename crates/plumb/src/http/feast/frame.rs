@@ -1,7 +1,7 @@
 //! Data frames as Feast's client sends them, as columns in a view's own types.
 //!
 //! Times are ISO texts, naive ones in UTC, or integers since the epoch whose size tells their unit; integers of Python
-//! become floats on the way; JSON, maps and structs are texts of JSON; bytes are base64. A frame has all columns of its
+//! become floats on the way; a midnight is a date where one is declared; JSON, maps and structs are texts of JSON; bytes are base64. A frame has all columns of its
 //! source: those that are none of the view's are left out.
 
 use base64::Engine as _;
@@ -39,8 +39,10 @@ pub(super) fn of_view(view: &FeatureView, frame: Map<String, Value>) -> Map<Stri
     frame.into_iter().filter_map(column).collect()
 }
 
-fn of_dtype(value: Value, dtype: Dtype) -> Value {
+/// A value as our own protocol writes it; what is none of the type's stays as it is, and is refused with its place.
+pub(crate) fn of_dtype(value: Value, dtype: Dtype) -> Value {
     match (value, dtype) {
+        (value, Dtype::Timestamp | Dtype::Date) if is_nat(&value) => Value::Null,
         (Value::Array(items), dtype) if dtype.is_list() => {
             let item = dtype.item().into();
             Value::Array(items.into_iter().map(|value| of_dtype(value, item)).collect())
@@ -57,6 +59,9 @@ fn of_dtype(value: Value, dtype: Dtype) -> Value {
 
 /// A time as a text in UTC; what is none stays as it is, and is refused with its place.
 fn time(value: Value) -> Value {
+    if is_nat(&value) {
+        return Value::Null;
+    }
     let instant = match &value {
         Value::String(text) => Timestamp::parse_with_zone(text).ok().map(|(time, _)| time),
         Value::Number(number) => {
@@ -67,6 +72,11 @@ fn time(value: Value) -> Value {
         _ => None,
     };
     instant.map_or(value, |instant| Value::String(instant.to_string()))
+}
+
+/// How the client writes pandas' null among times.
+fn is_nat(value: &Value) -> bool {
+    value.as_str() == Some("NaT") || value.as_i64() == Some(i64::MIN)
 }
 
 /// Seconds, milliseconds, microseconds or nanoseconds: each unit has the sizes that times from 1973 to 5138 have in it.
@@ -103,6 +113,11 @@ mod tests {
         ] {
             assert_eq!(time(value.clone()), want, "{value}");
         }
+        for null in [json!("NaT"), json!(i64::MIN)] {
+            assert_eq!(time(null.clone()), json!(null));
+            assert_eq!(of_dtype(null.clone(), Dtype::Timestamp), json!(null));
+            assert_eq!(of_dtype(null, Dtype::Date), json!(null));
+        }
         assert_eq!(time(json!("soon")), json!("soon"));
         assert_eq!(time(json!(null)), json!(null));
         assert_eq!(time(json!(0.5)), json!(0.5));
@@ -115,5 +130,16 @@ mod tests {
         assert_eq!(of_dtype(json!(3.0), Dtype::Int64), json!(3));
         assert_eq!(of_dtype(json!([1.0, 2.0]), Dtype::List(schema::Scalar::Int64)), json!([1, 2]));
         assert_eq!(of_dtype(json!(3), Dtype::Float64), json!(3));
+        // The client has no dates: it writes the midnight with which a day begins.
+        for midnight in
+            [json!("2026-11-22T00:00:00Z"), json!("2026-11-22T00:00:00"), json!(1_795_305_600), json!("2026-11-22")]
+        {
+            assert_eq!(of_dtype(midnight.clone(), Dtype::Date), json!("2026-11-22"), "{midnight}");
+        }
+        for other in
+            [json!("2026-11-22T00:00:00.000000001Z"), json!("2026-11-22T12:00:00Z"), json!("soon"), json!(null)]
+        {
+            assert_eq!(of_dtype(other.clone(), Dtype::Date), other);
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::feast::{Class, FeastError, PUSH_SOURCE};
 use crate::http::body::ApiBytes;
 use crate::http::materializing::Materializing;
-use crate::http::pusher::{Pusher, columns};
+use crate::http::pusher::{Pusher, columns, exact};
 use crate::http::services::ServiceError;
 
 /// What takes writes in Feast's protocol.
@@ -51,7 +51,8 @@ impl FeastWriter {
     }
 
     async fn write(&self, view: &FeatureView, df: Map<String, Value>, to: To) -> Result<(), Refusal> {
-        let rows = columns(view, &frame::of_view(view, df))?;
+        let exact = exact::of_frame(view, &df);
+        let rows = columns(view, &frame::of_view(view, df), &exact)?;
         match self.pusher.push(view, &rows, None, to).await {
             Err(why) if why.code == "not_materialized" => {
                 match self.materializing.run(vec![view.clone()], false).await {

@@ -107,7 +107,7 @@ pub struct FeaturesBody {
     #[serde(deserialize_with = "entities::unique_keys")]
     pub entities: serde_json::Map<String, serde_json::Value>,
     /// Fields of the request, for on-demand views: a value for all rows, or a list with one a row.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "entities::unique_keys")]
     pub context: serde_json::Map<String, serde_json::Value>,
     /// The instant; now unless given.
     #[serde(default)]

@@ -93,6 +93,9 @@ fn steps(older: &FeatureSchema, newer: &FeatureSchema) -> Vec<String> {
     for field in newer.fields() {
         match find(older, &field.name) {
             None => steps.push(format!("{{add: {}, default: ..., when_missing: null}}", field.name)),
+            Some(dtype) if !dtype.widens_to(field.dtype) => {
+                steps.push(format!("{{cast: {{{}: {}}}, on_error: reject}}", field.name, field.dtype));
+            }
             Some(dtype) if dtype != field.dtype => {
                 steps.push(format!("{{widen: {{{}: {}}}}}", field.name, field.dtype));
             }

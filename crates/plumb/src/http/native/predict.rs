@@ -110,7 +110,7 @@ struct PredictBody {
     #[serde(default)]
     service: Option<String>,
     /// Fields of the request, for on-demand views: a value for all rows, or a list with one a row.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "entities::unique_keys")]
     context: serde_json::Map<String, serde_json::Value>,
     #[serde(default)]
     as_of: Option<String>,

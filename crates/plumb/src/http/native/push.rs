@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::entities::unique_keys;
 use crate::failure::Failure;
-use crate::http::body::{ApiJson, ApiPath, json};
-use crate::http::pusher::{Pusher, columns};
+use crate::http::body::{ApiBytes, ApiPath, json, parse};
+use crate::http::pusher::{Pusher, columns, exact};
 
 /// The route.
 pub fn router(pusher: Arc<Pusher>) -> Router {
@@ -53,10 +53,11 @@ struct PushReply {
 async fn push(
     State(pusher): State<Arc<Pusher>>,
     ApiPath(view): ApiPath,
-    ApiJson(body): ApiJson<PushBody>,
+    ApiBytes(bytes): ApiBytes,
 ) -> Result<Response, Failure> {
+    let body: PushBody = parse(&bytes)?;
     let view = pusher.view(&view)?;
-    let rows = columns(&view, &body.rows)?;
+    let rows = columns(&view, &body.rows, &exact::of_body(&view, &bytes)?)?;
     let to = match body.to {
         Target::Offline => To::Offline,
         Target::Online => To::Online,

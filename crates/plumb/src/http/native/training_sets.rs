@@ -23,7 +23,9 @@ use tokio::time::timeout;
 use crate::failure::Failure;
 use crate::http::accept::{ARROW_STREAM, choose};
 use crate::http::body::{BYTES_MAX, announced, parse};
-use crate::http::building::{Building, IpcStream, MEMORY_BYTES, Order, Pieces, Place, SPINE_BYTES_MAX, SpineRows};
+use crate::http::building::{
+    Building, IpcStream, MEMORY_BYTES, Order, PART_WITHIN, Pieces, Place, SPINE_BYTES_MAX, SpineRows,
+};
 use crate::http::building::{Time, Wanted, compiled};
 use crate::request_id;
 
@@ -31,8 +33,6 @@ use crate::request_id;
 const PROTOCOL: &str = "http";
 /// About how long a part of a body is that came in small ones.
 const PART_BYTES: usize = 1 << 20;
-/// How long a spine may stop coming, before its place is given to others.
-const PART_WITHIN: Duration = Duration::from_secs(30);
 
 /// The route.
 pub fn router(building: Building) -> Router {

@@ -21,16 +21,21 @@ impl Reference {
     pub fn parse(text: &str) -> Result<Self, ServiceError> {
         let missing = || ServiceError::NoReference { text: text.escape_debug().to_string() };
         let (view, feature) = text.split_once(':').ok_or_else(missing)?;
-        let (view, version) = match view.split_once('@') {
+        Ok(Self { feature: feature.to_owned(), ..Self::whole(view) })
+    }
+
+    /// A view, or a service, which is named the same way. A colon in it belongs to the name, which then is unknown.
+    pub fn whole(text: &str) -> Self {
+        let (view, version) = match text.split_once('@') {
             Some((name, "")) => (name, None),
             Some((name, at)) if at.eq_ignore_ascii_case("latest") => (name, None),
             Some((name, at)) => match version(at) {
                 Some(version) => (name, Some(version)),
-                None => (view, None),
+                None => (text, None),
             },
-            None => (view, None),
+            None => (text, None),
         };
-        Ok(Self { view: view.to_owned(), version, feature: feature.to_owned() })
+        Self { view: view.to_owned(), version, feature: String::new() }
     }
 
     /// What Feast calls the feature where names are full.
@@ -73,5 +78,15 @@ mod tests {
             assert_eq!(Reference::parse(text).unwrap(), want, "{text}");
         }
         assert!(Reference::parse("txn").is_err());
+    }
+
+    #[test]
+    fn nothing_behind_a_name_is_dropped() {
+        for (text, name, version) in
+            [("txn", "txn", None), ("txn@v2", "txn", Some(2)), ("txn:x", "txn:x", None), ("txn@v2:x", "txn@v2:x", None)]
+        {
+            let want = Reference { view: name.to_owned(), version, feature: String::new() };
+            assert_eq!(Reference::whole(text), want, "{text}");
+        }
     }
 }
