@@ -43,8 +43,8 @@ impl Streamed {
         let header = if let Reader::Csv { header, .. } = &reader { header.clone() } else { Vec::new() };
         let places: HashMap<&str, usize> = header.iter().enumerate().map(|(at, name)| (name.as_str(), at)).collect();
         let mut guesses = vec![Guess::nothing(); header.len()];
-        let is_time =
-            |name: &str| time.first().is_some() && time.iter().find(|time| places.contains_key(*time)) == Some(&name);
+        let found = time.iter().copied().find(|time| places.contains_key(time));
+        let is_time = |name: &str| found == Some(name);
         let known_type = |name: &str| if is_time(name) { Some(Dtype::Timestamp) } else { known.get(name).copied() };
         // Whether any time has a zone: those of a file mostly have none, or all.
         let mut is_zoned = false;
