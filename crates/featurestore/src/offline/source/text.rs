@@ -12,7 +12,7 @@ mod json_lines;
 mod reader;
 mod scan;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -299,14 +299,14 @@ fn convert(source: &Source, kept: &Kept, file: &Found, types: &[Typed], stem: &s
     kept.persist(out, &path)
 }
 
-/// The values of some rows of a text, as they stand there, by their lines. Rows that are no rows at all have none.
-pub(crate) fn rows_at(
+/// Hands on the values of the rows of a text, as they stand there, with their lines; rows that are no rows at all are passed
+/// over.
+pub(crate) fn each_row(
     source: &Source,
     file: &Found,
-    lines: &BTreeSet<u64>,
-) -> Result<BTreeMap<u64, Map<String, Json>>, OfflineError> {
+    mut each: impl FnMut(u64, Map<String, Json>) -> Result<(), OfflineError>,
+) -> Result<(), OfflineError> {
     let mut reader = Reader::open(source, file)?;
-    let mut rows = BTreeMap::new();
     loop {
         let mut row = Map::new();
         let next = reader.next(|name, cell| {
@@ -318,13 +318,12 @@ pub(crate) fn rows_at(
         });
         match next {
             Ok(None) => break,
-            Ok(Some(line)) if lines.contains(&line) => drop(rows.insert(line, row)),
-            Ok(Some(_)) | Err(Trouble::Bad(_)) => {}
+            Ok(Some(line)) => each(line, row)?,
+            Err(Trouble::Bad(_)) => {}
             Err(trouble) => return Err(stopped(source, file, trouble)),
         }
     }
-    file.unchanged()?;
-    Ok(rows)
+    file.unchanged()
 }
 
 /// Rows that are not yet written.
