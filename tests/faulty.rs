@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use featurestore::OnlineStore;
 use featurestore::erase::KeyMatch;
-use featurestore::online::{Cell, Doing, EraseReport, OnlineError, OnlineRows, OnlineTable, WriteReport};
+use featurestore::online::{Cell, Doing, EraseReport, OnlineError, OnlineRows, OnlineTable, TableSize, WriteReport};
 use proptest::prelude::*;
 use schema::{EntityKey, Timestamp};
 use tokio::sync::Notify;
@@ -182,6 +182,14 @@ impl OnlineStore for Faulty {
 
     async fn erase(&self, tables: &[OnlineTable], keys: &KeyMatch, dry_run: bool) -> Result<EraseReport, OnlineError> {
         self.store().await.erase(tables, keys, dry_run).await
+    }
+
+    async fn size_of(&self, table: &OnlineTable) -> Result<Option<TableSize>, OnlineError> {
+        self.store().await.size_of(table).await
+    }
+
+    async fn check(&self) -> Result<(), OnlineError> {
+        self.store().await.check().await
     }
 
     async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {

@@ -8,7 +8,7 @@ use arrow::error::ArrowError;
 /// A reader panicked.
 #[derive(Debug, thiserror::Error)]
 #[error("it is damaged")]
-pub(crate) struct Damaged;
+pub struct Damaged;
 
 impl From<Damaged> for ArrowError {
     fn from(damaged: Damaged) -> Self {
@@ -20,6 +20,6 @@ impl From<Damaged> for ArrowError {
 ///
 /// # Errors
 /// What it says, or [`Damaged`].
-pub(crate) fn caught<T, E: From<Damaged>>(read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+pub fn caught<T, E: From<Damaged>>(read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_panic| Err(Damaged.into()))
 }

@@ -6,7 +6,7 @@
 //! training and serving both end in it. [`erase`] takes a person out of all of it.
 
 pub mod assemble;
-mod caught;
+pub mod caught;
 pub mod check;
 mod checksum;
 pub mod codec;

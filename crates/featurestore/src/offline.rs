@@ -16,7 +16,7 @@ pub mod source;
 pub mod standing;
 pub mod storage;
 pub mod table;
-pub(crate) mod whole;
+pub mod whole;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,6 @@ use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar, StringArr
 use arrow::compute::kernels::cmp::eq;
 use arrow::compute::{CastOptions, and, cast_with_options, filter_record_batch, not, or, prep_null_mask_filter};
 use arrow::datatypes::{DataType, SchemaRef};
-use arrow::ipc::reader::FileReader;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
@@ -16,8 +15,9 @@ use parquet::file::properties::WriterProperties;
 use schema::BoxError;
 
 use super::Subject;
-use crate::offline::whole::sync_folder;
-use crate::offline::{OfflineError, projection, seal};
+use crate::caught::caught;
+use crate::ipc::{IpcFile, Limits};
+use crate::offline::{OfflineError, projection, seal, whole};
 
 const BATCH_ROWS: usize = 32_768;
 /// What the Arrow schema is called in a file's metadata; the writer writes it anew.
@@ -65,7 +65,7 @@ pub fn count(path: &Path, subject: &Subject, lists: &[Vec<String>]) -> Result<Op
         }
         Ok(Some(rows))
     };
-    run().map_err(|why| crate::offline::source::read_error(&path.display().to_string(), why))
+    caught(run).map_err(|why| crate::offline::source::read_error(&path.display().to_string(), why))
 }
 
 /// As [`count`], of an Arrow file.
@@ -74,7 +74,7 @@ pub fn count(path: &Path, subject: &Subject, lists: &[Vec<String>]) -> Result<Op
 /// [`OfflineError::Read`] if it is no Arrow file.
 pub fn count_arrow(path: &Path, subject: &Subject, lists: &[Vec<String>]) -> Result<Option<Rows>, OfflineError> {
     let run = || -> Result<Option<Rows>, BoxError> {
-        let reader = FileReader::try_new(File::open(path)?, None)?;
+        let reader = IpcFile::open(path, Limits { plain_bytes: u64::MAX, compressed: true })?;
         let Some(columns) = Columns::of(subject, lists, &reader.schema()) else { return Ok(None) };
         let mut rows = Rows::default();
         for batch in reader {
@@ -84,7 +84,7 @@ pub fn count_arrow(path: &Path, subject: &Subject, lists: &[Vec<String>]) -> Res
         }
         Ok(Some(rows))
     };
-    run().map_err(|why| crate::offline::source::read_error(&path.display().to_string(), why))
+    caught(run).map_err(|why| crate::offline::source::read_error(&path.display().to_string(), why))
 }
 
 /// Writes a file without the rows that [`count`] counts; a file without such rows is not touched. Rows that stay keep
@@ -101,7 +101,8 @@ pub fn rewrite(path: &Path, subject: &Subject, lists: &[Vec<String>]) -> Result<
         let columns = Columns::of(subject, lists, &batch.schema()).ok_or("its columns changed")?;
         Ok(not(&columns.mask(batch)?)?)
     };
-    rewrite_rows(path, keep).map_err(|source| OfflineError::Write { path: path.display().to_string(), source })?;
+    caught(|| rewrite_rows(path, keep))
+        .map_err(|source| OfflineError::Write { path: path.display().to_string(), source })?;
     Ok(found)
 }
 
@@ -109,8 +110,7 @@ fn rewrite_rows(path: &Path, keep: impl Fn(&RecordBatch) -> Result<BooleanArray,
     let file = File::open(path)?;
     let permissions = file.metadata()?.permissions();
     let builder = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(BATCH_ROWS);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut out = tempfile::Builder::new().prefix(".erasing-").tempfile_in(folder)?;
+    let mut out = whole::begin_erasing(whole::folder_of(path))?;
     let properties = properties(builder.metadata());
     let is_sealed = seal::is_sealed(builder.metadata());
     let mut writer = ArrowWriter::try_new(out.as_file_mut(), SchemaRef::clone(builder.schema()), Some(properties))?;
@@ -126,10 +126,7 @@ fn rewrite_rows(path: &Path, keep: impl Fn(&RecordBatch) -> Result<BooleanArray,
         seal::seal(out.as_file_mut())?;
     }
     out.as_file().set_permissions(permissions)?;
-    out.as_file().sync_all()?;
-    out.persist(path)?;
-    sync_folder(folder)?;
-    Ok(())
+    Ok(whole::finish(out, path)?)
 }
 
 /// Those of the file that is rewritten.

@@ -160,10 +160,9 @@ fn search(path: &Path, wanted: &Wanted<'_>, lists: &[Vec<String>]) -> Result<Opt
 
 /// Writes the file anew without some of its bytes.
 fn without(path: &Path, left_out: &[Range<u64>]) -> Result<(), BoxError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut input = BufReader::new(File::open(path)?);
     let permissions = input.get_ref().metadata()?.permissions();
-    let mut out = tempfile::Builder::new().prefix(".erasing-").tempfile_in(folder)?;
+    let mut out = whole::begin_erasing(whole::folder_of(path))?;
     let mut from = 0;
     for bytes in left_out {
         input.seek(SeekFrom::Start(from))?;

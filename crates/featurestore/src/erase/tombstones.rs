@@ -15,7 +15,7 @@ use schema::{BoxError, EntityKey, Fingerprint, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::offline::OfflineError;
-use crate::offline::whole::sync_folder;
+use crate::offline::whole;
 
 const FILE: &str = "erased.json";
 const LOCK: &str = "erased.lock";
@@ -215,11 +215,9 @@ fn change(folder: &Path, with: impl FnOnce(&mut Stored) -> Result<(), BoxError>)
         lock.lock()?;
         let mut stored = if path.is_file() { Tombstones::read(&path)?.stored } else { Stored::default() };
         with(&mut stored)?;
-        let mut out = tempfile::Builder::new().prefix(".erasing-").tempfile_in(folder)?;
+        let mut out = whole::begin_erasing(folder)?;
         serde_json::to_writer_pretty(out.as_file_mut(), &stored)?;
-        out.as_file().sync_all()?;
-        out.persist(&path)?;
-        sync_folder(folder)?;
+        whole::finish(out, &path)?;
         File::unlock(&lock)?;
         Ok(())
     };

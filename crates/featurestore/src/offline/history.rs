@@ -13,7 +13,9 @@ mod sample;
 mod since;
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use schema::Fingerprint;
 
@@ -44,6 +46,8 @@ pub struct History {
     rejected: Vec<Rejected>,
     /// Keeps copies from being removed while they are read.
     _kept: Option<Kept>,
+    /// As well, files of pushes.
+    _pushes: Option<Arc<File>>,
     /// Whose rows are as if they were not there.
     erased: Option<KeyFilter>,
     /// Numbers given to pushed rows, those of rows that were erased since included.

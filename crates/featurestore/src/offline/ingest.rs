@@ -153,6 +153,10 @@ impl<'s> Ingest<'s> {
         let columns = appender.columns().to_vec();
         self.all_required(&file, &columns)?;
         let mut quarantine = Quarantine::new(&self.table, &digest, &found.name, &self.rules.personal);
+        if self.rules.max_bad.is_some_and(|max| file.n_left_out > max) {
+            quarantine.count_unparsed(found, &file)?;
+            return Err(too_many(&done, quarantine.n_rows(), file.n_rows + file.n_left_out, &quarantine));
+        }
         quarantine.add_unparsed(&self.reading, found, &file)?;
         done.unknown = unknown(&file, &columns);
         let mut n_read = 0;
@@ -234,13 +238,12 @@ impl<'s> Ingest<'s> {
         if !all && self.rules.max_bad.is_none_or(|max| done.n_bad <= max) {
             return Ok(());
         }
-        Err(OfflineError::Bad {
-            path: done.file.clone(),
-            n_bad: done.n_bad,
-            n_rows: done.n_rows + done.n_erased + done.n_bad,
-            why: quarantine.told(),
-        })
+        Err(too_many(done, done.n_bad, done.n_rows + done.n_erased + done.n_bad, quarantine))
     }
+}
+
+fn too_many(done: &Ingested, n_bad: u64, n_rows: u64, quarantine: &Quarantine) -> OfflineError {
+    OfflineError::Bad { path: done.file.clone(), n_bad, n_rows, why: quarantine.told() }
 }
 
 /// The table's columns and those that the source declares besides, of its roles too.

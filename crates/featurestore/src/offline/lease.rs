@@ -8,7 +8,7 @@ use std::path::Path;
 
 use schema::FeatureView;
 
-use super::OfflineError;
+use super::{OfflineError, folder_of};
 
 /// The right to maintain what is made of one view version; given up when dropped.
 #[derive(Debug)]
@@ -43,8 +43,7 @@ pub(super) fn is_held(folder: &Path) -> bool {
 impl Leasing {
     /// Asks for the lease of a view version under `folder`.
     pub(super) fn ask(folder: &Path, view: &FeatureView) -> Result<Self, OfflineError> {
-        let folder = folder.join("views").join(view.id.name.as_str()).join(view.fingerprint.short());
-        Self::of_file(&folder.join(FILE))
+        Self::of_file(&folder_of(folder, view).join(FILE))
     }
 
     /// Asks for the lease that a file stands for; the file is made if it does not exist.

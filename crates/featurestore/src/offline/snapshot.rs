@@ -21,7 +21,7 @@ use transform::{cast, expr};
 use super::history::{Held, sequence_column};
 use super::query::QueryLimits;
 use super::source::{SourceFile, SourceFiles, open_file};
-use super::{OfflineError, query, seal, whole};
+use super::{OfflineError, folder_of, query, seal, whole};
 use crate::erase::KeyFilter;
 use crate::erase::tombstones::state_without;
 
@@ -47,10 +47,10 @@ pub async fn ensure(
     erased: Option<&KeyFilter>,
     limits: QueryLimits,
 ) -> Result<PathBuf, OfflineError> {
-    let folder = folder.join("views").join(view.id.name.as_str()).join(view.fingerprint.short());
+    let folder = folder_of(folder, view);
     let path = folder.join(format!("{}.parquet", state_without(files.version(), erased).short()));
     // A snapshot can be made again: one that is damaged is.
-    if path.is_file() && open_file(Path::new(""), path.clone(), 0).is_ok() {
+    if is_sound(&path) {
         return Ok(path);
     }
     let fail = |why: String| OfflineError::Query { view: view.id.name.to_string(), why };
@@ -81,9 +81,12 @@ pub async fn ensure(
     writer.append_key_value_metadata(seal::place());
     writer.close().map_err(|why| writing(why.into()))?;
     seal::seal(out.as_file_mut()).map_err(|why| writing(why.into()))?;
-    // Two processes may have made it at once: they made the same file.
-    whole::finish(out, &path).map_err(|why| writing(why.into()))?;
+    whole::finish_new(out, &path, is_sound).map_err(|why| writing(why.into()))?;
     Ok(path)
+}
+
+fn is_sound(path: &Path) -> bool {
+    open_file(Path::new(""), path.to_owned(), 0).is_ok()
 }
 
 /// The rows whose keys are not erased; the first `n_keys` columns are the key's.

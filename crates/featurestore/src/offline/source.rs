@@ -41,7 +41,7 @@ pub use look::known_version;
 pub(crate) use look::{Look, look};
 pub(crate) use partition::Constant;
 use place::Place;
-pub(crate) use text::{Cell, Form, Rows, of_text, rows_at, typed_column};
+pub(crate) use text::{Cell, Form, Rows, each_row, of_text, typed_column};
 
 /// One Parquet file, opened.
 #[derive(Debug, Clone)]

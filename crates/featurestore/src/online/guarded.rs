@@ -13,7 +13,8 @@ use schema::{EntityKey, ErrorKind, Timestamp};
 
 use super::circuit::{Change, Circuit, Outcome, Pass};
 use super::{
-    Cell, Doing, EraseReport, OnlineError, OnlineRows, OnlineStore, OnlineTable, Refusal, WriteReport, views_of,
+    Cell, Doing, EraseReport, OnlineError, OnlineRows, OnlineStore, OnlineTable, Refusal, TableSize, WriteReport,
+    views_of,
 };
 use crate::erase::KeyMatch;
 
@@ -98,6 +99,10 @@ impl OnlineStore for GuardedStore {
     async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
         let doing = || Doing::Dropping { table: table.to_string() };
         self.writes.call(doing, self.store.drop_table(table)).await
+    }
+
+    async fn size_of(&self, table: &OnlineTable) -> Result<Option<TableSize>, OnlineError> {
+        self.reads.call(|| Doing::Opening, self.store.size_of(table)).await
     }
 
     async fn check(&self) -> Result<(), OnlineError> {

@@ -10,7 +10,7 @@ use schema::{Clock, EntityKey, FeatureView, Fingerprint, RowOrder, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::cell::MalformedCell;
-use super::{At, Cell, OnlineError, OnlineRow, OnlineStore, OnlineTable};
+use super::{At, Cell, Doing, OnlineError, OnlineRow, OnlineStore, OnlineTable};
 
 /// Keys of entities start with their format byte, which is never zero.
 const KEY: &[u8] = b"\0marks";
@@ -263,7 +263,8 @@ impl Marks {
         let now = u64::try_from(Clock::wall().as_nanos()).unwrap_or(0);
         let at = Timestamp::from_nanos(0);
         let order = RowOrder { event_time: at, created_time: None, sequence: now.max(before + 1) };
-        let text = serde_json::to_string(self).unwrap_or_default();
+        let text = serde_json::to_string(self)
+            .map_err(|why| Doing::Writing { view: table.view().clone(), n_keys: 1 }.failed("its marks", why))?;
         let row = OnlineRow { order, visible_from: at, deleted: false, payload: text.into_bytes().into() };
         store.put_many(table, &[(key, Cell::of([&row], at))], at).await?;
         Ok(())

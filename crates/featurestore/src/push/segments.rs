@@ -1,8 +1,11 @@
 //! Pushes as Parquet files, which history reads like those of a source. They are made from the log when they are needed
 //! and can be made again: the log is the record.
+//!
+//! Whoever reads them holds their lease, shared; what no state of the log names any more is removed by whoever gets it alone.
 
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
 use parquet::arrow::ArrowWriter;
 use schema::FeatureView;
@@ -17,8 +20,8 @@ use crate::offline::{OfflineError, seal};
 const FOLDER: &str = "pushes";
 /// A file is closed when it has this many rows; the last one is written anew for every state of the log.
 const ROWS_PER_FILE: u64 = 65_536;
-/// Last files of earlier states are removed after this: nobody reads them any more.
-const STALE_AFTER: Duration = Duration::from_secs(600);
+/// The lease's file.
+const LEASE: &str = "lease";
 
 /// The files of a view's pushes.
 #[derive(Debug, Default)]
@@ -27,6 +30,8 @@ pub(crate) struct Segments {
     pub(crate) paths: Vec<PathBuf>,
     /// Rows that were pushed, those that were erased since included: it only grows.
     pub(crate) n_rows: u64,
+    /// Keeps them from being removed while they are read.
+    pub(crate) lease: Option<Arc<File>>,
 }
 
 /// The files of all pushes to a view up to now, in their order; `folder` is the view version's.
@@ -38,25 +43,51 @@ pub(crate) fn ensure(folder: &Path, view: &FeatureView, log: &PushLog) -> Result
     let folder = folder.join(FOLDER);
     let fail = |why: schema::BoxError| OfflineError::Write { path: folder.display().to_string(), source: why };
     std::fs::create_dir_all(&folder).map_err(|why| fail(why.into()))?;
-    let mut paths = Vec::new();
-    for part in parts(&entries) {
-        let path = folder.join(name(part));
+    let parts = parts(&entries);
+    let paths: Vec<PathBuf> = parts.iter().map(|part| folder.join(name(part))).collect();
+    let lease = share(&folder, &paths).map_err(|why| fail(why.into()))?;
+    for (part, path) in parts.into_iter().zip(&paths) {
         // One that is damaged is made again.
-        if !path.is_file() || open_file(Path::new(""), path.clone(), 0).is_err() {
-            write(&path, &folder, view, log, part)?;
+        if !is_sound(path) {
+            write(path, &folder, view, log, part)?;
         }
-        paths.push(path);
     }
-    remove_stale(&folder, &paths);
-    Ok(Segments { paths, n_rows: entries.iter().map(|entry| entry.n_rows).sum() })
+    let n_rows = entries.iter().map(|entry| entry.n_rows).sum();
+    Ok(Segments { paths, n_rows, lease: Some(Arc::new(lease)) })
+}
+
+/// A share of the lease. Files that are not wanted are removed first, unless somebody may still read them.
+fn share(folder: &Path, wanted: &[PathBuf]) -> std::io::Result<File> {
+    let lease = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(LEASE))?;
+    if lease.try_lock().is_ok() {
+        // Best effort: what cannot be removed now is removed later.
+        drop(clear(folder, wanted));
+        lease.unlock()?;
+    }
+    lease.lock_shared()?;
+    Ok(lease)
 }
 
 /// Removes all files of a view version's pushes: the log changed, and they are made again from it.
 pub(crate) fn discard(folder: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(folder.join(FOLDER)) {
+    match clear(&folder.join(FOLDER), &[]) {
         Err(why) if why.kind() != std::io::ErrorKind::NotFound => Err(why),
         _ => Ok(()),
     }
+}
+
+/// Removes all files but those that are wanted, and the lease's: it must stay the same file.
+fn clear(folder: &Path, wanted: &[PathBuf]) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name != LEASE) && !wanted.contains(&path) {
+            match std::fs::remove_file(&path) {
+                Err(why) if why.kind() != std::io::ErrorKind::NotFound => return Err(why),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Consecutive pushes that make a file each; the same for every later state of the log, but for the last.
@@ -88,18 +119,11 @@ fn write(path: &Path, folder: &Path, view: &FeatureView, log: &PushLog, part: &[
     writer.append_key_value_metadata(seal::place());
     writer.close().map_err(|why| fail(why.into()))?;
     seal::seal(out.as_file_mut()).map_err(|why| fail(why.into()))?;
-    whole::finish(out, path).map_err(|why| fail(why.into()))
+    whole::finish_new(out, path, is_sound).map_err(|why| fail(why.into()))
 }
 
-/// Best effort: what cannot be removed now is removed later.
-fn remove_stale(folder: &Path, wanted: &[PathBuf]) {
-    let Ok(found) = std::fs::read_dir(folder) else { return };
-    for path in found.flatten().map(|entry| entry.path()).filter(|path| !wanted.contains(path)) {
-        let age = path.metadata().and_then(|about| about.modified()).ok().and_then(|time| time.elapsed().ok());
-        if age.is_some_and(|age| age > STALE_AFTER) {
-            drop(std::fs::remove_file(path));
-        }
-    }
+fn is_sound(path: &Path) -> bool {
+    open_file(Path::new(""), path.to_owned(), 0).is_ok()
 }
 
 #[cfg(test)]

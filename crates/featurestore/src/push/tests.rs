@@ -427,3 +427,33 @@ async fn rows_too_far_ahead_are_refused_where_a_limit_is_declared() {
     assert_eq!(push_to(&strict, &own, &[900_000]).await.unwrap(), 1);
     assert!(push_to(&offline, &own, &[2_000_000]).await.is_err());
 }
+
+/// A build may take longer than any time that could be waited for.
+#[tokio::test]
+async fn files_that_somebody_reads_stay_however_old_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let (offline, online) = project(folder.path()).await;
+    let (log, view) = (offline.pushes().unwrap(), view());
+    let send = async |key: i64| {
+        let rows = batch(vec![("k", ints(&[key])), ("ts", times(&[5])), ("v", floats(&[1.5]))]);
+        push(&view, &rows, None, To::Offline, &log, &online, NOW).await.unwrap();
+    };
+    let files = || {
+        let found = std::fs::read_dir(offline.folder_of(&view).join("pushes")).unwrap();
+        let paths = found.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|end| end == "parquet")).collect::<Vec<_>>()
+    };
+    send(2).await;
+    drop(offline.history(&view).await.unwrap());
+    let old = files()[0].metadata().unwrap().modified().unwrap() - std::time::Duration::from_secs(86_400);
+    std::fs::File::options().write(true).open(&files()[0]).unwrap().set_modified(old).unwrap();
+    let reading = offline.history(&view).await.unwrap();
+    send(3).await;
+    drop(offline.history(&view).await.unwrap());
+    let memory = MemoryStore::default();
+    let done = Materializer::new(&view, &reading, &memory, NOW).run(false, &|_| {}).await;
+    assert_eq!(done.map_err(|why| schema::error::chain(&why)).unwrap().n_keys, 2);
+    drop(reading);
+    drop(offline.history(&view).await.unwrap());
+    assert_eq!(files().len(), 1, "what nobody reads any more is removed");
+}

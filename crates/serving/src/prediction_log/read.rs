@@ -8,6 +8,7 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::compute::{concat, take};
 use arrow::datatypes::{TimestampNanosecondType, UInt8Type};
 use arrow::error::ArrowError;
+use featurestore::caught::caught;
 use featurestore::compiled::CompiledView;
 use featurestore::offline::history::Held;
 use featurestore::retrieve::EntityRows;
@@ -82,7 +83,7 @@ pub fn files(folder: &Path) -> Result<(Vec<LogFile>, Vec<LogReadError>), LogRead
         for file in std::fs::read_dir(&service).map_err(|why| fail(&service, why.into()))? {
             let path = file.map_err(|why| fail(&service, why.into()))?.path();
             if path.extension().is_some_and(|end| end == "parquet") {
-                match fingerprint(&path) {
+                match caught(|| fingerprint(&path)) {
                     Ok(service) => files.push(LogFile { path, service }),
                     Err(why) => damaged.push(fail(&path, why)),
                 }
@@ -174,7 +175,15 @@ impl LogFile {
     /// # Errors
     /// [`LogReadError`].
     pub fn read(&self, compiled: &CompiledService, sample: KeySample) -> Result<Vec<LoggedRows>, LogReadError> {
-        let fail = |why: BoxError| LogReadError::Read { path: self.path.display().to_string(), source: why };
+        caught(|| Ok::<_, BoxError>(self.read_rows(compiled, sample))).unwrap_or_else(|why| Err(self.damaged(why)))
+    }
+
+    fn damaged(&self, why: BoxError) -> LogReadError {
+        LogReadError::Read { path: self.path.display().to_string(), source: why }
+    }
+
+    fn read_rows(&self, compiled: &CompiledService, sample: KeySample) -> Result<Vec<LoggedRows>, LogReadError> {
+        let fail = |why: BoxError| self.damaged(why);
         let reader = open(&self.path).and_then(|b| Ok(b.with_batch_size(65_536).build()?)).map_err(fail)?;
         reader
             .map(|batch| {
@@ -231,5 +240,41 @@ impl LogFile {
             features: FeatureRows { columns, statuses, event_times },
             held: compiled.views.iter().map(|view| held(view)).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::StringArray;
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::metadata::KeyValue;
+
+    use super::*;
+
+    #[test]
+    fn a_file_with_any_byte_damaged_is_read_or_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("service").join("damaged.parquet");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let ids: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+        let rows = RecordBatch::try_from_iter([("prediction_id", ids)]).unwrap();
+        let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), None).unwrap();
+        writer.write(&rows).unwrap();
+        let service = Fingerprint::of_bytes(b"service").to_string();
+        writer.append_key_value_metadata(KeyValue::new("plumb.service_fingerprint".to_owned(), service));
+        let whole = writer.into_inner().unwrap();
+        let mut n_damaged = 0;
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0xff;
+            std::fs::write(&path, bytes).unwrap();
+            let (files, damaged) = files(folder.path()).unwrap();
+            assert_eq!(files.len() + damaged.len(), 1);
+            assert!(damaged.iter().all(|why| why.to_string().contains("damaged.parquet")), "{damaged:?}");
+            n_damaged += damaged.len();
+        }
+        assert!(n_damaged > 100, "{n_damaged} of {}", whole.len());
     }
 }

@@ -12,6 +12,7 @@ use featurestore::CompiledService;
 use featurestore::compiled::CompiledView;
 use featurestore::erase::Tombstones;
 use featurestore::erase::tombstones::filters_for;
+use featurestore::offline::whole;
 use metrics::counter;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -170,20 +171,17 @@ fn write(folder: &Path, service: &Fingerprint, batches: &[RecordBatch]) -> Resul
     let folder = folder.join(service.short());
     std::fs::create_dir_all(&folder).map_err(|why| chain(&why))?;
     let Some(first) = batches.first() else { return Ok(()) };
-    let whole = concat_batches(&first.schema(), batches).map_err(|why| chain(&why))?;
+    let all = concat_batches(&first.schema(), batches).map_err(|why| chain(&why))?;
     let about = vec![
         KeyValue::new(rows::FORMAT_KEY.to_owned(), rows::FORMAT.to_owned()),
         KeyValue::new("plumb.service_fingerprint".to_owned(), service.to_string()),
     ];
     let properties =
         WriterProperties::builder().set_compression(Compression::SNAPPY).set_key_value_metadata(Some(about)).build();
-    let mut out = tempfile::Builder::new().prefix(".writing-").tempfile_in(&folder).map_err(|why| chain(&why))?;
+    let mut out = whole::begin(&folder).map_err(|why| chain(&why))?;
     let mut writer =
-        ArrowWriter::try_new(out.as_file_mut(), whole.schema(), Some(properties)).map_err(|why| chain(&why))?;
-    writer.write(&whole).map_err(|why| chain(&why))?;
+        ArrowWriter::try_new(out.as_file_mut(), all.schema(), Some(properties)).map_err(|why| chain(&why))?;
+    writer.write(&all).map_err(|why| chain(&why))?;
     writer.close().map_err(|why| chain(&why))?;
-    out.as_file().sync_all().map_err(|why| chain(&why))?;
-    let name = folder.join(format!("{}.parquet", Uuid::now_v7()));
-    out.persist(name).map_err(|why| chain(&why.error))?;
-    Ok(())
+    whole::finish(out, &folder.join(format!("{}.parquet", Uuid::now_v7()))).map_err(|why| chain(&why))
 }

@@ -93,3 +93,36 @@ fn all_parts_must_meet_in_one_row_and_any_list_of_columns_will_do() {
     assert_eq!(count(&path, &one, &[list(&["a"]), list(&["c"])]).unwrap().unwrap().n_found, 2);
     assert_eq!(count(&path, &one, &[list(&["absent"])]).unwrap(), None);
 }
+
+/// FT 21: each byte of a file, flipped: it is counted, or named.
+#[test]
+fn a_damaged_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, arrow) = (folder.path().join("damaged.parquet"), folder.path().join("damaged.arrow"));
+    let users: ArrayRef = Arc::new(Int64Array::from(vec![42, 7, 42]));
+    let texts: ArrayRef = Arc::new(DictionaryArray::<Int32Type>::from_iter(["a", "b", "a"]));
+    write(&path, vec![("user_id", users), ("text", texts)]);
+    let rows = read(&path);
+    let mut writer = arrow::ipc::writer::FileWriter::try_new(File::create(&arrow).unwrap(), &rows.schema()).unwrap();
+    writer.write(&rows).unwrap();
+    writer.finish().unwrap();
+    let (subject, lists) = (subject(&[("user_id", "42")]), [list(&["user_id"]), list(&["text"])]);
+    for path in [path, arrow] {
+        let whole = std::fs::read(&path).unwrap();
+        let mut n_refused = 0;
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0xff;
+            std::fs::write(&path, bytes).unwrap();
+            let done = match path.extension().unwrap() == "arrow" {
+                true => count_arrow(&path, &subject, &lists).map(drop),
+                false => count(&path, &subject, &lists).and_then(|_| rewrite(&path, &subject, &lists)).map(drop),
+            };
+            if let Err(why) = done {
+                assert!(why.to_string().contains("damaged."), "{why}");
+                n_refused += 1;
+            }
+        }
+        assert!(n_refused > 100, "{n_refused} of {}", whole.len());
+    }
+}

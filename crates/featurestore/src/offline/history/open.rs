@@ -46,6 +46,7 @@ impl History {
             log: None,
             rejected: rejected(&files),
             _kept: files.kept(),
+            _pushes: None,
             table: files.table,
             files: files.files,
         })
@@ -81,6 +82,7 @@ impl History {
             in_place: false,
             rejected: rejected(source),
             _kept: None,
+            _pushes: None,
             made_of: states(&source.files),
             erased: None,
             n_pushed: 0,
@@ -110,7 +112,7 @@ impl History {
     /// # Errors
     /// [`OfflineError::Read`] if a file is damaged.
     pub(in super::super) fn with_pushes(mut self, pushes: Segments) -> Result<Self, OfflineError> {
-        self.n_pushed = pushes.n_rows;
+        (self.n_pushed, self._pushes) = (pushes.n_rows, pushes.lease);
         for path in pushes.paths {
             let file = open_file(Path::new(""), path, self.n_rows())?;
             self.files.push(file);

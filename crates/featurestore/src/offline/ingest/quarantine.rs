@@ -3,8 +3,8 @@
 //! A file of a quarantine has a JSON object a line: the row's values under the names of its columns, and where it was and
 //! why it is there under names that start with `_plumb_`. Corrected, it can be ingested as it is.
 
-use std::collections::BTreeSet;
-use std::io::{BufWriter, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -15,10 +15,9 @@ use serde_json::{Map, Value as Json};
 use tempfile::NamedTempFile;
 use transform::cast::Zone;
 
-use super::super::OfflineError;
-use super::super::source::{Found, SourceFile, of_text, read_error, rows_at};
+use super::super::source::{Found, SourceFile, each_row, of_text, read_error};
 use super::super::table::Table;
-use super::super::whole::sync_folder;
+use super::super::{OfflineError, whole};
 use super::rows::{Bad, NULL};
 
 /// Names of what is said of a row start so.
@@ -99,22 +98,38 @@ impl Quarantine {
         found: &Found,
         copy: &SourceFile,
     ) -> Result<(), OfflineError> {
-        let Some(path) = &copy.left_out else { return Ok(()) };
-        let text = std::fs::read_to_string(path).map_err(|why| read_error(&found.name, why))?;
-        let told: Vec<Json> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let lines: BTreeSet<u64> = told.iter().filter_map(|entry| entry["line"].as_u64()).collect();
-        let mut rows = rows_at(source, found, &lines)?;
-        let zone = Zone::named(source.timezone.as_deref()).map_err(|why| read_error(&found.name, why))?;
-        for entry in told {
-            let line = entry["line"].as_u64().unwrap_or_default();
-            let (column, why) = (entry["column"].as_str(), entry["why"].as_str().unwrap_or_default());
-            let mut row = rows.remove(&line).unwrap_or_default();
-            if source.format == Format::Csv {
-                row.iter_mut().for_each(|(name, value)| as_json(source, zone, name, value));
-            }
-            self.keep(row, ("line", line), column, why)?;
+        let mut told = told(found, copy)?.peekable();
+        if told.peek().is_none() {
+            return Ok(());
         }
-        Ok(())
+        let zone = Zone::named(source.timezone.as_deref()).map_err(|why| read_error(&found.name, why))?;
+        // Both are in the order of the text. Of rows that are no rows at all only the reason is there.
+        each_row(source, found, |line, row| {
+            let mut row = Some(row);
+            while let Some(next) = told.next_if(|next| next.as_ref().map_or(true, |(at, _)| *at <= line)) {
+                let (at, entry) = next?;
+                let mut row = row.take_if(|_| at == line).unwrap_or_default();
+                if source.format == Format::Csv {
+                    row.iter_mut().for_each(|(name, value)| as_json(source, zone, name, value));
+                }
+                self.keep_told(row, at, &entry)?;
+            }
+            Ok(())
+        })?;
+        told.try_for_each(|next| next.and_then(|(at, entry)| self.keep_told(Map::new(), at, &entry)))
+    }
+
+    /// Counts such rows, and keeps none.
+    pub(super) fn count_unparsed(&mut self, found: &Found, copy: &SourceFile) -> Result<(), OfflineError> {
+        told(found, copy)?.try_for_each(|next| {
+            let (line, entry) = next?;
+            self.count(("line", line), entry["column"].as_str(), entry["why"].as_str().unwrap_or_default());
+            Ok(())
+        })
+    }
+
+    fn keep_told(&mut self, row: Map<String, Json>, line: u64, entry: &Json) -> Result<(), OfflineError> {
+        self.keep(row, ("line", line), entry["column"].as_str(), entry["why"].as_str().unwrap_or_default())
     }
 
     /// Adds rows of a batch whose first row is number `first` of those that were read.
@@ -132,6 +147,18 @@ impl Quarantine {
         Ok(())
     }
 
+    fn count(&mut self, (unit, number): (&str, u64), column: Option<&str>, why: &str) {
+        match self.reasons.iter_mut().find(|reason| reason.column.as_deref() == column) {
+            Some(reason) => reason.n_rows += 1,
+            None => {
+                let personal = column.is_some_and(|column| self.personal.iter().any(|name| name == column));
+                let why = if personal && why != NULL { "its value does not fit, and is not shown" } else { why };
+                let first = format!("{why} ({unit} {number})");
+                self.reasons.push(Reason { column: column.map(str::to_owned), n_rows: 1, first });
+            }
+        }
+    }
+
     fn keep(
         &mut self,
         mut row: Map<String, Json>,
@@ -147,15 +174,7 @@ impl Quarantine {
             ("why", Json::from(why)),
         ];
         row.extend(said.into_iter().map(|(name, value)| (format!("{OURS}{name}"), value)));
-        match self.reasons.iter_mut().find(|reason| reason.column.as_deref() == column) {
-            Some(reason) => reason.n_rows += 1,
-            None => {
-                let personal = column.is_some_and(|column| self.personal.iter().any(|name| name == column));
-                let why = if personal && why != NULL { "its value does not fit, and is not shown" } else { why };
-                let first = format!("{why} ({unit} {number})");
-                self.reasons.push(Reason { column: column.map(str::to_owned), n_rows: 1, first });
-            }
-        }
+        self.count((unit, number), column, why);
         let path = self.path.clone();
         let fail = |why: std::io::Error| write_error(&path, why);
         let out = match &mut self.out {
@@ -163,7 +182,7 @@ impl Quarantine {
             none => {
                 let folder = path.parent().unwrap_or(Path::new("."));
                 std::fs::create_dir_all(folder).map_err(fail)?;
-                none.insert(BufWriter::new(NamedTempFile::new_in(folder).map_err(fail)?))
+                none.insert(BufWriter::new(whole::begin(folder).map_err(fail)?))
             }
         };
         writeln!(out, "{}", Json::Object(row)).map_err(fail)
@@ -174,11 +193,23 @@ impl Quarantine {
         let Some(out) = self.out else { return Ok((None, self.reasons)) };
         let fail = |why: std::io::Error| write_error(&self.path, why);
         let out = out.into_inner().map_err(|why| fail(why.into_error()))?;
-        out.as_file().sync_all().map_err(fail)?;
-        out.persist(&self.path).map_err(|why| fail(why.error))?;
-        sync_folder(self.path.parent().unwrap_or(Path::new("."))).map_err(fail)?;
+        whole::finish(out, &self.path).map_err(fail)?;
         Ok((Some(self.path), self.reasons))
     }
+}
+
+/// Why rows of a text do not parse, with their lines, one after the other.
+fn told<'f>(
+    found: &'f Found,
+    copy: &SourceFile,
+) -> Result<impl Iterator<Item = Result<(u64, Json), OfflineError>> + 'f, OfflineError> {
+    let fail = |why: std::io::Error| read_error(&found.name, why);
+    let reasons = copy.left_out.as_ref().map(|path| File::open(path).map_err(fail)).transpose()?;
+    let lines = reasons.into_iter().flat_map(|reasons| BufReader::new(reasons).lines());
+    Ok(lines.map(move |line| {
+        let entry: Json = serde_json::from_str(&line.map_err(fail)?).map_err(|why| read_error(&found.name, why))?;
+        Ok((entry["line"].as_u64().unwrap_or_default(), entry))
+    }))
 }
 
 /// The text of a value as JSON has the value, so that what is right needs no correction; a wrong one stays as it is.

@@ -13,8 +13,7 @@ use schema::definitions::Source;
 use schema::{BoxError, Fingerprint};
 use serde_json::json;
 
-use super::super::OfflineError;
-use super::super::whole::sync_folder;
+use super::super::{OfflineError, whole};
 
 /// The lease's file.
 const LEASE: &str = "lease";
@@ -103,20 +102,14 @@ impl Kept {
         if !self.makes {
             return Err(write_error(&self.path(name), "copies are only looked at"));
         }
-        tempfile::NamedTempFile::new_in(&self.folder).map_err(|why| write_error(&self.path(name), why))
+        whole::begin(&self.folder).map_err(|why| write_error(&self.path(name), why))
     }
 
     /// Syncs a new file and gives it its name.
     pub(super) fn persist(&self, new: tempfile::NamedTempFile, path: &Path) -> Result<(), OfflineError> {
-        new.as_file().sync_all().map_err(|why| write_error(path, why))?;
-        // Two processes may have made it at once: they made the same file, and one may be reading its own already.
-        if let Err(taken) = new.persist_noclobber(path) {
-            let length = |file: &File| file.metadata().map(|about| about.len()).ok();
-            if File::open(path).ok().and_then(|there| length(&there)) != length(taken.file.as_file()) {
-                taken.file.persist(path).map_err(|why| write_error(path, why.error))?;
-            }
-        }
-        sync_folder(&self.folder).map_err(|why| write_error(path, why))
+        let made = new.path().to_owned();
+        whole::finish_new(new, path, |there| whole::are_same(there, &made).unwrap_or(false))
+            .map_err(|why| write_error(path, why))
     }
 }
 
@@ -239,7 +232,10 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_millis(20));
         make(b"rows");
         assert_eq!(path.metadata().unwrap().modified().unwrap(), before, "who reads it would be told that it changed");
-        make(b"longer");
-        assert_eq!(std::fs::read(&path).unwrap(), b"longer");
+        for damaged in [&b"ro"[..], b"rowz", b"rows and more"] {
+            std::fs::write(&path, damaged).unwrap();
+            make(b"rows");
+            assert_eq!(std::fs::read(&path).unwrap(), b"rows");
+        }
     }
 }

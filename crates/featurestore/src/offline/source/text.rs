@@ -13,7 +13,7 @@ mod reader;
 mod scan;
 mod stream;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -321,14 +321,14 @@ fn typed_row(
     }
 }
 
-/// The values of some rows of a text, as they stand there, by their lines. Rows that are no rows at all have none.
-pub(crate) fn rows_at(
+/// Hands on the values of the rows of a text, as they stand there, with their lines; rows that are no rows at all are passed
+/// over.
+pub(crate) fn each_row(
     source: &Source,
     file: &Found,
-    lines: &BTreeSet<u64>,
-) -> Result<BTreeMap<u64, Map<String, Json>>, OfflineError> {
+    mut each: impl FnMut(u64, Map<String, Json>) -> Result<(), OfflineError>,
+) -> Result<(), OfflineError> {
     let mut reader = Reader::open(source, file)?;
-    let mut rows = BTreeMap::new();
     loop {
         let mut row = Map::new();
         let next = reader.next(|name, cell| {
@@ -340,13 +340,12 @@ pub(crate) fn rows_at(
         });
         match next {
             Ok(None) => break,
-            Ok(Some(line)) if lines.contains(&line) => drop(rows.insert(line, row)),
-            Ok(Some(_)) | Err(Trouble::Bad(_)) => {}
+            Ok(Some(line)) => each(line, row)?,
+            Err(Trouble::Bad(_)) => {}
             Err(trouble) => return Err(stopped(source, file, trouble)),
         }
     }
-    file.unchanged()?;
-    Ok(rows)
+    file.unchanged()
 }
 
 /// Rows that are not yet written.

@@ -165,10 +165,15 @@ impl Add {
 
     /// The path as a path: relative to the table's folder, and inside it.
     pub(super) fn file(&self) -> Option<String> {
-        let path = percent_decoded(&self.path)?;
-        let inside = !path.starts_with('/') && !path.contains("://") && path.split('/').all(|part| part != "..");
-        inside.then_some(path)
+        file_of(&self.path)
     }
+}
+
+/// A path of the log as a path: relative to the table's folder, and inside it.
+pub(super) fn file_of(path: &str) -> Option<String> {
+    let path = percent_decoded(path)?;
+    let inside = !path.starts_with('/') && !path.contains("://") && path.split('/').all(|part| part != "..");
+    inside.then_some(path)
 }
 
 fn percent_decoded(text: &str) -> Option<String> {

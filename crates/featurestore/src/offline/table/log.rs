@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -15,6 +16,7 @@ use super::action::{Action, Add, Metadata, Protocol};
 use super::disk::Disk;
 use super::error::TableError;
 use super::protocol;
+use crate::caught::caught;
 
 /// Folder of the log in a table's folder.
 pub(super) const LOG: &str = "_delta_log";
@@ -101,9 +103,8 @@ impl Log {
         let mut damaged = Vec::new();
         let mut start = None;
         for checkpoint in list.checkpoints.iter().rev().filter(|checkpoint| checkpoint.version <= version) {
-            // The Parquet reader panics on some damage: that is damage like any other, and the fold is made anew.
-            let read = std::panic::catch_unwind(|| self.read_checkpoint(checkpoint));
-            match read.unwrap_or_else(|_panic| Err(read_error(&self.folder, "the reader panicked"))) {
+            // Damage of whatever kind: the fold is made anew.
+            match caught(|| Ok::<_, schema::BoxError>(self.read_checkpoint(checkpoint)?)) {
                 Ok(fold) => {
                     start = Some((checkpoint.version, fold));
                     break;
@@ -160,6 +161,14 @@ impl Log {
     /// Versions that have an entry, oldest first.
     pub(super) fn versions(&self) -> Result<Vec<u64>, TableError> {
         Ok(self.list()?.entries)
+    }
+
+    /// When entry `version` was written, in milliseconds since the epoch.
+    pub(super) fn written_ms(&self, version: u64) -> Result<i64, TableError> {
+        let path = self.entry(version);
+        let changed = path.metadata().and_then(|about| about.modified()).map_err(|why| read_error(&path, why))?;
+        let since = changed.duration_since(UNIX_EPOCH).map_err(|why| read_error(&path, why))?;
+        i64::try_from(since.as_millis()).map_err(|why| read_error(&path, why))
     }
 
     /// Writes entry `version`, durable; `false` if somebody wrote it before.

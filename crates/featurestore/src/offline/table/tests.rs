@@ -5,6 +5,7 @@ mod hazards;
 mod killed;
 mod model;
 mod through_source;
+mod vacuumed;
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,16 +1,17 @@
 //! Taking from the disk what no live file needs: files of older versions, of writers that were killed, and what was
 //! quarantined long ago. For whom holds the lease; the append lock is taken, so no file under way is hit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use schema::{Clock, Timestamp};
 use serde::Serialize;
 
+use super::action::file_of;
 use super::error::TableError;
 use super::lease::{AppendLock, BESIDE, OnWait, RewriteLease};
-use super::log::{LOG, read_error, write_error};
+use super::log::{LOG, Snapshot, read_error, write_error};
 use super::protocol::check_writable;
 use super::{Table, millis};
 
@@ -77,8 +78,13 @@ impl Table {
         let live: HashSet<String> = snapshot.files.iter().filter_map(|file| file.add.file()).collect();
         let keep_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
         let from = millis(Clock::wall()).saturating_sub(keep_ms);
+        // With zero nothing is asked of the past.
+        let taken = if retention.is_zero() { Taken::of(&snapshot) } else { self.taken(&snapshot)? };
         // A file that was taken away is as old as its removal, any other as its last change.
-        let is_old = |name: &str, changed: i64| snapshot.removed.get(name).copied().unwrap_or(changed) <= from;
+        let is_old = |name: &str, changed: i64| {
+            let known = taken.removed.get(name).copied();
+            known.unwrap_or(changed.max(taken.unknown_until)) <= from
+        };
         let mut done = Vacuumed { version: snapshot.version, files: Vec::new(), size_bytes: 0 };
         let mut folders: HashSet<PathBuf> = HashSet::new();
         for found in self.files(extent)? {
@@ -97,6 +103,27 @@ impl Table {
             self.disk.sync_folder(&folder).map_err(|why| write_error(&folder, why))?;
         }
         Ok(done)
+    }
+
+    /// As the log's entries tell it: checkpoints forget what was taken away a week ago.
+    fn taken(&self, snapshot: &Snapshot) -> Result<Taken, TableError> {
+        let mut taken = Taken::of(snapshot);
+        let mut next = 0;
+        for version in self.log.versions()? {
+            // One that cannot be read tells as much as one that is gone.
+            let Ok(actions) = self.log.read_entry(version, &[]) else { continue };
+            if version != next {
+                taken.unknown_until = self.log.written_ms(version)?;
+            }
+            next = version + 1;
+            actions.into_iter().filter_map(|action| action.remove).for_each(|remove| {
+                taken.note(&remove.path, remove.deletion_timestamp.unwrap_or(0));
+            });
+        }
+        if next <= snapshot.version {
+            taken.unknown_until = i64::MAX;
+        }
+        Ok(taken)
     }
 
     /// All files of rows in the table's folder, whichever version holds them, and none.
@@ -141,6 +168,29 @@ impl Table {
         let changed = Timestamp::from_nanos(i64::try_from(changed.as_nanos()).ok()?);
         let name = path.strip_prefix(&self.root).ok()?.to_str()?.to_owned();
         Some(Found { name, size: about.len(), changed_ms: millis(changed) })
+    }
+}
+
+/// When files were taken away, in milliseconds since the epoch.
+#[derive(Debug, Default)]
+struct Taken {
+    removed: HashMap<String, i64>,
+    /// Entries are gone that may have told of any file that it was taken away, up to this time.
+    unknown_until: i64,
+}
+
+impl Taken {
+    fn of(snapshot: &Snapshot) -> Self {
+        let mut taken = Self::default();
+        snapshot.removed.iter().for_each(|(path, at)| taken.note(path, *at));
+        taken
+    }
+
+    fn note(&mut self, path: &str, at: i64) {
+        if let Some(name) = file_of(path) {
+            let known = self.removed.entry(name).or_insert(at);
+            *known = at.max(*known);
+        }
     }
 }
 

@@ -94,7 +94,7 @@ fn unnamed(folder: &Path) -> Vec<String> {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() {
             found.extend(unnamed(&path));
-        } else if name.starts_with(".tmp") {
+        } else if super::is_unnamed(&name) {
             found.push(name);
         }
     }
@@ -135,4 +135,37 @@ async fn a_training_set_over_a_snapshot_and_pushes() {
 async fn a_materialization_of_both() {
     // Those of a snapshot, of pushes, and of the number of each view's generation.
     fails_everywhere(16, online).await;
+}
+
+#[tokio::test]
+async fn two_that_make_the_same_at_once_can_both_read_it() {
+    let folder = project().await;
+    let definitions = applied(PROJECT);
+    let store = OfflineStore::new(folder.path(), &folder.path().join("offline"));
+    let view = definitions.current_view("q").unwrap();
+    let (one, other) = tokio::join!(store.history(view), store.history(view));
+    for history in [one.unwrap(), other.unwrap()] {
+        let memory = MemoryStore::default();
+        let done = Materializer::new(view, &history, &memory, NOW).run(false, &|_| {}).await;
+        assert_eq!(done.map_err(|why| schema::error::chain(&why)).unwrap().n_keys, 3);
+    }
+}
+
+#[test]
+fn what_another_made_meanwhile_stays_unless_it_is_damaged() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("made");
+    let is_sound = |path: &Path| std::fs::read(path).unwrap().starts_with(b"sound");
+    for (there, left) in
+        [(None, "sound, mine"), (Some("sound, theirs"), "sound, theirs"), (Some("half"), "sound, mine")]
+    {
+        drop(std::fs::remove_file(&path));
+        let mut file = super::begin(folder.path()).unwrap();
+        file.write_all(b"sound, mine").unwrap();
+        there.into_iter().for_each(|there| std::fs::write(&path, there).unwrap());
+        super::finish_new(file, &path, is_sound).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), left);
+        assert_eq!(unnamed(folder.path()), Vec::<String>::new());
+    }
 }

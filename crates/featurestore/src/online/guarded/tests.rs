@@ -222,3 +222,13 @@ async fn a_server_that_evicts_is_warned_of() {
     server.server().ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     assert_eq!(store.evicts().await, None);
 }
+
+#[tokio::test]
+async fn what_a_table_holds_is_asked_of_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn OnlineStore> = Arc::new(crate::online::EmbeddedStore::open(folder.path()).unwrap());
+    let table = table();
+    let found = store.size_of(&table).await.unwrap();
+    assert!(found.is_some());
+    assert_eq!(GuardedStore::new(store).size_of(&table).await.unwrap(), found);
+}

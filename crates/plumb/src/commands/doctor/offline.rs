@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use featurestore::OfflineStore;
+use featurestore::offline::whole;
 
 use super::finding::{Findings, Level};
 use crate::commands::erase::unfinished;
@@ -80,9 +81,8 @@ pub(in crate::commands) fn unnamed(folder: &Path, for_long: Duration) -> Vec<Pat
             continue;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let is_unnamed = [".tmp", ".writing-", ".erasing-"].iter().any(|prefix| name.starts_with(prefix));
         let age = path.metadata().and_then(|about| about.modified()).ok().and_then(|time| time.elapsed().ok());
-        if is_unnamed && age.is_some_and(|age| age >= for_long) {
+        if whole::is_unnamed(&name) && age.is_some_and(|age| age >= for_long) {
             left.push(path);
         }
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use featurestore::OfflineStore;
 use featurestore::erase::{Subject, Tombstone};
+use featurestore::offline::whole;
 use schema::{BoxError, Clock, ErrorKind, Fingerprint, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -136,11 +137,9 @@ impl Certificate {
         let folder = folder(&project.offline);
         let write = || -> Result<(), BoxError> {
             std::fs::create_dir_all(&folder)?;
-            let mut out = tempfile::Builder::new().prefix(".erasing-").tempfile_in(&folder)?;
+            let mut out = whole::begin_erasing(&folder)?;
             serde_json::to_writer_pretty(out.as_file_mut(), self)?;
-            out.as_file().sync_all()?;
-            out.persist(&self.path)?;
-            Ok(std::fs::File::open(&folder)?.sync_all()?)
+            Ok(whole::finish(out, &self.path)?)
         };
         write().map_err(|why| {
             Failure::new(ErrorKind::Unavailable, format!("writing the certificate `{}`: {why}", self.path.display()))

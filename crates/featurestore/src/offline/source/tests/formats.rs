@@ -184,10 +184,15 @@ fn a_copy_is_made_once_and_again_when_its_text_changes() {
     };
     let (first, version) = (copies(), block(folder.open(&text)).unwrap().version());
     assert_eq!(copies(), first, "nothing changed");
-    // A damaged copy is made again.
-    std::fs::write(&first.0, "PAR1").unwrap();
-    assert_eq!(block(folder.open(&text)).unwrap().n_rows(), 1);
-    assert_eq!(block(folder.open(&text)).unwrap().version(), version, "and says the same");
+    // A damaged copy is made again: one of another length, and one with a flipped byte in its middle.
+    let mut flipped = std::fs::read(&first.0).unwrap();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 0x10;
+    for damaged in [b"PAR1".to_vec(), flipped] {
+        std::fs::write(&first.0, damaged).unwrap();
+        assert_eq!(block(folder.open(&text)).unwrap().n_rows(), 1);
+        assert_eq!(block(folder.open(&text)).unwrap().version(), version, "and says the same");
+    }
     folder.write("rows.csv", "user_id,at,x\n1,2024-01-01,1\n2,2024-01-01,2\n");
     assert_ne!(copies().0, first.0);
     assert!(!first.0.exists(), "nobody reads the copy of a state that is gone");

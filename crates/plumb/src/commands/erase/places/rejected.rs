@@ -5,14 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use featurestore::offline::source::{forget, reasons};
+use featurestore::offline::whole;
 use schema::definitions::Source;
 
 use super::{Kind, Place, Search};
 use crate::commands::doctor::unnamed;
 use crate::failure::Failure;
 
-/// An erasure that was killed left this: it lacks its subject, and may hold another's.
-const ERASING: &str = ".erasing-";
 /// A file without its name that was not written to for so long is nobody's any more.
 const LEFT_AFTER: Duration = Duration::from_secs(3_600);
 
@@ -52,7 +51,7 @@ pub(super) fn remove(search: &Search<'_>) -> Result<(), Failure> {
     }
     for folder in folders(search) {
         for path in unnamed(folder, Duration::ZERO) {
-            let is_ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(ERASING));
+            let is_ours = path.file_name().is_some_and(|name| whole::is_of_erasure(&name.to_string_lossy()));
             if is_ours || unnamed(folder, LEFT_AFTER).contains(&path) {
                 drop(std::fs::remove_file(&path));
             }
