@@ -179,6 +179,24 @@ fn a_table_holds_no_trace_in_any_version_nor_in_quarantine() {
     assert_eq!((&again["rows"], &again["erased"]), (&json!(1), &json!(1)), "{again}");
 }
 
+#[test]
+fn whoever_was_erased_stays_out_of_a_table_that_only_a_query_reads() {
+    let plumb = project("project: erasing\n");
+    plumb.edit("features.yaml", "path: rows\n", "path: tables/rows\nformat: delta\n");
+    for view in ["plain\nentity: user\n", "visits\nentity: visit\n"] {
+        let text = format!("kind: feature_view\nname: {view}source: rows\nfeatures: [{{name: n, type: int64}}]\n---\n");
+        plumb.edit("features.yaml", &text, "");
+    }
+    plumb.edit("features.yaml", "['plain:n', 'summed:more']", "['summed:more']");
+    plumb.run("ingest rows rows/a.parquet").ok();
+    plumb.run("apply --yes").ok();
+    std::fs::remove_dir_all(plumb.path().join("rows")).unwrap();
+    assert_eq!(erase(&plumb, "--yes").0, 0);
+    plumb.write("again.csv", &format!("user,shop,at,n\n{CANARY},1,2025-01-01,1\nuser-1,1,2025-01-01,9\n"));
+    let again = plumb.json(&format!("ingest rows {}", plumb.path().join("again.csv").display()));
+    assert_eq!((&again["rows"], &again["erased"]), (&json!(1), &json!(1)), "{again}");
+}
+
 /// Pages of the log hold copies of rows that were moved: what is overwritten where it is now is not all.
 #[test]
 fn rows_that_were_pushed_in_turns_leave_nothing_in_the_log() {

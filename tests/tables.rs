@@ -80,6 +80,15 @@ fn rows_come_in_once_and_what_happens_to_them_is_followed_online() {
     plumb.run("materialize").ok();
     assert_eq!(online(&plumb, "1,2,3"), ["[5,20,30]", "[\"5.50\",\"20.50\",\"30.50\"]", "[15,20,30]"]);
 
+    // A file that is undone can come again, and one whose rows are back cannot.
+    plumb.run("table restore orders 1").ok();
+    let done = plumb.json("ingest orders in/*.csv");
+    let already: Vec<bool> =
+        done["files"].as_array().unwrap().iter().map(|file| file["already"].as_bool().unwrap()).collect();
+    assert_eq!((&done["rows"], already), (&2.into(), vec![true, false]), "{done}");
+    plumb.run("table restore orders 3").ok();
+    assert_eq!(plumb.json("ingest orders in/*.csv")["rows"], 0);
+
     let listed = plumb.json("table list");
     assert_eq!(
         (&listed["tables"][0]["state"]["n_rows"], &listed["tables"][0]["source"]),
@@ -88,7 +97,8 @@ fn rows_come_in_once_and_what_happens_to_them_is_followed_online() {
     let history = plumb.json("table history orders");
     let told: Vec<&str> =
         history["history"].as_array().unwrap().iter().map(|e| e["operation"].as_str().unwrap()).collect();
-    assert_eq!(told, ["RESTORE", "DELETE", "DELETE", "OPTIMIZE", "WRITE", "WRITE", "CREATE TABLE"]);
+    assert_eq!(told[..3], ["RESTORE", "WRITE", "RESTORE"]);
+    assert_eq!(told[3..], ["RESTORE", "DELETE", "DELETE", "OPTIMIZE", "WRITE", "WRITE", "CREATE TABLE"]);
     let shown = plumb.run("table show orders --at 1").ok().stdout;
     assert!(shown.contains("version 1, 2 rows") && shown.contains("decimal(10,2)"), "{shown}");
 }

@@ -153,10 +153,6 @@ impl<'s> Ingest<'s> {
         let columns = appender.columns().to_vec();
         self.all_required(&file, &columns)?;
         let mut quarantine = Quarantine::new(&self.table, &digest, &found.name, &self.rules.personal);
-        if self.rules.max_bad.is_some_and(|max| file.n_left_out > max) {
-            quarantine.count_unparsed(found, &file)?;
-            return Err(too_many(&done, quarantine.n_rows(), file.n_rows + file.n_left_out, &quarantine));
-        }
         quarantine.add_unparsed(&self.reading, found, &file)?;
         done.unknown = unknown(&file, &columns);
         let mut n_read = 0;
@@ -238,12 +234,9 @@ impl<'s> Ingest<'s> {
         if !all && self.rules.max_bad.is_none_or(|max| done.n_bad <= max) {
             return Ok(());
         }
-        Err(too_many(done, done.n_bad, done.n_rows + done.n_erased + done.n_bad, quarantine))
+        let (n_bad, n_rows) = (done.n_bad, done.n_rows + done.n_erased + done.n_bad);
+        Err(OfflineError::Bad { path: done.file.clone(), n_bad, n_rows, why: quarantine.told() })
     }
-}
-
-fn too_many(done: &Ingested, n_bad: u64, n_rows: u64, quarantine: &Quarantine) -> OfflineError {
-    OfflineError::Bad { path: done.file.clone(), n_bad, n_rows, why: quarantine.told() }
 }
 
 /// The table's columns and those that the source declares besides, of its roles too.

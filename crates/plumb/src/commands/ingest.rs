@@ -123,18 +123,22 @@ pub fn rules(project: &Project, definitions: &Definitions, source: &Source) -> R
     let mut erased: Vec<(Vec<String>, KeyFilter)> = Vec::new();
     let mut personal: Vec<String> = Vec::new();
     let tombstones = project.offline.tombstones()?;
-    for view in definitions.views.values().filter(|view| view.source == source.name && view.sql.is_none()) {
+    for view in definitions.views.values().filter(|view| view.source == source.name) {
         let Some(entity) = definitions.entities.get(&view.entity) else { continue };
         let names: Vec<String> = entity.keys.iter().map(|key: &JoinKey| in_file(key.name.as_str())).collect();
+        // Of a query too, whose keys an erasure looks for by their names: a table without such columns is not concerned.
+        if let Some(filter) = tombstones.filter(&entity.keys)
+            && erased.iter().all(|(known, _)| *known != names)
+        {
+            erased.push((names.clone(), filter));
+        }
+        if view.sql.is_some() {
+            continue;
+        }
         let of_features =
             view.features.iter().filter(|feature| feature.pii).map(|feature| in_file(feature.name.as_str()));
         personal.extend(of_features.chain(names.iter().filter(|_| entity.pii).cloned()));
         required.extend(names.iter().filter(|name| !required.contains(name)).cloned().collect::<Vec<_>>());
-        if let Some(filter) = tombstones.filter(&entity.keys)
-            && erased.iter().all(|(known, _)| *known != names)
-        {
-            erased.push((names, filter));
-        }
     }
     let readers = definitions.views.values().filter(|view| view.source == source.name);
     let limits: Vec<Option<Ttl>> = readers.map(|view| view.max_skew.limit(project.offline.max_skew())).collect();

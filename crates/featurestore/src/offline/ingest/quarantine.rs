@@ -119,15 +119,6 @@ impl Quarantine {
         told.try_for_each(|next| next.and_then(|(at, entry)| self.keep_told(Map::new(), at, &entry)))
     }
 
-    /// Counts such rows, and keeps none.
-    pub(super) fn count_unparsed(&mut self, found: &Found, copy: &SourceFile) -> Result<(), OfflineError> {
-        told(found, copy)?.try_for_each(|next| {
-            let (line, entry) = next?;
-            self.count(("line", line), entry["column"].as_str(), entry["why"].as_str().unwrap_or_default());
-            Ok(())
-        })
-    }
-
     fn keep_told(&mut self, row: Map<String, Json>, line: u64, entry: &Json) -> Result<(), OfflineError> {
         self.keep(row, ("line", line), entry["column"].as_str(), entry["why"].as_str().unwrap_or_default())
     }

@@ -167,7 +167,8 @@ impl Table {
         Ok(Compacted { version, n_files_before, n_files_after, n_rows })
     }
 
-    /// Makes the rows of an older version the table's again; arrival numbers go on from where they are.
+    /// Makes the rows of an older version the table's again; arrival numbers go on from where they are, and an append that
+    /// was done since counts as not done.
     ///
     /// # Errors
     /// [`TableError::DataFile`] if a file of that version is gone; [`TableError::Conflict`] if anything was written meanwhile.
@@ -186,6 +187,12 @@ impl Table {
         let mut actions = vec![commit_info("RESTORE", json!({ "version": to }), json!({}))];
         actions.push(Action::txn(NEXT, number(next)));
         actions.push(Action::txn(EPOCH, number(epoch)));
+        // Whose rows are gone may append them again, and whose rows are back did.
+        let told = base
+            .txns
+            .iter()
+            .filter(|(app, done)| ![NEXT, EPOCH].contains(&app.as_str()) && then.txns.get(*app) != Some(*done));
+        actions.extend(told.map(|(app, _)| Action::txn(app, then.txns.get(app).copied().unwrap_or(0))));
         let now = millis(Clock::wall());
         let gone = base.files.iter().filter(|file| !after.contains(&file.add.path));
         actions.extend(gone.map(|file| Action::remove(&file.add, now, true)));
