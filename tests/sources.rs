@@ -139,6 +139,16 @@ fn rows_that_do_not_parse_are_counted_where_rejected_rows_are() {
     assert_eq!(online["features"]["amount"]["values"], json!([5]));
 }
 
+#[test]
+fn rows_without_a_key_or_a_time_are_rejected_and_counted() {
+    let plumb = project("path: rows.csv\ncolumns: [{name: price, type: \"decimal(10,2)\"}]\n");
+    plumb.write("rows.csv", "user_id,day,amount,price\n1,2024-01-01,5,1.00\n,2024-01-02,6,1.00\n1,,7,1.00\n");
+    plumb.run("apply --yes").ok();
+    assert_eq!(plumb.json("materialize")["materialized"][0]["n_rejected"], 2);
+    let online = plumb.json("features get --service s --entity user_id=1");
+    assert_eq!(online["features"]["amount"]["values"], json!([5]));
+}
+
 /// An object store of one object, which counts its listings.
 fn object_store(object: Vec<u8>) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -126,6 +126,40 @@ fn a_row_that_is_there_twice_is_no_tie() {
 }
 
 #[test]
+fn a_pushed_row_is_tied_with_one_of_a_file_and_with_another_pushed_one() {
+    for (first, second) in [(None, ("7", 2.5)), (Some(("9", 1.5)), ("9", 2.5))] {
+        let plumb = project();
+        std::fs::remove_file(plumb.path().join("orders/2.csv")).unwrap();
+        plumb.run("materialize").ok();
+        let push = |(user, amount): (&str, f64), known: &str| {
+            let server = plumb.serve();
+            let rows = json!({
+                "user_id": [user.parse::<i64>().unwrap()], "at": ["2024-01-01T10:00:00Z"], "known_at": [known],
+                "amount": [amount],
+            });
+            let sent = json!({ "rows": rows, "to": "offline" }).to_string();
+            let (status, answer) = server.post("/v1/views/spending/push", &sent);
+            assert_eq!(status, 200, "{answer}");
+            server.stop();
+        };
+        let known = "2024-01-02T00:00:00Z";
+        if let Some(first) = first {
+            push(first, known);
+            plumb.run("materialize").ok();
+        }
+        push(second, known);
+        let user = format!("two rows of user_id={}", second.0);
+        plumb.run("materialize").fails(2, &[&user, "that say different things"]);
+        plumb.write("spine.csv", &format!("user_id,event_time\n{},2024-01-15T00:00:00Z\n", second.0));
+        build(&plumb).fails(2, &[&user, "that say different things"]);
+        // A correction that became known later is no tie, pushed or not.
+        push((second.0, 4.5), "2024-01-03T00:00:00Z");
+        plumb.run("materialize").ok();
+        assert_eq!(trained(&plumb), ["4.5"]);
+    }
+}
+
+#[test]
 fn a_key_that_says_who_somebody_is_is_not_shown() {
     let plumb = project();
     plumb.edit("features.yaml", "join_key: user_id\n", "join_key: user_id\npii: true\n");

@@ -242,11 +242,13 @@ def test_while_another_materializes(shop):
     [lease] = (shop.folder / ".plumb/offline/views" / VIEW).glob("*/lease")
     with lease.open("r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        taken = requests.post(f"{shop.http}/materialize", json={"disable_event_timestamp": True}, timeout=60)
-        assert taken.status_code == 409
-        assert set(taken.json()) == {"error", "feature_views"}
-        assert f"`{VIEW}@v1` is being materialized already" in taken.json()["error"]
-        assert taken.json()["feature_views"] == [VIEW]
+        for path in ["materialize", "materialize?async=true", "materialize-incremental", "materialize-incremental?async=true"]:
+            window = {"disable_event_timestamp": True, "end_ts": "1998-07-01T00:00:00Z"}
+            taken = requests.post(f"{shop.http}/{path}", json=window, timeout=60)
+            assert taken.status_code == 409, path
+            assert set(taken.json()) == {"error", "feature_views"}
+            assert f"`{VIEW}@v1` is being materialized already" in taken.json()["error"]
+            assert taken.json()["feature_views"] == [VIEW]
     done = requests.post(f"{shop.http}/materialize", json={"disable_event_timestamp": True}, timeout=60)
     assert done.status_code == 200
 

@@ -3,9 +3,10 @@
 //! Folding the log from its start gives the same catalog as folding it piece by piece; "as of last Tuesday" is a fold
 //! that stops early. A clone is cheap: models and definitions are shared until they change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use schema::migration::ServiceVersion;
 use schema::{AppliedDefinitions, FeatureService, FeatureView, Fingerprint, ModelName, ViewId};
 
 use crate::event::{Event, EventBody};
@@ -87,6 +88,12 @@ impl Catalog {
     /// that a rollback would bring back counts.
     pub fn pins(&self, view: &ViewId) -> Vec<String> {
         let mut pins = self.definitions.users_of(view);
+        // Many versions pin few services, and who is older than one is told by all migrations.
+        let mut read_by_older: HashMap<ServiceVersion, bool> = HashMap::new();
+        let mut older_read = |service: &FeatureService| {
+            let older = || self.definitions.older_than(&[service]).iter().any(|older| older.views().contains(&view));
+            *read_by_older.entry(service.id()).or_insert_with(older)
+        };
         for (name, model) in self.models() {
             let restorable: Vec<u32> = [Stage::Staging, Stage::Production]
                 .into_iter()
@@ -97,10 +104,11 @@ impl Catalog {
                 if !live {
                     continue;
                 }
+                let Some(service) = self.service_of(version) else { continue };
                 let says = format!("model `{name}` version {} ({stage})", version.version);
-                if self.views_of(version).contains(&view) {
+                if service.views().contains(&view) {
                     pins.push(says);
-                } else if self.older_than(version).iter().any(|older| older.views().contains(&view)) {
+                } else if older_read(service) {
                     pins.push(format!("older clients of {says}"));
                 }
             }
@@ -116,11 +124,6 @@ impl Catalog {
     /// The service version that a model version pins.
     pub fn service_of(&self, version: &ModelVersion) -> Option<&FeatureService> {
         self.definitions.service_by_fingerprint(version.service.as_str(), &version.service_fingerprint)
-    }
-
-    /// Service versions whose clients the model version answers, along declared migrations.
-    fn older_than(&self, version: &ModelVersion) -> Vec<&FeatureService> {
-        self.service_of(version).map(|service| self.definitions.older_than(&[service])).unwrap_or_default()
     }
 
     /// Every view version that answers are made of: what is current, what model versions pin (one that waits for its

@@ -1,8 +1,8 @@
 //! The prediction log: one row per prediction, to Parquet, off the request's path.
 //!
 //! A queue bounded in requests and in bytes, and one writer thread. What finds it full is dropped and counted: a request
-//! never waits for a disk. Files appear whole or not at all; a service's predictions share a folder, so its feature columns keep their
-//! types.
+//! never waits for a disk. Files appear whole or not at all; a service's predictions share a folder, so its feature
+//! columns keep their types.
 
 mod held;
 pub mod read;

@@ -340,3 +340,29 @@ fn a_change_names_the_training_sets_that_were_built_before_it() {
     assert_eq!(plan.downstream[0].training_sets, ["/sets/fares.parquet"]);
     assert!(plan.to_string().contains("feature service fares, training set /sets/fares.parquet"), "{plan}");
 }
+
+/// Of three versions each answers clients of the one before; then the last of them only of one of both.
+#[test]
+fn whom_a_version_answers_is_told_of_all_versions() {
+    let text = |features: &str, rest: &str| {
+        format!(
+            "kind: entity\nname: user\njoin_key: k\ntype: int64\n---\n\
+             kind: source\nname: rows\npath: rows.parquet\nevent_time: ts\n---\n\
+             kind: feature_view\nname: f\nentity: user\nsource: rows\n\
+             features: [{{name: a, type: int64}}, {{name: b, type: int64}}, {{name: c, type: int64}}]\n---\n\
+             kind: feature_service\nname: s\nfeatures: [{features}]\n{rest}"
+        )
+    };
+    let check = |second: &str, third: &str, want: Expect| {
+        let first = AppliedDefinitions::default().after(&declared(text("'f:a'", "")));
+        let applied = first.after(&declared(text("'f:a', 'f:b'", second)));
+        let plan = plan(&applied, &declared(text("'f:a', 'f:b', 'f:c'", third)), &Surroundings::default());
+        let said: Vec<&String> = plan.changes.iter().flat_map(|change| &change.details).collect();
+        let said: Vec<&str> = said.iter().map(|said| said.as_str()).filter(|said| said.starts_with("compat")).collect();
+        want.assert_eq(&said.join("; "));
+    };
+    let (one, two) = ("migrate_from: {1: [{add: b, default: 0}]}\n", "migrate_from: {2: [{add: c, default: 0}]}\n");
+    check(one, two, expect![[""]]);
+    check("", two, expect![[""]]);
+    check(one, "", expect![[""]]);
+}

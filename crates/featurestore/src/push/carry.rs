@@ -168,6 +168,14 @@ pub(super) fn n_behind(connection: &Connection, view: &FeatureView) -> Result<u6
     Ok(n_rows)
 }
 
+/// Notes that a version has seen what was pushed to another, up to `seq`.
+fn mark(transaction: &Transaction<'_>, of: &str, source: &str, seq: i64) -> Result<(), BoxError> {
+    transaction
+        .prepare_cached("INSERT INTO carried (of, source, seq) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET seq = ?3")?
+        .execute(params![of, source, seq])?;
+    Ok(())
+}
+
 /// Copies one push, unless it is a copy itself.
 fn copy(
     log: &PushLog,
@@ -177,9 +185,7 @@ fn copy(
     seq: i64,
 ) -> Result<(), BoxError> {
     let table = OnlineTable::marks(to);
-    transaction
-        .prepare_cached("INSERT INTO carried (of, source, seq) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET seq = ?3")?
-        .execute(params![table.name(), from.of, seq])?;
+    mark(transaction, table.name(), &from.of, seq)?;
     let is_copy = transaction
         .prepare_cached("SELECT 1 FROM carried_pushes WHERE seq = ?1")?
         .query_row([seq], |_| Ok(()))
@@ -204,9 +210,21 @@ fn copy(
         .optional()?;
     let name = if is_taken.is_some() { format!("carried:{seq}") } else { id };
     let digests = known::digests(to, &rows, Some(received));
+    let before: i64 = transaction
+        .prepare_cached("SELECT coalesce(max(seq), 0) FROM pushes WHERE of = ?1")?
+        .query_row([table.name()], |row| row.get(0))?;
     let (_, is_added) = insert(transaction, to, &rows, &digests, &name, received)?;
     if is_added {
-        transaction.execute("INSERT INTO carried_pushes (seq) VALUES (?1)", [transaction.last_insert_rowid()])?;
+        let copy = transaction.last_insert_rowid();
+        transaction.execute("INSERT INTO carried_pushes (seq) VALUES (?1)", [copy])?;
+        // Where it came from has it: who has seen all before it need not look at it.
+        let seen: Option<i64> = transaction
+            .prepare_cached("SELECT seq FROM carried WHERE of = ?1 AND source = ?2")?
+            .query_row(params![from.of, table.name()], |row| row.get(0))
+            .optional()?;
+        if seen.unwrap_or(0) >= before {
+            mark(transaction, &from.of, table.name(), copy)?;
+        }
     }
     Ok(())
 }

@@ -80,6 +80,17 @@ async fn both_versions_of_the_protocol_are_spoken() {
     }
 }
 
+/// TTL is judged at read (docs/decisions/0045): the server forgets nothing by itself.
+#[tokio::test]
+async fn no_key_expires() {
+    let server = TestServer::start(&[]);
+    let store = RedisStore::connect(&format!("redis://{}", server.address()), "p", PATIENT).await.unwrap();
+    store.put_many(&table(), &[(key(), cell(1))], at(1)).await.unwrap();
+    let count = "local n = 0 for _, k in ipairs(redis.call('KEYS', '*')) do \
+                 if redis.call('TTL', k) ~= -1 then return -1 end n = n + 1 end return n";
+    assert_eq!(redis::from_redis_value::<i64>(server.ask(&["EVAL", count, "0"])).unwrap(), 1);
+}
+
 #[tokio::test]
 async fn projects_do_not_meet() {
     let (server, other) = (TestRedis::start(), TestRedis::start());

@@ -111,6 +111,10 @@ fn rows(view: &FeatureView, key: i64, at: i64, v: f64, w: f64) -> RecordBatch {
     RecordBatch::try_from_iter(columns).unwrap()
 }
 
+fn key(key: i64) -> EntityKey {
+    EntityKey::from_columns(&[Arc::new(Int64Array::from(vec![key])) as ArrayRef], 1).remove(0).unwrap()
+}
+
 fn store(folder: &Path) -> OfflineStore {
     let names: [(&str, ArrayRef); 4] = [
         ("k", Arc::new(Int64Array::from(vec![0]))),
@@ -127,12 +131,10 @@ type Logged = (i64, i64, i64, Option<String>, Option<String>);
 
 fn logged(log: &PushLog, view: &FeatureView) -> Vec<Logged> {
     let mut all = Vec::new();
-    for (place, entry) in
-        log.rows_since(view, 0).unwrap().iter().flat_map(|rows| (0..rows.len()).map(move |i| (i, rows))).enumerate()
-    {
-        let (i, rows) = entry;
+    let pushes = log.rows_since(view, 0).unwrap();
+    for (i, rows) in pushes.iter().flat_map(|rows| (0..rows.len()).map(move |i| (i, rows))) {
         let order = rows.order(i);
-        assert_eq!(crate::push::rows::place(order.sequence), place as u64, "places have no gaps");
+        assert_eq!(crate::push::rows::place(order.sequence), all.len() as u64, "places have no gaps");
         let value = |at: usize| {
             let column = rows.features().get(at)?.as_primitive::<Float64Type>();
             column.is_valid(i).then(|| column.value(i).to_string())
@@ -195,8 +197,7 @@ async fn an_older_version_that_is_online_is_brought_what_it_shares() {
     }
     let found = async |store: &MemoryStore, view: &FeatureView| {
         let table = Marks::read(store, view).await.unwrap().table(view)?;
-        let key = EntityKey::from_columns(&[Arc::new(Int64Array::from(vec![7])) as ArrayRef], 1).remove(0)?;
-        match store.get_many(&[table], &[key]).await.unwrap().get(0, 0).map(|cell| cell.at(Timestamp::MAX)) {
+        match store.get_many(&[table], &[key(7)]).await.unwrap().get(0, 0).map(|cell| cell.at(Timestamp::MAX)) {
             Some(At::Row(step)) => Some(format!("{step:?}")),
             _ => None,
         }
@@ -219,8 +220,7 @@ async fn who_was_erased_is_not_carried() {
     for key in [7, 8] {
         push(&views[0], &rows(&views[0], key, 5, 1.5, 0.0), None, To::Offline, &log, &online, NOW).await.unwrap();
     }
-    let key = EntityKey::from_columns(&[Arc::new(Int64Array::from(vec![7])) as ArrayRef], 1).remove(0).unwrap();
-    Tombstones::add(&folder.path().join("offline"), &[(vec!["k".to_owned()], key)], NOW).unwrap();
+    Tombstones::add(&folder.path().join("offline"), &[(vec!["k".to_owned()], key(7))], NOW).unwrap();
     assert_eq!(logged(&log, &views[1]).iter().map(|row| row.0).collect::<Vec<_>>(), [8]);
 }
 

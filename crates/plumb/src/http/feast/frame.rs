@@ -1,8 +1,8 @@
 //! Data frames as Feast's client sends them, as columns in a view's own types.
 //!
 //! Times are ISO texts, naive ones in UTC, or integers since the epoch whose size tells their unit; integers of Python
-//! become floats on the way; a midnight is a date where one is declared; JSON, maps and structs are texts of JSON; bytes are base64. A frame has all columns of its
-//! source: those that are none of the view's are left out.
+//! become floats on the way; a midnight is a date where one is declared; JSON, maps and structs are texts of JSON; bytes
+//! are base64. A frame has all columns of its source: those that are none of the view's are left out.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -102,17 +102,18 @@ async fn run(writer: &FeastWriter, wire: &MaterializeWire, uri: &Uri) -> Result<
         said.any(|(known, said)| known == name && (said.eq_ignore_ascii_case("true") || said == "1"))
     };
     let fresh = is("force");
-    if is("async") {
-        writer.materializing.start(views, fresh);
-        let accepted = json!({ "status": "accepted", "feature_views": names });
-        return Ok((StatusCode::ACCEPTED, Json(accepted)).into_response());
-    }
-    match writer.materializing.run(views, fresh).await {
-        Ok(_) => Ok(Json(Value::Null).into_response()),
-        Err(why) if why.code == "materializing" => {
+    let done = match is("async") {
+        true => writer.materializing.start(views, fresh).map(|()| {
+            let accepted = json!({ "status": "accepted", "feature_views": names });
+            (StatusCode::ACCEPTED, Json(accepted)).into_response()
+        }),
+        false => writer.materializing.run(views, fresh).await.map(|_| Json(Value::Null).into_response()),
+    };
+    done.or_else(|why| match why.code {
+        "materializing" => {
             let conflict = json!({ "error": why.message, "feature_views": names });
             Ok((StatusCode::CONFLICT, Json(conflict)).into_response())
         }
-        Err(why) => Err(why.into()),
-    }
+        _ => Err(why.into()),
+    })
 }

@@ -29,8 +29,8 @@ pub(crate) struct Streamed {
 }
 
 impl Streamed {
-    /// Opens a CSV file and reads it once to see what its columns are, and that their values fit: of the types in `known` by their names, where they
-    /// have one; `time` a timestamp; others of the least type that has all their values.
+    /// Opens a CSV file and reads it once to see what its columns are, and that their values fit. The first name of `time`
+    /// that it has is a timestamp, columns in `known` have their types, others the least that has all their values.
     ///
     /// # Errors
     /// [`OfflineError::Text`] with the line of what is no row, [`OfflineError::Read`].

@@ -65,6 +65,17 @@ fn an_append_beside_a_compaction_stays() {
 }
 
 #[test]
+fn an_append_that_began_before_a_delete_stays() {
+    let fixture = Fixture::of_commits(5);
+    let lease = fixture.table.lease(&silent).unwrap();
+    let mut appender = fixture.table.appender(None, &silent).unwrap().unwrap();
+    appender.push(&arrays(&rows(10..12))).unwrap();
+    assert_eq!(fixture.table.delete(&Selected::default(), &lease).unwrap().n_rows, 10);
+    appender.commit(json!({})).unwrap();
+    assert_eq!(fixture.table.users(), [10, 11], "nothing that was deleted is back, and nothing that came is gone");
+}
+
+#[test]
 fn a_lease_that_went_to_another_commits_nothing() {
     let fixture = Fixture::of_commits(3);
     let lease = fixture.table.lease(&silent).unwrap();
