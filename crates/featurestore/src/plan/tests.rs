@@ -362,7 +362,7 @@ fn whom_a_version_answers_is_told_of_all_versions() {
         want.assert_eq(&said.join("; "));
     };
     let (one, two) = ("migrate_from: {1: [{add: b, default: 0}]}\n", "migrate_from: {2: [{add: c, default: 0}]}\n");
-    check(one, two, expect![[""]]);
-    check("", two, expect![[""]]);
-    check(one, "", expect![[""]]);
+    check(one, two, expect!["compatibility with v2: BACKWARD; compatibility with every version: BACKWARD_TRANSITIVE"]);
+    check("", two, expect!["compatibility with v2: BACKWARD; compatibility with every version: NONE"]);
+    check(one, "", expect!["compatibility with v2: NONE; compatibility with every version: NONE"]);
 }
