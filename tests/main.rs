@@ -29,6 +29,7 @@ mod older;
 mod personal;
 mod plumb_line;
 mod pushes;
+mod registry_log;
 mod removing;
 mod skew;
 mod sources;

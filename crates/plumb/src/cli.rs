@@ -3,6 +3,7 @@
 mod definitions;
 mod features;
 mod model;
+mod registry;
 mod serve;
 mod tables;
 mod training_set;
@@ -16,6 +17,9 @@ use crate::failure::Failure;
 pub use definitions::{ApplyArgs, ImportCommand, ImportFeastArgs, InitArgs, PlanArgs};
 pub use features::{FeaturesCommand, FeaturesExplainArgs, FeaturesGetArgs, MaterializeArgs, ReplayArgs};
 pub use model::{ModelCommand, ModelListArgs, PromoteArgs, RegisterArgs, RollbackArgs};
+pub use registry::{
+    RegistryAtArgs, RegistryCommand, RegistryExportArgs, RegistryImportArgs, RegistryLogArgs, RegistryVerifyArgs,
+};
 pub use serve::{DemoArgs, ServeArgs};
 pub use tables::{
     FileKind, IngestArgs, TableCommand, TableCompactArgs, TableDeleteArgs, TableHistoryArgs, TableRestoreArgs,
@@ -31,6 +35,12 @@ pub struct Cli {
     /// The project's folder.
     #[arg(long, global = true, default_value = ".", value_name = "DIR")]
     pub project: PathBuf,
+    /// The registry in place of the one in plumb.yaml: postgres://user@host/database?schema=name, or a SQLite file.
+    ///
+    /// A password is better written in plumb.yaml, as ${NAME} of the environment: other users of the machine see command
+    /// lines.
+    #[arg(long, global = true, value_name = "URL|FILE")]
+    pub registry: Option<String>,
     /// Tables for people, JSON for programs.
     #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
@@ -98,6 +108,9 @@ pub enum Command {
     /// Register, promote and roll back model versions.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Look at the registry's log: what holds, what held, whether it is whole; take it elsewhere.
+    #[command(subcommand)]
+    Registry(RegistryCommand),
     /// Turn the definitions of another system into ours.
     #[command(subcommand)]
     Import(ImportCommand),

@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod init;
 pub mod materialize;
 pub mod model;
+pub mod registry;
 pub mod replay;
 pub mod serve;
 pub mod skew;
@@ -21,6 +22,7 @@ pub mod view;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, FeaturesCommand, ImportCommand, ModelCommand, TrainingSetCommand, ViewCommand};
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::project::Project;
 
@@ -34,9 +36,10 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         .build()
         .map_err(|why| Failure::new(schema::ErrorKind::Unavailable, format!("starting the runtime: {why}")))?;
     let output = cli.output;
-    let folder = cli.project;
+    let (folder, named) = (cli.project, cli.registry);
     let done = runtime.block_on(async move {
-        let open = || Project::open(&folder);
+        let config = || Config::read_with(&folder, named.as_deref());
+        let open = async || Project::of(&folder, config()?).await;
         match cli.command {
             Command::Init(args) => init::init(&args.dir, output),
             Command::Plan(args) => apply::plan(&open().await?, output, args.detailed_exitcode).await,
@@ -58,13 +61,14 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Model(ModelCommand::List(args)) => model::list(&open().await?, output, args.name.as_deref()),
             Command::Model(ModelCommand::Promote(args)) => model::promote(&open().await?, output, &args).await,
             Command::Model(ModelCommand::Rollback(args)) => model::rollback(&open().await?, output, &args).await,
+            Command::Registry(command) => Box::pin(registry::registry(&config()?, output, &command)).await,
             Command::Import(ImportCommand::Feast(args)) => import::feast(output, &args),
             Command::Serve(args) => serve::serve(&open().await?, output, args.http, args.grpc).await,
             Command::Replay(args) => replay::replay(&open().await?, output, &args).await,
             Command::Skew(args) => skew::skew(&open().await?, output, &args).await,
             Command::View(ViewCommand::Remove(args)) => view::remove(&open().await?, output, &args).await,
             Command::Erase(args) => Box::pin(erase::erase(&open().await?, output, &args)).await,
-            Command::Doctor(args) => Box::pin(doctor::doctor(&folder, output, &args)).await,
+            Command::Doctor(args) => Box::pin(doctor::doctor(&folder, &config()?, output, &args)).await,
             Command::Demo(args) => Box::pin(demo::demo(&args, output)).await,
         }
     });

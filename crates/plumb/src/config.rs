@@ -3,6 +3,7 @@
 mod feast_answers;
 mod query;
 mod redis;
+mod registry;
 mod storage;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use schema::{Clock, Timestamp, Ttl};
 
 use crate::failure::Failure;
 pub use feast_answers::NonFinite;
+pub use registry::RegistryConfig;
 
 /// The name of a project's main file.
 pub const MAIN_FILE: &str = "plumb.yaml";
@@ -34,8 +36,8 @@ pub struct Config {
     pub feast: Option<FeastConfig>,
     /// What answers in Feast's protocol say of a float that JSON lacks.
     pub non_finite: NonFinite,
-    /// The registry's SQLite file.
-    pub registry: PathBuf,
+    /// The registry's log.
+    pub registry: RegistryConfig,
     /// Folder of model files.
     pub artifacts: PathBuf,
     /// Folder of the prediction log.
@@ -89,6 +91,18 @@ impl Config {
             Some(config) if mistakes.is_empty() => Ok(config),
             _ => Err(mistakes.into()),
         }
+    }
+
+    /// As [`Self::read`], with the registry that the command line names in place of the file's.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and that it names none.
+    pub fn read_with(folder: &Path, registry: Option<&str>) -> Result<Self, Failure> {
+        let mut config = Self::read(folder)?;
+        if let Some(named) = registry {
+            config.registry = RegistryConfig::named(named, &config.project)?;
+        }
+        Ok(config)
     }
 }
 
@@ -167,23 +181,15 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
         let mut found = None;
         if let Some(node) = fields.optional(name) {
             let mut inner = node.fields("a store", mistakes);
-            if name == "registry"
-                && let Some(kind) = inner.optional("kind")
-                && let Some(text) = kind.text(mistakes)
-                && text != "sqlite"
-            {
-                let message = format!("`{text}` is not a kind of registry");
-                mistakes.push(Mistake::new(&kind.place(), message).hint(suggest(&text, ["sqlite"])));
-            }
             found = inner.text("path", mistakes);
             inner.finish(mistakes);
         }
         folder.join(found.unwrap_or_else(|| default.to_owned()))
     };
     let offline = path("offline", ".plumb/offline", &mut fields);
-    let registry = path("registry", ".plumb/registry.db", &mut fields);
     let artifacts = path("artifacts", ".plumb/artifacts", &mut fields);
     let predictions = path("predictions", ".plumb/predictions", &mut fields);
+    let registry = registry::read(&mut fields, folder, project.as_deref(), mistakes);
     let online = online(&mut fields, folder, mistakes);
     let storage = storage::read(&mut fields, environment, mistakes);
     let limits = query::read(&mut fields, mistakes);
@@ -191,7 +197,7 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
     let feast = feast(&mut fields, folder, mistakes);
     let non_finite = feast_answers::read(&mut fields, mistakes);
     fields.finish(mistakes);
-    let (project, online) = (project?, online?);
+    let (project, online, registry) = (project?, online?, registry?);
     Some(Config {
         project,
         clock,

@@ -20,6 +20,9 @@ pub use panicked::panicked;
 
 /// The online store does not let us in: asking again changes nothing.
 pub const ONLINE_STORE_AUTH: &str = "online_store_auth";
+/// The registry's server does not let us in.
+pub const REGISTRY_AUTH: &str = "registry_auth";
+const ENVIRONMENT: &str = "environment";
 /// What was asked for was there, and is no more.
 pub const GONE: &str = "gone";
 
@@ -79,7 +82,7 @@ impl Failure {
             ErrorKind::CheckFailed => 1,
             ErrorKind::NotFound if self.code == GONE => 7,
             ErrorKind::Invalid | ErrorKind::NotFound => 2,
-            ErrorKind::Unavailable if self.code == "environment" || self.code == ONLINE_STORE_AUTH => 3,
+            ErrorKind::Unavailable if [ENVIRONMENT, ONLINE_STORE_AUTH, REGISTRY_AUTH].contains(&self.code) => 3,
             ErrorKind::Internal => 3,
             ErrorKind::Conflict => 4,
             ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Unavailable => 6,
@@ -111,7 +114,7 @@ impl Failure {
     /// Whether the same may succeed later, with nothing changed.
     pub fn is_retryable(&self) -> bool {
         let passes = matches!(self.kind, ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Unavailable);
-        passes && self.code != ONLINE_STORE_AUTH
+        passes && ![ONLINE_STORE_AUTH, REGISTRY_AUTH].contains(&self.code)
     }
 
     /// As JSON, the same for the command line and HTTP.
@@ -190,12 +193,31 @@ macro_rules! from_errors {
 from_errors! {
     featurestore::OfflineError { featurestore::OfflineError::hint },
     featurestore::offline::table::TableError { featurestore::offline::table::TableError::hint },
-    registry::StoreError { registry::StoreError::hint },
+    registry::TransferError { registry::TransferError::hint },
     registry::ArtifactError { registry::ArtifactError::hint },
-    registry::RegistryError { registry::RegistryError::hint },
     featurestore::explain::ExplainError { |_| None },
     serving::promotion::PromotionError { |_| None },
     serving::skew::SkewError { |_| None },
+}
+
+impl From<registry::StoreError> for Failure {
+    fn from(error: registry::StoreError) -> Self {
+        Self { hint: error.hint(), code: code_of_store(&error), ..Self::new(error.kind(), chain(&error)) }
+    }
+}
+
+impl From<registry::RegistryError> for Failure {
+    fn from(error: registry::RegistryError) -> Self {
+        let code = match &error {
+            registry::RegistryError::Store(why) => code_of_store(why),
+            other => code_of(other.kind()),
+        };
+        Self { hint: error.hint(), code, ..Self::new(error.kind(), chain(&error)) }
+    }
+}
+
+fn code_of_store(error: &registry::StoreError) -> &'static str {
+    if error.is_auth() { REGISTRY_AUTH } else { code_of(error.kind()) }
 }
 
 impl From<featurestore::OnlineError> for Failure {

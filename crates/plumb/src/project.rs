@@ -7,12 +7,12 @@ use std::sync::Arc;
 use featurestore::check::Checked;
 use featurestore::online::{FeastRedis, GuardedStore, embedded::EmbeddedStore, redis::RedisStore};
 use featurestore::{OfflineStore, OnlineReader, OnlineStore};
-use registry::{Artifacts, Registry, SqliteLog};
+use registry::{Artifacts, PostgresLog, Registry, RegistryStore, SqliteLog};
 use schema::definitions::File;
 use schema::error::chain;
 use schema::{Clock, Definitions, SourceName};
 
-use crate::config::{Config, FeastConfig, MAIN_FILE, OnlineConfig};
+use crate::config::{Config, FeastConfig, MAIN_FILE, OnlineConfig, RegistryConfig};
 use crate::failure::Failure;
 use crate::output;
 
@@ -35,9 +35,15 @@ impl Project {
     /// # Errors
     /// What is wrong with its configuration or its registry.
     pub async fn open(folder: &Path) -> Result<Self, Failure> {
-        let config = Config::read(folder)?;
-        let log = SqliteLog::open(&config.registry)?;
-        let registry = Arc::new(Registry::open(Arc::new(log)).await?);
+        Self::of(folder, Config::read(folder)?).await
+    }
+
+    /// Opens the project in `folder` with this configuration.
+    ///
+    /// # Errors
+    /// What is wrong with its registry.
+    pub async fn of(folder: &Path, config: Config) -> Result<Self, Failure> {
+        let registry = Arc::new(Registry::open(log(&config.registry).await?).await?);
         let offline = OfflineStore::new(folder, &config.offline).with_storage(config.storage.clone());
         let offline = offline.with_limits(config.limits).with_max_skew(config.max_skew);
         Ok(Self { folder: folder.to_path_buf(), config, registry, offline })
@@ -156,6 +162,32 @@ impl Project {
         let Checked { mistakes, rows } = featurestore::check::check(&self.offline, &definitions).await?;
         if mistakes.is_empty() { Ok((definitions, rows)) } else { Err(mistakes.into()) }
     }
+}
+
+/// The registry's log; made where there is none.
+///
+/// # Errors
+/// It cannot be opened or reached, or is something else.
+pub async fn log(config: &RegistryConfig) -> Result<Arc<dyn RegistryStore>, Failure> {
+    Ok(match config {
+        RegistryConfig::Sqlite { path } => Arc::new(SqliteLog::open(path)?),
+        RegistryConfig::Postgres(config) => Arc::new(PostgresLog::open(config).await?),
+    })
+}
+
+/// The registry's log, if there is one; nothing is made.
+///
+/// # Errors
+/// As [`log`].
+pub async fn existing_log(config: &RegistryConfig) -> Result<Option<Arc<dyn RegistryStore>>, Failure> {
+    Ok(match config {
+        RegistryConfig::Sqlite { path } if !path.exists() => None,
+        RegistryConfig::Sqlite { path } => Some(Arc::new(SqliteLog::open(path)?)),
+        RegistryConfig::Postgres(config) => {
+            let found = PostgresLog::open_existing(config).await?;
+            found.map(|log| Arc::new(log) as Arc<dyn RegistryStore>)
+        }
+    })
 }
 
 /// That files have nothing of a definition, where some have.

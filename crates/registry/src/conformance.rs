@@ -9,7 +9,7 @@ use crate::event::{Event, EventBody};
 use crate::log::LogError;
 use crate::seq::Seq;
 use crate::stage::Stage;
-use crate::store::{AppendError, RegistryStore, StoreError};
+use crate::store::{AppendError, PAGE, RegistryStore, StoreError};
 
 /// Runs the suite. Each call of `open` gives a handle on one and the same log, which is empty at first.
 ///
@@ -22,6 +22,8 @@ pub async fn registry_store(open: impl Fn() -> Arc<dyn RegistryStore>) {
     an_event_that_does_not_follow_is_refused(&*open()).await;
     of_many_writers_of_one_place_one_wins(&open).await;
     many_writers_make_one_chain(&open).await;
+    a_long_log_is_read_in_pages(&*open()).await;
+    an_append_that_is_given_up_leaves_a_whole_number_of_events(&open).await;
 }
 
 async fn an_empty_log_has_no_events(log: &dyn RegistryStore) {
@@ -100,7 +102,7 @@ async fn many_writers_make_one_chain(open: &impl Fn() -> Arc<dyn RegistryStore>)
                 match log.append(&event).await {
                     Ok(()) => won.push(event),
                     Err(AppendError::Taken { .. }) => tokio::task::yield_now().await,
-                    Err(AppendError::Store(why)) => return Err(why),
+                    Err(why) => return Err(why),
                 }
             }
             Ok(won)
@@ -116,6 +118,68 @@ async fn many_writers_make_one_chain(open: &impl Fn() -> Arc<dyn RegistryStore>)
     let log = all(&*open()).await;
     assert_chain(&log);
     assert_eq!(log[before..], acknowledged, "what was acknowledged is there, once, and nothing else");
+}
+
+async fn a_long_log_is_read_in_pages(log: &dyn RegistryStore) {
+    const MORE: usize = PAGE + 7;
+    let mut last = all(log).await.pop().expect("there are events");
+    for _ in 0..MORE {
+        let next = event(last.seq.next(), last.hash, "ann");
+        log.append(&next).await.expect("the next event");
+        last = next;
+    }
+    let events = all(log).await;
+    assert!(events.len() > PAGE);
+    assert_chain(&events);
+    for n_max in [1, 5, PAGE] {
+        let page = log.read_page(Seq(3), n_max).await.expect("a page");
+        let places: Vec<u64> = page.iter().map(|stored| stored.seq.0).collect();
+        assert_eq!(places, (4..).take(n_max).collect::<Vec<u64>>(), "as many as were asked for, from there on");
+        let texts = page.iter().map(|stored| stored.text.as_slice());
+        assert!(texts.eq(events[3..].iter().take(n_max).map(|event| event.json().as_bytes())), "byte for byte");
+    }
+    let rest = log.read_page(Seq(last.seq.0 - 2), PAGE).await.expect("the last page");
+    assert_eq!(rest.len(), 2);
+}
+
+/// Appends whose callers went away, at every stage that they come to: the event is there or it is not, and the next writer
+/// goes on.
+async fn an_append_that_is_given_up_leaves_a_whole_number_of_events(open: &impl Fn() -> Arc<dyn RegistryStore>) {
+    let log = open();
+    for polls in 0..12_u32 {
+        let before = all(&*log).await;
+        let last = before.last().expect("there are events");
+        let next = event(last.seq.next(), last.hash, "gone");
+        let mut left = polls;
+        let mut appending = log.append(&next);
+        // Polled as often as the round says, then dropped.
+        std::future::poll_fn(|task| {
+            let done = appending.as_mut().poll(task).is_ready();
+            left = left.saturating_sub(1);
+            if done || left == 0 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+        drop(appending);
+        // What was given up may still be written a moment later; whoever follows either comes after it or is told.
+        let mut attempts = 0;
+        let won = loop {
+            let last = all(&*log).await.pop().expect("there are events");
+            let next = event(last.seq.next(), last.hash, "after");
+            match log.append(&next).await {
+                Ok(()) => break next,
+                Err(AppendError::Taken { .. }) if attempts < 100 => attempts += 1,
+                Err(why) => assert!(attempts < 100, "{why}"),
+            }
+        };
+        let after = all(&*log).await;
+        assert_chain(&after);
+        assert_eq!(after[..before.len()], before);
+        let added: Vec<&Event> = after[before.len()..].iter().collect();
+        assert!(
+            added == [&won] || added == [&next, &won],
+            "the event that was given up is there once, or not: {added:?}"
+        );
+    }
 }
 
 fn assert_chain(log: &[Event]) {

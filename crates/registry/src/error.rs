@@ -5,7 +5,7 @@ use schema::{BoxError, ErrorKind, Fingerprint, ModelName, ServiceName, ViewId};
 use crate::log::LogError;
 use crate::seq::Seq;
 use crate::stage::Stage;
-use crate::store::StoreError;
+use crate::store::{AppendError, StoreError};
 
 /// Why a command was not executed, or the log not read.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,9 @@ pub enum RegistryError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store failed while it wrote, and nobody knows whether the event is there.
+    #[error(transparent)]
+    Unknown(AppendError),
     /// The log is not to be trusted.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -90,6 +93,18 @@ pub enum RegistryError {
         /// What is applied now.
         now: Seq,
     },
+    /// A version of the model moved after the checks began.
+    #[error("model `{model}` changed while it was checked: event {seq} by `{actor}` moved {transition}")]
+    Overtaken {
+        /// The model.
+        model: ModelName,
+        /// The event that was first.
+        seq: Seq,
+        /// Who asked for it.
+        actor: String,
+        /// What it did.
+        transition: String,
+    },
     /// There is no earlier release.
     #[error("model `{model}` cannot be rolled back in {stage}: {why}")]
     NothingToRollBack {
@@ -121,6 +136,7 @@ impl RegistryError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Store(why) => why.kind(),
+            Self::Unknown(_) => ErrorKind::Unavailable,
             Self::Log(why) => why.kind(),
             Self::Definitions { .. } => ErrorKind::Internal,
             Self::UnknownModel { .. }
@@ -128,6 +144,7 @@ impl RegistryError {
             | Self::UnknownService { .. }
             | Self::UnknownView { .. } => ErrorKind::NotFound,
             Self::StaleDefinitions { .. }
+            | Self::Overtaken { .. }
             | Self::NothingToRollBack { .. }
             | Self::ViewInUse { .. }
             | Self::ViewIsRemoved { .. }
@@ -140,6 +157,7 @@ impl RegistryError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Store(why) => why.hint(),
+            Self::Unknown(_) => Some("try again: what was done is not done twice".to_owned()),
             Self::Log(why) => why.hint(),
             Self::Definitions { .. } => None,
             Self::UnknownModel { hint, .. }
@@ -152,6 +170,9 @@ impl RegistryError {
                 Some(format!("declare what `{view}` was again, apply, and materialize it"))
             }
             Self::StaleDefinitions { .. } => Some("plan again and look at the difference".to_owned()),
+            Self::Overtaken { .. } => {
+                Some("look at the model's versions, and promote again if it is still right".to_owned())
+            }
             Self::NoRelease { .. } => None,
             Self::Contended { .. } => Some("try again".to_owned()),
         }

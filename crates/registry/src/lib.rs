@@ -2,7 +2,8 @@
 //!
 //! Nothing in the log is ever edited; each event carries the hash of the one before it, so the log is the audit trail.
 //! Every rule is in [`Catalog::decide`], which is pure: [`Registry::execute`] reads what is new, decides, appends, and
-//! decides again when another writer was first. Several processes may do so at once over one [`SqliteLog`].
+//! decides again when another writer was first. Several processes may do so at once over one [`SqliteLog`] or
+//! [`PostgresLog`].
 //!
 //! Read [`event`] for what is stored, [`catalog`] for what it means, [`decide`] for what is allowed. The bytes of the
 //! models themselves are in [`Artifacts`].
@@ -23,6 +24,8 @@ pub mod model;
 
 pub mod registry;
 pub mod store;
+pub mod transfer;
+pub mod walk;
 
 pub mod artifacts;
 mod durable;
@@ -31,6 +34,8 @@ mod durable;
 pub mod conformance;
 #[cfg(test)]
 mod story;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use artifacts::{ArtifactError, Artifacts};
 pub use catalog::Catalog;
@@ -42,7 +47,11 @@ pub use model::{HistoryEntry, Model, Refusal, VersionState};
 pub use registry::Registry;
 pub use seq::Seq;
 pub use stage::Stage;
-pub use store::{AppendError, MemoryLog, RegistryStore, SqliteLog, StoreError};
+pub use store::{
+    AppendError, MemoryLog, PostgresConfig, PostgresLog, PostgresUrl, RegistryStore, SqliteLog, StoreError, Stored,
+};
 pub use training_set::{EntityColumns, TrainingSet};
+pub use transfer::TransferError;
 pub use transition::Transition;
 pub use version::ModelVersion;
+pub use walk::Walk;

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use schema::{Fingerprint, Timestamp};
 use serde_json::Value;
 
+use crate::error::RegistryError;
 use crate::seq::Seq;
 use crate::stage::Stage;
 use crate::transition::Transition;
@@ -78,6 +79,20 @@ impl Model {
     /// Every transition, oldest first.
     pub fn history(&self) -> &[HistoryEntry] {
         &self.history
+    }
+
+    /// That no version moved since event `seen`: else who was first.
+    ///
+    /// # Errors
+    /// [`RegistryError::Overtaken`], with the newest transition.
+    pub fn unmoved_since(&self, seen: Seq) -> Result<(), RegistryError> {
+        let overtaken = |(seq, _, actor, transition): &HistoryEntry| RegistryError::Overtaken {
+            model: transition.model.clone(),
+            seq: *seq,
+            actor: actor.clone(),
+            transition: transition.to_string(),
+        };
+        self.history.last().filter(|(seq, ..)| *seq > seen).map_or(Ok(()), |newest| Err(overtaken(newest)))
     }
 
     /// Every transition that was refused, oldest first.

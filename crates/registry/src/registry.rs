@@ -11,7 +11,7 @@ use crate::catalog::Catalog;
 use crate::command::Command;
 use crate::error::RegistryError;
 use crate::event::Event;
-use crate::store::{AppendError, RegistryStore};
+use crate::store::{AppendError, PAGE, RegistryStore};
 
 /// How often a command is decided before it gives way. Writers of one process take turns, so this many other processes
 /// would have to be first in a row.
@@ -49,15 +49,20 @@ impl Registry {
     /// [`RegistryError`]; the catalog then stays as it was.
     pub async fn refresh(&self) -> Result<Arc<Catalog>, RegistryError> {
         let known = self.catalog();
-        let news = self.store.read_after(known.seq()).await?;
-        if news.is_empty() {
+        let mut next = Catalog::clone(&known);
+        loop {
+            let page = self.store.read_page(next.seq(), PAGE).await?;
+            if page.is_empty() {
+                break;
+            }
+            for stored in &page {
+                next.apply(&stored.event()?)?;
+            }
+            tracing::debug!(seq = next.seq().0, "read {} events of the registry", page.len());
+        }
+        if next.seq() == known.seq() {
             return Ok(known);
         }
-        let mut next = Catalog::clone(&known);
-        for event in &news {
-            next.apply(event)?;
-        }
-        tracing::debug!(seq = next.seq().0, "read {} events of the registry", news.len());
         Ok(self.publish(next))
     }
 
@@ -73,12 +78,28 @@ impl Registry {
         at: Timestamp,
         actor: &str,
     ) -> Result<(Option<Event>, Arc<Catalog>), RegistryError> {
+        self.execute_if(command, at, actor, |_| Ok(())).await
+    }
+
+    /// As [`Self::execute`], unless another writer overtook this one in what `still` looks at: what was checked before
+    /// rests on facts that may be gone. Asked of the facts that the event would follow, where there is something to do.
+    ///
+    /// # Errors
+    /// As [`Self::execute`], and what `still` says.
+    pub async fn execute_if(
+        &self,
+        command: Command,
+        at: Timestamp,
+        actor: &str,
+        still: impl Fn(&Catalog) -> Result<(), RegistryError> + Send,
+    ) -> Result<(Option<Event>, Arc<Catalog>), RegistryError> {
         let _turn = self.writing.lock().await;
         for _ in 0..ATTEMPTS_MAX {
             let catalog = self.refresh().await?;
             let Some(body) = catalog.decide(&command, at, actor)? else {
                 return Ok((None, catalog));
             };
+            still(&catalog)?;
             let event = Event::new(catalog.seq().next(), at, actor, catalog.head(), body)?;
             // Folded before it is written: what no reader could fold must not reach the log.
             let mut next = Catalog::clone(&catalog);
@@ -90,6 +111,7 @@ impl Registry {
                 }
                 Err(AppendError::Taken { seq }) => tracing::debug!(seq = seq.0, "another writer was first"),
                 Err(AppendError::Store(why)) => return Err(why.into()),
+                Err(unknown @ AppendError::Unknown { .. }) => return Err(RegistryError::Unknown(unknown)),
             }
         }
         Err(RegistryError::Contended { attempts: ATTEMPTS_MAX })

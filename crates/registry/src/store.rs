@@ -1,11 +1,13 @@
-//! Where the log is kept: two methods, and everything else is a fold.
+//! Where the log is kept: a page is read, an event is appended, and everything else is a fold.
 //!
 //! A store is right when the suite of `conformance` (feature `testing`) passes over it.
 
 mod memory;
+mod postgres;
 mod sqlite;
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use schema::{BoxError, ErrorKind, Fingerprint};
@@ -15,17 +17,58 @@ use crate::log::LogError;
 use crate::seq::Seq;
 
 pub use memory::MemoryLog;
+pub use postgres::{PostgresConfig, PostgresLog, PostgresUrl};
 pub use sqlite::SqliteLog;
+
+/// How many events are read at once, so that a long log never is in memory as a whole.
+pub const PAGE: usize = 256;
+
+/// The text in one place of the log, as it was found there: nothing of it has been checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The place.
+    pub seq: Seq,
+    /// What is there.
+    pub text: Vec<u8>,
+}
 
 /// An append-only log of events that several processes may write.
 #[async_trait]
 pub trait RegistryStore: fmt::Debug + Send + Sync + 'static {
-    /// Events after `seq`, oldest first; none when there is nothing new. Each has been read with [`Event::from_json`].
-    async fn read_after(&self, seq: Seq) -> Result<Vec<Event>, StoreError>;
+    /// What is stored after `seq`, oldest first, at most `n_max` of it; nothing when there is nothing new. A log that was
+    /// torn or edited is read all the same: only [`Stored::event`] judges.
+    async fn read_page(&self, seq: Seq, n_max: usize) -> Result<Vec<Stored>, StoreError>;
 
     /// Writes `event`, which must be the next one and follow the last one's hash. When this returns, the event survives
     /// a crash; [`AppendError::Taken`] if another writer was first.
     async fn append(&self, event: &Event) -> Result<(), AppendError>;
+
+    /// Where the log is, for people: without passwords.
+    fn location(&self) -> String;
+
+    /// All events after `seq`, oldest first, each checked by itself. Of a long log [`Self::read_page`] needs less memory.
+    async fn read_after(&self, seq: Seq) -> Result<Vec<Event>, StoreError> {
+        let (mut events, mut last) = (Vec::new(), seq);
+        loop {
+            let page = self.read_page(last, PAGE).await?;
+            let Some(end) = page.last() else { return Ok(events) };
+            last = end.seq;
+            for stored in &page {
+                events.push(stored.event()?);
+            }
+        }
+    }
+}
+
+impl Stored {
+    /// The event that it is.
+    ///
+    /// # Errors
+    /// [`LogError`] if it is none, or not the one that was written.
+    pub fn event(&self) -> Result<Event, LogError> {
+        let unreadable = |why: std::str::Utf8Error| LogError::Unreadable { seq: self.seq, source: why.into() };
+        Event::from_json(self.seq, std::str::from_utf8(&self.text).map_err(unreadable)?)
+    }
 }
 
 /// Why the log cannot be read or written.
@@ -71,6 +114,35 @@ pub enum StoreError {
         #[source]
         source: BoxError,
     },
+    /// The server does not let us in, or not do what we must.
+    #[error("{doing} the registry `{location}`: the server refuses")]
+    Refused {
+        /// "opening", "reading", "writing to".
+        doing: &'static str,
+        /// The address.
+        location: String,
+        /// What the server says.
+        #[source]
+        source: BoxError,
+    },
+    /// The settings cannot be.
+    #[error("the registry `{location}` cannot be opened: {problem}")]
+    Settings {
+        /// The address.
+        location: String,
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// The server did not answer in time.
+    #[error("{doing} the registry `{location}`: no answer within {} ms", .limit.as_millis())]
+    Timeout {
+        /// "opening", "reading", "writing to".
+        doing: &'static str,
+        /// The address.
+        location: String,
+        /// How long was waited.
+        limit: Duration,
+    },
     /// Anything else.
     #[error("{doing} the registry `{location}`")]
     Io {
@@ -96,6 +168,17 @@ pub enum AppendError {
     /// The store failed, and the event is not in it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store failed while it wrote, and did not come back in time to tell whether the event is in it.
+    #[error("whether event {seq} was written to the registry `{location}` is not known")]
+    Unknown {
+        /// The place that was asked for.
+        seq: Seq,
+        /// The address.
+        location: String,
+        /// What the store says.
+        #[source]
+        source: BoxError,
+    },
 }
 
 impl StoreError {
@@ -103,17 +186,28 @@ impl StoreError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Log(why) => why.kind(),
-            Self::NotARegistry { .. } | Self::Format { .. } => ErrorKind::Invalid,
-            Self::Busy { .. } | Self::Io { .. } => ErrorKind::Unavailable,
+            Self::NotARegistry { .. } | Self::Format { .. } | Self::Settings { .. } => ErrorKind::Invalid,
+            Self::Busy { .. } | Self::Io { .. } | Self::Refused { .. } => ErrorKind::Unavailable,
+            Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Damaged { .. } => ErrorKind::Internal,
         }
+    }
+
+    /// Whether the server does not let us in, which trying again does not change.
+    pub fn is_auth(&self) -> bool {
+        matches!(self, Self::Refused { .. })
     }
 
     /// What a person can do.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Log(why) => why.hint(),
+            Self::NotARegistry { location, .. } if location.starts_with("postgres") => {
+                Some("name another database or schema: postgres://host/database?schema=name".to_owned())
+            }
             Self::NotARegistry { .. } => Some("name another file, or move this one away".to_owned()),
+            Self::Refused { .. } => Some("look at the user, its password and its rights".to_owned()),
+            Self::Settings { .. } | Self::Timeout { .. } => None,
             Self::Format { .. } => Some("use the version of the program that wrote it, or a newer one".to_owned()),
             Self::Busy { .. } => Some("look for a process that stopped while it wrote, then try again".to_owned()),
             Self::Damaged { .. } => Some("restore the file from a backup".to_owned()),

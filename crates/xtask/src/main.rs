@@ -51,7 +51,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "test",
         arguments: "[cargo test args]",
-        about: "the whole test suite, with a redis-server of its own",
+        about: "the whole test suite, with a redis-server and a PostgreSQL of its own",
         run: test::run,
     },
     Command {

@@ -1,10 +1,12 @@
 //! Services that tests and benchmarks talk to: real ones, our own, on free ports of this machine, gone when we are.
 
+mod postgres;
 mod redis;
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
+pub(crate) use self::postgres::Postgres;
 pub(crate) use self::redis::Redis;
 
 /// A port of 127.0.0.1 that was free a moment ago. Another process may take it first, so whoever uses it must be ready

@@ -30,25 +30,24 @@ use finding::{Findings, Level};
 /// Looks, and prints what it found; exit status 1 when a check failed.
 ///
 /// # Errors
-/// There is no project, or its main file cannot be read: nothing else can be looked at then.
-pub async fn doctor(folder: &Path, format: Format, args: &DoctorArgs) -> Result<ExitCode, Failure> {
-    let config = Config::read(folder)?;
+/// None: what is wrong is what it prints.
+pub async fn doctor(folder: &Path, config: &Config, format: Format, args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let offline =
         OfflineStore::new(folder, &config.offline).with_storage(config.storage.clone()).with_limits(config.limits);
     let mut found = Findings::default();
 
-    let registry = registry::look(&config, &mut found).await;
+    let registry = registry::look(config, &mut found).await;
     let catalog = registry.as_ref().map(|registry| registry.catalog.as_ref());
     let declared = definitions::look(folder, catalog, &mut found);
     offline::look(&offline, &mut found);
-    disk::look(&config, &mut found);
+    disk::look(config, &mut found);
     runtime::look(catalog, &mut found);
     let unreadable = sources::look(&offline, declared.as_ref(), catalog, args.deep, &mut found).await;
-    let online = online::look(&config, &mut found).await;
+    let online = online::look(config, &mut found).await;
     if let Some(catalog) = catalog {
         views::look(&offline, catalog, &online, &unreadable, &mut found).await;
     }
-    clock::look(&config, registry.as_ref(), &online, &mut found);
+    clock::look(config, registry.as_ref(), &online, &mut found);
 
     output::answer(format, &found.to_json(), || found.to_string());
     Ok(if found.n(Level::Failed) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

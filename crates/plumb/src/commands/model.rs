@@ -227,7 +227,9 @@ pub(super) async fn promote_version(
     } else {
         Command::Refuse { model, version: number, to, evidence: record }
     };
-    let (event, after) = project.registry.execute(command, Clock::wall(), &actor()).await?;
+    // The checks took their time: of two that promote at once one is first, and the other is told.
+    let unmoved = |now: &Catalog| now.model(name).map_or(Ok(()), |model| model.unmoved_since(catalog.seq()));
+    let (event, after) = project.registry.execute_if(command, Clock::wall(), &actor(), unmoved).await?;
     let serves = |catalog: &Catalog| catalog.model(name).is_some_and(|m| m.holder(Stage::Production).is_some());
     let vacated = serves(&catalog) && !serves(&after);
     let (changed, archived) = match event.map(|event| event.body) {

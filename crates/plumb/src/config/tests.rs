@@ -40,6 +40,7 @@ fn the_reference_has_every_setting() {
         include_str!("feast_answers.rs"),
         include_str!("query.rs"),
         include_str!("redis.rs"),
+        include_str!("registry.rs"),
         include_str!("storage.rs"),
     ];
     let mut n_words = 0;

@@ -76,6 +76,7 @@ pub const CODES: &[Code] = &[
     code("overloaded", &[Overloaded], "a queue is full"),
     code("panicked", &[Internal], "a bug: the request failed, the server goes on"),
     code("read_only_view", &[Invalid], "Feast writes this view"),
+    code("registry_auth", &[Unavailable], "the registry's server does not let us in; trying again changes nothing"),
     code("timeout", &[Timeout], "the deadline passed first"),
     code("too_far_ahead", &[Invalid], "a row is dated farther ahead of the clock than `max_skew` allows"),
     code("too_many_builds", &[Overloaded], "as many training sets are being built as the server builds at once"),

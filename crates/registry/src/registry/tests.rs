@@ -8,7 +8,7 @@ use super::*;
 use crate::log::LogError;
 use crate::seq::Seq;
 use crate::stage::Stage;
-use crate::store::{MemoryLog, StoreError};
+use crate::store::{MemoryLog, StoreError, Stored};
 use crate::story::{Story, apply, definitions_after, minute, promote, refuse, rollback, stages};
 
 /// A log with definitions and versions 1 to `n` of `churn`.
@@ -33,8 +33,12 @@ struct QuickRival {
 
 #[async_trait]
 impl RegistryStore for QuickRival {
-    async fn read_after(&self, seq: Seq) -> Result<Vec<Event>, StoreError> {
-        self.log.read_after(seq).await
+    async fn read_page(&self, seq: Seq, n_max: usize) -> Result<Vec<Stored>, StoreError> {
+        self.log.read_page(seq, n_max).await
+    }
+
+    fn location(&self) -> String {
+        self.log.location()
     }
 
     async fn append(&self, event: &Event) -> Result<(), AppendError> {
@@ -172,4 +176,20 @@ async fn a_refresh_that_fails_leaves_the_catalog_as_it_was() {
     log.append(&twice).await.unwrap();
     assert!(registry.refresh().await.is_err());
     assert_eq!(registry.catalog(), before);
+}
+
+#[tokio::test]
+async fn a_promoter_who_was_overtaken_while_it_checked_is_told_by_whom() {
+    let log = log_with_versions(2).await;
+    let registry = open_with_rival(&log, vec![promote(1, Stage::Production)]).await;
+    let seen = registry.catalog().seq();
+    let unmoved = |now: &Catalog| now.model("churn").unwrap().unmoved_since(seen);
+    let why = registry.execute_if(promote(2, Stage::Production), minute(7), "bob", unmoved).await.unwrap_err();
+    assert_eq!(why.kind(), ErrorKind::Conflict);
+    let told = "model `churn` changed while it was checked: event 4 by `rival` moved `churn` version 1 from None to Production";
+    assert_eq!(why.to_string(), told);
+    assert_eq!(stages(&registry.refresh().await.unwrap()), "Production None");
+    // Where there is nothing to do, nobody was overtaken.
+    let (nothing, _) = registry.execute_if(promote(1, Stage::Production), minute(8), "bob", unmoved).await.unwrap();
+    assert_eq!(nothing, None);
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use schema::Fingerprint;
 
-use super::{AppendError, RegistryStore, StoreError, check_next};
+use super::{AppendError, RegistryStore, StoreError, Stored, check_next};
 use crate::event::Event;
 use crate::seq::Seq;
 
@@ -30,9 +30,14 @@ impl MemoryLog {
 
 #[async_trait]
 impl RegistryStore for MemoryLog {
-    async fn read_after(&self, seq: Seq) -> Result<Vec<Event>, StoreError> {
+    async fn read_page(&self, seq: Seq, n_max: usize) -> Result<Vec<Stored>, StoreError> {
         let after = usize::try_from(seq.0).unwrap_or(usize::MAX);
-        Ok(self.lock().get(after..).map(<[Event]>::to_vec).unwrap_or_default())
+        let stored = |event: &Event| Stored { seq: event.seq, text: event.json().as_bytes().to_vec() };
+        Ok(self.lock().iter().skip(after).take(n_max).map(stored).collect())
+    }
+
+    fn location(&self) -> String {
+        "memory".to_owned()
     }
 
     async fn append(&self, event: &Event) -> Result<(), AppendError> {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use schema::{BoxError, Fingerprint};
 
-use super::{AppendError, RegistryStore, StoreError, check_next};
+use super::{AppendError, RegistryStore, StoreError, Stored, check_next};
 use crate::durable;
 use crate::event::Event;
 use crate::log::LogError;
@@ -80,18 +80,24 @@ impl SqliteLog {
 
 #[async_trait]
 impl RegistryStore for SqliteLog {
-    async fn read_after(&self, seq: Seq) -> Result<Vec<Event>, StoreError> {
+    async fn read_page(&self, seq: Seq, n_max: usize) -> Result<Vec<Stored>, StoreError> {
         let fault = self.fault("reading");
         let connection = self.lock();
-        let mut rows =
-            connection.prepare_cached("SELECT seq, json FROM events WHERE seq > ?1 ORDER BY seq").map_err(&fault)?;
+        let mut rows = connection
+            .prepare_cached("SELECT seq, json FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2")
+            .map_err(&fault)?;
         // No log has more events than SQLite has numbers: after the largest there is nothing.
-        let mut rows = rows.query([i64::try_from(seq.0).unwrap_or(i64::MAX)]).map_err(&fault)?;
-        let mut events = Vec::new();
+        let (after, n_max) = (i64::try_from(seq.0).unwrap_or(i64::MAX), i64::try_from(n_max).unwrap_or(i64::MAX));
+        let mut rows = rows.query([after, n_max]).map_err(&fault)?;
+        let mut page = Vec::new();
         while let Some(row) = rows.next().map_err(&fault)? {
-            events.push(read_row(row)?);
+            page.push(read_row(row)?);
         }
-        Ok(events)
+        Ok(page)
+    }
+
+    fn location(&self) -> String {
+        self.location.clone()
     }
 
     async fn append(&self, event: &Event) -> Result<(), AppendError> {
@@ -117,17 +123,18 @@ fn last_event(
     let mut rows =
         transaction.prepare_cached("SELECT seq, json FROM events ORDER BY seq DESC LIMIT 1").map_err(&fault)?;
     let mut rows = rows.query(()).map_err(&fault)?;
-    rows.next().map_err(&fault)?.map(read_row).transpose()
+    let Some(row) = rows.next().map_err(&fault)? else { return Ok(None) };
+    Ok(Some(read_row(row)?.event()?))
 }
 
-fn read_row(row: &rusqlite::Row<'_>) -> Result<Event, StoreError> {
+fn read_row(row: &rusqlite::Row<'_>) -> Result<Stored, StoreError> {
     let unreadable = |seq, source: BoxError| LogError::Unreadable { seq, source };
     let seq: i64 = row.get(0).map_err(|why| unreadable(Seq::START, why.into()))?;
     // Only positive places are asked for; a log whose last place is not positive was not written by us.
     let seq = Seq(u64::try_from(seq).map_err(|why| unreadable(Seq::START, why.into()))?);
     let text = row.get_ref(1).map_err(|why| unreadable(seq, why.into()))?;
-    let text = text.as_str().map_err(|why| unreadable(seq, why.into()))?;
-    Ok(Event::from_json(seq, text)?)
+    let text = text.as_bytes().map_err(|why| unreadable(seq, why.into()))?.to_vec();
+    Ok(Stored { seq, text })
 }
 
 /// Whether the file at `path` is empty though it was a log before. SQLite would take it for a new one, and wait for ever

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::finding::{Findings, Level};
 use super::offline::existing;
-use crate::config::{Config, OnlineConfig};
+use crate::config::{Config, OnlineConfig, RegistryConfig};
 
 const CHECK: &str = "disk space";
 const GIB: u64 = 1 << 30;
@@ -20,7 +20,10 @@ struct Disk {
 
 /// Looks, once at each file system.
 pub(super) fn look(config: &Config, found: &mut Findings) {
-    let mut places = vec![&config.offline, &config.registry, &config.artifacts, &config.predictions];
+    let mut places = vec![&config.offline, &config.artifacts, &config.predictions];
+    if let RegistryConfig::Sqlite { path } = &config.registry {
+        places.push(path);
+    }
     if let OnlineConfig::Embedded { path } = &config.online {
         places.push(path);
     }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use registry::{Artifacts, Catalog, Registry, RegistryStore, Seq, SqliteLog};
+use registry::{Artifacts, Catalog, Registry, Seq};
 use schema::Timestamp;
 
 use super::finding::{Findings, Level};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::project::existing_log;
 
 const CHECK: &str = "registry";
 const FILES: &str = "model files";
@@ -22,13 +23,13 @@ pub(super) struct Found {
 
 /// Looks; `None` where nothing can be said that stands in it.
 pub(super) async fn look(config: &Config, found: &mut Findings) -> Option<Found> {
-    let path = config.registry.display().to_string();
-    if !config.registry.exists() {
-        found.advise(Level::Warning, CHECK, path, "there is none yet", "plumb apply");
-        return None;
-    }
+    let path = config.registry.to_string();
     let opened = match open(config).await {
-        Ok(opened) => opened,
+        Ok(Some(opened)) => opened,
+        Ok(None) => {
+            found.advise(Level::Warning, CHECK, path, "there is none yet", "plumb apply");
+            return None;
+        }
         Err(why) => {
             found.failed(CHECK, path, why);
             return None;
@@ -45,12 +46,12 @@ pub(super) async fn look(config: &Config, found: &mut Findings) -> Option<Found>
     Some(opened)
 }
 
-async fn open(config: &Config) -> Result<Found, Failure> {
-    let log = Arc::new(SqliteLog::open(&config.registry)?);
-    let registry = Registry::open(Arc::<SqliteLog>::clone(&log)).await?;
+async fn open(config: &Config) -> Result<Option<Found>, Failure> {
+    let Some(log) = existing_log(&config.registry).await? else { return Ok(None) };
+    let registry = Registry::open(Arc::clone(&log)).await?;
     let catalog = registry.catalog();
     let last = log.read_after(Seq(catalog.seq().0.saturating_sub(1))).await?;
-    Ok(Found { catalog, last: last.last().map(|event| event.at) })
+    Ok(Some(Found { catalog, last: last.last().map(|event| event.at) }))
 }
 
 /// The file of every registered model version, byte for byte.

@@ -1,0 +1,291 @@
+//! `plumb registry ...`: the log itself, looked at and taken elsewhere. None of these needs a log that is whole.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use registry::transfer::{Imported, export, import};
+use registry::walk::{as_of, walk};
+use registry::{Artifacts, Catalog, Event, EventBody, LogError, RegistryStore, Seq};
+use schema::error::chain;
+use schema::yaml::suggest;
+use schema::{ErrorKind, Timestamp};
+use serde_json::{Value, json};
+
+use crate::cli::{
+    Format, RegistryAtArgs, RegistryCommand, RegistryExportArgs, RegistryImportArgs, RegistryLogArgs,
+    RegistryVerifyArgs,
+};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::output;
+use crate::project;
+
+/// Events that are read at once.
+const PAGE: usize = 256;
+
+/// Does what is asked of the log.
+///
+/// # Errors
+/// The log cannot be read, or what the command says.
+pub async fn registry(config: &Config, format: Format, command: &RegistryCommand) -> Result<ExitCode, Failure> {
+    if let RegistryCommand::Import(args) = command {
+        return bring(config, format, args).await;
+    }
+    let Some(log) = project::existing_log(&config.registry).await? else {
+        let message = format!("there is no registry `{}` yet", config.registry);
+        return Err(Failure::new(ErrorKind::NotFound, message).hint("plumb apply makes one"));
+    };
+    match command {
+        RegistryCommand::Verify(args) => verify(config, &log, format, args).await,
+        RegistryCommand::At(args) => at(&log, format, args).await,
+        RegistryCommand::Log(args) => list(&log, format, args).await,
+        RegistryCommand::Export(args) => take(&log, format, args).await,
+        RegistryCommand::Import(_) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Reads everything; exit status 1 when something is wrong.
+async fn verify(
+    config: &Config,
+    log: &Arc<dyn RegistryStore>,
+    format: Format,
+    args: &RegistryVerifyArgs,
+) -> Result<ExitCode, Failure> {
+    let mut heads = 0_u32;
+    let expected = args.head.as_deref();
+    let walked = walk(&**log, |event| {
+        heads += u32::from(expected.is_some_and(|head| event.hash.to_string().starts_with(head)));
+        false
+    })
+    .await?;
+    let catalog = &walked.catalog;
+    let (n_files, damaged) = files(&config.artifacts, catalog);
+    let lost = expected.filter(|_| heads == 0);
+    let whole = walked.fault.is_none() && damaged.is_empty() && lost.is_none();
+    let fault = walked.fault.as_ref();
+    let json = json!({
+        "registry": log.location(), "whole": whole,
+        "events": catalog.seq(), "head": catalog.head(), "last_good": last(catalog, walked.at),
+        "fault": fault.map(|why| json!({ "event": why.seq(), "message": chain(why), "hint": why.hint() })),
+        "missing_head": lost, "files": n_files, "damaged_files": damaged,
+    });
+    output::answer(format, &json, || {
+        let mut said = format!("registry `{}`\n", log.location());
+        match fault {
+            None => {
+                said += &format!("{} events, each follows the one before; head {}\n", catalog.seq(), catalog.head())
+            }
+            Some(why) => said += &told(why, catalog, walked.at),
+        }
+        if let Some(head) = lost {
+            said += &format!("no event has the hash `{head}`: later ones were cut off, or it is another registry\n");
+        }
+        said += &format!("{n_files} model files are what was registered, byte for byte\n");
+        for file in &damaged {
+            said += &format!(
+                "{}: {}\n",
+                file["model"].as_str().unwrap_or_default(),
+                file["message"].as_str().unwrap_or_default()
+            );
+        }
+        said
+    });
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn told(why: &LogError, catalog: &Catalog, at: Option<Timestamp>) -> String {
+    let good = match at {
+        Some(at) => format!("the last good event is {}, of {at}, hash {}", catalog.seq(), catalog.head()),
+        None => "there is no good event before it".to_owned(),
+    };
+    let hint = why.hint().map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
+    format!("{}\n{good}\n{hint}", chain(why))
+}
+
+fn last(catalog: &Catalog, at: Option<Timestamp>) -> Value {
+    at.map_or(Value::Null, |at| json!({ "event": catalog.seq(), "at": at, "hash": catalog.head() }))
+}
+
+/// How many files of model versions are as they were registered, and which are not.
+fn files(folder: &Path, catalog: &Catalog) -> (usize, Vec<Value>) {
+    let versions: Vec<_> =
+        catalog.models().flat_map(|(_, model)| model.versions()).map(|state| &state.version).collect();
+    let damaged = |version: &registry::ModelVersion, message: String| {
+        let of = format!("{} version {}", version.name, version.version);
+        json!({ "model": of, "digest": version.digest, "message": message })
+    };
+    // To open the folder would make it.
+    let artifacts = folder.join("sha256").is_dir().then(|| Artifacts::open(folder));
+    let look = |version: &registry::ModelVersion| match &artifacts {
+        None => Err(format!("the folder `{}` is not there", folder.display())),
+        Some(Err(why)) => Err(chain(why)),
+        Some(Ok(artifacts)) => artifacts.get(&version.digest).map(drop).map_err(|why| chain(&why)),
+    };
+    let wrong: Vec<Value> = versions.iter().filter_map(|v| look(v).err().map(|why| damaged(v, why))).collect();
+    (versions.len() - wrong.len(), wrong)
+}
+
+/// What held at a time.
+async fn at(log: &Arc<dyn RegistryStore>, format: Format, args: &RegistryAtArgs) -> Result<ExitCode, Failure> {
+    let time = time(&args.time)?;
+    let walked = as_of(&**log, time).await?;
+    if let Some(why) = &walked.fault {
+        return Err(refused(why, &walked.catalog, walked.at));
+    }
+    let catalog = &walked.catalog;
+    let models: Vec<(String, &registry::VersionState)> = catalog
+        .models()
+        .flat_map(|(name, model)| model.versions().iter().map(move |state| (name.to_string(), state)))
+        .collect();
+    let definitions = catalog.definitions();
+    let services: Vec<String> =
+        definitions.services.values().filter_map(|s| s.current()).map(|s| s.id().to_string()).collect();
+    let views: Vec<String> = definitions.views.values().filter_map(|v| v.current()).map(|v| v.id.to_string()).collect();
+    let versions = models.iter().map(|(_, state)| {
+        let mut json = serde_json::to_value(&state.version).unwrap_or_default();
+        json["stage"] = state.stage.as_str().into();
+        json
+    });
+    let json = json!({
+        "time": time, "last_event": last(catalog, walked.at),
+        "versions": versions.collect::<Vec<_>>(), "views": views, "services": services, "definitions": definitions,
+    });
+    output::answer(format, &json, || {
+        let Some(at) = walked.at else {
+            return format!("at {time} the registry had no event yet\n");
+        };
+        let mut said = format!("at {time} the last event was {}, of {at}\n", catalog.seq());
+        let shown = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        said += &format!("views: {}\nservices: {}\n", shown(&views), shown(&services));
+        let row = |(name, state): &(String, &registry::VersionState)| {
+            let v = &state.version;
+            let service = format!("{} v{}", v.service, v.service_version);
+            [name.clone(), v.version.to_string(), state.stage.to_string(), service, v.digest.short()]
+        };
+        if !models.is_empty() {
+            said += &output::table(["MODEL", "VERSION", "STAGE", "SERVICE", "SHA256"], models.iter().map(row));
+        }
+        said
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// As other times, and without seconds too.
+fn time(text: &str) -> Result<Timestamp, Failure> {
+    let parsed = Timestamp::parse(text).or_else(|why| {
+        let minutes = text.len() == "2026-11-01T00:00".len() && text.contains(':');
+        Timestamp::parse(&format!("{text}:00")).ok().filter(|_| minutes).ok_or(why)
+    });
+    parsed.map_err(|why| Failure::invalid(why.to_string()).code("wrong_time"))
+}
+
+fn refused(why: &LogError, catalog: &Catalog, at: Option<Timestamp>) -> Failure {
+    let good = match at {
+        Some(at) => format!("the last good event is {}, of {at}", catalog.seq()),
+        None => "there is no good event before it".to_owned(),
+    };
+    let failure = Failure::new(why.kind(), chain(why)).note(&good);
+    match why.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// The events, whatever is wrong with the log: each is judged by itself.
+async fn list(log: &Arc<dyn RegistryStore>, format: Format, args: &RegistryLogArgs) -> Result<ExitCode, Failure> {
+    let mut rows: Vec<Value> = Vec::new();
+    let mut seen = false;
+    let mut names = Vec::new();
+    let mut seq = Seq(args.after);
+    'reading: while rows.len() < args.limit {
+        let page = log.read_page(seq, PAGE).await?;
+        let Some(end) = page.last() else { break };
+        seq = end.seq;
+        for stored in page {
+            if rows.len() == args.limit {
+                break 'reading;
+            }
+            match stored.event() {
+                Ok(event) => {
+                    let of = model_of(&event);
+                    names.extend(of.clone());
+                    if args.model.is_none() || of == args.model {
+                        seen = true;
+                        rows.push(shown(&event));
+                    }
+                }
+                // Whose it was nobody knows.
+                Err(why) => rows.push(json!({ "seq": stored.seq, "fault": chain(&why) })),
+            }
+        }
+    }
+    if let Some(name) = args.model.as_ref().filter(|_| !seen && args.after == 0) {
+        let message = format!("no event is of a model `{name}`");
+        names.sort();
+        names.dedup();
+        return Err(Failure::new(ErrorKind::NotFound, message).hint(suggest(name, names.iter().map(String::as_str))));
+    }
+    output::answer(format, &json!({ "events": rows }), || {
+        let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        let line = |row: &Value| {
+            let says = row["fault"].as_str().map_or_else(|| text(row, "says"), |fault| format!("DAMAGED: {fault}"));
+            let hash: String = text(row, "hash").chars().take(12).collect();
+            [row["seq"].to_string(), text(row, "at"), text(row, "actor"), says, hash]
+        };
+        output::table(["EVENT", "AT", "BY", "WHAT", "HASH"], rows.iter().map(line))
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shown(event: &Event) -> Value {
+    json!({
+        "seq": event.seq, "at": event.at, "actor": event.actor, "says": event.body.to_string(), "hash": event.hash,
+        "body": event.body,
+    })
+}
+
+/// The model that an event is about.
+fn model_of(event: &Event) -> Option<String> {
+    match &event.body {
+        EventBody::ModelVersionRegistered(version) => Some(version.name.to_string()),
+        EventBody::Transitioned(transition) => Some(transition.model.to_string()),
+        EventBody::PromotionRefused { model, .. } => Some(model.to_string()),
+        EventBody::DefinitionsApplied { .. } | EventBody::ViewRemoved { .. } | EventBody::TrainingSetBuilt(_) => None,
+    }
+}
+
+/// Writes the log to a file that appears whole, or to the standard output.
+async fn take(log: &Arc<dyn RegistryStore>, format: Format, args: &RegistryExportArgs) -> Result<ExitCode, Failure> {
+    let until = args.until.map(Seq);
+    if args.file.as_os_str() == "-" {
+        export(&**log, until, &args.file, &mut BufWriter::new(std::io::stdout())).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let shown = args.file.display();
+    let failed = |why: std::io::Error| Failure::new(ErrorKind::Unavailable, format!("writing `{shown}`: {why}"));
+    let folder = args.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let draft = tempfile::Builder::new().prefix(".tmp").tempfile_in(folder).map_err(failed)?;
+    let mut writer: BufWriter<&File> = BufWriter::new(draft.as_file());
+    let catalog = export(&**log, until, &args.file, &mut writer).await?;
+    writer.flush().map_err(failed)?;
+    drop(writer);
+    draft.as_file().sync_all().map_err(failed)?;
+    draft.persist(&args.file).map_err(|why| failed(why.error))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    let json = json!({ "file": args.file, "events": catalog.seq(), "head": catalog.head() });
+    output::answer(format, &json, || format!("{} events in `{shown}`, head {}\n", catalog.seq(), catalog.head()));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn bring(config: &Config, format: Format, args: &RegistryImportArgs) -> Result<ExitCode, Failure> {
+    let log = project::log(&config.registry).await?;
+    let Imported { written, skipped, head } = import(&*log, &args.file).await?;
+    let json = json!({ "registry": log.location(), "written": written, "skipped": skipped, "head": head });
+    output::answer(format, &json, || {
+        format!("{written} events written to `{}`, {skipped} were there; head {head}\n", log.location())
+    });
+    Ok(ExitCode::SUCCESS)
+}

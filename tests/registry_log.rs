@@ -1,0 +1,230 @@
+//! The registry's log as its users meet it: any change of it is found, the past can be looked at, it moves between SQLite and
+//! PostgreSQL byte for byte, and of two that promote at once one wins and the other is told.
+
+use std::process::Stdio;
+
+use registry::testing::{PASSWORD, TestPostgres};
+use serde_json::Value as Json;
+
+use crate::harness::{Answer, Plumb};
+
+/// The demo applied, with two versions of a model, the first in Staging: four events.
+fn registered() -> Plumb {
+    let plumb = Plumb::demo_online();
+    for file in ["repeat_purchase_v1.onnx", "repeat_purchase_v2.onnx"] {
+        plumb.run(&format!("model register m {}", plumb.model(file).display())).ok();
+    }
+    plumb.run("model promote m 1 --to staging").ok();
+    plumb
+}
+
+/// The exported log, a line each, without the header.
+fn events(plumb: &Plumb) -> Vec<String> {
+    let text = plumb.run("registry export -").ok().stdout;
+    text.lines().skip(1).map(str::to_owned).collect()
+}
+
+/// Runs statements on the SQLite file through another program, as somebody who edits it would.
+fn edit(plumb: &Plumb, python: &str) {
+    let script = format!("import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\n{python}\ndb.commit()\n");
+    let path = plumb.path().join(".plumb/registry.db");
+    let done = std::process::Command::new("python3").args(["-c", &script]).arg(path).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn whatever_is_changed_in_the_log_is_found_and_the_last_good_event_is_named() {
+    let plumb = registered();
+    let n = events(&plumb).len();
+    assert_eq!(n, 4);
+    let sound = plumb.json("registry verify");
+    assert_eq!((&sound["whole"], &sound["events"], &sound["files"]), (&true.into(), &4.into(), &2.into()), "{sound}");
+    let head = sound["head"].as_str().unwrap();
+    plumb.run(&format!("registry verify --head {head}")).ok();
+    let path = plumb.path().join(".plumb/registry.db");
+    // The log is moved into the file itself first, so that a copy is all of it.
+    edit(&plumb, "db.execute('pragma wal_checkpoint(truncate)')");
+    let kept = std::fs::read(&path).unwrap();
+    // What is done, and the event where it shows.
+    let edits = [
+        ("db.execute(\"update events set json = replace(json, '1', '2') where seq = 2\")", 2),
+        ("db.execute(\"update events set json = json || ' ' where seq = 3\")", 3),
+        ("db.execute('delete from events where seq = 3')", 3),
+        ("db.execute('delete from events where seq = 1')", 1),
+        (
+            "a, b = [db.execute('select json from events where seq = ?', (n,)).fetchone()[0] for n in (2, 3)]
+for n, text in ((2, b), (3, a)): db.execute('update events set json = ? where seq = ?', (text, n))",
+            2,
+        ),
+        ("db.execute(\"update events set json = substr(json, 1, length(json) / 2) where seq = 4\")", 4),
+    ];
+    for (python, shows) in edits {
+        edit(&plumb, python);
+        let answer = plumb.run("registry verify --output json");
+        assert_eq!(answer.code, 1, "{python}: {answer:?}");
+        let said = answer.json();
+        assert_eq!(said["fault"]["event"], shows, "{python}: {said}");
+        assert_eq!(said["events"], shows - 1, "{python}");
+        let until = shows - 1;
+        assert!(said["fault"]["hint"].as_str().unwrap().contains(&format!("--until {until}")), "{said}");
+        // Nothing else starts, and says why.
+        plumb.run("model list").fails(3, &[&format!("event {shows} of the registry's log"), "registry export"]);
+        plumb.run("registry log").ok();
+        // The good ones can be taken, and a registry of them works.
+        plumb
+            .run(
+                &format!("registry export good.jsonl --until {until}")
+                    .replace("good", plumb.path().join("good").to_str().unwrap()),
+            )
+            .ok();
+        let good = plumb.path().join("good.jsonl");
+        let rescued = plumb.path().join(format!("rescued{shows}.db"));
+        drop(std::fs::remove_file(&rescued));
+        let to = format!("--registry {}", rescued.display());
+        plumb.run(&format!("registry import {} {to}", good.display())).ok();
+        assert_eq!(plumb.json(&format!("registry verify {to}"))["events"], until);
+        plumb.run(&format!("model list {to}")).ok();
+        for beside in ["registry.db-wal", "registry.db-shm"] {
+            drop(std::fs::remove_file(path.with_file_name(beside)));
+        }
+        std::fs::write(&path, &kept).unwrap();
+    }
+    // Without its last event the log is one of an earlier time: only who knows a later hash can tell.
+    edit(&plumb, "db.execute('delete from events where seq = 4')");
+    plumb.run("registry verify").ok();
+    let answer = plumb.run(&format!("registry verify --head {head}"));
+    assert_eq!(answer.code, 1, "{answer:?}");
+    assert!(answer.stdout.contains("cut off"), "{answer:?}");
+}
+
+#[test]
+fn any_byte_of_any_event_that_is_changed_is_found() {
+    let plumb = registered();
+    edit(&plumb, "db.execute('create table kept as select * from events')");
+    // Of each event some bytes all over it, the first and the last among them; the program reads all events at each start.
+    edit(&plumb, "db.execute('drop table kept')");
+    let file = plumb.path().join("log.jsonl");
+    plumb.run(&format!("registry export {}", file.display())).ok();
+    let text = std::fs::read(&file).unwrap();
+    let first = text.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let step = (text.len() - first) / 40;
+    let fresh = plumb.path().join("fresh.db");
+    for at in (first..text.len()).step_by(step).chain([first, text.len() - 2]) {
+        let mut changed = text.clone();
+        changed[at] = if changed[at] == b'x' { b'y' } else { b'x' };
+        std::fs::write(&file, &changed).unwrap();
+        let answer = plumb.run(&format!("registry import {} --registry {}", file.display(), fresh.display()));
+        assert_ne!(answer.code, 0, "byte {at}: {answer:?}");
+        let looked = plumb.json(&format!("registry verify --registry {}", fresh.display()));
+        assert_eq!(looked["events"], 0, "nothing of it was imported");
+    }
+}
+
+#[test]
+fn what_held_before_is_shown_as_it_was() {
+    let plumb = registered();
+    let log = plumb.json("registry log");
+    let at = |i: usize| log["events"][i]["at"].as_str().unwrap().to_owned();
+    let stages = |time: &str| -> Vec<String> {
+        let then = plumb.json(&format!("registry at {time}"));
+        let versions = then["versions"].as_array().unwrap();
+        versions.iter().map(|v| format!("{} {}", v["version"], v["stage"].as_str().unwrap())).collect()
+    };
+    assert_eq!(stages(&at(0)), Vec::<String>::new());
+    assert_eq!(stages(&at(1)), ["1 None"]);
+    assert_eq!(stages(&at(2)), ["1 None", "2 None"]);
+    assert_eq!(stages(&at(3)), ["1 Staging", "2 None"]);
+    let said = plumb.run("registry at 1999-01-01T00:00").ok().stdout;
+    assert!(said.contains("1999-01-01T00:00:00Z the registry had no event yet"), "{said}");
+    let said = plumb.run("registry at 2200-01-01").ok().stdout;
+    assert!(said.contains("repeat_purchase_v1") && said.contains("Staging"), "{said}");
+    plumb.run("registry at yesterday").fails(2, &["`yesterday` is not a time"]);
+    assert_eq!(plumb.json("registry log --model m")["events"].as_array().unwrap().len(), 3);
+    assert_eq!(plumb.json("registry log --after 1 --limit 2")["events"][0]["seq"], 2);
+    plumb.run("registry log --model n").fails(2, &["no event is of a model `n`"]);
+}
+
+#[test]
+fn a_log_moves_to_postgresql_and_back_byte_for_byte() {
+    let server = TestPostgres::start();
+    let plumb = registered();
+    let [one, two] = ["one.jsonl", "two.jsonl"].map(|name| plumb.path().join(name));
+    plumb.run(&format!("registry export {}", one.display())).ok();
+    let there = format!("--registry {}", server.url());
+    plumb.run(&format!("registry verify {there}")).fails(2, &["there is no registry"]);
+    let done = plumb.json(&format!("registry import {} {there}", one.display()));
+    assert_eq!((&done["written"], &done["skipped"]), (&4.into(), &0.into()));
+    plumb.run(&format!("registry export {} {there}", two.display())).ok();
+    assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());
+    // The product works on from there.
+    plumb.run(&format!("model promote m 2 --to production {there}")).ok();
+    let report = plumb.json(&format!("registry verify {there}"));
+    assert_eq!((&report["whole"], &report["events"]), (&true.into(), &5.into()), "{report}");
+    plumb.run(&format!("registry import {} {there}", one.display())).ok();
+    // The old one went its own way meanwhile: neither is imported over the other.
+    plumb.run("model promote m 1 --to production").ok();
+    plumb.run(&format!("registry export {}", two.display())).ok();
+    plumb.run(&format!("registry import {} {there}", two.display())).fails(4, &["has another history", "event 5"]);
+}
+
+#[test]
+fn a_project_lives_in_postgresql_and_never_says_its_password() {
+    let server = TestPostgres::start();
+    let plumb = Plumb::demo();
+    let text = plumb.read("plumb.yaml");
+    let kept: String =
+        text.lines().filter(|line| !line.starts_with("registry:")).map(|line| format!("{line}\n")).collect();
+    plumb.write("plumb.yaml", &format!("{kept}registry: {{kind: postgres, url: \"${{REGISTRY_URL}}\"}}\n"));
+    let run = |line: &str, url: &str| -> Answer {
+        let answer: Answer = plumb.command(line).env("REGISTRY_URL", url).output().unwrap().into();
+        assert!(!format!("{answer:?}").contains(PASSWORD), "{answer:?}");
+        answer
+    };
+    let url = server.url();
+    run("apply --yes", &url).ok();
+    run("materialize", &url).ok();
+    run(&format!("model register m {}", plumb.model("repeat_purchase_v1.onnx").display()), &url).ok();
+    run("model promote m 1", &url).ok();
+    assert!(!plumb.path().join(".plumb/registry.db").exists());
+    let doctor = run("doctor --output json", &url).json();
+    let checks = doctor["findings"].as_array().or(doctor["checks"].as_array()).unwrap().clone();
+    let registry = checks.iter().find(|check| check["check"] == "registry").unwrap();
+    assert_eq!(registry["level"], "ok", "{registry}");
+    assert!(registry.to_string().contains("postgres://plumb@127.0.0.1"), "{registry}");
+    run("model list", &url.replace(PASSWORD, "wr0ng")).fails(3, &["registry_auth", "password authentication failed"]);
+    run("model list", "postgres://ann:wr0ng@127.0.0.1:1/shop")
+        .fails(6, &["postgres://ann@127.0.0.1:1/shop", "refused"]);
+    run("model list", "postgres://ann:wr0ng@127.0.0.1").fails(2, &["plumb.yaml", "names no database"]);
+}
+
+#[test]
+fn of_two_that_promote_at_once_one_wins_and_the_other_is_told() {
+    const ROUNDS: usize = 20;
+    let server = TestPostgres::start();
+    let plumb = registered();
+    let file = plumb.path().join("log.jsonl");
+    plumb.run(&format!("registry export {}", file.display())).ok();
+    let postgres = format!(" --registry {}", server.url());
+    plumb.run(&format!("registry import {}{postgres}", file.display())).ok();
+    for place in ["", postgres.as_str()] {
+        let start = |version: usize| {
+            let line = format!("model promote m {version} --to production{place}");
+            plumb.command(&line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let collided = (0..ROUNDS).any(|_| {
+            let both: [Answer; 2] =
+                [start(1), start(2)].map(|child| child.wait_with_output().unwrap()).map(Answer::from);
+            assert!(both.iter().any(|answer| answer.code == 0), "one wins: {both:?}");
+            let told = both.iter().find(|answer| answer.code != 0);
+            if let Some(told) = told {
+                told.fails(4, &["model `m` changed while it was checked", "moved `m` version", "promote again"]);
+            }
+            told.is_some()
+        });
+        assert!(collided, "{ROUNDS} pairs never met");
+        let list: Json = plumb.json(&format!("model list{place}"));
+        let versions = list["versions"].as_array().unwrap();
+        assert_eq!(versions.iter().filter(|v| v["stage"] == "Production").count(), 1, "{list}");
+        plumb.run(&format!("registry verify{place}")).ok();
+    }
+}
