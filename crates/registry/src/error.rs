@@ -6,6 +6,7 @@ use crate::log::LogError;
 use crate::seq::Seq;
 use crate::stage::Stage;
 use crate::store::StoreError;
+use crate::tag::TagError;
 
 /// Why a command was not executed, or the log not read.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,25 @@ pub enum RegistryError {
         #[source]
         source: BoxError,
     },
+    /// The name is taken.
+    #[error("Registered Model (name={model}) already exists.")]
+    ModelExists {
+        /// The name.
+        model: ModelName,
+    },
+    /// A text is longer than a registry keeps.
+    #[error("`{field}` has {characters} characters, at most {limit} are kept")]
+    TooLong {
+        /// What it is.
+        field: &'static str,
+        /// How long it is.
+        characters: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// A tag breaks a rule.
+    #[error(transparent)]
+    Tag(#[from] TagError),
     /// No such model.
     #[error("there is no model `{model}`")]
     UnknownModel {
@@ -131,8 +151,9 @@ impl RegistryError {
             | Self::NothingToRollBack { .. }
             | Self::ViewInUse { .. }
             | Self::ViewIsRemoved { .. }
+            | Self::ModelExists { .. }
             | Self::Contended { .. } => ErrorKind::Conflict,
-            Self::NoRelease { .. } => ErrorKind::Invalid,
+            Self::NoRelease { .. } | Self::TooLong { .. } | Self::Tag(_) => ErrorKind::Invalid,
         }
     }
 
@@ -141,7 +162,8 @@ impl RegistryError {
         match self {
             Self::Store(why) => why.hint(),
             Self::Log(why) => why.hint(),
-            Self::Definitions { .. } => None,
+            Self::Definitions { .. } | Self::TooLong { .. } | Self::Tag(_) => None,
+            Self::ModelExists { .. } => Some("take another name, or add a version to this model".to_owned()),
             Self::UnknownModel { hint, .. }
             | Self::UnknownVersion { hint, .. }
             | Self::UnknownView { hint, .. }

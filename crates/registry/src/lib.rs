@@ -7,10 +7,12 @@
 //! Read [`event`] for what is stored, [`catalog`] for what it means, [`decide`] for what is allowed. The bytes of the
 //! models themselves are in [`Artifacts`].
 
+pub mod alias;
 pub mod event;
 pub mod log;
 pub mod seq;
 pub mod stage;
+pub mod tag;
 pub mod training_set;
 pub mod transition;
 pub mod version;
@@ -32,9 +34,10 @@ pub mod conformance;
 #[cfg(test)]
 mod story;
 
+pub use alias::{Alias, AliasError};
 pub use artifacts::{ArtifactError, Artifacts};
 pub use catalog::Catalog;
-pub use command::Command;
+pub use command::{Command, NewVersion};
 pub use error::RegistryError;
 pub use event::{Event, EventBody};
 pub use log::LogError;
@@ -43,6 +46,7 @@ pub use registry::Registry;
 pub use seq::Seq;
 pub use stage::Stage;
 pub use store::{AppendError, MemoryLog, RegistryStore, SqliteLog, StoreError};
+pub use tag::Tags;
 pub use training_set::{EntityColumns, TrainingSet};
 pub use transition::Transition;
-pub use version::ModelVersion;
+pub use version::{ModelVersion, Origin, PinnedFile, Servable};

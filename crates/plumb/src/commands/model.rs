@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use featurestore::OnlineReader;
-use registry::{Catalog, Command, ModelVersion, Stage};
+use registry::{Catalog, Command, ModelVersion, NewVersion, Origin, Servable, Stage, Tags};
 use schema::yaml::suggest;
 use schema::{Clock, ErrorKind, FeatureService, Fingerprint, ModelName};
 use serde_json::json;
@@ -26,9 +26,11 @@ use crate::project::Project;
 pub async fn register(project: &Project, format: Format, args: &RegisterArgs) -> Result<ExitCode, Failure> {
     let version = register_file(project, args).await?;
     output::answer(format, &serde_json::to_value(&version).unwrap_or_default(), || {
+        let ModelVersion { name, version, servable, .. } = &version;
+        let Some(servable) = servable else { return format!("model `{name}` version {version}\n") };
+        let Servable { service, service_version, signature, digest, .. } = servable;
         format!(
-            "model `{}` version {} on service `{}` v{}\n  {}\n  sha256 {}\n",
-            version.name, version.version, version.service, version.service_version, version.signature, version.digest
+            "model `{name}` version {version} on service `{service}` v{service_version}\n  {signature}\n  sha256 {digest}\n"
         )
     });
     Ok(ExitCode::SUCCESS)
@@ -49,25 +51,29 @@ pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Res
         Failure::invalid(format!("`{shown}` does not fit feature service `{}`: {why}", service.name)).code("misfit")
     })?;
     let digest = project.artifacts()?.put(&bytes)?;
-    let command = Command::RegisterModel {
-        name: name.clone(),
+    let servable = Servable {
         digest,
         size_bytes: bytes.len() as u64,
         signature: file.signature,
         service: service.name.clone(),
         service_version: service.version,
         service_fingerprint: service.fingerprint,
+    };
+    let command = Command::RegisterVersion(NewVersion {
+        name: name.clone(),
+        once: true,
+        origin: Origin::default(),
+        files: Vec::new(),
+        servable: Some(servable),
         description: args.description.clone(),
         metadata: file.metadata,
-    };
+        tags: Tags::new(),
+    });
     let fingerprint = service.fingerprint;
     let (_, catalog) = project.registry.execute(command, Clock::wall(), &actor()).await?;
-    let versions = catalog.model(name.as_str()).map(registry::Model::versions).unwrap_or_default();
-    let found = versions.iter().rev().map(|state| &state.version);
-    let mut found = found.filter(|v| v.digest == digest && v.service_fingerprint == fingerprint);
+    let found = catalog.model(name.as_str()).and_then(|model| model.same(&digest, &fingerprint));
     found
-        .next()
-        .cloned()
+        .map(|state| state.version.clone())
         .ok_or_else(|| Failure::new(ErrorKind::Internal, "the registered version is not in the catalog"))
 }
 
@@ -122,7 +128,7 @@ pub fn list(project: &Project, format: Format, name: Option<&str>) -> Result<Exi
     let mut found = false;
     for (model_name, model) in catalog.models().filter(|(n, _)| name.is_none_or(|name| n.as_str() == name)) {
         found = true;
-        for state in model.versions().iter().rev() {
+        for state in model.versions().rev() {
             rows.push((model_name.clone(), state.clone()));
         }
     }
@@ -138,14 +144,15 @@ pub fn list(project: &Project, format: Format, name: Option<&str>) -> Result<Exi
     output::answer(format, &json!({ "versions": json.collect::<Vec<_>>() }), || {
         let row = |(name, state): &(ModelName, registry::VersionState)| {
             let v = &state.version;
-            let service = format!("{} v{}", v.service, v.service_version);
+            let servable = v.servable.as_ref();
+            let service = servable.map(|it| format!("{} v{}", it.service, it.service_version)).unwrap_or_default();
             [
                 name.to_string(),
                 v.version.to_string(),
                 state.stage.to_string(),
                 service,
                 v.registered_at.to_string(),
-                v.digest.short(),
+                servable.map(|it| it.digest.short()).unwrap_or_default(),
             ]
         };
         output::table(["MODEL", "VERSION", "STAGE", "SERVICE", "REGISTERED", "SHA256"], rows.iter().map(row))
@@ -207,7 +214,13 @@ pub(super) async fn promote_version(
     let version = find(&catalog, name, number)?;
     let model = version.name.clone();
     // What the registry will refuse whatever the checks say is refused before them.
-    let wish = Command::Transition { model: model.clone(), version: number, to, evidence: serde_json::Value::Null };
+    let wish = Command::Transition {
+        model: model.clone(),
+        version: number,
+        to,
+        archive_existing: true,
+        evidence: serde_json::Value::Null,
+    };
     catalog.decide(&wish, Clock::wall(), &actor())?;
     // Only a stage that serves is guarded: nothing is asked of a version on its way to the archive.
     let evidence = if to.has_one_holder() {
@@ -223,7 +236,7 @@ pub(super) async fn promote_version(
         return Ok(Promoted { evidence, changed: false, archived: Vec::new(), vacated: false });
     }
     let command = if passed {
-        Command::Transition { model, version: number, to, evidence: record }
+        Command::Transition { model, version: number, to, archive_existing: true, evidence: record }
     } else {
         Command::Refuse { model, version: number, to, evidence: record }
     };
@@ -243,10 +256,9 @@ fn find<'c>(catalog: &'c Catalog, name: &str, number: u32) -> Result<&'c ModelVe
         let known = catalog.models().map(|(n, _)| n.as_str());
         not_found(format!("there is no model `{name}`")).hint(suggest(name, known))
     })?;
-    let state = model.version(number).ok_or_else(|| {
-        not_found(format!("model `{name}` has no version {number}"))
-            .hint(format!("it has versions 1 to {}", model.versions().len()))
-    })?;
+    let state = model
+        .version(number)
+        .ok_or_else(|| not_found(format!("model `{name}` has no version {number}")).hint(model.numbers()))?;
     Ok(&state.version)
 }
 
