@@ -10,6 +10,7 @@ pub mod health;
 pub mod materializing;
 pub mod measuring;
 pub mod metrics;
+pub mod mlflow;
 pub mod native;
 pub mod pusher;
 pub mod services;
@@ -67,6 +68,7 @@ pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
         .merge(native::push::router(pusher))
         .merge(native::training_sets::router(building))
         .merge(feast::router(Arc::new(feast), Arc::new(feast_writer)))
+        .merge(mlflow::router())
         .merge(health::router(readiness))
         .route("/metrics", get(async move || measuring.scrape().await));
     attended(routes)
