@@ -24,6 +24,7 @@ pub mod error;
 pub mod model;
 
 pub mod registry;
+pub mod search;
 pub mod store;
 
 pub mod artifacts;
