@@ -24,14 +24,18 @@ pub mod model;
 pub mod registry;
 pub mod store;
 
+pub mod artifact_tree;
 pub mod artifacts;
 mod durable;
+
+pub mod tracking;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 #[cfg(test)]
 mod story;
 
+pub use artifact_tree::ArtifactTree;
 pub use artifacts::{ArtifactError, Artifacts};
 pub use catalog::Catalog;
 pub use command::Command;
