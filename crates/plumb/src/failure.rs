@@ -192,6 +192,7 @@ from_errors! {
     featurestore::offline::table::TableError { featurestore::offline::table::TableError::hint },
     registry::StoreError { registry::StoreError::hint },
     registry::ArtifactError { registry::ArtifactError::hint },
+    registry::artifact_tree::TreeError { |_| None },
     registry::RegistryError { registry::RegistryError::hint },
     featurestore::explain::ExplainError { |_| None },
     serving::promotion::PromotionError { |_| None },

@@ -47,11 +47,13 @@ pub struct Parts {
     pub readiness: Arc<health::Readiness>,
     /// What Feast's clients are told of a float that JSON lacks.
     pub non_finite: NonFinite,
+    /// What MLflow's clients ask for.
+    pub mlflow: mlflow::Parts,
 }
 
 /// All routes.
 pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
-    let Parts { project, scorer, registry, offline, online, building, clock, readiness, non_finite } = parts;
+    let Parts { project, scorer, registry, offline, online, building, clock, readiness, non_finite, mlflow } = parts;
     let pusher = pusher::Pusher::new(Arc::clone(&registry), offline.clone(), Arc::clone(&online), clock);
     let pusher = Arc::new(pusher);
     let materializing = materializing::Materializing::new(Arc::clone(&registry), offline, Arc::clone(&online), clock);
@@ -68,7 +70,7 @@ pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
         .merge(native::push::router(pusher))
         .merge(native::training_sets::router(building))
         .merge(feast::router(Arc::new(feast), Arc::new(feast_writer)))
-        .merge(mlflow::router())
+        .merge(mlflow::router(mlflow))
         .merge(health::router(readiness))
         .route("/metrics", get(async move || measuring.scrape().await));
     attended(routes)

@@ -27,8 +27,11 @@ pub mod registry;
 pub mod search;
 pub mod store;
 
+pub mod artifact_tree;
 pub mod artifacts;
 mod durable;
+
+pub mod tracking;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
@@ -36,6 +39,7 @@ pub mod conformance;
 mod story;
 
 pub use alias::{Alias, AliasError};
+pub use artifact_tree::ArtifactTree;
 pub use artifacts::{ArtifactError, Artifacts};
 pub use catalog::Catalog;
 pub use command::{Command, NewVersion};

@@ -3,15 +3,33 @@
 //! The client tries seven times whatever it takes for the server's fault, POST included, and reads names of errors and of
 //! states from fixed lists: [`error`] is shaped by that. See docs/mlflow.md.
 
+mod artifacts;
 mod error;
 mod fields;
 mod server;
+mod tracking;
+mod wire;
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
+use registry::ArtifactTree;
+use registry::tracking::Tracker;
 
 pub use error::{Code, Refusal};
 pub use fields::{Fields, Sent};
+
+/// What the routes are made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Experiments, runs and logged models.
+    pub tracker: Tracker,
+    /// Their files.
+    pub tree: ArtifactTree,
+    /// The largest file that is taken.
+    pub upload_bytes_max: u64,
+}
 
 /// Whether a route is one of MLflow's, whose errors are MLflow's too.
 pub(super) fn is_ours(route: &str) -> bool {
@@ -20,9 +38,13 @@ pub(super) fn is_ours(route: &str) -> bool {
 
 /// The routes, under the prefix that clients use and under that of browsers. Each part gives its routes without the prefix:
 /// `/2.0/mlflow/runs/create`.
-pub fn router() -> Router {
+pub fn router(parts: Parts) -> Router {
+    let Parts { tracker, tree, upload_bytes_max } = parts;
+    let files = artifacts::ArtifactFiles { tree: tree.clone(), upload_bytes_max };
     let api = Router::new()
         .merge(server::router())
+        .merge(tracking::router(Arc::new(tracking::Tracking { tracker, tree })))
+        .merge(artifacts::router(Arc::new(files)))
         .fallback(error::no_endpoint)
         .method_not_allowed_fallback(error::no_endpoint);
     Router::new()

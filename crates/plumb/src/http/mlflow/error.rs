@@ -6,7 +6,10 @@
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use registry::artifact_tree::TreeError;
+use registry::tracking::TrackingError;
 use schema::ErrorKind;
+use schema::error::chain;
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
@@ -131,6 +134,23 @@ impl From<Failure> for Refusal {
             None => failure.message,
         };
         Self::new(failure.kind.into(), message)
+    }
+}
+
+impl From<TrackingError> for Refusal {
+    fn from(error: TrackingError) -> Self {
+        let code = match &error {
+            TrackingError::ExperimentExists { .. } => Code::ResourceAlreadyExists,
+            other => other.kind().into(),
+        };
+        let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
+        Self::new(code, format!("{}{hint}", chain(&error)))
+    }
+}
+
+impl From<TreeError> for Refusal {
+    fn from(error: TreeError) -> Self {
+        Self::new(error.kind().into(), chain(&error))
     }
 }
 

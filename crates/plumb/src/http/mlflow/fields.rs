@@ -30,6 +30,8 @@ pub struct Fields {
     spoken: bool,
     /// What stands before the names of these in messages: `tags[0].`.
     at: String,
+    /// Bytes of the body that they are of.
+    size_bytes: usize,
 }
 
 impl<S: Send + Sync> FromRequest<S> for Sent {
@@ -93,7 +95,7 @@ impl Fields {
                 all.push(said.into());
             }
         }
-        Ok(Self { values, spoken: true, at: String::new() })
+        Ok(Self { values, spoken: true, ..Self::default() })
     }
 
     /// Those of a body. An empty one has none.
@@ -105,7 +107,7 @@ impl Fields {
             return Ok(Self::default());
         }
         match serde_json::from_slice(bytes) {
-            Ok(Value::Object(values)) => Ok(Self { values, ..Self::default() }),
+            Ok(Value::Object(values)) => Ok(Self { values, size_bytes: bytes.len(), ..Self::default() }),
             Ok(other) => {
                 let message = format!("the body is a {}, not a JSON object", kind(&other));
                 Err(Refusal::new(Code::BadRequest, message))
@@ -207,7 +209,7 @@ impl Fields {
     pub fn objects(&self, name: &str) -> Result<Vec<Self>, Refusal> {
         let of = |(i, value): (usize, &Value)| match value {
             Value::Object(values) => {
-                Ok(Self { values: values.clone(), spoken: false, at: format!("{}{name}[{i}].", self.at) })
+                Ok(Self { values: values.clone(), at: format!("{}{name}[{i}].", self.at), ..Self::default() })
             }
             other => Err(self.wrong(name, other)),
         };
@@ -223,6 +225,11 @@ impl Fields {
             Ok((fields.required("key")?.to_owned(), fields.text("value")?.unwrap_or_default().to_owned()))
         };
         self.objects(name)?.into_iter().map(pair).collect()
+    }
+
+    /// How large the body was; 0 for a query and for an object in a list.
+    pub fn size_bytes(&self) -> usize {
+        self.size_bytes
     }
 
     /// Whether it was sent, `null` counting as not.

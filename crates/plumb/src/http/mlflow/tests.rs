@@ -20,15 +20,13 @@ async fn an_unknown_route_is_told_in_json_for_any_method() {
         ("GET", "/api/2.0/mlflow/nothing"),
         ("POST", "/api/3.0/mlflow/traces"),
         ("DELETE", "/api/3.0/mlflow/server-info"),
-        ("GET", "/api"),
-        ("GET", "/api/"),
         ("PATCH", "/ajax-api/2.0/mlflow/runs"),
         ("POST", "/version"),
     ];
     for (method, path) in wrong {
         let (status, body) = ask(method, path).await;
         assert_eq!(status, 404, "{method} {path}");
-        let error: Value = serde_json::from_str(&body).unwrap();
+        let error: Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{method} {path}: {body}"));
         assert_eq!(error["error_code"], "ENDPOINT_NOT_FOUND", "{method} {path}");
     }
 }

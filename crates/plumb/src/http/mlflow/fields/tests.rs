@@ -51,8 +51,7 @@ fn numbers_of_64_bits_come_as_numbers_or_texts() {
 
 #[test]
 fn doubles_that_json_lacks_are_texts() {
-    let fields =
-        body(&json!({"a": "NaN", "b": "Infinity", "c": "-Infinity", "d": 1, "e": 1e400_f64.min(2.5), "f": []}));
+    let fields = body(&json!({"a": "NaN", "b": "Infinity", "c": "-Infinity", "d": 1, "e": "2.5", "f": []}));
     assert!(fields.double("a").unwrap().unwrap().is_nan());
     assert_eq!(fields.double("b").unwrap(), Some(f64::INFINITY));
     assert_eq!(fields.double("c").unwrap(), Some(f64::NEG_INFINITY));
