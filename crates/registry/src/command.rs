@@ -137,6 +137,16 @@ pub enum Command {
         /// What was checked.
         evidence: serde_json::Value,
     },
+    /// Does what is asked if nobody changed since what the model's stages and aliases resolve to: what was checked was
+    /// checked on that.
+    AsChecked {
+        /// The model.
+        model: ModelName,
+        /// Its [`crate::Model::names_seq`] when it was checked.
+        names_seq: Seq,
+        /// What is asked.
+        command: Box<Command>,
+    },
     /// Records that a version was not moved, and why.
     Refuse {
         /// The model.

@@ -34,6 +34,15 @@ impl Catalog {
             Command::Transition { model, version, to, archive_existing, evidence } => {
                 self.decide_transition(model, *version, *to, *archive_existing, evidence)
             }
+            Command::AsChecked { model, names_seq, command } => {
+                // A command whose effect is there already gives nothing, whoever did it.
+                let decided = self.decide(command, at, actor)?;
+                let now = self.find_model(model)?.names_seq;
+                if decided.is_some() && now > *names_seq {
+                    return Err(RegistryError::StaleModel { model: model.clone(), checked: *names_seq, now });
+                }
+                Ok(decided)
+            }
             Command::Refuse { model, version, to, evidence } => {
                 self.find(model, *version)?;
                 let (model, version, to, evidence) = (model.clone(), *version, *to, evidence.clone());

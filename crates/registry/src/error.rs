@@ -110,6 +110,18 @@ pub enum RegistryError {
         /// What is applied now.
         now: Seq,
     },
+    /// The model was moved, called otherwise or deleted after the checks were made.
+    #[error(
+        "model `{model}` changed while it was checked: the checks were made at event {checked}, it changed with {now}"
+    )]
+    StaleModel {
+        /// The model.
+        model: ModelName,
+        /// What the checks were made on.
+        checked: Seq,
+        /// The newest change.
+        now: Seq,
+    },
     /// There is no earlier release.
     #[error("model `{model}` cannot be rolled back in {stage}: {why}")]
     NothingToRollBack {
@@ -148,6 +160,7 @@ impl RegistryError {
             | Self::UnknownService { .. }
             | Self::UnknownView { .. } => ErrorKind::NotFound,
             Self::StaleDefinitions { .. }
+            | Self::StaleModel { .. }
             | Self::NothingToRollBack { .. }
             | Self::ViewInUse { .. }
             | Self::ViewIsRemoved { .. }
@@ -174,6 +187,7 @@ impl RegistryError {
                 Some(format!("declare what `{view}` was again, apply, and materialize it"))
             }
             Self::StaleDefinitions { .. } => Some("plan again and look at the difference".to_owned()),
+            Self::StaleModel { model, .. } => Some(format!("see `plumb model history {model}`, and try again")),
             Self::NoRelease { .. } => None,
             Self::Contended { .. } => Some("try again".to_owned()),
         }

@@ -25,6 +25,7 @@ pub mod model;
 
 pub mod registry;
 pub mod search;
+pub mod source;
 pub mod store;
 
 pub mod artifact_tree;

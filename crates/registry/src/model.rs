@@ -32,6 +32,8 @@ pub struct Model {
     pub created_by: String,
     /// When it was last renamed or described, or got, moved or lost a version.
     pub updated_at: Timestamp,
+    /// The newest event that changed what one of its stages or aliases resolves to.
+    pub names_seq: Seq,
     /// For people.
     pub description: Option<String>,
     /// What people wrote on it.
@@ -89,6 +91,7 @@ impl Model {
             created_at: at,
             created_by: by.to_owned(),
             updated_at: at,
+            names_seq: id,
             description: None,
             tags: Tags::new(),
             aliases: BTreeMap::new(),
@@ -255,7 +258,7 @@ impl Model {
             let state = Arc::make_mut(state);
             (state.stage, state.stage_seq, state.updated_at) = (to, seq, at);
         }
-        self.updated_at = at;
+        (self.updated_at, self.names_seq) = (at, seq);
         self.history.push((seq, at, actor, transition));
     }
 
@@ -277,7 +280,7 @@ impl Model {
         let state = self.change(number)?;
         (state.deleted, state.stage, state.stage_seq, state.updated_at) = (Some(seq), Stage::None, seq, at);
         self.aliases.retain(|_, points_to| *points_to != number);
-        self.updated_at = at;
+        (self.updated_at, self.names_seq) = (at, seq);
         Ok(())
     }
 

@@ -94,11 +94,12 @@ impl Catalog {
                         "alias `{alias}` is to point to version {missing} of `{model}`, which is not there"
                     ));
                 }
-                let aliases = &mut Arc::make_mut(known).aliases;
+                let known = Arc::make_mut(known);
                 match to {
-                    Some(to) => aliases.insert(alias.clone(), *to),
-                    None => aliases.remove(alias),
+                    Some(to) => known.aliases.insert(alias.clone(), *to),
+                    None => known.aliases.remove(alias),
                 };
+                known.names_seq = seq;
             }
             EventBody::VersionDeleted { model, version } => {
                 let known = self.known(model)?;

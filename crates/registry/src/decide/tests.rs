@@ -586,3 +586,23 @@ fn a_rollback_to_a_deleted_version_says_so() {
     let why = roll_back(&mut story).unwrap_err();
     assert!(why.ends_with("version 1, which held it before, was deleted"), "{why}");
 }
+
+#[test]
+fn what_was_checked_on_another_state_is_not_done() {
+    let mut story = Story::with_versions(3);
+    let checked = story.model().names_seq;
+    let as_checked =
+        |command: Command| Command::AsChecked { model: churn(), names_seq: checked, command: Box::new(command) };
+    story.promote(1, Stage::Production);
+    let why = story.tell(as_checked(promote(2, Stage::Production))).unwrap_err();
+    assert_eq!(why.kind(), ErrorKind::Conflict);
+    let want = "model `churn` changed while it was checked: the checks were made at event 2, it changed with 5";
+    assert_eq!(why.to_string(), want);
+    // Whose wish is fulfilled already has nothing to lose, and texts change nothing that was checked.
+    assert!(story.tell(as_checked(promote(1, Stage::Production))).unwrap().is_none());
+    let checked = story.model().names_seq;
+    let describe = Command::Describe { model: churn(), version: None, description: "text".to_owned() };
+    story.tell(describe).unwrap().unwrap();
+    let command = Box::new(promote(2, Stage::Production));
+    assert!(story.tell(Command::AsChecked { model: churn(), names_seq: checked, command }).unwrap().is_some());
+}
