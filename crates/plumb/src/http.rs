@@ -22,9 +22,10 @@ use axum::routing::get;
 use featurestore::{OfflineStore, OnlineReader};
 use registry::Registry;
 use schema::Clock;
-use serving::Scorer;
+use serving::{Fleet, Scorer};
 
 use crate::config::NonFinite;
+use crate::promoting::Gate;
 
 /// What the routers are made of.
 #[derive(Debug)]
@@ -49,11 +50,21 @@ pub struct Parts {
     pub non_finite: NonFinite,
     /// What MLflow's clients ask for.
     pub mlflow: mlflow::Parts,
+    /// What loads versions to be checked before they serve.
+    pub checking: Arc<Fleet>,
 }
 
 /// All routes.
 pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
-    let Parts { project, scorer, registry, offline, online, building, clock, readiness, non_finite, mlflow } = parts;
+    let Parts { project, scorer, registry, offline, online, building, clock, readiness, non_finite, mlflow, checking } =
+        parts;
+    let gate = Gate {
+        registry: Arc::clone(&registry),
+        fleet: checking,
+        offline: offline.clone(),
+        online: Arc::clone(&online),
+        clock,
+    };
     let pusher = pusher::Pusher::new(Arc::clone(&registry), offline.clone(), Arc::clone(&online), clock);
     let pusher = Arc::new(pusher);
     let materializing = materializing::Materializing::new(Arc::clone(&registry), offline, Arc::clone(&online), clock);
@@ -70,7 +81,7 @@ pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
         .merge(native::push::router(pusher))
         .merge(native::training_sets::router(building))
         .merge(feast::router(Arc::new(feast), Arc::new(feast_writer)))
-        .merge(mlflow::router(mlflow))
+        .merge(mlflow::router(mlflow, gate))
         .merge(health::router(readiness))
         .route("/metrics", get(async move || measuring.scrape().await));
     attended(routes)

@@ -137,7 +137,8 @@ impl Project {
         let store = SqliteTracking::open(&self.config.registry.with_file_name("tracking.db"))?;
         let upload_bytes_max = self.config.upload_bytes_max;
         let tree = ArtifactTree::at(&self.config.artifacts.join("runs"))?;
-        Ok(mlflow::Parts { tracker: Tracker::new(Arc::new(store), self.clock()), tree, upload_bytes_max })
+        let (tracker, artifacts) = (Tracker::new(Arc::new(store), self.clock()), Arc::new(self.artifacts()?));
+        Ok(mlflow::Parts { tracker, tree, artifacts, upload_bytes_max })
     }
 
     /// The definitions as they are written, checked against each other alone: the data may not be there yet.

@@ -3,7 +3,7 @@
 //! A name never changes its content, so nothing is locked and nothing is deleted. What is read is checked at every read.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -126,6 +126,29 @@ impl Artifacts {
             return Err(ArtifactError::Damaged { path, stated, found, size_bytes });
         }
         Ok(bytes)
+    }
+
+    /// The bytes with this name, as a file at its start whose content has been looked through.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn open_checked(&self, digest: &Fingerprint) -> Result<File, ArtifactError> {
+        let path = self.path(digest);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {
+                return Err(ArtifactError::Missing { digest: *digest, root: self.root.display().to_string() });
+            }
+            Err(why) => return Err(io_error("reading artifact", &path)(why)),
+        };
+        let (found, size_bytes) =
+            copy_hashing(&mut file, &mut io::sink()).map_err(io_error("reading artifact", &path))?;
+        if found != *digest {
+            let (path, size_bytes) = (path.display().to_string(), usize::try_from(size_bytes).unwrap_or(usize::MAX));
+            return Err(ArtifactError::Damaged { path, stated: *digest, found, size_bytes });
+        }
+        file.seek(SeekFrom::Start(0)).map_err(io_error("reading artifact", &path))?;
+        Ok(file)
     }
 
     /// Where the bytes with this name are, or would be. Who reads there checks nothing.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::catalog::Catalog;
 use crate::command::Command;
 use crate::error::RegistryError;
-use crate::event::EventBody;
+use crate::event::{Event, EventBody};
 use crate::model::{Model, VersionState};
 use crate::seq::Seq;
 use crate::stage::Stage;
@@ -71,6 +71,18 @@ impl Catalog {
                 Ok((!known).then(|| EventBody::TrainingSetBuilt(set.clone())))
             }
         }
+    }
+
+    /// What would hold if `command` were done now; `None` when there is nothing to do. Nothing is written.
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub fn after(&self, command: &Command, at: Timestamp, actor: &str) -> Result<Option<Self>, RegistryError> {
+        let Some(body) = self.decide(command, at, actor)? else { return Ok(None) };
+        let event = Event::new(self.seq().next(), at, actor, self.head(), body)?;
+        let mut after = self.clone();
+        after.apply(&event)?;
+        Ok(Some(after))
     }
 
     fn decide_definitions(

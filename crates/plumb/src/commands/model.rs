@@ -2,22 +2,23 @@
 
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use featurestore::OnlineReader;
 use registry::{Catalog, Command, ModelVersion, NewVersion, Origin, Servable, Stage, Tags};
 use schema::yaml::suggest;
-use schema::{Clock, ErrorKind, FeatureService, Fingerprint, ModelName};
+use schema::{Clock, ErrorKind, ModelName};
 use serde_json::json;
 use serving::Fleet;
-use serving::onnx::inspect::{ModelFile, inspect};
-use serving::onnx::tensors::InputPlan;
-use serving::promotion::{Evidence, check};
+use serving::promotion::Evidence;
 
 use crate::cli::{Format, PromoteArgs, RegisterArgs, RollbackArgs};
 use crate::config::{actor, onnxruntime_library};
 use crate::failure::Failure;
 use crate::output;
 use crate::project::Project;
+use crate::promoting::Gate;
+use crate::registering;
 
 /// Registers a file as the next version of a model.
 ///
@@ -40,25 +41,12 @@ pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Res
     let name = ModelName::new(args.name.clone()).map_err(|why| Failure::invalid(why.to_string()))?;
     let shown = args.file.display();
     let bytes = std::fs::read(&args.file).map_err(|why| Failure::invalid(format!("reading `{shown}`: {why}")))?;
-    let fleet = fleet(project)?;
-    let file = inspect(&fleet.runtime()?, &bytes).map_err(|why| {
-        let failure = Failure::from(why);
-        Failure { message: format!("`{shown}`: {}", failure.message), ..failure }
-    })?;
+    let shown = shown.to_string();
+    let file = registering::read(&fleet(project)?, &shown, &bytes)?;
     let catalog = project.registry.refresh().await?;
-    let service = service_of(&catalog, args, &file)?;
-    InputPlan::fit(&file.signature, &service.columns).map_err(|why| {
-        Failure::invalid(format!("`{shown}` does not fit feature service `{}`: {why}", service.name)).code("misfit")
-    })?;
-    let digest = project.artifacts()?.put(&bytes)?;
-    let servable = Servable {
-        digest,
-        size_bytes: bytes.len() as u64,
-        signature: file.signature,
-        service: service.name.clone(),
-        service_version: service.version,
-        service_fingerprint: service.fingerprint,
-    };
+    let servable = registering::fit(&catalog, &shown, &file, &bytes, args.service.as_deref())?;
+    project.artifacts()?.put(&bytes)?;
+    let (digest, fingerprint) = (servable.digest, servable.service_fingerprint);
     let command = Command::RegisterVersion(NewVersion {
         name: name.clone(),
         once: true,
@@ -69,49 +57,11 @@ pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Res
         metadata: file.metadata,
         tags: Tags::new(),
     });
-    let fingerprint = service.fingerprint;
     let (_, catalog) = project.registry.execute(command, Clock::wall(), &actor()).await?;
     let found = catalog.model(name.as_str()).and_then(|model| model.same(&digest, &fingerprint));
     found
         .map(|state| state.version.clone())
         .ok_or_else(|| Failure::new(ErrorKind::Internal, "the registered version is not in the catalog"))
-}
-
-/// The service that a file is for: the one named, else the one that the file was trained on. Both must agree.
-fn service_of<'c>(catalog: &'c Catalog, args: &RegisterArgs, file: &ModelFile) -> Result<&'c FeatureService, Failure> {
-    let definitions = catalog.definitions();
-    let inside = file.metadata.get("plumb.service_fingerprint");
-    let inside = inside
-        .map(|text| Fingerprint::from_str(text))
-        .transpose()
-        .map_err(|why| Failure::invalid(format!("the file's metadata `plumb.service_fingerprint`: {why}")))?;
-    let named = args.service.as_deref().or(file.metadata.get("plumb.service").map(String::as_str));
-    let Some(named) = named else {
-        return Err(Failure::invalid("the file does not say which feature service it was trained on")
-            .hint("name it: --service NAME"));
-    };
-    let known = definitions.services.keys().map(schema::ServiceName::as_str);
-    let unknown = || {
-        Failure::new(ErrorKind::NotFound, format!("feature service `{named}` is not applied"))
-            .hint(suggest(named, known.clone()))
-    };
-    let current = definitions.current_service(named);
-    let Some(inside) = inside else { return current.ok_or_else(unknown) };
-    if let Some(service) = definitions.service_by_fingerprint(named, &inside)
-        && (args.service.is_none() || service.name.as_str() == named)
-    {
-        return Ok(service);
-    }
-    let current = current.ok_or_else(unknown)?;
-    let message = format!(
-        "the file was trained on fingerprint {} of service `{named}`, whose applied version {} has {}",
-        inside.short(),
-        current.version,
-        current.fingerprint.short()
-    );
-    Err(Failure::new(ErrorKind::Conflict, message)
-        .code("other_service")
-        .hint("apply the definitions it was trained on, or train it again on a training set of this service"))
 }
 
 pub(super) fn fleet(project: &Project) -> Result<Fleet, Failure> {
@@ -213,41 +163,39 @@ pub(super) async fn promote_version(
     let catalog = project.registry.refresh().await?;
     let version = find(&catalog, name, number)?;
     let model = version.name.clone();
-    // What the registry will refuse whatever the checks say is refused before them.
-    let wish = Command::Transition {
+    let command = Command::Transition {
         model: model.clone(),
         version: number,
         to,
         archive_existing: true,
         evidence: serde_json::Value::Null,
     };
-    catalog.decide(&wish, Clock::wall(), &actor())?;
-    // Only a stage that serves is guarded: nothing is asked of a version on its way to the archive.
-    let evidence = if to.has_one_holder() {
-        let loaded = fleet(project)?.load(version, &catalog)?;
-        let online = OnlineReader::new(project.online().await?);
-        Some(check(&loaded, &project.offline, &online, project.clock().now()).await?)
-    } else {
-        None
-    };
-    let record = evidence.as_ref().map(Evidence::record).unwrap_or_default();
-    let passed = evidence.as_ref().is_none_or(|evidence| evidence.passed);
+    let gate = gate(project).await?;
     if dry_run {
+        let judged = gate.judge(&catalog, &model, &command, &actor()).await?;
+        let evidence = judged.map(|judged| judged.evidence);
         return Ok(Promoted { evidence, changed: false, archived: Vec::new(), vacated: false });
     }
-    let command = if passed {
-        Command::Transition { model, version: number, to, archive_existing: true, evidence: record }
-    } else {
-        Command::Refuse { model, version: number, to, evidence: record }
-    };
-    let (event, after) = project.registry.execute(command, Clock::wall(), &actor()).await?;
+    let outcome = gate.execute(&model, command, &actor()).await?;
     let serves = |catalog: &Catalog| catalog.model(name).is_some_and(|m| m.holder(Stage::Production).is_some());
-    let vacated = serves(&catalog) && !serves(&after);
-    let (changed, archived) = match event.map(|event| event.body) {
+    let vacated = serves(&catalog) && !serves(&outcome.catalog);
+    let (changed, archived) = match outcome.event.map(|event| event.body) {
         Some(registry::EventBody::Transitioned(transition)) => (true, transition.archived),
         _ => (false, Vec::new()),
     };
+    let evidence = outcome.judged.map(|judged| judged.evidence);
     Ok(Promoted { evidence, changed, archived, vacated })
+}
+
+/// What checks a promotion, with the project's stores.
+async fn gate(project: &Project) -> Result<Gate, Failure> {
+    Ok(Gate {
+        registry: Arc::clone(&project.registry),
+        fleet: Arc::new(fleet(project)?),
+        offline: project.offline.clone(),
+        online: Arc::new(OnlineReader::new(project.online().await?)),
+        clock: project.clock(),
+    })
 }
 
 fn find<'c>(catalog: &'c Catalog, name: &str, number: u32) -> Result<&'c ModelVersion, Failure> {

@@ -150,6 +150,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         readiness,
         non_finite: project.config.non_finite,
         mlflow: project.mlflow()?,
+        checking: Arc::new(Fleet::new(onnxruntime_library(), project.artifacts()?, 1)),
     };
     let grpc_parts = grpc::Parts {
         project: parts.project.clone(),

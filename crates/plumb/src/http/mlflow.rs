@@ -6,17 +6,20 @@
 mod artifacts;
 mod error;
 mod fields;
+mod registered;
+mod registry;
 mod server;
 mod tracking;
 mod wire;
 
 use std::sync::Arc;
 
+use ::registry::tracking::Tracker;
+use ::registry::{ArtifactTree, Artifacts};
 use axum::Router;
 use axum::routing::get;
-use registry::ArtifactTree;
-use registry::tracking::Tracker;
 
+use crate::promoting::Gate;
 pub use error::{Code, Refusal};
 pub use fields::{Fields, Sent};
 
@@ -27,6 +30,8 @@ pub struct Parts {
     pub tracker: Tracker,
     /// Their files.
     pub tree: ArtifactTree,
+    /// Files of registered versions.
+    pub artifacts: Arc<Artifacts>,
     /// The largest file that is taken.
     pub upload_bytes_max: u64,
 }
@@ -38,11 +43,15 @@ pub(super) fn is_ours(route: &str) -> bool {
 
 /// The routes, under the prefix that clients use and under that of browsers. Each part gives its routes without the prefix:
 /// `/2.0/mlflow/runs/create`.
-pub fn router(parts: Parts) -> Router {
-    let Parts { tracker, tree, upload_bytes_max } = parts;
-    let files = artifacts::ArtifactFiles { tree: tree.clone(), upload_bytes_max };
+pub fn router(parts: Parts, gate: Gate) -> Router {
+    let Parts { tracker, tree, artifacts, upload_bytes_max } = parts;
+    let registry = Arc::clone(&gate.registry);
+    let registered = registered::Registered { registry: Arc::clone(&registry), artifacts: Arc::clone(&artifacts) };
+    let files = artifacts::ArtifactFiles { tree: tree.clone(), registered, upload_bytes_max };
+    let registrar = registry::Registrar { registry, gate, tracker: tracker.clone(), tree: tree.clone(), artifacts };
     let api = Router::new()
         .merge(server::router())
+        .merge(registry::router(Arc::new(registrar)))
         .merge(tracking::router(Arc::new(tracking::Tracking { tracker, tree })))
         .merge(artifacts::router(Arc::new(files)))
         .fallback(error::no_endpoint)

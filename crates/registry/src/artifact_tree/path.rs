@@ -50,7 +50,8 @@ impl TreePath {
         self.0.last().map(String::as_str)
     }
 
-    pub(super) fn parts(&self) -> impl Iterator<Item = &str> {
+    /// Its names, from the root on.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
 

@@ -14,7 +14,7 @@ use super::{
 pub(super) const RUN_NAME: &str = "mlflow.runName";
 
 /// Experiments, runs and logged models.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Tracker {
     store: Arc<dyn TrackingStore>,
     clock: Clock,

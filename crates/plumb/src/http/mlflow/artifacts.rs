@@ -20,6 +20,7 @@ use schema::ErrorKind;
 use serde_json::{Value, json};
 
 use super::fields::{DROPPED_MAX, Sent};
+use super::registered::{self, Registered};
 use super::{Code, Refusal, error, wire};
 use crate::failure::Failure;
 use crate::http::body::announced;
@@ -34,6 +35,8 @@ const PIECE_BYTES: usize = 1 << 20;
 pub(super) struct ArtifactFiles {
     /// Where they are.
     pub tree: ArtifactTree,
+    /// Those of registered versions.
+    pub registered: Registered,
     /// The largest file that is taken.
     pub upload_bytes_max: u64,
 }
@@ -52,8 +55,12 @@ pub(super) fn router(files: Arc<ArtifactFiles>) -> Router {
 
 async fn list(State(files): State<Arc<ArtifactFiles>>, Sent(fields): Sent) -> Result<Json<Value>, Refusal> {
     let path = TreePath::parse(fields.text("path")?.unwrap_or_default())?;
-    let tree = files.tree.clone();
-    let entries = blocking(move || tree.list(&path)).await??;
+    let entries = if registered::is_ours(&path) {
+        files.registered.list(&path)
+    } else {
+        let tree = files.tree.clone();
+        blocking(move || tree.list(&path)).await??
+    };
     Ok(Json(wire::page("files", entries.iter().map(|entry| file(&entry.name, entry)).collect(), None)))
 }
 
@@ -87,15 +94,18 @@ fn file(path: &str, entry: &Entry) -> Value {
 
 async fn fetch(State(files): State<Arc<ArtifactFiles>>, uri: Uri) -> Result<Response, Refusal> {
     let path = path_of(&uri)?;
-    let tree = files.tree.clone();
+    let (tree, registered) = (files.tree.clone(), files.registered.clone());
     let opened = blocking(move || {
+        if registered::is_ours(&path) {
+            return registered.open(&path);
+        }
         let file = tree.open(&path)?;
         let size = file.metadata().map(|about| about.len());
-        size.map(|size| (file, size)).map_err(|why| TreeError::Io {
+        Ok(size.map(|size| (file, size)).map_err(|why| TreeError::Io {
             doing: "reading",
             path: path.to_string(),
             source: why.into(),
-        })
+        })?)
     });
     let (file, size) = opened.await??;
     let headers = [
@@ -131,6 +141,9 @@ async fn keep(
     body: Body,
 ) -> Result<Json<Value>, Refusal> {
     let path = path_of(&uri)?;
+    if registered::is_ours(&path) {
+        return Err(registered::read_only(&path));
+    }
     let mut sent = body.into_data_stream();
     let max = files.upload_bytes_max;
     if announced(&headers) as u64 > max {
@@ -184,6 +197,9 @@ fn too_large(max: u64) -> Refusal {
 
 async fn remove(State(files): State<Arc<ArtifactFiles>>, uri: Uri) -> Result<Json<Value>, Refusal> {
     let path = path_of(&uri)?;
+    if registered::is_ours(&path) {
+        return Err(registered::read_only(&path));
+    }
     let tree = files.tree.clone();
     blocking(move || tree.remove(&path)).await??;
     Ok(Json(json!({})))
