@@ -101,18 +101,15 @@ impl ArtifactTree {
         Ok(Self { root: Arc::new(tree), drafts: Arc::new(drafts) })
     }
 
-    /// What is in a folder, in the order of the names; of a file, that file; nothing where there is nothing.
+    /// What is in a folder, in the order of the names; nothing where there is no folder, or a file. Clients take what has
+    /// entries for a folder.
     ///
     /// # Errors
     /// [`TreeError::Io`].
     pub fn list(&self, path: &TreePath) -> Result<Vec<Entry>, TreeError> {
         match self.folder(path) {
             Ok(folder) => folder.entries().map_err(fault("listing", path)),
-            Err(TreeError::Kind { .. }) => {
-                let size_bytes = Some(size(&self.open(path)?).map_err(fault("reading", path))?);
-                Ok(vec![Entry { name: path.name().unwrap_or_default().to_owned(), size_bytes }])
-            }
-            Err(TreeError::Missing { .. }) => Ok(Vec::new()),
+            Err(TreeError::Missing { .. } | TreeError::Kind { .. }) => Ok(Vec::new()),
             Err(why) => Err(why),
         }
     }
@@ -123,7 +120,10 @@ impl ArtifactTree {
     /// [`TreeError::Missing`] if there is nothing; [`TreeError::Io`].
     pub fn files_below(&self, path: &TreePath) -> Result<Vec<Entry>, TreeError> {
         let folder = match self.folder(path) {
-            Err(TreeError::Kind { .. }) => return self.list(path),
+            Err(TreeError::Kind { .. }) => {
+                let size_bytes = Some(size(&self.open(path)?).map_err(fault("reading", path))?);
+                return Ok(vec![Entry { name: path.name().unwrap_or_default().to_owned(), size_bytes }]);
+            }
             folder => folder?,
         };
         let mut files = Vec::new();

@@ -36,7 +36,7 @@ fn what_is_put_is_listed_read_replaced_and_removed() {
     put(&tree, "0/run/artifacts/model/data/w.bin", b"12345").unwrap();
     put(&tree, "0/run/artifacts/a", b"").unwrap();
     assert_eq!(shown(tree.list(&path("0/run/artifacts")).unwrap()), "a=0 model");
-    assert_eq!(shown(tree.list(&path("0/run/artifacts/a")).unwrap()), "a=0");
+    assert_eq!(shown(tree.list(&path("0/run/artifacts/a")).unwrap()), "", "a file is no folder");
     assert_eq!(shown(tree.list(&path("nowhere")).unwrap()), "");
     assert_eq!(shown(tree.list(&path("")).unwrap()), "0");
     assert_eq!(

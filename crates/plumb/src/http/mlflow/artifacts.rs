@@ -75,14 +75,7 @@ pub(super) async fn files_at(tree: &ArtifactTree, uri: &str, path: &str) -> Resu
     let tree = tree.clone();
     let entries = blocking(move || tree.list(&at)).await??;
     let prefix = if below.is_root() { String::new() } else { format!("{}/", path.trim_matches('/')) };
-    // A file that is asked for itself is listed by no client.
-    let is_file =
-        |entry: &Entry| entries.len() == 1 && path.trim_matches('/').split('/').next_back() == Some(&entry.name);
-    let of = |entry: &Entry| match is_file(entry) && entry.size_bytes.is_some() {
-        true => file(path.trim_matches('/'), entry),
-        false => file(&format!("{prefix}{}", entry.name), entry),
-    };
-    Ok(Some(entries.iter().map(of).collect()))
+    Ok(Some(entries.iter().map(|entry| file(&format!("{prefix}{}", entry.name), entry)).collect()))
 }
 
 fn file(path: &str, entry: &Entry) -> Value {
