@@ -79,6 +79,7 @@ impl World<'_> {
             storage: Default::default(),
             limits: Default::default(),
             max_skew: None,
+            upload_bytes_max: 0,
         };
         Project { folder, config, registry: registry_of(&self.definitions).await, offline: self.offline.clone() }
     }

@@ -7,17 +7,17 @@ mod artifacts;
 mod error;
 mod fields;
 mod registered;
-mod registry;
+mod registrar;
 mod server;
 mod tracking;
 mod wire;
 
 use std::sync::Arc;
 
-use ::registry::tracking::Tracker;
-use ::registry::{ArtifactTree, Artifacts};
 use axum::Router;
 use axum::routing::get;
+use registry::tracking::Tracker;
+use registry::{ArtifactTree, Artifacts};
 
 use crate::promoting::Gate;
 pub use error::{Code, Refusal};
@@ -48,10 +48,10 @@ pub fn router(parts: Parts, gate: Gate) -> Router {
     let registry = Arc::clone(&gate.registry);
     let registered = registered::Registered { registry: Arc::clone(&registry), artifacts: Arc::clone(&artifacts) };
     let files = artifacts::ArtifactFiles { tree: tree.clone(), registered, upload_bytes_max };
-    let registrar = registry::Registrar { registry, gate, tracker: tracker.clone(), tree: tree.clone(), artifacts };
+    let registrar = registrar::Registrar { registry, gate, tracker: tracker.clone(), tree: tree.clone(), artifacts };
     let api = Router::new()
         .merge(server::router())
-        .merge(registry::router(Arc::new(registrar)))
+        .merge(registrar::router(Arc::new(registrar)))
         .merge(tracking::router(Arc::new(tracking::Tracking { tracker, tree })))
         .merge(artifacts::router(Arc::new(files)))
         .fallback(error::no_endpoint)

@@ -1,10 +1,16 @@
 //! What all routes of MLflow have.
 
+use std::path::Path;
+
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
+use featurestore::online::embedded::EmbeddedStore;
+use featurestore::{OfflineStore, OnlineReader};
 use registry::tracking::SqliteTracking;
+use registry::{MemoryLog, Registry};
 use schema::{Clock, ErrorKind, Timestamp};
 use serde_json::{Value, json};
+use serving::Fleet;
 use tonic::codegen::Service;
 
 use super::*;
@@ -17,13 +23,15 @@ pub(super) struct Served {
 }
 
 impl Served {
-    pub(super) fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteTracking::open(&folder.path().join("tracking.db")).unwrap();
         let clock = Clock::Fixed(Timestamp::from_nanos(5_000_000));
         let tracker = Tracker::new(Arc::new(store), clock);
         let tree = ArtifactTree::at(&folder.path().join("runs")).unwrap();
-        let router = router(Parts { tracker, tree, upload_bytes_max: 3_000_000 });
+        let artifacts = Arc::new(Artifacts::open(&folder.path().join("artifacts")).unwrap());
+        let parts = Parts { tracker, tree, artifacts, upload_bytes_max: 3_000_000 };
+        let router = router(parts, gate(folder.path(), clock).await);
         Self { folder, router }
     }
 
@@ -42,8 +50,20 @@ impl Served {
     }
 }
 
+/// A registry without anything that could be checked, behind its gate.
+async fn gate(folder: &Path, clock: Clock) -> Gate {
+    let online = EmbeddedStore::open(&folder.join("online")).unwrap();
+    Gate {
+        registry: Arc::new(Registry::open(Arc::new(MemoryLog::default())).await.unwrap()),
+        fleet: Arc::new(Fleet::new(None, Artifacts::open(&folder.join("artifacts")).unwrap(), 1)),
+        offline: OfflineStore::new(folder, &folder.join("offline")),
+        online: Arc::new(OnlineReader::new(Arc::new(online))),
+        clock,
+    }
+}
+
 async fn ask(method: &str, path: &str) -> (u16, String) {
-    let (status, body) = Served::new().send(method, path, Body::empty()).await;
+    let (status, body) = Served::new().await.send(method, path, Body::empty()).await;
     (status, String::from_utf8(body).unwrap())
 }
 
@@ -75,7 +95,7 @@ async fn a_refusal_hands_on_what_programs_read() {
 /// A run as the client reads it: what is empty is left out, numbers are numbers, odd ones are texts.
 #[tokio::test]
 async fn a_run_has_the_form_that_clients_read() {
-    let served = Served::new();
+    let served = Served::new().await;
     let (status, made) = served.ask("POST", "/api/2.0/mlflow/runs/create", json!({ "experiment_id": "0" })).await;
     assert_eq!(status, 200);
     let id = made["run"]["info"]["run_id"].as_str().unwrap().to_owned();

@@ -13,7 +13,7 @@ fn drafts(served: &Served) -> usize {
 
 #[tokio::test]
 async fn a_file_is_kept_listed_fetched_and_removed() {
-    let served = Served::new();
+    let served = Served::new().await;
     let bytes: Vec<u8> = (0..2_500_000_u32).map(|n| n.to_le_bytes()[0]).collect();
     let pieces = bytes.chunks(70_000).map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece)));
     let body = Body::from_stream(futures::stream::iter(pieces.collect::<Vec<_>>()));
@@ -35,7 +35,7 @@ async fn a_file_is_kept_listed_fetched_and_removed() {
 
 #[tokio::test]
 async fn a_file_that_breaks_off_was_never_there() {
-    let served = Served::new();
+    let served = Served::new().await;
     let path = format!("{FILES}/0/f");
     assert_eq!(served.send("PUT", &path, "before").await.0, 200);
     let pieces = [Ok(Bytes::from(vec![1; 1_500_000])), Err(std::io::Error::other("the client is gone"))];
@@ -47,7 +47,7 @@ async fn a_file_that_breaks_off_was_never_there() {
 
 #[tokio::test]
 async fn a_file_that_is_too_large_is_refused_whether_it_says_so_or_not() {
-    let served = Served::new();
+    let served = Served::new().await;
     let path = format!("{FILES}/0/f");
     let piece = || Ok::<_, std::io::Error>(Bytes::from(vec![1; 1_000_000]));
     for n in [3, 4] {
@@ -62,7 +62,7 @@ async fn a_file_that_is_too_large_is_refused_whether_it_says_so_or_not() {
 
 #[tokio::test]
 async fn files_of_a_run_are_listed_below_its_root() {
-    let served = Served::new();
+    let served = Served::new().await;
     let (_, made) = served.ask("POST", "/api/2.0/mlflow/runs/create", json!({})).await;
     let id = made["run"]["info"]["run_id"].as_str().unwrap();
     served.send("PUT", &format!("{FILES}/0/{id}/artifacts/out/deep/f"), "x").await;
