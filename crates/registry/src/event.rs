@@ -157,6 +157,27 @@ pub enum EventBody {
     TrainingSetBuilt(TrainingSet),
 }
 
+impl EventBody {
+    /// The model that it is about, by its name of then.
+    pub fn model(&self) -> Option<&ModelName> {
+        match self {
+            Self::DefinitionsApplied { .. } | Self::ViewRemoved { .. } | Self::TrainingSetBuilt(_) => None,
+            Self::ModelVersionRegistered(version) => Some(&version.name),
+            Self::Transitioned(transition) => Some(&transition.model),
+            Self::PromotionRefused { model, .. }
+            | Self::ModelCreated { model, .. }
+            | Self::ModelRenamed { model, .. }
+            | Self::ModelDeleted { model }
+            | Self::ModelRestored { model, .. }
+            | Self::Described { model, .. }
+            | Self::Tagged { model, .. }
+            | Self::AliasMoved { model, .. }
+            | Self::VersionDeleted { model, .. }
+            | Self::VersionRestored { model, .. } => Some(model),
+        }
+    }
+}
+
 /// The stored fields, but for the hash.
 #[derive(Serialize, Deserialize)]
 struct Content {

@@ -1,24 +1,52 @@
-//! `plumb model ...`: register, list, promote, roll back.
+//! `plumb model ...`: register, list, promote, roll back; what else is asked and changed is in [`reading`] and [`changing`].
+
+mod card;
+mod changing;
+mod reading;
 
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use featurestore::OnlineReader;
-use registry::{Catalog, Command, ModelVersion, NewVersion, Origin, Servable, Stage, Tags};
+use registry::alias::LATEST;
+use registry::{Alias, Catalog, Command, Model, ModelVersion, NewVersion, Origin, Servable, Stage, Tags, VersionState};
 use schema::yaml::suggest;
 use schema::{Clock, ErrorKind, ModelName};
 use serde_json::json;
 use serving::Fleet;
 use serving::promotion::Evidence;
 
-use crate::cli::{Format, PromoteArgs, RegisterArgs, RollbackArgs};
+use crate::cli::{Format, ModelCommand, PromoteArgs, RegisterArgs, RollbackArgs};
 use crate::config::{actor, onnxruntime_library};
 use crate::failure::Failure;
 use crate::output;
 use crate::project::Project;
 use crate::promoting::Gate;
 use crate::registering;
+
+/// Runs one of the commands.
+///
+/// # Errors
+/// What the command says.
+pub async fn run(project: &Project, format: Format, command: ModelCommand) -> Result<ExitCode, Failure> {
+    match command {
+        ModelCommand::Register(args) => register(project, format, &args).await,
+        ModelCommand::List(args) => list(project, format, args.name.as_deref()),
+        ModelCommand::Promote(args) => promote(project, format, &args).await,
+        ModelCommand::Rollback(args) => rollback(project, format, &args).await,
+        ModelCommand::Show(args) => reading::show(project, format, &args),
+        ModelCommand::History(args) => reading::history(project, format, &args.name).await,
+        ModelCommand::Diff(args) => reading::diff(project, format, &args),
+        ModelCommand::Search(args) => reading::search(project, format, &args),
+        ModelCommand::Alias(args) => changing::alias(project, format, args).await,
+        ModelCommand::Tag(args) => changing::tag(project, format, args).await,
+        ModelCommand::Describe(args) => changing::describe(project, format, args).await,
+        ModelCommand::Rename(args) => changing::rename(project, format, &args).await,
+        ModelCommand::Delete(args) => changing::delete(project, format, &args).await,
+        ModelCommand::Restore(args) => changing::restore(project, format, &args).await,
+    }
+}
 
 /// Registers a file as the next version of a model.
 ///
@@ -92,7 +120,7 @@ pub fn list(project: &Project, format: Format, name: Option<&str>) -> Result<Exi
         json
     });
     output::answer(format, &json!({ "versions": json.collect::<Vec<_>>() }), || {
-        let row = |(name, state): &(ModelName, registry::VersionState)| {
+        let row = |(name, state): &(ModelName, VersionState)| {
             let v = &state.version;
             let servable = v.servable.as_ref();
             let service = servable.map(|it| format!("{} v{}", it.service, it.service_version)).unwrap_or_default();
@@ -198,16 +226,36 @@ async fn gate(project: &Project) -> Result<Gate, Failure> {
     })
 }
 
-fn find<'c>(catalog: &'c Catalog, name: &str, number: u32) -> Result<&'c ModelVersion, Failure> {
-    let not_found = |message: String| Failure::new(ErrorKind::NotFound, message);
-    let model = catalog.model(name).ok_or_else(|| {
+/// A model by its name.
+fn model_named<'c>(catalog: &'c Catalog, name: &str) -> Result<&'c Model, Failure> {
+    catalog.model(name).ok_or_else(|| {
         let known = catalog.models().map(|(n, _)| n.as_str());
-        not_found(format!("there is no model `{name}`")).hint(suggest(name, known))
+        Failure::new(ErrorKind::NotFound, format!("there is no model `{name}`")).hint(suggest(name, known))
+    })
+}
+
+fn find<'c>(catalog: &'c Catalog, name: &str, number: u32) -> Result<&'c ModelVersion, Failure> {
+    let model = model_named(catalog, name)?;
+    let state = model.version(number).ok_or_else(|| {
+        Failure::new(ErrorKind::NotFound, format!("model `{name}` has no version {number}")).hint(model.numbers())
     })?;
-    let state = model
-        .version(number)
-        .ok_or_else(|| not_found(format!("model `{name}` has no version {number}")).hint(model.numbers()))?;
     Ok(&state.version)
+}
+
+/// A version by its number, by what it is called, or by its stage.
+fn version_named<'m>(model: &'m Model, text: &str) -> Result<&'m VersionState, Failure> {
+    let found = match (text.parse(), Stage::from_str(text)) {
+        (Ok(number), _) => model.version(number),
+        (_, Ok(stage)) if model.aliased(text).is_none() => model.holder(stage),
+        _ if text.eq_ignore_ascii_case(LATEST) => model.latest(),
+        _ => model.aliased(text),
+    };
+    found.ok_or_else(|| {
+        let aliases: Vec<&str> = model.aliases.keys().map(Alias::as_str).collect();
+        let called = if aliases.is_empty() { String::new() } else { format!("; aliases: {}", aliases.join(", ")) };
+        let message = format!("model `{}` has no version `{}`", model.name, text.escape_debug());
+        Failure::new(ErrorKind::NotFound, message).hint(format!("{}{called}", model.numbers()))
+    })
 }
 
 /// Undoes the last transition into a stage.
