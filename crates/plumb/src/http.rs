@@ -47,8 +47,8 @@ pub struct Parts {
     pub readiness: Arc<health::Readiness>,
     /// What Feast's clients are told of a float that JSON lacks.
     pub non_finite: NonFinite,
-    /// What MLflow's clients ask for.
-    pub mlflow: mlflow::Parts,
+    /// What MLflow's clients ask for, if this server is for them.
+    pub mlflow: Option<mlflow::Parts>,
 }
 
 /// All routes.
@@ -70,7 +70,7 @@ pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
         .merge(native::push::router(pusher))
         .merge(native::training_sets::router(building))
         .merge(feast::router(Arc::new(feast), Arc::new(feast_writer)))
-        .merge(mlflow::router(mlflow))
+        .merge(mlflow.map(mlflow::router).unwrap_or_default())
         .merge(health::router(readiness))
         .route("/metrics", get(async move || measuring.scrape().await));
     attended(routes)

@@ -6,6 +6,7 @@
 mod artifacts;
 mod error;
 mod fields;
+mod once;
 mod server;
 mod tracking;
 mod wire;
@@ -45,6 +46,7 @@ pub fn router(parts: Parts) -> Router {
         .merge(server::router())
         .merge(tracking::router(Arc::new(tracking::Tracking { tracker, tree })))
         .merge(artifacts::router(Arc::new(files)))
+        .layer(axum::middleware::from_fn_with_state(Arc::new(once::Once::default()), once::once))
         .fallback(error::no_endpoint)
         .method_not_allowed_fallback(error::no_endpoint);
     Router::new()

@@ -61,7 +61,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// It is larger, or breaks off.
-async fn whole(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
+pub(super) async fn whole(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
     let mut pieces = body.into_data_stream();
     let (mut kept, mut seen) = (Vec::new(), 0_usize);
     while let Some(piece) = pieces.next().await {
