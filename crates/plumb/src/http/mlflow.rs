@@ -19,7 +19,7 @@ use registry::ArtifactTree;
 use registry::tracking::Tracker;
 
 pub use error::{Code, Refusal};
-pub use fields::{Fields, Sent};
+pub use fields::{Fields, Named, Sent};
 
 /// What the routes are made of.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct Parts {
 
 /// Whether a route is one of MLflow's, whose errors are MLflow's too.
 pub(super) fn is_ours(route: &str) -> bool {
-    ["/api/", "/ajax-api/"].iter().any(|prefix| route.starts_with(prefix))
+    route == "/version" || ["/api/", "/ajax-api/"].iter().any(|prefix| route.starts_with(prefix))
 }
 
 /// The routes, under the prefix that clients use and under that of browsers. Each part gives its routes without the prefix:

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{Method, response};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -131,7 +131,7 @@ pub(super) async fn once(State(once): State<Arc<Once>>, request: Request, next: 
         return next.run(request).await;
     }
     let (head, body) = request.into_parts();
-    let bytes = match fields::whole(body, BYTES_MAX).await {
+    let bytes = match fields::whole(&head.headers, body, BYTES_MAX).await {
         Ok(bytes) => bytes,
         Err(refusal) => return refusal.into_response(),
     };
@@ -168,10 +168,12 @@ async fn wait(
 }
 
 /// An answer that is kept unless it is taken.
-fn answered(once: &Arc<Once>, key: Fingerprint, parts: response::Parts, bytes: Bytes) -> Response {
+fn answered(once: &Arc<Once>, key: Fingerprint, mut parts: response::Parts, bytes: Bytes) -> Response {
     let (again, answer) = oneshot::channel();
     drop(again.send(Ok((parts.clone(), bytes.clone()))));
     let waiting = Waiting { once: Arc::clone(once), key, answer, keep: parts.status.is_success() };
+    // A stream does not say how long it is.
+    parts.headers.insert(CONTENT_LENGTH, bytes.len().into());
     let taken = async move {
         waiting.done();
         Ok::<_, std::convert::Infallible>(bytes)
