@@ -52,7 +52,7 @@ def test_a_logged_model_is_registered_called_and_loaded_by_every_name(client):
         version = client.get_model_version_by_alias(name, "champion")
         model_name = name
         seed = MlflowClient().get_latest_versions(model_name, stages=["Production"])[0]
-        answer([rows, version.version, version.current_stage, version.run_id == run.info.run_id, version.aliases,
+        answer([rows, version.version, version.current_stage, version.run_id == run.info.run_id, list(version.aliases),
                 seed.version, seed.status, client.get_model_version_download_uri(name, "1").split("/")[0]])
         """,
         client.version,

@@ -459,3 +459,24 @@ def test_a_batch_is_logged_whole_or_not_at_all(server):
     assert get(server, "metrics/get-history", run_id=run, metric_key="m")["metrics"] == [
         {"key": "m", "value": 1.0, "timestamp": 5, "step": 2}
     ]
+
+
+def test_files_pass_through_in_constant_memory(server):
+    """Eight at once, of which a server that held them whole would hold half a gigabyte."""
+
+    def peak() -> int:
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) >> 10
+
+    piece = bytes(1 << 20)
+    before = peak()
+
+    def both(n: int) -> int:
+        path = f"{server.http}{FILES}/8/{n}"
+        assert requests.put(path, data=(piece for _ in range(64)), timeout=120).status_code == 200
+        with requests.get(path, stream=True, timeout=120) as answer:
+            return sum(len(part) for part in answer.iter_content(1 << 20))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(both, range(8))) == [64 << 20] * 8
+    assert peak() - before < 128, f"from {before} to {peak()} MB"

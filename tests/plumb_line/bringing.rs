@@ -75,11 +75,11 @@ impl World<'_> {
             non_finite: NonFinite::Text,
             registry: folder.join("not used"),
             artifacts: folder.join("not used"),
+            upload_bytes_max: 0,
             predictions: folder.join("not used"),
             storage: Default::default(),
             limits: Default::default(),
             max_skew: None,
-            upload_bytes_max: 0,
         };
         Project { folder, config, registry: registry_of(&self.definitions).await, offline: self.offline.clone() }
     }

@@ -14,8 +14,7 @@ use plumb::http::health::Readiness;
 use plumb::http::measuring::Measuring;
 use plumb::http::pusher::Pusher;
 use plumb::{grpc, http};
-use registry::tracking::{SqliteTracking, Tracker};
-use registry::{ArtifactTree, Artifacts, Command, MemoryLog, Registry, Seq};
+use registry::{Artifacts, Command, MemoryLog, Registry, Seq};
 use schema::{AppliedDefinitions, Clock, FeatureView, Timestamp};
 use serde_json::{Value as Json, json};
 use serving::{Fleet, PredictionLog, Scorer};
@@ -62,15 +61,8 @@ impl Server {
     ) -> Self {
         let (project, clock) = ("line".to_owned(), Clock::Fixed(now));
         let online = Arc::new(OnlineReader::new(store));
-        let artifacts = || Artifacts::open(&offline.folder().join("artifacts")).unwrap();
-        let fleet = Arc::new(Fleet::new(None, artifacts(), 1));
-        let runs = SqliteTracking::open(&offline.folder().join("tracking.db")).unwrap();
-        let mlflow = http::mlflow::Parts {
-            tracker: Tracker::new(Arc::new(runs), clock),
-            tree: ArtifactTree::at(&offline.folder().join("runs")).unwrap(),
-            artifacts: Arc::new(artifacts()),
-            upload_bytes_max: 0,
-        };
+        let artifacts = Artifacts::open(&offline.folder().join("artifacts")).unwrap();
+        let fleet = Arc::new(Fleet::new(None, artifacts, 1));
         let readiness = Arc::new(Readiness::default());
         let building = Building::new(Arc::clone(registry), offline.clone());
         let parts = grpc::Parts {
@@ -93,8 +85,7 @@ impl Server {
             clock,
             readiness,
             non_finite: NonFinite::Text,
-            mlflow,
-            checking: Arc::new(Fleet::new(None, artifacts(), 1)),
+            mlflow: None,
         };
         Self { http: http::router(parts, measuring), grpc }
     }

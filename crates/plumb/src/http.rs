@@ -22,7 +22,7 @@ use axum::routing::get;
 use featurestore::{OfflineStore, OnlineReader};
 use registry::Registry;
 use schema::Clock;
-use serving::{Fleet, Scorer};
+use serving::Scorer;
 
 use crate::config::NonFinite;
 use crate::promoting::Gate;
@@ -48,23 +48,19 @@ pub struct Parts {
     pub readiness: Arc<health::Readiness>,
     /// What Feast's clients are told of a float that JSON lacks.
     pub non_finite: NonFinite,
-    /// What MLflow's clients ask for.
-    pub mlflow: mlflow::Parts,
-    /// What loads versions to be checked before they serve.
-    pub checking: Arc<Fleet>,
+    /// What MLflow's clients ask for, if this server is for them.
+    pub mlflow: Option<mlflow::Parts>,
 }
 
 /// All routes.
 pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
     let Parts { project, scorer, registry, offline, online, building, clock, readiness, non_finite, mlflow, checking } =
         parts;
-    let gate = Gate {
-        registry: Arc::clone(&registry),
-        fleet: checking,
-        offline: offline.clone(),
-        online: Arc::clone(&online),
-        clock,
-    };
+    let mlflow = mlflow.map(|parts| {
+        let (registry, offline, online) = (Arc::clone(&registry), offline.clone(), Arc::clone(&online));
+        let fleet = Arc::clone(&parts.checking);
+        mlflow::router(parts, Gate { registry, fleet, offline, online, clock })
+    });
     let pusher = pusher::Pusher::new(Arc::clone(&registry), offline.clone(), Arc::clone(&online), clock);
     let pusher = Arc::new(pusher);
     let materializing = materializing::Materializing::new(Arc::clone(&registry), offline, Arc::clone(&online), clock);
@@ -81,7 +77,7 @@ pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
         .merge(native::push::router(pusher))
         .merge(native::training_sets::router(building))
         .merge(feast::router(Arc::new(feast), Arc::new(feast_writer)))
-        .merge(mlflow::router(mlflow, gate))
+        .merge(mlflow.unwrap_or_default())
         .merge(health::router(readiness))
         .route("/metrics", get(async move || measuring.scrape().await));
     attended(routes)

@@ -12,8 +12,9 @@ use registry::{ArtifactTree, Artifacts, Registry, SqliteLog};
 use schema::definitions::File;
 use schema::error::chain;
 use schema::{Clock, Definitions, SourceName};
+use serving::Fleet;
 
-use crate::config::{Config, FeastConfig, MAIN_FILE, OnlineConfig};
+use crate::config::{Config, FeastConfig, MAIN_FILE, OnlineConfig, onnxruntime_library};
 use crate::failure::Failure;
 use crate::http::mlflow;
 use crate::output;
@@ -138,7 +139,8 @@ impl Project {
         let upload_bytes_max = self.config.upload_bytes_max;
         let tree = ArtifactTree::at(&self.config.artifacts.join("runs"))?;
         let (tracker, artifacts) = (Tracker::new(Arc::new(store), self.clock()), Arc::new(self.artifacts()?));
-        Ok(mlflow::Parts { tracker, tree, artifacts, upload_bytes_max })
+        let checking = Arc::new(Fleet::new(onnxruntime_library(), self.artifacts()?, 1));
+        Ok(mlflow::Parts { tracker, tree, artifacts, upload_bytes_max, checking })
     }
 
     /// The definitions as they are written, checked against each other alone: the data may not be there yet.

@@ -149,8 +149,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         clock: project.clock(),
         readiness,
         non_finite: project.config.non_finite,
-        mlflow: project.mlflow()?,
-        checking: Arc::new(Fleet::new(onnxruntime_library(), project.artifacts()?, 1)),
+        mlflow: Some(project.mlflow()?),
     };
     let grpc_parts = grpc::Parts {
         project: parts.project.clone(),

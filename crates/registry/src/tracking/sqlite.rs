@@ -209,4 +209,6 @@ fn marks(n: usize) -> String {
 }
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;

@@ -140,7 +140,9 @@ async fn keep(
     let mut sent = body.into_data_stream();
     let max = files.upload_bytes_max;
     if announced(&headers) as u64 > max {
-        drop_all(sent).await;
+        if announced(&headers) <= DROPPED_MAX {
+            drop_all(sent).await;
+        }
         return Err(too_large(max));
     }
     let (tree, at) = (files.tree.clone(), path.clone());

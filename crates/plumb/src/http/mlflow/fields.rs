@@ -4,13 +4,16 @@
 //! a JSON object. Fields that nobody asks for are ignored; one of another type, or none where one is needed, is named.
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, Query, Request};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri, header};
 use futures::StreamExt;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::error::{Code, Refusal};
-use crate::http::body::BYTES_MAX;
+use crate::http::body::{BYTES_MAX, announced};
 
 /// How much of a body that is too large is read and dropped before it is refused. A client that is cut off while it still
 /// sends sees a broken connection, and tries again; one that has sent all reads the answer.
@@ -42,12 +45,27 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
         if head.method == Method::GET && head.uri.query().is_some_and(|query| !query.is_empty()) {
             return Fields::of_query(&head.uri).map(Self);
         }
-        let bytes = whole(body, BYTES_MAX).await?;
+        let bytes = whole(&head.headers, body, BYTES_MAX).await?;
         if !bytes.is_empty() && !is_json(&head.headers) {
             let message = "Bad Request. Content-Type must be application/json.";
             return Err(Refusal::new(Code::BadRequest, message));
         }
         Fields::of_json(&bytes).map(Self)
+    }
+}
+
+/// What stands in an address.
+#[derive(Debug)]
+pub struct Named<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let found = Path::from_request_parts(parts, state).await;
+        found
+            .map(|Path(named)| Self(named))
+            .map_err(|why: PathRejection| Refusal::new(Code::BadRequest, format!("the address: {}", why.body_text())))
     }
 }
 
@@ -61,7 +79,12 @@ fn is_json(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// It is larger, or breaks off.
-async fn whole(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
+pub(super) async fn whole(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
+    let too_large = || Refusal::invalid(format!("the body is larger than {} MB: split the request", bytes_max >> 20));
+    // One that says that it is larger than what would be dropped is not waited for.
+    if announced(headers) > DROPPED_MAX {
+        return Err(too_large());
+    }
     let mut pieces = body.into_data_stream();
     let (mut kept, mut seen) = (Vec::new(), 0_usize);
     while let Some(piece) = pieces.next().await {
@@ -76,7 +99,7 @@ async fn whole(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
         }
     }
     if seen > bytes_max {
-        return Err(Refusal::invalid(format!("the body is larger than {} MB: split the request", bytes_max >> 20)));
+        return Err(too_large());
     }
     Ok(kept.into())
 }

@@ -30,8 +30,10 @@ impl Served {
         let tracker = Tracker::new(Arc::new(store), clock);
         let tree = ArtifactTree::at(&folder.path().join("runs")).unwrap();
         let artifacts = Arc::new(Artifacts::open(&folder.path().join("artifacts")).unwrap());
-        let parts = Parts { tracker, tree, artifacts, upload_bytes_max: 3_000_000 };
-        let router = router(parts, gate(folder.path(), clock).await);
+        let checking = Arc::new(Fleet::new(None, Artifacts::open(&folder.path().join("artifacts")).unwrap(), 1));
+        let gate = gate(folder.path(), clock, &checking).await;
+        let parts = Parts { tracker, tree, artifacts, upload_bytes_max: 3_000_000, checking };
+        let router = router(parts, gate);
         Self { folder, router }
     }
 
@@ -51,11 +53,11 @@ impl Served {
 }
 
 /// A registry without anything that could be checked, behind its gate.
-async fn gate(folder: &Path, clock: Clock) -> Gate {
+async fn gate(folder: &Path, clock: Clock, checking: &Arc<Fleet>) -> Gate {
     let online = EmbeddedStore::open(&folder.join("online")).unwrap();
     Gate {
         registry: Arc::new(Registry::open(Arc::new(MemoryLog::default())).await.unwrap()),
-        fleet: Arc::new(Fleet::new(None, Artifacts::open(&folder.join("artifacts")).unwrap(), 1)),
+        fleet: Arc::clone(checking),
         offline: OfflineStore::new(folder, &folder.join("offline")),
         online: Arc::new(OnlineReader::new(Arc::new(online))),
         clock,

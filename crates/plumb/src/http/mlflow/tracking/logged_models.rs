@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{delete, get, patch, post};
 use axum::{Json, Router};
 use registry::tracking::{ExperimentId, LoggedModelChange, ModelStatus, ModelsWanted, NewLoggedModel, TrackingError};
 use serde_json::{Value, json};
 
 use super::{Tracking, after, filter, given, next, rows_max};
-use crate::http::mlflow::{Refusal, Sent, artifacts, wire};
+use crate::http::mlflow::{Named, Refusal, Sent, artifacts, wire};
 
 type Answer = Result<Json<Value>, Refusal>;
 
@@ -51,24 +51,24 @@ async fn search(State(tracking): State<Arc<Tracking>>, Sent(fields): Sent) -> An
     Ok(Json(wire::page("models", page.rows.iter().map(wire::logged_model).collect(), next(page.next))))
 }
 
-async fn by_id(State(tracking): State<Arc<Tracking>>, Path(id): Path<String>) -> Answer {
+async fn by_id(State(tracking): State<Arc<Tracking>>, Named(id): Named<String>) -> Answer {
     let model = tracking.tracker.logged_model(&id).await?;
     Ok(Json(json!({ "model": wire::logged_model(&model) })))
 }
 
-async fn finish(State(tracking): State<Arc<Tracking>>, Path(id): Path<String>, Sent(fields): Sent) -> Answer {
+async fn finish(State(tracking): State<Arc<Tracking>>, Named(id): Named<String>, Sent(fields): Sent) -> Answer {
     let word = fields.required("status")?;
     let wrong = || format!("Invalid value \"{}\" for parameter 'status' supplied", word.escape_debug());
     let status = Some(ModelStatus::parse(word).ok_or_else(|| Refusal::invalid(wrong()))?);
     change(&tracking, &id, LoggedModelChange { status, ..LoggedModelChange::default() }).await
 }
 
-async fn set_tags(State(tracking): State<Arc<Tracking>>, Path(id): Path<String>, Sent(fields): Sent) -> Answer {
+async fn set_tags(State(tracking): State<Arc<Tracking>>, Named(id): Named<String>, Sent(fields): Sent) -> Answer {
     let tags = fields.pairs("tags")?;
     change(&tracking, &id, LoggedModelChange { tags, ..LoggedModelChange::default() }).await
 }
 
-async fn delete_tag(State(tracking): State<Arc<Tracking>>, Path((id, key)): Path<(String, String)>) -> Answer {
+async fn delete_tag(State(tracking): State<Arc<Tracking>>, Named((id, key)): Named<(String, String)>) -> Answer {
     let model = tracking.tracker.logged_model(&id).await?;
     if !model.tags.iter().any(|(there, _)| *there == key) {
         return Err(Refusal::not_found(format!("No tag with key '{key}' in logged model with ID '{id}'")));
@@ -76,12 +76,12 @@ async fn delete_tag(State(tracking): State<Arc<Tracking>>, Path((id, key)): Path
     change(&tracking, &id, LoggedModelChange { without_tag: Some(key), ..LoggedModelChange::default() }).await
 }
 
-async fn log_params(State(tracking): State<Arc<Tracking>>, Path(id): Path<String>, Sent(fields): Sent) -> Answer {
+async fn log_params(State(tracking): State<Arc<Tracking>>, Named(id): Named<String>, Sent(fields): Sent) -> Answer {
     let params = fields.pairs("params")?;
     change(&tracking, &id, LoggedModelChange { params, ..LoggedModelChange::default() }).await
 }
 
-async fn remove(State(tracking): State<Arc<Tracking>>, Path(id): Path<String>) -> Answer {
+async fn remove(State(tracking): State<Arc<Tracking>>, Named(id): Named<String>) -> Answer {
     let change = LoggedModelChange { delete: true, ..LoggedModelChange::default() };
     tracking.tracker.change_logged_model(&id, change).await?;
     Ok(Json(json!({})))
@@ -92,7 +92,7 @@ async fn change(tracking: &Tracking, id: &str, change: LoggedModelChange) -> Ans
     Ok(Json(json!({ "model": wire::logged_model(&model) })))
 }
 
-async fn list_artifacts(State(tracking): State<Arc<Tracking>>, Path(id): Path<String>, Sent(fields): Sent) -> Answer {
+async fn list_artifacts(State(tracking): State<Arc<Tracking>>, Named(id): Named<String>, Sent(fields): Sent) -> Answer {
     let model = tracking.tracker.logged_model(&id).await?;
     let (uri, path) = (&model.artifact_uri, given(&fields, "artifact_directory_path")?.unwrap_or_default());
     let files = artifacts::files_at(&tracking.tree, uri, &path).await?.ok_or_else(|| {
