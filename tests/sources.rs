@@ -212,3 +212,51 @@ fn a_plan_lists_the_objects_of_a_source_once() {
     plumb.run("apply --yes").ok();
     assert_eq!(listings.load(Ordering::Relaxed), 2);
 }
+
+/// A copy of an object is of the same length when one of its bits is flipped: it is fetched again, and no other number is made.
+#[test]
+fn a_copy_of_an_object_with_a_flipped_bit_is_fetched_again() {
+    let plumb = Plumb::demo();
+    let object = std::fs::read(plumb.path().join("data/orders.parquet")).unwrap();
+    let (port, _) = object_store(object.clone());
+    plumb.edit("features/user_features.yaml", "path: data/orders.parquet", "path: s3://shop/orders/");
+    let said = format!(
+        "storage:\n  s3: {{endpoint: \"http://127.0.0.1:{port}\", region: us-east-1, allow_http: true, skip_signature: true}}\n"
+    );
+    plumb.write("plumb.yaml", &(plumb.read("plumb.yaml") + &said));
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize").ok();
+    let ask = || plumb.json("features get user_features:total_orders --entity user_id=4,18,21")["features"].to_string();
+    let want = ask();
+    let copies = || {
+        let mut found = Vec::new();
+        let mut folders = vec![plumb.path().join(".plumb/offline/sources")];
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|end| end == "object") {
+                    found.push(path);
+                }
+            }
+        }
+        found
+    };
+    let [copy] = copies().try_into().unwrap();
+    for at in [10, object.len() / 2, object.len() - 100] {
+        let mut flipped = object.clone();
+        flipped[at] ^= 0x04;
+        std::fs::write(&copy, &flipped).unwrap();
+        // What was made of it is made again too.
+        drop(std::fs::remove_dir_all(plumb.path().join(".plumb/offline/views")));
+        plumb.run("materialize --fresh").ok();
+        assert!(std::fs::read(&copy).unwrap() == object, "byte {at}: the copy is not what the store has");
+        assert_eq!(ask(), want, "byte {at}");
+    }
+    // One from before copies had checksums is fetched again, once.
+    std::fs::remove_file(format!("{}.sum", copy.display())).unwrap();
+    std::fs::write(&copy, b"x".repeat(object.len())).unwrap();
+    plumb.run("materialize --fresh").ok();
+    assert!(std::fs::read(&copy).unwrap() == object);
+    assert_eq!(ask(), want);
+}
