@@ -90,8 +90,8 @@ fn set_back_it_makes_no_answer_wrong_and_set_right_nothing_is_missing() {
     assert_eq!(how(&plumb, ""), "unchanged");
 }
 
-/// A push is stamped with the time of its receipt, and of two rows of one event time the later stamp counts: also where the
-/// clock was wrong when it was given (docs/decisions/0057). Whichever counts, it counts in both.
+/// A push is stamped with the time of its receipt: it is known from then on, and of two rows of one event time the later stamp
+/// counts, also where the clock was wrong when it was given (docs/decisions/0057). Online and training agree, or online refuses.
 #[test]
 fn what_is_pushed_while_it_is_set_back_is_ordered_by_its_stamps_online_as_in_training() {
     let plumb = project();
@@ -109,10 +109,15 @@ fn what_is_pushed_while_it_is_set_back_is_ordered_by_its_stamps_online_as_in_tra
     };
     push("2024-01-06", 1);
     both("2024-01-15", json!([1]));
+    // A correction with an older stamp. What it corrects is not known yet at this instant, and hides what was before it.
     set(&plumb, "2024-01-08");
-    // A correction with an older stamp, and a row of a newer time, which counts whatever its stamp.
     push("2024-01-06", 2);
-    both("2024-01-08", json!([1]));
+    assert_eq!(trained(&plumb, &[3], "2024-01-08"), json!([2]));
+    plumb.run("features get --service s --entity user_id=3").fails(2, &["answers from 2024-01-15T00:00:00Z on"]);
+    set(&plumb, "2024-01-15");
+    both("2024-01-15", json!([1]));
+    // A row of a newer time counts whatever its stamp.
+    set(&plumb, "2024-01-08");
     push("2024-01-07", 3);
     both("2024-01-08", json!([3]));
     set(&plumb, "2024-01-15");

@@ -204,11 +204,12 @@ fn an_apply_that_does_not_fit_changes_nothing_and_is_made_when_there_is_room() {
     if now.code == 0 {
         let now = now.json();
         assert_eq!(now["based_on"], acknowledged, "nothing was applied that was refused, nothing lost that was not");
-        assert_eq!(now["pending"], json!(1), "{now}");
+        assert_ne!(now["pending"], json!(0), "{now}");
     }
     disk.make_room();
     let plan = plumb.json("plan");
-    assert_eq!((&plan["based_on"], &plan["pending"]), (&acknowledged, &json!(1)), "{plan}");
+    assert_eq!(plan["based_on"], acknowledged, "{plan}");
+    assert_ne!(plan["pending"], json!(0), "{plan}");
     plumb.run("apply --yes").ok();
     assert_eq!(plumb.json("plan")["pending"], json!(0));
     server.stop();

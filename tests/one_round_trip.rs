@@ -19,7 +19,10 @@ fn project(redis: &TestRedis) -> Plumb {
     plumb.write("plumb.yaml", &settings);
     let mut definitions = "{kind: entity, name: user, join_key: user_id, type: int64}\n".to_owned();
     for view in VIEWS {
-        plumb.write(&format!("{view}.csv"), "user_id,at,n,m\n1,2024-01-01,10,0.5\n2,2024-01-01,20,1.5\n");
+        plumb.write(
+            &format!("{view}.csv"),
+            &format!("user_id,at,{view}_n,{view}_m\n1,2024-01-01,10,0.5\n2,2024-01-01,20,1.5\n"),
+        );
         definitions += &format!(
             "---\n{{kind: source, name: {view}_rows, path: {view}.csv, event_time: at}}\n---\n\
              {{kind: feature_view, name: {view}, entity: user, source: {view}_rows, \

@@ -173,8 +173,8 @@ fn a_mistake_beside_a_password_does_not_quote_it() {
         ("url: 'redis://:${STORE_PASSWORD}@127.0.0.1:port'", RIGHT, "this is not a Redis URL"),
         ("url: 'redis//:${STORE_PASSWORD}@127.0.0.1:PORT'", RIGHT, "this is not a Redis URL"),
         ("url: 'redis://127.0.0.1:PORT', pasword: '${STORE_PASSWORD}'", RIGHT, "`pasword`"),
-        ("url: 'redis://127.0.0.1:PORT', password: ['${STORE_PASSWORD}']", RIGHT, "password"),
-        ("url: 'redis://127.0.0.1:PORT', password: {a: '${STORE_PASSWORD}'}", RIGHT, "password"),
+        ("url: 'redis://127.0.0.1:PORT', password: ['${STORE_PASSWORD}']", RIGHT, "expected a text, found a list"),
+        ("url: 'redis://127.0.0.1:PORT', password: {a: '${STORE_PASSWORD}'}", RIGHT, "expected a text"),
         ("url: \"redis://:${STORE_PASSWORD}@127.0.0.1:PORT\"", ODD, "plumb.yaml"),
         ("url: 'redis://127.0.0.1:PORT', password: ${STORE_PASSWORD}", ODD, "plumb.yaml"),
     ] {
