@@ -260,3 +260,39 @@ fn a_copy_of_an_object_with_a_flipped_bit_is_fetched_again() {
     assert!(std::fs::read(&copy).unwrap() == object);
     assert_eq!(ask(), want);
 }
+
+/// One broken source among many is one view that stays as it is.
+#[test]
+fn a_source_that_cannot_be_read_holds_up_no_other_view() {
+    let plumb = Plumb::empty();
+    plumb.write("plumb.yaml", "project: others\n");
+    let mut definitions = "{kind: entity, name: user, join_key: user_id, type: int64}\n".to_owned();
+    let names = ["a", "b", "c", "d"];
+    let write = |name: &str, x: i64| plumb.write(&format!("{name}.csv"), &format!("user_id,at,x\n1,2024-01-01,{x}\n"));
+    for name in names {
+        write(name, 1);
+        definitions += &format!(
+            "---\n{{kind: source, name: {name}_rows, path: {name}.csv, event_time: at}}\n---\n\
+             {{kind: feature_view, name: {name}, entity: user, source: {name}_rows, \
+              features: [{{name: x, type: int64}}]}}\n"
+        );
+    }
+    plumb.write("features.yaml", &definitions);
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize").ok();
+    let online = || {
+        names.map(|name| {
+            plumb.json(&format!("features get {name}:x --entity user_id=1"))["features"]["x"]["values"][0].as_i64()
+        })
+    };
+    for (jobs, x) in [(1, 2), (2, 3)] {
+        for name in names {
+            write(name, x);
+        }
+        std::fs::remove_file(plumb.path().join("b.csv")).unwrap();
+        plumb.write("c.csv", "user_id,at,x\n1,2024-01-01,many\n");
+        let refused = plumb.run(&format!("materialize --jobs {jobs}"));
+        refused.fails(2, &["there is no file `b.csv`", "; 2 other views are online", "column `x` of `c.csv`"]);
+        assert_eq!(online(), [Some(x), Some(1), Some(1), Some(x)], "{jobs} at a time");
+    }
+}
