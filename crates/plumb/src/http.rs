@@ -54,8 +54,7 @@ pub struct Parts {
 
 /// All routes.
 pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
-    let Parts { project, scorer, registry, offline, online, building, clock, readiness, non_finite, mlflow, checking } =
-        parts;
+    let Parts { project, scorer, registry, offline, online, building, clock, readiness, non_finite, mlflow } = parts;
     let mlflow = mlflow.map(|parts| {
         let (registry, offline, online) = (Arc::clone(&registry), offline.clone(), Arc::clone(&online));
         let fleet = Arc::clone(&parts.checking);

@@ -104,7 +104,7 @@ impl Gate {
         };
         let (fleet, version_of, known) = (Arc::clone(&self.fleet), state.version.clone(), Arc::clone(catalog));
         #[expect(clippy::disallowed_methods, reason = "loading a model blocks")]
-        let loaded = tokio::task::spawn_blocking(move || fleet.load(&version_of, &known)).await;
+        let loaded = tokio::task::spawn_blocking(move || fleet.load(&version_of, &known).map_err(Failure::from)).await;
         let loaded = loaded
             .map_err(|why| Failure::new(ErrorKind::Internal, format!("loading the version to check: {why}")))??;
         let evidence = check(&loaded, &self.offline, &self.online, self.clock.now()).await?;

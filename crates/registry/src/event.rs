@@ -59,7 +59,7 @@ pub enum EventBody {
         fingerprint: Fingerprint,
     },
     /// A model got a new version.
-    ModelVersionRegistered(ModelVersion),
+    ModelVersionRegistered(Box<ModelVersion>),
     /// A version changed its stage.
     Transitioned(Transition),
     /// A version did not change its stage, for a check failed.

@@ -44,7 +44,7 @@ impl Catalog {
         check_tags(&tags)?;
         let version = model.map_or(1, Model::next_number);
         let (registered_at, registered_by) = (at, actor.to_owned());
-        Ok(Some(EventBody::ModelVersionRegistered(ModelVersion {
+        Ok(Some(EventBody::ModelVersionRegistered(Box::new(ModelVersion {
             name,
             version,
             origin,
@@ -55,7 +55,7 @@ impl Catalog {
             tags,
             registered_at,
             registered_by,
-        })))
+        }))))
     }
 
     fn has_its_service(&self, servable: &Servable) -> Result<(), RegistryError> {

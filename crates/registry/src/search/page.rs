@@ -48,8 +48,8 @@ impl Cursor {
     }
 
     pub(super) fn read(token: &str, order: &Order) -> Result<Self, SearchError> {
-        let bytes = URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|_| SearchError::Token)?;
-        let cursor: Self = serde_json::from_slice(&bytes).map_err(|_| SearchError::Token)?;
+        let bytes = URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|_what| SearchError::Token)?;
+        let cursor: Self = serde_json::from_slice(&bytes).map_err(|_what| SearchError::Token)?;
         if cursor.order != order.spelled() || cursor.keys.len() != order.0.len() {
             return Err(SearchError::OtherOrder);
         }

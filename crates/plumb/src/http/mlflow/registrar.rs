@@ -43,8 +43,8 @@ pub(super) fn router(registrar: Arc<Registrar>) -> Router {
 }
 
 impl Registrar {
-    /// What other processes wrote is seen too: whoever writes through one and reads through another finds it.
-    async fn catalog(&self) -> Arc<Catalog> {
+    /// What this process wrote, and what others did as of the last look at the log, a moment ago.
+    fn catalog(&self) -> Arc<Catalog> {
         self.registry.catalog()
     }
 

@@ -24,13 +24,13 @@ pub(super) fn number(fields: &Fields) -> Result<u32, Refusal> {
     };
     let said = match fields.text("version") {
         Ok(text) => text.unwrap_or_default().to_owned(),
-        Err(_) => fields.required_int("version").map_err(|_| wrong("another type"))?.to_string(),
+        Err(_) => fields.required_int("version").map_err(|_what| wrong("another type"))?.to_string(),
     };
     if said.is_empty() {
         return Err(fields.missing("version"));
     }
     // A number beyond those that versions have names none.
-    let whole: i128 = said.trim().parse().map_err(|_| wrong(&said))?;
+    let whole: i128 = said.trim().parse().map_err(|_what| wrong(&said))?;
     Ok(u32::try_from(whole).unwrap_or(0))
 }
 
@@ -50,7 +50,7 @@ pub(super) fn version<'c>(
 }
 
 pub(super) fn stage(text: &str) -> Result<Stage, Refusal> {
-    text.parse().map_err(|_| {
+    text.parse().map_err(|_what| {
         let said = text.escape_debug();
         Refusal::invalid(format!(
             "Invalid Model Version stage: {said}. Value must be one of None, Staging, Production, Archived."

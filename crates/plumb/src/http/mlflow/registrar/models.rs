@@ -59,7 +59,7 @@ async fn remove(State(this): This, Sent(fields): Sent) -> Answer {
 }
 
 async fn by_name(State(this): This, Sent(fields): Sent) -> Answer {
-    let catalog = this.catalog().await;
+    let catalog = this.catalog();
     Ok(Json(json!({ "registered_model": entities::model(model(&catalog, &name(&fields, "name")?)?) })))
 }
 
@@ -72,7 +72,7 @@ async fn latest_versions(State(this): This, Sent(fields): Sent) -> Answer {
         // Each once, whatever was asked for twice.
         Stage::ALL.into_iter().filter(|stage| asked.contains(stage)).collect()
     };
-    let catalog = this.catalog().await;
+    let catalog = this.catalog();
     let versions = entities::latest_versions(model(&catalog, &name)?, &stages);
     Ok(Json(if versions.is_empty() { json!({}) } else { json!({ "model_versions": versions }) }))
 }
@@ -106,7 +106,7 @@ async fn delete_alias(State(this): This, Sent(fields): Sent) -> Answer {
 
 async fn aliased(State(this): This, Sent(fields): Sent) -> Answer {
     let (name, alias) = (name(&fields, "name")?, fields.required("alias")?);
-    let catalog = this.catalog().await;
+    let catalog = this.catalog();
     let model = model(&catalog, &name)?;
     let found = if alias.eq_ignore_ascii_case(LATEST) {
         model.latest().ok_or_else(|| no_version(name.as_str(), 0))?

@@ -49,14 +49,14 @@ fn query(fields: &Fields, (usual, most): (usize, usize)) -> Result<Query<'_>, Re
 }
 
 async fn models(State(this): This, Sent(fields): Sent) -> Answer {
-    let catalog = this.catalog().await;
+    let catalog = this.catalog();
     let page = search::models(&catalog, &query(&fields, MODELS)?)?;
     let models = page.entries.into_iter().map(entities::model).collect();
     Ok(Json(wire::page("registered_models", models, page.next)))
 }
 
 async fn versions(State(this): This, Sent(fields): Sent) -> Answer {
-    let catalog = this.catalog().await;
+    let catalog = this.catalog();
     let page = search::versions(&catalog, &query(&fields, VERSIONS)?)?;
     let versions = page.entries.into_iter().map(|(model, state)| entities::version(model, state)).collect();
     Ok(Json(wire::page("model_versions", versions, page.next)))

@@ -70,7 +70,7 @@ async fn create(State(this): This, headers: HeaderMap, Sent(fields): Sent) -> An
 
 async fn by_number(State(this): This, Sent(fields): Sent) -> Answer {
     let (name, number) = named(&fields)?;
-    let catalog = this.catalog().await;
+    let catalog = this.catalog();
     let (model, state) = version(&catalog, &name, number)?;
     Ok(Json(json!({ "model_version": entities::version(model, state) })))
 }
@@ -108,7 +108,7 @@ async fn transition(State(this): This, Sent(fields): Sent) -> Answer {
 
 async fn download_uri(State(this): This, Sent(fields): Sent) -> Answer {
     let (name, number) = named(&fields)?;
-    let catalog = this.catalog().await;
+    let catalog = this.catalog();
     let (model, state) = version(&catalog, &name, number)?;
     let uri = match state.version.pinned().is_empty() {
         true => state.version.origin.source.clone(),
