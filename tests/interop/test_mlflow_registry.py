@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 from mlflow_clients import PYTHONS, Client
-from plumb import Server, Written
+from plumb import ROOT, Project, Server, Written
 
 API = "/api/2.0/mlflow"
 
@@ -149,7 +149,9 @@ steps = []
 def step(call, *args, **kwargs):
     said = [getattr(call, "__name__", str(call)), repr((args, kwargs)).replace(runs.get("id", "no run"), "RUN")]
     try:
-        said.append(plain(call(*args, **kwargs)))
+        value = plain(call(*args, **kwargs))
+        # MLflow's server has an order of its own, by the first version that each stage has.
+        said.append(sorted(value, key=str) if call == c.get_latest_versions else value)
     except MlflowException as why:
         said.append("error " + why.error_code)
     steps.append(said)
@@ -272,10 +274,19 @@ if not mlflow.__version__.startswith("2"):
 answer(steps)
 '''
 
-# Where the answers differ, and are meant to: see docs/mlflow.md.
-MEANT = {
-    # A deleted version leaves MLflow's server with code INVALID_PARAMETER_VALUE in no case.
-}
+# Where the answers differ, and are meant to: the step, and what is said here. See docs/mlflow.md.
+MEANT = [
+    # Nobody holds the stage: MLflow's server fails, and its client tries again for minutes.
+    ("models:/alpha/Staging", "error RESOURCE_DOES_NOT_EXIST"),
+]
+# A tag of prompts that the client sends: MLflow's server makes links to experiments of it, and hides it.
+ITS_OWN = "_mlflow_experiment_ids"
+
+
+def without_its_own(value):
+    if isinstance(value, dict):
+        return {key: without_its_own(one) for key, one in value.items() if key != ITS_OWN}
+    return [without_its_own(one) for one in value] if isinstance(value, list) else value
 
 
 @pytest.fixture(scope="module")
@@ -319,6 +330,53 @@ def test_a_long_script_says_what_it_says_on_mlflows_server(version, mlflows_own,
         ours = Client(version, server.http, tmp_path).run(SCRIPT)
     finally:
         server.stop()
-    assert len(ours) == len(theirs) > 150
-    differ = [(a, b[2]) for a, b in zip(ours, theirs, strict=True) if a != b]
+    assert len(ours) == len(theirs) > 140
+    pairs = zip(without_its_own(ours), without_its_own(theirs), strict=True)
+    differ = [(a, b[2]) for a, b in pairs if a != b and not any(step in a[1] and a[2] == said for step, said in MEANT)]
     assert not differ, "\n".join(json.dumps({"step": a[:2], "ours": a[2], "theirs": b}) for a, b in differ)
+
+
+def test_a_version_that_can_be_served_is_let_through_the_gate_or_refused_with_its_report(tmp_path):
+    """The demo's model, registered by MLflow's client on its feature service: refused while nothing is online."""
+    project = Project(ROOT / "examples/repeat_purchase", tmp_path / "project")
+    project.run("apply", "--yes")
+    model = ROOT / "models/repeat_purchase_v1.onnx"
+    server = Server(project)
+    try:
+        client = Client("3", server.http, tmp_path)
+        said = client.run(
+            """
+            with mlflow.start_run() as run:
+                client.log_artifact(run.info.run_id, sys.argv[1], "model")
+            client.create_registered_model("gated")
+            version = client.create_model_version("gated", f"runs:/{run.info.run_id}/model", run.info.run_id)
+            try:
+                client.transition_model_version_stage("gated", "1", "Production")
+                refused = None
+            except RestException as why:
+                refused = [why.error_code, why.json["promotion_report"], str(why)]
+            try:
+                client.set_registered_model_alias("gated", "champion", "1")
+                called = None
+            except RestException as why:
+                called = why.error_code
+            answer([refused, called, client.get_model_version("gated", "1").current_stage, client.get_registered_model("gated").aliases])
+            """,
+            str(model),
+        )
+        [code, report, text], called, stage, aliases = said
+        assert (code, called, stage, aliases) == ("RESOURCE_CONFLICT", "RESOURCE_CONFLICT", "None", {})
+        assert report["id"].startswith("pr-") and report["version"] == "1" and report["to"] == "Production"
+        assert {check["name"]: check["passed"] for check in report["checks"]} == {"types": True, "features": False, "batches": True}
+        assert "promotion refused" in text and report["id"] in text
+        project.run("materialize")
+        said = client.run(
+            """
+            client.transition_model_version_stage("gated", "1", "Production")
+            client.set_registered_model_alias("gated", "champion", "1")
+            answer([client.get_model_version_by_alias("gated", "champion").current_stage])
+            """
+        )
+        assert said == ["Production"]
+    finally:
+        server.stop()

@@ -238,7 +238,9 @@ impl<'w> Reader<'w> {
 
     fn number(&mut self, name: &str) -> Result<i64, SearchError> {
         let word = self.next();
-        let number = word.filter(|word| word.kind == Kind::Bare).and_then(|word| word.text.parse().ok());
+        // In quotes too, as MLflow's server takes it.
+        let said = word.filter(|word| matches!(word.kind, Kind::Bare | Kind::Quoted));
+        let number = said.and_then(|word| word.text.parse().ok());
         number.ok_or_else(|| unexpected(name, "an integer", word))
     }
 

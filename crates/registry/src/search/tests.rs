@@ -98,6 +98,7 @@ fn versions_are_found_by_number_run_and_source() {
         ("", "fraud_eu/1 Churn/2 Churn/1"),
         ("name = 'Churn'", "Churn/2 Churn/1"),
         ("version_number > 1", "Churn/2"),
+        ("version_number = '2'", "Churn/2"),
         ("version_number <= 1 AND name = 'Churn'", "Churn/1"),
         ("run_id IN ('r1','r3')", "fraud_eu/1 Churn/1"),
         ("run_id NOT IN ('r1')", "fraud_eu/1 Churn/2"),
@@ -135,7 +136,7 @@ fn what_is_not_of_the_language_is_said() {
         assert!(why.starts_with(want), "{filter}: {why}");
     }
     for (filter, want) in [
-        ("version_number = '1'", "Expected an integer for attribute 'version_number', found `1`"),
+        ("version_number = 'one'", "Expected an integer for attribute 'version_number', found `one`"),
         ("version_number LIKE '1'", "Invalid comparator 'LIKE' for attribute 'version_number'"),
         (
             "source_path IN ('a')",
