@@ -26,6 +26,7 @@ mod hostile;
 mod invariants;
 mod killed;
 mod measured;
+mod models;
 mod nine_scenarios;
 mod older;
 mod one_round_trip;
