@@ -117,6 +117,142 @@ fn a_view_that_can_be_done_without_is_unknown_while_the_store_is_dead() {
     server.stop();
 }
 
+/// Row 8: of two stores one hangs. Views of the other are answered as before, and who asks for both may do without the one.
+#[test]
+fn a_store_that_hangs_holds_up_no_view_of_another() {
+    let (ours, feasts) = (TestRedis::spawn(), TestRedis::spawn());
+    let plumb = Plumb::empty();
+    plumb.write(
+        "plumb.yaml",
+        &format!(
+            "project: two\nonline: {{kind: redis, url: \"{}\", timeout: 1s}}\n\
+             feast: {{project: two, url: \"{}\", timeout: 1s}}\n",
+            ours.url(),
+            feasts.url()
+        ),
+    );
+    plumb.write("rows.csv", "user_id,at,x\n4,2024-01-01,7\n");
+    plumb.write(
+        "features.yaml",
+        "{kind: entity, name: user, join_key: user_id, type: int64}\n---\n\
+         {kind: source, name: rows, path: rows.csv, event_time: at}\n---\n\
+         {kind: feature_view, name: mine, entity: user, source: rows, features: [{name: x, type: int64}]}\n---\n\
+         {kind: feature_view, name: theirs, entity: user, source: rows, features: [{name: x, type: int64}], \
+          online: {kind: feast}}\n---\n\
+         {kind: feature_service, name: both, features: ['mine:x', {feature: 'theirs:x', as: y}]}\n",
+    );
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize").ok();
+    let server = plumb.serve();
+    let ask = |more: Json| {
+        let mut body = json!({ "entities": { "user_id": [4] } });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        server.post("/v1/features", &body.to_string())
+    };
+    let mine = || ask(json!({ "features": ["mine:x"] }));
+    let (code, answer) = ask(json!({ "service": "both" }));
+    assert_eq!((code, &answer["features"]["y"]["statuses"]), (200, &json!(["NOT_FOUND"])), "{answer}");
+
+    feasts.pause();
+    for _ in 0..30 {
+        // Beside those that wait for the other store.
+        std::thread::scope(|threads| {
+            let waiting = threads.spawn(|| ask(json!({ "service": "both" })));
+            let (code, answer) = mine();
+            assert_eq!((code, &answer["features"]["x"]["values"]), (200, &json!([7])), "{answer}");
+            let (code, answer) = waiting.join().unwrap();
+            assert!([503, 504].contains(&code), "{answer}");
+            assert_eq!(answer["error"]["retryable"], json!(true), "{answer}");
+        });
+    }
+    let (code, answer) = ask(json!({ "service": "both", "partial": true }));
+    assert_eq!(code, 200, "{answer}");
+    let statuses =
+        ["x", "y"].map(|name| answer["features"][name]["statuses"][0].as_str().unwrap_or_default().to_owned());
+    assert_eq!(statuses, ["PRESENT", "UNAVAILABLE"]);
+    let (ready, body) = readyz(&server);
+    assert_eq!((ready, &body["degraded"]), (200, &json!(["feast_redis"])), "{body}");
+    // What is ours is written as well.
+    plumb.write("rows.csv", "user_id,at,x\n4,2024-01-01,8\n");
+    plumb.run("materialize").ok();
+    until("the server sees what was written", || mine().1["features"]["x"]["values"] == json!([8]));
+
+    feasts.resume();
+    until("the other store is found again", || ask(json!({ "service": "both" })).0 == 200);
+    until("it says so", || readyz(&server).1["degraded"].is_null());
+    server.stop();
+}
+
+/// What says which generation of a view answers is damaged: it is an error that says what to do, for it vouches for rows that
+/// would be built over, and building anew uses no number again.
+#[test]
+fn marks_that_are_damaged_are_no_reason_to_begin_anew_in_silence() {
+    let plumb = Plumb::empty();
+    let rows = |users: &[i64]| {
+        let rows: String = users.iter().map(|user| format!("{user},2024-01-01,{user}\n")).collect();
+        plumb.write("rows.csv", &format!("user_id,at,x\n{rows}"));
+    };
+    plumb.write("plumb.yaml", "project: marks\n");
+    plumb.write(
+        "features.yaml",
+        "{kind: entity, name: user, join_key: user_id, type: int64}\n---\n\
+         {kind: source, name: rows, path: rows.csv, event_time: at}\n---\n\
+         {kind: feature_view, name: f, entity: user, source: rows, features: [{name: x, type: int64}]}\n---\n\
+         {kind: feature_view, name: g, entity: user, source: rows, features: [{name: x, type: int64}]}\n",
+    );
+    rows(&[1, 2, 3]);
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize").ok();
+    // Somebody is history no more: a generation that was numbered from 1 again would have them still.
+    rows(&[1, 2]);
+    damage_marks(&plumb, "f");
+    let said = ["`f@v1`", "what says which of its generations answers is damaged", "plumb materialize VIEW --fresh"];
+    plumb.run("features get f:x --entity user_id=1").fails(3, &said);
+    plumb.run("materialize f").fails(3, &said);
+    plumb.run("materialize").fails(3, &[&said[..], &["; 1 other view is online"]].concat());
+    plumb.run("materialize f --rollback").fails(3, &said);
+    let server = plumb.serve();
+    let ask = |view: &str| {
+        let body = json!({ "features": [format!("{view}:x")], "entities": { "user_id": [1, 3] } });
+        server.post("/v1/features", &body.to_string())
+    };
+    let (code, answer) = ask("f");
+    assert_eq!((code, &answer["error"]["code"]), (500, &json!("internal")), "{answer}");
+    let (code, answer) = ask("g");
+    assert_eq!((code, &answer["features"]["x"]["values"]), (200, &json!([1, null])), "{answer}");
+    let looked = plumb.run("doctor --output json");
+    assert!(looked.code == 1 && looked.stdout.contains("which of its generations answers is damaged"), "{looked:?}");
+
+    plumb.run("materialize f --fresh").ok();
+    until("the server knows", || ask("f").0 == 200);
+    assert_eq!(ask("f").1["features"]["x"]["values"], json!([1, null]));
+    assert_eq!(plumb.json("materialize f")["materialized"][0]["how"], "unchanged");
+    server.stop();
+}
+
+/// Puts something that is no JSON where the marks of a view are.
+fn damage_marks(plumb: &Plumb, view: &str) {
+    use featurestore::OnlineStore;
+    use featurestore::online::{Cell, EmbeddedStore, OnlineRow, OnlineTable};
+    use registry::{Registry, SqliteLog};
+    use schema::{Clock, EntityKey, RowOrder, Timestamp};
+
+    let store = EmbeddedStore::open(&plumb.path().join(".plumb/online")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let log = SqliteLog::open(&plumb.path().join(".plumb/registry.db")).unwrap();
+        let catalog = Registry::open(std::sync::Arc::new(log)).await.unwrap().catalog();
+        let table = OnlineTable::marks(catalog.definitions().current_view(view).unwrap());
+        let at = Timestamp::from_nanos(0);
+        // Later than those that are there, as whoever writes marks does it.
+        let sequence = u64::try_from(Clock::wall().as_nanos()).unwrap();
+        let order = RowOrder { event_time: at, created_time: None, sequence };
+        let row = OnlineRow::new(order, at, Some(b"{\"format\":1,\"next\"".to_vec()));
+        let cells = [(EntityKey::from_bytes(b"\0marks"), Cell::of([&row], at))];
+        store.put_many(&table, &cells, at).await.unwrap();
+    });
+}
+
 /// Row 11.
 #[test]
 fn who_may_not_come_in_is_told_before_the_server_starts() {

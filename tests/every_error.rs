@@ -45,8 +45,8 @@ fn request(method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// The paths that the sources route, parameters included.
-fn routes() -> Vec<String> {
+/// The paths that the sources route, parameters included: those of MLflow, or all others.
+fn routes(mlflow: bool) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![root().join("crates/plumb/src/http")];
     let mut files = vec![root().join("crates/plumb/src/http.rs")];
@@ -62,6 +62,9 @@ fn routes() -> Vec<String> {
             text.match_indices(".route(\"").map(|(at, _)| text[at + 8..].split('"').next().unwrap().to_owned());
         found.extend(quoted);
     }
+    let of_mlflow = |route: &String| ["/2.0/", "/3.0/", "/version"].iter().any(|start| route.starts_with(start));
+    assert!(found.iter().filter(|route| of_mlflow(route)).count() > 30, "{found:?}");
+    found.retain(|route| of_mlflow(route) == mlflow);
     assert!(found.len() > 14, "{found:?}");
     found
 }
@@ -122,7 +125,7 @@ fn every_route_refuses_in_one_form() {
         ),
         ("rows of objects without end", [br#"{"rows": "#.as_slice(), &deep("{\"rows\":")].concat()),
     ];
-    for route in routes() {
+    for route in routes(false) {
         let path = route.replace("{model}", "m").replace("{view}", "user_features");
         let answer = |method: &str, headers: &str, body: &[u8]| {
             raw(&server, &request(method, &path, &format!("{id}{headers}"), body))
@@ -161,5 +164,56 @@ fn every_route_refuses_in_one_form() {
     assert_eq!(server.predict("m", &[1]).0, 200);
     let fine = raw(&server, &request("GET", "/livez", "", b""));
     assert!(fine.headers["x-request-id"].len() > 8, "{fine:?}");
+    server.stop();
+}
+
+/// MLflow's client tries again, for minutes, whatever it takes for the server's fault, and knows a list of names.
+#[test]
+fn every_route_of_mlflow_refuses_in_its_clients_form() {
+    const KNOWN: [&str; 5] =
+        ["INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"];
+    let plumb = Plumb::demo();
+    let server = plumb.serve();
+    let json = "Content-Type: application/json\r\n";
+    let inside = [br#"{"run_id": "x", "name": "#.as_slice(), &"[".repeat(100_000).into_bytes()].concat();
+    let bodies: [(&str, &str, &[u8]); 7] = [
+        ("an empty body", json, b""),
+        ("no JSON", json, b"{\"a\""),
+        ("no text", json, &[0xff, 0xfe, 0]),
+        ("a list", json, b"[1, 2]"),
+        ("a field of lists without end", json, &inside),
+        ("another type", "Content-Type: text/plain\r\n", b"{}"),
+        ("a compressed body", "Content-Type: application/json\r\nContent-Encoding: gzip\r\n", b"{}"),
+    ];
+    for route in routes(true) {
+        let prefix = if route == "/version" { "" } else { "/api" };
+        for (name, value) in [("a name", "x"), ("a name of bytes", "%ff%fe"), ("a name of dots", "..%2f..%2fetc")] {
+            let named =
+                ["{id}", "{key}", "{step}", "{*path}"].iter().fold(route.clone(), |r, part| r.replace(part, value));
+            for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+                for (what, headers, body) in &bodies {
+                    let said = raw(&server, &request(method, &format!("{prefix}{named}"), headers, body));
+                    let shown =
+                        || format!("{method} {named}, {name}, {what}: {said:?}").chars().take(600).collect::<String>();
+                    if said.status == 200 {
+                        continue;
+                    }
+                    assert!((400..500).contains(&said.status) || said.status == 501, "{}", shown());
+                    assert!(![408, 429].contains(&said.status), "{}", shown());
+                    let error: Json =
+                        serde_json::from_str(&said.body).unwrap_or_else(|why| panic!("{why}: {}", shown()));
+                    assert!(error["error_code"].as_str().is_some_and(|code| KNOWN.contains(&code)), "{}", shown());
+                    assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{}", shown());
+                }
+            }
+        }
+    }
+    // A body that says that it will be too large is not waited for.
+    for path in ["/api/2.0/mlflow/runs/log-batch", "/api/2.0/mlflow/runs/create"] {
+        let head =
+            format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 9000000000\r\n\r\n{{");
+        assert_eq!(raw(&server, head.as_bytes()).status, 400, "{path}");
+    }
+    assert_eq!(raw(&server, &request("GET", "/livez", "", b"")).status, 200);
     server.stop();
 }

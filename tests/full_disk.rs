@@ -164,6 +164,57 @@ fn an_online_store_that_is_full_answers_what_it_has() {
     assert_eq!(ask(), before);
 }
 
+/// What was applied stays applied, what does not fit is not applied in part, and a server goes on meanwhile.
+#[test]
+fn an_apply_that_does_not_fit_changes_nothing_and_is_made_when_there_is_room() {
+    let plumb = Plumb::demo();
+    let (kept, beside) =
+        ("registry: {kind: sqlite, path: .plumb/registry.db}", "registry: {path: .plumb/log/registry.db}");
+    plumb.edit("plumb.yaml", kept, beside);
+    let Some(disk) = SmallDisk::over(&plumb, ".plumb/log", "1m") else { return };
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize").ok();
+    let server = plumb.serve();
+    let ask = || {
+        let body = json!({ "features": ["user_features:total_orders"], "entities": { "user_id": [4] } });
+        let (status, answer) = server.post("/v1/features", &body.to_string());
+        assert_eq!(status, 200, "{answer}");
+        (answer["features"]["total_orders"]["values"].clone(), answer["views"]["user_features"]["version"].clone())
+    };
+    let before = ask();
+    let version = || plumb.json("plan")["based_on"].clone();
+    disk.fill(0);
+    // Each apply takes some room in the log of writes: those that are acknowledged count, until one does not fit.
+    let mut acknowledged = version();
+    let mut last = "365d".to_owned();
+    let refused = (1..2_000).find_map(|days| {
+        plumb.edit("features/user_features.yaml", &format!("ttl: {last}"), &format!("ttl: {days}d"));
+        last = format!("{days}d");
+        let answer = plumb.run("apply --yes");
+        if answer.code == 0 {
+            acknowledged = version();
+            return None;
+        }
+        Some(answer)
+    });
+    let refused = refused.expect("the disk is full");
+    refused.fails(6, &[".plumb/log/registry.db", "disk is full"]);
+    assert_eq!(ask(), before, "an apply changes nothing that answers");
+    let now = plumb.run("plan --output json");
+    if now.code == 0 {
+        let now = now.json();
+        assert_eq!(now["based_on"], acknowledged, "nothing was applied that was refused, nothing lost that was not");
+        assert_ne!(now["pending"], json!(0), "{now}");
+    }
+    disk.make_room();
+    let plan = plumb.json("plan");
+    assert_eq!(plan["based_on"], acknowledged, "{plan}");
+    assert_ne!(plan["pending"], json!(0), "{plan}");
+    plumb.run("apply --yes").ok();
+    assert_eq!(plumb.json("plan")["pending"], json!(0));
+    server.stop();
+}
+
 #[test]
 fn a_training_set_that_does_not_fit_leaves_nothing_behind() {
     let plumb = Plumb::demo();

@@ -156,8 +156,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    fn start(command: Command) -> Self {
+        Self::start_with(command, Stdio::null())
+    }
+
+    /// Starts a server that logs into a file.
+    pub(crate) fn start_logging(command: Command, log: &Path) -> Self {
+        Self::start_with(command, std::fs::File::create(log).unwrap().into())
+    }
+
+    fn start_with(mut command: Command, log: Stdio) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let start = line.find("http://").unwrap_or_else(|| panic!("the server said: {line}"));

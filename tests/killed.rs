@@ -1,9 +1,11 @@
 //! Killing `materialize` with -9 at any moment, or stopping it with Ctrl-C, and running it again gives the same store as one
 //! run that nobody disturbed; killing a server loses no push that it acknowledged.
 
+use std::io::ErrorKind;
+use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
@@ -135,6 +137,63 @@ fn no_acknowledged_push_is_lost_with_the_server() {
 }
 
 /// The status of a program that was interrupted is 130; what it had done is no hindrance.
+/// FT 5: a server that is killed under load fails what is in flight, and nothing after it: started again on its port it answers
+/// whoever asks.
+#[test]
+fn a_killed_server_fails_what_is_in_flight_and_no_more() {
+    const CLIENTS: usize = 4;
+    const ROUNDS: usize = 3;
+    const AFTER: usize = 30;
+    let plumb = Plumb::demo_online();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let start = || {
+        let command = plumb.command(&format!("serve --http 127.0.0.1:{port} --grpc 127.0.0.1:0"));
+        Server::start_logging(command, &plumb.path().join("serve.log"))
+    };
+    let body = json!({ "features": ["user_features:total_orders"], "entities": { "user_id": [4] } }).to_string();
+    let url = format!("http://127.0.0.1:{port}");
+    for _ in 0..ROUNDS {
+        let server = start();
+        let (n_answered, is_back) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let client = || {
+            // Those that were connected and got no answer; a port that nobody listens on is no request.
+            let (mut n_broken, mut n_since) = (0, 0);
+            while n_since < AFTER {
+                let began_after = is_back.load(Ordering::SeqCst);
+                match Server::try_post(&url, "/v1/features", &body) {
+                    Ok((status, answer)) => {
+                        assert_eq!(status, 200, "{answer}");
+                        n_answered.fetch_add(1, Ordering::SeqCst);
+                        n_since += usize::from(began_after);
+                    }
+                    Err(why) => {
+                        assert!(!began_after, "it was started again, and failed: {why}");
+                        let refused = matches!(&why, ureq::Error::Io(io) if io.kind() == ErrorKind::ConnectionRefused)
+                            || matches!(why, ureq::Error::ConnectionFailed);
+                        n_broken += usize::from(!refused);
+                    }
+                }
+            }
+            n_broken
+        };
+        std::thread::scope(|threads| {
+            let clients: Vec<_> = (0..CLIENTS).map(|_| threads.spawn(client)).collect();
+            while n_answered.load(Ordering::SeqCst) < 40 {
+                std::thread::yield_now();
+            }
+            server.kill();
+            let again = start();
+            is_back.store(true, Ordering::SeqCst);
+            for client in clients {
+                let n_broken = client.join().unwrap();
+                // The one in flight, and one that was connected while the process was on its way out: nobody took it.
+                assert!(n_broken <= 2, "a client had one request in flight, and {n_broken} broke");
+            }
+            again.stop();
+        });
+    }
+}
+
 #[test]
 fn an_interrupted_materialize_says_so_and_the_next_completes() {
     let mut interrupted = 0;

@@ -212,3 +212,87 @@ fn a_plan_lists_the_objects_of_a_source_once() {
     plumb.run("apply --yes").ok();
     assert_eq!(listings.load(Ordering::Relaxed), 2);
 }
+
+/// A copy of an object is of the same length when one of its bits is flipped: it is fetched again, and no other number is made.
+#[test]
+fn a_copy_of_an_object_with_a_flipped_bit_is_fetched_again() {
+    let plumb = Plumb::demo();
+    let object = std::fs::read(plumb.path().join("data/orders.parquet")).unwrap();
+    let (port, _) = object_store(object.clone());
+    plumb.edit("features/user_features.yaml", "path: data/orders.parquet", "path: s3://shop/orders/");
+    let said = format!(
+        "storage:\n  s3: {{endpoint: \"http://127.0.0.1:{port}\", region: us-east-1, allow_http: true, skip_signature: true}}\n"
+    );
+    plumb.write("plumb.yaml", &(plumb.read("plumb.yaml") + &said));
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize").ok();
+    let ask = || plumb.json("features get user_features:total_orders --entity user_id=4,18,21")["features"].to_string();
+    let want = ask();
+    let copies = || {
+        let mut found = Vec::new();
+        let mut folders = vec![plumb.path().join(".plumb/offline/sources")];
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|end| end == "object") {
+                    found.push(path);
+                }
+            }
+        }
+        found
+    };
+    let [copy] = copies().try_into().unwrap();
+    for at in [10, object.len() / 2, object.len() - 100] {
+        let mut flipped = object.clone();
+        flipped[at] ^= 0x04;
+        std::fs::write(&copy, &flipped).unwrap();
+        // What was made of it is made again too.
+        drop(std::fs::remove_dir_all(plumb.path().join(".plumb/offline/views")));
+        plumb.run("materialize --fresh").ok();
+        assert!(std::fs::read(&copy).unwrap() == object, "byte {at}: the copy is not what the store has");
+        assert_eq!(ask(), want, "byte {at}");
+    }
+    // One from before copies had checksums is fetched again, once.
+    std::fs::remove_file(format!("{}.sum", copy.display())).unwrap();
+    std::fs::write(&copy, b"x".repeat(object.len())).unwrap();
+    plumb.run("materialize --fresh").ok();
+    assert!(std::fs::read(&copy).unwrap() == object);
+    assert_eq!(ask(), want);
+}
+
+/// One broken source among many is one view that stays as it is.
+#[test]
+fn a_source_that_cannot_be_read_holds_up_no_other_view() {
+    let plumb = Plumb::empty();
+    plumb.write("plumb.yaml", "project: others\n");
+    let mut definitions = "{kind: entity, name: user, join_key: user_id, type: int64}\n".to_owned();
+    let names = ["a", "b", "c", "d"];
+    let write = |name: &str, x: i64| plumb.write(&format!("{name}.csv"), &format!("user_id,at,x\n1,2024-01-01,{x}\n"));
+    for name in names {
+        write(name, 1);
+        definitions += &format!(
+            "---\n{{kind: source, name: {name}_rows, path: {name}.csv, event_time: at}}\n---\n\
+             {{kind: feature_view, name: {name}, entity: user, source: {name}_rows, \
+              features: [{{name: x, type: int64}}]}}\n"
+        );
+    }
+    plumb.write("features.yaml", &definitions);
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize").ok();
+    let online = || {
+        names.map(|name| {
+            plumb.json(&format!("features get {name}:x --entity user_id=1"))["features"]["x"]["values"][0].as_i64()
+        })
+    };
+    for (jobs, x) in [(1, 2), (2, 3)] {
+        for name in names {
+            write(name, x);
+        }
+        std::fs::remove_file(plumb.path().join("b.csv")).unwrap();
+        plumb.write("c.csv", "user_id,at,x\n1,2024-01-01,many\n");
+        let refused = plumb.run(&format!("materialize --jobs {jobs}"));
+        refused.fails(2, &["there is no file `b.csv`", "; 2 other views are online", "column `x` of `c.csv`"]);
+        assert_eq!(online(), [Some(x), Some(1), Some(1), Some(x)], "{jobs} at a time");
+    }
+}

@@ -133,6 +133,65 @@ fn one_generation_or_the_other(plumb: &Plumb) {
     server.stop();
 }
 
+/// What a client of Feast asks for a view while generations of it are built and switched to is answered with 200, each time,
+/// by whole rows of one generation. Feast's server answers with 500 meanwhile.
+#[test]
+fn a_client_of_feast_is_answered_while_generations_are_built() {
+    const USERS: i64 = 5_000;
+    const ROUNDS: i64 = 5;
+    let plumb = project();
+    write(&plumb, 0..USERS, 0);
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize").ok();
+    let server = plumb.serve();
+    let asked: Vec<i64> = (0..64).map(|i| i * USERS / 64).collect();
+    let body = json!({ "entities": { "user_id": asked }, "features": ["f:left", "f:right"] }).to_string();
+    let ask = || {
+        let (status, answer) = server.post("/get-online-features", &body);
+        assert_eq!(status, 200, "{answer}");
+        let columns: Vec<_> = (1..=2).map(|at| answer["results"][at].clone()).collect();
+        for column in &columns {
+            let statuses = column["statuses"].as_array().unwrap();
+            assert!(statuses.len() == 64 && statuses.iter().all(|status| status == "PRESENT"), "{answer}");
+        }
+        assert_eq!(columns[0]["values"], columns[1]["values"], "a row is whole");
+        let rounds = columns[0]["values"].as_array().unwrap();
+        assert!(rounds.iter().all(|round| round == &rounds[0]), "all rows are of one generation: {rounds:?}");
+        rounds[0].as_i64().unwrap()
+    };
+    let done = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        let read = || {
+            let (mut newest, mut n_asked) = (0, 0_usize);
+            while !done.load(Ordering::SeqCst) {
+                let round = ask();
+                assert!(round >= newest, "it never goes back");
+                (newest, n_asked) = (round, n_asked + 1);
+            }
+            (newest, n_asked)
+        };
+        let readers = [threads.spawn(read), threads.spawn(read)];
+        let force = json!({ "disable_event_timestamp": true }).to_string();
+        for round in 1..=ROUNDS {
+            write(&plumb, 0..USERS, round);
+            // By the server itself, and by another process; a second build has nothing new to say.
+            let (status, answer) = server.post("/materialize?force=true", &force);
+            assert_eq!((status, &answer), (200, &serde_json::Value::Null));
+            plumb.run("materialize --fresh").ok();
+        }
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while ask() != ROUNDS {
+            assert!(std::time::Instant::now() < until, "the last generation is never seen");
+        }
+        done.store(true, Ordering::SeqCst);
+        for reader in readers {
+            let (newest, n_asked) = reader.join().unwrap();
+            assert!(newest > 0 && n_asked > 10, "round {newest} after {n_asked}");
+        }
+    });
+    server.stop();
+}
+
 #[test]
 fn of_two_that_materialize_at_once_both_succeed() {
     let plumb = project();

@@ -49,7 +49,8 @@ class S3:
 
 
 class Weather:
-    """A proxy before a server: `mode` says what becomes of a request, `asked` what was asked."""
+    """A proxy before a server: `mode` says what becomes of a request, `asked` what was asked. Modes that begin with `page-`
+    are of the second page of a listing and those after it."""
 
     def __init__(self, server: str) -> None:
         self.mode = "fine"
@@ -63,6 +64,8 @@ class Weather:
             def do_GET(self) -> None:
                 weather.asked.append(f"{self.command} {self.path}")
                 mode = weather.mode
+                if mode.startswith("page-"):
+                    mode = mode.removeprefix("page-") if "continuation-token" in self.path else "fine"
                 if weather.left > 0:
                     weather.left -= 1
                     mode = "500"
@@ -76,6 +79,10 @@ class Weather:
                 headers = {k: v for k, v in self.headers.items() if k.lower() != "host"}
                 got = requests.request(self.command, server + self.path, headers=headers, timeout=30)
                 body = got.content[: len(got.content) // 2] if mode == "cut" else got.content
+                if mode == "half":
+                    half = got.content[: len(got.content) // 2]
+                    self.answer(got.status_code, got.headers, half)
+                    return
                 self.answer(got.status_code, got.headers, body, len(got.content))
 
             do_HEAD = do_GET

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -119,7 +120,12 @@ def definitions(data: Path) -> list:
 
 @pytest.fixture(scope="module")
 def feast_repo(data, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("feast-repo")
+    return feast_repo_of(data, tmp_path_factory.mktemp("feast"))
+
+
+def feast_repo_of(data: Path, above: Path) -> Path:
+    folder = above / "repo"
+    folder.mkdir()
     (folder / "feature_store.yaml").write_text(
         "project: rides\nprovider: local\nregistry: data/registry.db\n"
         "online_store: {type: sqlite, path: data/online.db}\nentity_key_serialization_version: 3\n"
@@ -138,7 +144,7 @@ def test_what_cannot_come_over_is_named(feast_repo):
     assert done.returncode == 1, done.stderr
     left_out = [line.removeprefix("left out: ") for line in done.stderr.splitlines()]
     assert left_out == [
-        "feature `maps:seen_by`: it has Feast's type 25, for which there is none here",
+        "feature `maps:seen_by`: it has Feast's type INT64_SET, for which there is none here",
         "on-demand feature view `bonus`: it is the Python function `bonus`; write its features as SQL expressions",
         "feature service `bonus_v1`: its view `bonus` was left out",
     ]
@@ -233,6 +239,28 @@ LEFT_OF_THE_TEMPLATE = [
     "on-demand feature view `transformed_conv_rate`: it is the Python function `transformed_conv_rate`; "
     "write its features as SQL expressions",
 ]
+
+
+def test_every_type_of_feast_maps_or_is_named(data, tmp_path):
+    """A registry as Feast writes it has a feature of every type that its enumeration knows."""
+    views = FeatureStore(feast_repo_of(data, tmp_path)).registry.proto()
+    [view] = [view for view in views.feature_views if view.spec.name == "vectors"]
+    plain = {ValueType.UNKNOWN, ValueType.NULL}
+    for kind in (kind for kind in ValueType if kind not in plain):
+        view.spec.features.add(name=f"x_{kind.name.lower()}", value_type=kind.value, tags={"a": "b"}, vector_length=3)
+    (tmp_path / "registry.db").write_bytes(views.SerializeToString())
+    done = run("import", "feast", tmp_path / "registry.db")
+    left_out = dict(re.findall(r"^left out: feature `vectors:(x_\w+)`: (.*)$", done.stderr, re.MULTILINE))
+    here = dict(re.findall(r"^  - \{name: (x_\w+), type: (.*)\}$", done.stdout, re.MULTILINE))
+    for kind in (kind for kind in ValueType if kind not in plain):
+        name = f"x_{kind.name.lower()}"
+        assert (name in left_out) != (name in here), (name, done.stdout, done.stderr)
+        assert name in here or kind.name in left_out[name] or f"number {kind.value}" in left_out[name], left_out[name]
+    assert {here[f"x_{kind}"] for kind in ("bytes_list", "int32_list", "bool_list")} == {
+        "list<bytes>",
+        "list<int32>",
+        "list<bool>",
+    }
 
 
 def test_what_is_no_registry_is_refused(tmp_path):

@@ -59,6 +59,15 @@ def test_views_have_their_columns_types_and_words(kinds_store):
     assert view.stream_source.batch_source.path == "data/kinds.parquet"
 
 
+def test_no_view_has_a_state_that_holds_its_features_back(kinds):
+    with grpc.insecure_channel(kinds.grpc) as channel:
+        stub = RegistryServer_pb2_grpc.RegistryServerStub(channel)
+        asked = RegistryServer_pb2.ListFeatureViewsRequest(project="kinds")
+        views = stub.ListFeatureViews(asked).feature_views
+        assert sorted(view.spec.name for view in views) == VIEWS
+        assert {view.meta.state for view in views} == {0}, "STATE_UNSPECIFIED"
+
+
 def test_sources_have_their_words_and_formats(kinds_store):
     cities = kinds_store.get_data_source("city_stats_rows")
     assert (cities.description, cities.owner, cities.tags) == ("What is known of cities.", "maps@example.com", {"layer": "raw"})

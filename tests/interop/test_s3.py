@@ -127,6 +127,71 @@ def test_a_store_that_fails_is_told_within_its_time_and_nothing_is_lost(s3, weat
     assert project.ok("materialize")["materialized"][0]["how"] == "unchanged"
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_copy_with_a_flipped_bit_is_fetched_again(s3, weather, tmp_path, form):
+    """Its length is the same. The text that was made of a copy is not needed again until it is gone."""
+    if form == "csv":
+        s3.put("shop/flipped/1.csv", csv((1, 10), (2, 20)))
+        project, folder = Project(tmp_path, weather.url, "s3://shop/flipped/*.csv"), tmp_path
+    else:
+        (tmp_path / "made").mkdir()
+        (folder := tmp_path / "p").mkdir()
+        s3.put("shop/flipped/1.parquet", parquet(tmp_path / "made", [(1, 10), (2, 20)]))
+        project = Project(folder, weather.url, "s3://shop/flipped/*.parquet", "field_mapping: {event_time: at}")
+    project.ok("apply", "--yes")
+    project.ok("materialize")
+    [copy] = folder.glob(".plumb/offline/sources/*/*/*.object")
+    whole = copy.read_bytes()
+    for made in folder.glob(".plumb/offline/sources/*/*/*.parquet"):
+        made.unlink()
+    at = whole.index(b"10") if form == "csv" else len(whole) // 3
+    copy.write_bytes(whole[:at] + bytes([whole[at] ^ 2]) + whole[at + 1 :])
+    gets = sum(f"1.{form}" in asked for asked in weather.asked)
+    project.ok("materialize", "--fresh")
+    assert project.x(1, 2) == [10, 20]
+    assert copy.read_bytes() == whole
+    assert sum(f"1.{form}" in asked for asked in weather.asked) > gets
+    gets = len(weather.asked)
+    project.ok("materialize", "--fresh")
+    assert not any(f"1.{form}" in asked for asked in weather.asked[gets:]), "it is here as it was fetched"
+
+
+@pytest.fixture(scope="module")
+def many(s3) -> str:
+    """A folder that is listed in two pages: a file of ours in each, and others between."""
+    s3.put("shop/many/a.csv", csv((1, 10)))
+    for number in range(1_100):
+        s3.put(f"shop/many/n{number}.txt", "no")
+    s3.put("shop/many/z.csv", csv((2, 20)))
+    return "s3://shop/many/*.csv"
+
+
+@pytest.mark.parametrize(
+    ("mode", "code", "words"),
+    [
+        ("page-500", 6, ["listing", "s3://shop/many/*.csv", "the store cannot be asked"]),
+        ("page-503", 6, ["fewer requests"]),
+        ("page-403", 2, ["permission denied"]),
+        ("page-cut", 6, ["listing", "s3://shop/many/*.csv"]),
+        ("page-half", 6, ["listing", "s3://shop/many/*.csv"]),
+        ("page-silent", 6, ["no answer within 3 s"]),
+    ],
+)
+def test_a_listing_that_breaks_off_is_an_error_and_not_fewer_rows(many, weather, tmp_path, mode, code, words):
+    project = Project(tmp_path, weather.url, many)
+    project.ok("apply", "--yes")
+    project.ok("materialize")
+    assert project.x(1, 2) == [10, 20]
+    assert any("continuation-token" in asked for asked in weather.asked), "it takes two pages"
+    weather.mode = mode
+    project.fails(code, *words)
+    for command in (["plan"], ["materialize", "--fresh"]):
+        assert project.run(*command).returncode == code, command
+    assert project.x(1, 2) == [10, 20], "what is online stays"
+    weather.mode = "fine"
+    assert project.ok("materialize")["materialized"][0]["how"] == "unchanged"
+
+
 def test_half_an_object_is_none(s3, weather, tmp_path):
     project = Project(tmp_path, weather.url, "s3://shop/half/1.csv")
     s3.put("shop/half/1.csv", csv((1, 10)))

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import requests
 from deltalake import DeltaTable, write_deltalake
 from plumb import Written, one_view
+from s3 import SIGNED
 
 FEATURES = "{name: x, type: int64}, {name: word, type: string}"
 COLUMNS = """columns:
@@ -129,8 +132,36 @@ def test_a_table_in_an_object_store_is_read_and_followed(tmp_path, s3):
     project.ok("materialize")
     assert project.online("1,2,3") == [None, 20, 30]
     assert project.online("2,3", "word") == ["wörd 2", "wörd 3"]
-    done = project.run("table", "compact", "rows")
-    assert done.returncode == 2 and "read, and not written" in json.loads(done.stdout)["error"]["message"], done.stdout
+
+    # A file of it that is kept here with a flipped bit is fetched again.
+    kept = [path for path in tmp_path.glob(".plumb/offline/sources/*/*/table/**/*.parquet") if path.is_file()]
+    assert kept
+    for path in kept:
+        whole = path.read_bytes()
+        path.write_bytes(whole[:20] + bytes([whole[20] ^ 1]) + whole[21:])
+    project.ok("materialize", "--fresh")
+    assert project.online("1,2,3") == [None, 20, 30]
+
+    # What would write is refused, and nothing is there that was not (decision 0050).
+    def objects() -> list[str]:
+        listed = requests.get(f"{s3.url}/shop?list-type=2&prefix=theirs", headers=SIGNED, timeout=10).text
+        return re.findall(r"<Key>(.*?)</Key>", listed)
+
+    before = objects()
+    assert any("_delta_log" in key for key in before)
+    (tmp_path / "a.csv").write_text("user_id,at,x,word\n9,2024-01-03,3,c\n")
+    for command in [
+        ["ingest", "rows", str(tmp_path / "a.csv")],
+        ["table", "compact", "rows"],
+        ["table", "vacuum", "rows", "--now"],
+        ["table", "delete", "rows", "--entity", "user_id=2"],
+        ["table", "restore", "rows", "0"],
+    ]:
+        done = project.run(*command)
+        said = json.loads(done.stdout)["error"]["message"]
+        assert done.returncode == 2 and "s3://shop/theirs" in said and "read, and not written" in said, (command, said)
+    assert objects() == before
+    assert project.online("2,3") == [20, 30]
 
 
 def test_what_others_write_is_read_in_place_and_followed(tmp_path):

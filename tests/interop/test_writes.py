@@ -6,6 +6,7 @@ import fcntl
 import json
 import re
 import time
+import uuid
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -235,6 +236,41 @@ def test_materialize_by_force_builds_anew(shop):
     assert run() == first, "there was nothing to do"
     assert run("?force=false") == first
     assert run("?force=true") != first
+
+
+def test_the_sdk_may_say_that_nothing_is_to_be_transformed(shop, store):
+    """A frame has all columns that a view stores; ours has none that is computed on write."""
+    store.push(f"{VIEW}_push", frame(4, 50), transform_on_write=False)
+    assert orders(store, 4) == 50
+    for path, named in [("push", {"push_source_name": f"{VIEW}_push"}), ("write-to-online-store", {"feature_view_name": VIEW})]:
+        sent = {**body(4, 51, "1998-06-30T13:00:00Z"), **named, "transform_on_write": False, "allow_registry_cache": False}
+        done = requests.post(f"{shop.http}/{path}", json=sent, timeout=60)
+        assert done.status_code == 200, done.text
+        assert orders(store, 4) == 51
+
+
+def test_materialize_incremental_of_a_version_and_by_force(shop):
+    def run(query: str = "", **more: object) -> requests.Response:
+        sent = {"end_ts": "1998-07-01T00:00:00Z", **more}
+        return requests.post(f"{shop.http}/materialize-incremental{query}", json=sent, timeout=60)
+
+    def token() -> str:
+        answer = shop.ask({"entities": {"user_id": [4]}, "features": FEATURES}).json()
+        return answer["metadata"]["replay_token"]
+
+    done = run(feature_views=[VIEW], version="v1")
+    assert (done.status_code, done.json()) == (200, None), done.text
+    first = token()
+    assert run(feature_views=[VIEW], version="v1").status_code == 200
+    assert token() == first, "there was nothing to do"
+    assert run("?force=true", feature_views=[VIEW], version="v1").status_code == 200
+    assert token() != first
+    for wrong, status, name in [
+        ({"feature_views": [VIEW], "version": "v9"}, 404, "FeatureViewVersionNotFound"),
+        ({"version": "v1"}, 422, "FeastError"),
+    ]:
+        refused = run(**wrong)
+        assert (refused.status_code, json.loads(refused.json())["class"]) == (status, name), refused.text
 
 
 def test_while_another_materializes(shop):
@@ -549,5 +585,45 @@ def test_data_of_the_request(tmp_path):
         rows = [{"user_id": 4, "amount": 10.0}]
         frame = sdk.get_online_features(["basket:ratio", FEATURES[1]], rows).to_df()
         assert frame["ratio"][0] == 10.0 / frame["avg_order_value"][0]
+    finally:
+        server.stop()
+
+
+def test_keys_that_are_uuids_and_times_of_microseconds(tmp_path):
+    """The client writes UUIDs as texts; a time has as many digits as it needs."""
+    one, other = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8"), uuid.UUID(int=7)
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "plumb.yaml").write_text("project: uuids\nclock: {now: 2024-02-01T00:00:00Z}\n")
+    (folder / "features.yaml").write_text(
+        "{kind: entity, name: device, join_key: device_id, type: string}\n---\n"
+        "{kind: source, name: rows, path: rows.csv, event_time: at}\n---\n"
+        "{kind: feature_view, name: f, entity: device, source: rows, features: [{name: x, type: int64}]}\n"
+    )
+    (folder / "rows.csv").write_text(f"device_id,at,x\n{one},2024-01-01T00:00:00.000250Z,5\n{other},2024-01-01,6\n")
+    project = Project(folder, tmp_path / "project")
+    project.run("apply", "--yes")
+    project.run("materialize")
+    server = Server(project)
+    try:
+        store = FeatureStore(feature_store(tmp_path / "repo", "uuids", server, remote=True))
+        asked = [{"device_id": one}, {"device_id": other}, {"device_id": uuid.UUID(int=8)}]
+        assert store.get_online_features(["f:x"], asked).to_dict()["x"] == [5, 6, None]
+        keys = [str(one), str(other), str(uuid.UUID(int=8)), "not a uuid"]
+        answer = server.ask({"entities": {"device_id": keys}, "features": ["f:x"]}).json()["results"][1]
+        assert answer["statuses"] == ["PRESENT", "PRESENT", "NOT_FOUND", "NOT_FOUND"]
+        assert answer["event_timestamps"] == [
+            "2024-01-01T00:00:00.000250Z",
+            "2024-01-01T00:00:00Z",
+            "1970-01-01T00:00:00Z",
+            "1970-01-01T00:00:00Z",
+        ]
+        # And written: three digits, nine.
+        for key, at in [(other, "2024-01-02T00:00:00.125Z"), (one, "2024-01-02T00:00:00.000000001Z")]:
+            df = {"device_id": [str(key)], "event_timestamp": [at], "x": [7]}
+            sent = {"push_source_name": "f_push", "df": df}
+            assert requests.post(f"{server.http}/push", json=sent, timeout=60).status_code == 200
+        answer = server.ask({"entities": {"device_id": keys[:2]}, "features": ["f:x"]}).json()["results"][1]
+        assert answer["event_timestamps"] == ["2024-01-02T00:00:00.000000001Z", "2024-01-02T00:00:00.125Z"]
     finally:
         server.stop()

@@ -75,6 +75,7 @@ impl World<'_> {
             non_finite: NonFinite::Text,
             registry: folder.join("not used"),
             artifacts: folder.join("not used"),
+            upload_bytes_max: 0,
             predictions: folder.join("not used"),
             storage: Default::default(),
             limits: Default::default(),

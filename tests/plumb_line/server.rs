@@ -85,6 +85,7 @@ impl Server {
             clock,
             readiness,
             non_finite: NonFinite::Text,
+            mlflow: None,
         };
         Self { http: http::router(parts, measuring), grpc }
     }

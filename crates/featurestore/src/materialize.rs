@@ -187,7 +187,11 @@ impl<'a> Materializer<'a> {
         if self.view.definition.online.feast().is_some() {
             return Err(MaterializeError::Feast { view: self.view.id.to_string() });
         }
-        let marks = Marks::read(self.store, self.view).await.map_err(|why| self.online(why))?;
+        let marks = match fresh {
+            true => Marks::read_or_lost(self.store, self.view).await,
+            false => Marks::read(self.store, self.view).await,
+        };
+        let marks = marks.map_err(|why| self.online(why))?;
         let all = self.history.units();
         let done = match (work(&marks, self.history, fresh), marks.current.as_ref().map(|current| current.number)) {
             (Work::Nothing, Some(current)) => {

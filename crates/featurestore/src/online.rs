@@ -280,6 +280,9 @@ impl OnlineError {
             Self::Corrupt { source: MalformedCell::Format { .. }, .. } => {
                 Some("a newer version of plumb wrote it: run that version, or empty the store and materialize again")
             }
+            Self::Corrupt { source: MalformedCell::Marks { .. }, .. } => {
+                Some("build it again from history, which is the record: `plumb materialize VIEW --fresh`")
+            }
             Self::Corrupt { .. } => Some("empty the online store and materialize again: history is the record"),
             Self::Open { source, .. } | Self::Read { source, .. } | Self::Write { source, .. }
                 if embedded::is_damage(source.as_ref()) =>

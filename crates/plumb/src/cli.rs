@@ -16,7 +16,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::failure::Failure;
 pub use definitions::{ApplyArgs, ImportCommand, ImportFeastArgs, InitArgs, PlanArgs};
 pub use features::{FeaturesCommand, FeaturesExplainArgs, FeaturesGetArgs, MaterializeArgs, ReplayArgs};
-pub use model::{ModelCommand, ModelListArgs, PromoteArgs, RegisterArgs, RollbackArgs};
+pub use model::{
+    AliasArgs, DeleteArgs, DescribeArgs, DiffArgs, ModelCommand, ModelListArgs, ModelNameArgs, PromoteArgs,
+    RegisterArgs, RenameArgs, RollbackArgs, SearchArgs, ShowArgs, TagArgs,
+};
 pub use registry::{
     RegistryAtArgs, RegistryCommand, RegistryExportArgs, RegistryImportArgs, RegistryLogArgs, RegistryVerifyArgs,
 };

@@ -21,7 +21,7 @@ pub mod view;
 
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command, FeaturesCommand, ImportCommand, ModelCommand, TrainingSetCommand, ViewCommand};
+use crate::cli::{Cli, Command, FeaturesCommand, ImportCommand, TrainingSetCommand, ViewCommand};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::project::Project;
@@ -57,10 +57,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
                 training_set::rebuild(&open().await?, output, &args).await
             }
             Command::TrainingSet(TrainingSetCommand::List) => Ok(training_set::list(&open().await?, output)),
-            Command::Model(ModelCommand::Register(args)) => model::register(&open().await?, output, &args).await,
-            Command::Model(ModelCommand::List(args)) => model::list(&open().await?, output, args.name.as_deref()),
-            Command::Model(ModelCommand::Promote(args)) => model::promote(&open().await?, output, &args).await,
-            Command::Model(ModelCommand::Rollback(args)) => model::rollback(&open().await?, output, &args).await,
+            Command::Model(command) => model::run(&open().await?, output, command).await,
             Command::Registry(command) => Box::pin(registry::registry(&config()?, output, &command)).await,
             Command::Import(ImportCommand::Feast(args)) => import::feast(output, &args),
             Command::Serve(args) => serve::serve(&open().await?, output, args.http, args.grpc).await,

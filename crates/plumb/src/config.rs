@@ -21,6 +21,9 @@ pub use registry::RegistryConfig;
 /// The name of a project's main file.
 pub const MAIN_FILE: &str = "plumb.yaml";
 
+/// Files of models are rarely larger than these 10 GB, and a disk that is filled by mistake is worse than a refusal.
+const UPLOAD_MB: u64 = 10_240;
+
 /// A project's configuration; paths are absolute or relative to the project's folder.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -40,6 +43,8 @@ pub struct Config {
     pub registry: RegistryConfig,
     /// Folder of model files.
     pub artifacts: PathBuf,
+    /// The largest file that clients of MLflow may send: `artifacts: {upload_mb: 10240}`.
+    pub upload_bytes_max: u64,
     /// Folder of the prediction log.
     pub predictions: PathBuf,
     /// Object stores that sources are in.
@@ -177,11 +182,15 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
             now.map_or(Clock::System, Clock::Fixed)
         }
     };
+    let mut upload_mb = None;
     let mut path = |name: &'static str, default: &str, fields: &mut schema::yaml::Fields<'_>| {
         let mut found = None;
         if let Some(node) = fields.optional(name) {
             let mut inner = node.fields("a store", mistakes);
             found = inner.text("path", mistakes);
+            if name == "artifacts" {
+                upload_mb = inner.optional("upload_mb").and_then(|node| node.count(mistakes));
+            }
             inner.finish(mistakes);
         }
         folder.join(found.unwrap_or_else(|| default.to_owned()))
@@ -207,6 +216,7 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
         non_finite,
         registry,
         artifacts,
+        upload_bytes_max: upload_mb.map_or(UPLOAD_MB, u64::from) << 20,
         predictions,
         storage,
         limits,

@@ -195,6 +195,7 @@ from_errors! {
     featurestore::offline::table::TableError { featurestore::offline::table::TableError::hint },
     registry::TransferError { registry::TransferError::hint },
     registry::ArtifactError { registry::ArtifactError::hint },
+    registry::artifact_tree::TreeError { |_| None },
     featurestore::explain::ExplainError { |_| None },
     serving::promotion::PromotionError { |_| None },
     serving::skew::SkewError { |_| None },

@@ -10,6 +10,7 @@ pub mod health;
 pub mod materializing;
 pub mod measuring;
 pub mod metrics;
+pub mod mlflow;
 pub mod native;
 pub mod pusher;
 pub mod services;
@@ -24,6 +25,7 @@ use schema::Clock;
 use serving::Scorer;
 
 use crate::config::NonFinite;
+use crate::promoting::Gate;
 
 /// What the routers are made of.
 #[derive(Debug)]
@@ -46,11 +48,18 @@ pub struct Parts {
     pub readiness: Arc<health::Readiness>,
     /// What Feast's clients are told of a float that JSON lacks.
     pub non_finite: NonFinite,
+    /// What MLflow's clients ask for, if this server is for them.
+    pub mlflow: Option<mlflow::Parts>,
 }
 
 /// All routes.
 pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
-    let Parts { project, scorer, registry, offline, online, building, clock, readiness, non_finite } = parts;
+    let Parts { project, scorer, registry, offline, online, building, clock, readiness, non_finite, mlflow } = parts;
+    let mlflow = mlflow.map(|parts| {
+        let (registry, offline, online) = (Arc::clone(&registry), offline.clone(), Arc::clone(&online));
+        let fleet = Arc::clone(&parts.checking);
+        mlflow::router(parts, Gate { registry, fleet, offline, online, clock })
+    });
     let pusher = pusher::Pusher::new(Arc::clone(&registry), offline.clone(), Arc::clone(&online), clock);
     let pusher = Arc::new(pusher);
     let materializing = materializing::Materializing::new(Arc::clone(&registry), offline, Arc::clone(&online), clock);
@@ -67,6 +76,7 @@ pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
         .merge(native::push::router(pusher))
         .merge(native::training_sets::router(building))
         .merge(feast::router(Arc::new(feast), Arc::new(feast_writer)))
+        .merge(mlflow.unwrap_or_default())
         .merge(health::router(readiness))
         .route("/metrics", get(async move || measuring.scrape().await));
     attended(routes)

@@ -13,6 +13,8 @@ pub mod grpc;
 pub mod http;
 pub mod output;
 pub mod project;
+pub mod promoting;
 pub mod recorded;
+pub mod registering;
 pub mod replay;
 pub mod request_id;

@@ -7,13 +7,16 @@ use std::sync::Arc;
 use featurestore::check::Checked;
 use featurestore::online::{FeastRedis, GuardedStore, embedded::EmbeddedStore, redis::RedisStore};
 use featurestore::{OfflineStore, OnlineReader, OnlineStore};
-use registry::{Artifacts, PostgresLog, Registry, RegistryStore, SqliteLog};
+use registry::tracking::{SqliteTracking, Tracker};
+use registry::{ArtifactTree, Artifacts, PostgresLog, Registry, RegistryStore, SqliteLog};
 use schema::definitions::File;
 use schema::error::chain;
 use schema::{Clock, Definitions, SourceName};
+use serving::Fleet;
 
-use crate::config::{Config, FeastConfig, MAIN_FILE, OnlineConfig, RegistryConfig};
+use crate::config::{Config, FeastConfig, MAIN_FILE, OnlineConfig, RegistryConfig, onnxruntime_library};
 use crate::failure::Failure;
+use crate::http::mlflow;
 use crate::output;
 
 /// An open project.
@@ -131,6 +134,19 @@ impl Project {
     /// Their folder cannot be made.
     pub fn artifacts(&self) -> Result<Artifacts, Failure> {
         Ok(Artifacts::open(&self.config.artifacts)?)
+    }
+
+    /// What MLflow's clients keep: runs beside the registry, their files beside the model files.
+    ///
+    /// # Errors
+    /// They cannot be opened.
+    pub fn mlflow(&self) -> Result<mlflow::Parts, Failure> {
+        let store = SqliteTracking::open(&self.config.registry.with_file_name("tracking.db"))?;
+        let upload_bytes_max = self.config.upload_bytes_max;
+        let tree = ArtifactTree::at(&self.config.artifacts.join("runs"))?;
+        let (tracker, artifacts) = (Tracker::new(Arc::new(store), self.clock()), Arc::new(self.artifacts()?));
+        let checking = Arc::new(Fleet::new(onnxruntime_library(), self.artifacts()?, 1));
+        Ok(mlflow::Parts { tracker, tree, artifacts, upload_bytes_max, checking })
     }
 
     /// The definitions as they are written, checked against each other alone: the data may not be there yet.

@@ -3,11 +3,11 @@
 //! A name never changes its content, so nothing is locked and nothing is deleted. What is read is checked at every read.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use schema::{BoxError, ErrorKind, Fingerprint};
+use schema::{BoxError, ErrorKind, Fingerprint, Hashing};
 
 use crate::durable;
 
@@ -84,6 +84,29 @@ impl Artifacts {
         Ok(digest)
     }
 
+    /// Keeps what `from` gives, piece by piece; returns its name and its length. As [`Self::put`] otherwise.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Io`] if it cannot be read or written.
+    pub fn put_from(&self, from: &mut impl Read) -> Result<(Fingerprint, u64), ArtifactError> {
+        let (draft, mut file) = create_draft(&self.root.join("sha256").join("incoming"))
+            .map_err(io_error("writing artifact", &self.root))?;
+        let copied = copy_hashing(from, &mut file).and_then(|kept| file.sync_all().map(|()| kept));
+        let placed = copied.and_then(|(digest, size_bytes)| {
+            let path = self.path(&digest);
+            let folder = path.parent().unwrap_or(&self.root);
+            durable::create_dirs(folder)?;
+            fs::rename(&draft, &path)?;
+            durable::sync_dir(folder)?;
+            Ok((digest, size_bytes))
+        });
+        if placed.is_err() {
+            // The first failure is the one to report.
+            let _ = fs::remove_file(&draft);
+        }
+        placed.map_err(io_error("writing artifact", &draft))
+    }
+
     /// The bytes with this name.
     ///
     /// # Errors
@@ -105,11 +128,51 @@ impl Artifacts {
         Ok(bytes)
     }
 
+    /// The bytes with this name, as a file at its start whose content has been looked through.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn open_checked(&self, digest: &Fingerprint) -> Result<File, ArtifactError> {
+        let path = self.path(digest);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {
+                return Err(ArtifactError::Missing { digest: *digest, root: self.root.display().to_string() });
+            }
+            Err(why) => return Err(io_error("reading artifact", &path)(why)),
+        };
+        let (found, size_bytes) =
+            copy_hashing(&mut file, &mut io::sink()).map_err(io_error("reading artifact", &path))?;
+        if found != *digest {
+            let (path, size_bytes) = (path.display().to_string(), usize::try_from(size_bytes).unwrap_or(usize::MAX));
+            return Err(ArtifactError::Damaged { path, stated: *digest, found, size_bytes });
+        }
+        file.seek(SeekFrom::Start(0)).map_err(io_error("reading artifact", &path))?;
+        Ok(file)
+    }
+
     /// Where the bytes with this name are, or would be. Who reads there checks nothing.
     pub fn path(&self, digest: &Fingerprint) -> PathBuf {
         let digits = digest.to_string();
         let (shard, name) = digits.split_at(2);
         self.root.join("sha256").join(shard).join(name)
+    }
+}
+
+/// Copies all bytes; returns their fingerprint and their number.
+fn copy_hashing(from: &mut impl Read, to: &mut impl Write) -> io::Result<(Fingerprint, u64)> {
+    const PIECE_BYTES: usize = 1 << 20;
+    let (mut hashing, mut size_bytes) = (Hashing::default(), 0);
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let n = match from.read(&mut piece) {
+            Ok(0) => return Ok((hashing.end(), size_bytes)),
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        hashing.add(&piece[..n]);
+        to.write_all(&piece[..n])?;
+        size_bytes += n as u64;
     }
 }
 
@@ -178,6 +241,27 @@ mod tests {
         let file = folder.path().join("deep/down/sha256").join(&digits[..2]).join(&digits[2..]);
         assert_eq!(artifacts.path(&digest), file);
         assert_eq!(fs::read(file).unwrap(), b"model");
+    }
+
+    #[test]
+    fn what_comes_piece_by_piece_is_kept_as_what_comes_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(folder.path()).unwrap();
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[1]).collect();
+        let (digest, size_bytes) = artifacts.put_from(&mut &bytes[..]).unwrap();
+        assert_eq!((digest, size_bytes), (Fingerprint::of_bytes(&bytes), 3_000_000));
+        assert_eq!(artifacts.put_from(&mut &bytes[..]).unwrap(), (digest, size_bytes));
+        assert_eq!(artifacts.get(&digest).unwrap(), bytes);
+        // Whoever breaks off leaves nothing.
+        struct Breaks;
+        impl Read for Breaks {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("it broke off"))
+            }
+        }
+        assert!(matches!(artifacts.put_from(&mut (&bytes[..]).chain(Breaks)), Err(ArtifactError::Io { .. })));
+        let files = |dir: &Path| fs::read_dir(dir).unwrap().filter(|e| e.as_ref().unwrap().path().is_file()).count();
+        assert_eq!(files(&folder.path().join("sha256")), 0);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! that stops early. A clone is cheap: models and definitions are shared until they change.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use schema::migration::ServiceVersion;
@@ -11,11 +12,13 @@ use schema::{AppliedDefinitions, FeatureService, FeatureView, Fingerprint, Model
 
 use crate::event::{Event, EventBody};
 use crate::log::LogError;
-use crate::model::{Model, Refusal, VersionState};
+use crate::model::{Model, VersionState};
 use crate::seq::Seq;
 use crate::stage::Stage;
 use crate::training_set::TrainingSet;
 use crate::version::ModelVersion;
+
+mod models;
 
 /// Definitions and models as of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct Catalog {
     definitions: Arc<AppliedDefinitions>,
     definitions_seq: Seq,
     models: BTreeMap<ModelName, Arc<Model>>,
+    /// Deleted ones, by the event that made them.
+    deleted_models: BTreeMap<Seq, Arc<Model>>,
     /// By path.
     training_sets: BTreeMap<String, Arc<TrainingSet>>,
 }
@@ -38,6 +43,7 @@ impl Default for Catalog {
             definitions: Arc::default(),
             definitions_seq: Seq::START,
             models: BTreeMap::new(),
+            deleted_models: BTreeMap::new(),
             training_sets: BTreeMap::new(),
         }
     }
@@ -67,6 +73,17 @@ impl Catalog {
     /// Every model, by name.
     pub fn models(&self) -> impl Iterator<Item = (&ModelName, &Model)> {
         self.models.iter().map(|(name, model)| (name, &**model))
+    }
+
+    /// Every model from `name` on, by name.
+    pub fn models_from<'c>(&'c self, name: &str) -> impl Iterator<Item = (&'c ModelName, &'c Model)> {
+        let from = (Bound::Included(name), Bound::Unbounded);
+        self.models.range::<str, _>(from).map(|(name, model)| (name, &**model))
+    }
+
+    /// The models that were deleted, oldest first.
+    pub fn deleted_models(&self) -> impl DoubleEndedIterator<Item = &Model> {
+        self.deleted_models.values().map(|model| &**model)
     }
 
     /// A model.
@@ -123,7 +140,8 @@ impl Catalog {
 
     /// The service version that a model version pins.
     pub fn service_of(&self, version: &ModelVersion) -> Option<&FeatureService> {
-        self.definitions.service_by_fingerprint(version.service.as_str(), &version.service_fingerprint)
+        let servable = version.servable.as_ref()?;
+        self.definitions.service_by_fingerprint(servable.service.as_str(), &servable.service_fingerprint)
     }
 
     /// Every view version that answers are made of: what is current, what model versions pin (one that waits for its
@@ -190,38 +208,11 @@ impl Catalog {
                 Arc::make_mut(&mut self.definitions).remove(view)?;
                 self.definitions_seq = event.seq;
             }
-            EventBody::ModelVersionRegistered(version) => self.register(version, event.seq)?,
-            EventBody::Transitioned(transition) => {
-                let model = self.known(&transition.model)?;
-                if let Some(why) = model.contradiction(transition) {
-                    return Err(format!("{why} (model `{}`)", transition.model));
-                }
-                Arc::make_mut(model).record((event.seq, event.at, event.actor.clone(), transition.clone()));
-            }
-            EventBody::PromotionRefused { model, version, to, evidence } => {
-                let known = self.known(model)?;
-                if known.version(*version).is_none() {
-                    return Err(format!("there is no version {version} of model `{model}` to refuse"));
-                }
-                let (seq, at, actor) = (event.seq, event.at, event.actor.clone());
-                let refusal = Refusal { seq, at, actor, version: *version, to: *to, evidence: evidence.clone() };
-                Arc::make_mut(known).refuse(refusal);
-            }
             EventBody::TrainingSetBuilt(set) => {
                 self.training_sets.insert(set.path.clone(), Arc::new(set.clone()));
             }
+            _ => self.fold_models(event)?,
         }
-        Ok(())
-    }
-
-    fn register(&mut self, version: &ModelVersion, seq: Seq) -> Result<(), String> {
-        let next = self.models.get(&version.name).map_or(1, |model| model.next_number());
-        if version.version != next {
-            let ModelVersion { name, version, .. } = version;
-            return Err(format!("version {version} of model `{name}` is registered, but the next one is {next}"));
-        }
-        let model = self.models.entry(version.name.clone()).or_default();
-        Arc::make_mut(model).add(version.clone(), seq);
         Ok(())
     }
 

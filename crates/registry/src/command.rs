@@ -2,12 +2,36 @@
 
 use std::collections::BTreeMap;
 
-use schema::signature::Signature;
-use schema::{AppliedDefinitions, Fingerprint, ModelName, ServiceName, ViewId};
+use schema::{AppliedDefinitions, ModelName, ViewId};
 
+use crate::alias::Alias;
 use crate::seq::Seq;
 use crate::stage::Stage;
+use crate::tag::Tags;
 use crate::training_set::TrainingSet;
+use crate::version::{Origin, PinnedFile, Servable};
+
+/// A version to be: what [`crate::ModelVersion`] will say of it, but for its number.
+#[derive(Debug, Clone)]
+pub struct NewVersion {
+    /// The model.
+    pub name: ModelName,
+    /// Whether a new name makes a new model, and a version with the same file and the same service meaning is as good as
+    /// another one. Otherwise the model must be there, and every registration makes a version.
+    pub once: bool,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Its files, which have been put before.
+    pub files: Vec<PinnedFile>,
+    /// What serving needs.
+    pub servable: Option<Servable>,
+    /// For people.
+    pub description: Option<String>,
+    /// What its file says of itself.
+    pub metadata: BTreeMap<String, String>,
+    /// What is written on it.
+    pub tags: Tags,
+}
 
 /// A wish. [`crate::Catalog::decide`] says what comes of it.
 #[derive(Debug, Clone)]
@@ -26,28 +50,80 @@ pub enum Command {
         /// Which.
         view: ViewId,
     },
-    /// Adds a version to a model. A version with this artifact and this service meaning changes nothing.
-    RegisterModel {
-        /// The model; a new name makes a new model.
-        name: ModelName,
-        /// SHA-256 of the artifact, which has been put before.
-        digest: Fingerprint,
-        /// Length of the artifact.
-        size_bytes: u64,
-        /// What the model takes and gives.
-        signature: Signature,
-        /// The feature service whose rows it eats.
-        service: ServiceName,
-        /// The version of that service.
-        service_version: u32,
-        /// The meaning of that service version.
-        service_fingerprint: Fingerprint,
+    /// Makes a model without versions.
+    CreateModel {
+        /// Its name, which is free.
+        model: ModelName,
         /// For people.
         description: Option<String>,
-        /// Whatever the registrant wants to keep beside it.
-        metadata: BTreeMap<String, String>,
+        /// What is written on it.
+        tags: Tags,
     },
-    /// Moves a version to a stage; the holder of `Staging` or `Production` makes room.
+    /// Gives a model another name. Its versions, tags and aliases stay.
+    RenameModel {
+        /// Its name.
+        model: ModelName,
+        /// Its name to be, which is free.
+        to: ModelName,
+    },
+    /// Takes a model away with its versions; its name is free then.
+    DeleteModel {
+        /// Its name.
+        model: ModelName,
+    },
+    /// Brings back the model that was deleted last under a name, if the name is free.
+    RestoreModel {
+        /// The name.
+        model: ModelName,
+    },
+    /// Describes a model or a version.
+    Describe {
+        /// The model.
+        model: ModelName,
+        /// The version; none for the model itself.
+        version: Option<u32>,
+        /// For people; may be empty.
+        description: String,
+    },
+    /// Sets a tag, or takes it away; one that is not there is away already.
+    Tag {
+        /// The model.
+        model: ModelName,
+        /// The version; none for the model itself.
+        version: Option<u32>,
+        /// The key.
+        key: String,
+        /// The value; none to take the tag away.
+        value: Option<String>,
+    },
+    /// Lets an alias point to a version, or to none; one that is not there points to none already.
+    MoveAlias {
+        /// The model.
+        model: ModelName,
+        /// The alias.
+        alias: Alias,
+        /// The version; none to take the alias away.
+        to: Option<u32>,
+        /// What was checked.
+        evidence: serde_json::Value,
+    },
+    /// Takes a version away. It is kept in the log, and its number is not used again.
+    DeleteVersion {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: u32,
+    },
+    /// Brings a deleted version back, in no stage and without aliases.
+    RestoreVersion {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: u32,
+    },
+    /// Adds a version to a model.
+    RegisterVersion(NewVersion),
+    /// Moves a version to a stage.
     Transition {
         /// The model.
         model: ModelName,
@@ -55,8 +131,21 @@ pub enum Command {
         version: u32,
         /// The stage it is to have.
         to: Stage,
+        /// Whether those that hold `Staging` or `Production` make room. Otherwise they share it, and it resolves to the
+        /// highest number.
+        archive_existing: bool,
         /// What was checked.
         evidence: serde_json::Value,
+    },
+    /// Does what is asked if nobody changed since what the model's stages and aliases resolve to: what was checked was
+    /// checked on that.
+    AsChecked {
+        /// The model.
+        model: ModelName,
+        /// Its [`crate::Model::names_seq`] when it was checked.
+        names_seq: Seq,
+        /// What is asked.
+        command: Box<Command>,
     },
     /// Records that a version was not moved, and why.
     Refuse {

@@ -4,18 +4,20 @@
 //! nothing: every write may be repeated.
 
 use schema::yaml::suggest;
-use schema::{AppliedDefinitions, ModelName, ServiceName, Timestamp, ViewId, ViewName};
+use schema::{AppliedDefinitions, ModelName, Timestamp, ViewId, ViewName};
 use serde_json::Value;
 
 use crate::catalog::Catalog;
 use crate::command::Command;
 use crate::error::RegistryError;
-use crate::event::EventBody;
+use crate::event::{Event, EventBody};
 use crate::model::{Model, VersionState};
 use crate::seq::Seq;
 use crate::stage::Stage;
 use crate::transition::Transition;
 use crate::version::ModelVersion;
+
+mod models;
 
 impl Catalog {
     /// What comes of `command`, asked by `actor` at `at`; `None` when there is nothing to do.
@@ -28,32 +30,18 @@ impl Catalog {
                 self.decide_definitions(*based_on, definitions, summary)
             }
             Command::RemoveView { view } => self.decide_removal(view),
-            Command::RegisterModel {
-                name,
-                digest,
-                size_bytes,
-                signature,
-                service,
-                service_version,
-                service_fingerprint,
-                description,
-                metadata,
-            } => self.decide_registration(ModelVersion {
-                name: name.clone(),
-                version: self.model(name.as_str()).map_or(1, Model::next_number),
-                digest: *digest,
-                size_bytes: *size_bytes,
-                signature: signature.clone(),
-                service: service.clone(),
-                service_version: *service_version,
-                service_fingerprint: *service_fingerprint,
-                description: description.clone(),
-                metadata: metadata.clone(),
-                registered_at: at,
-                registered_by: actor.to_owned(),
-            }),
-            Command::Transition { model, version, to, evidence } => {
-                self.decide_transition(model, *version, *to, evidence)
+            Command::RegisterVersion(new) => self.decide_registration(new, at, actor),
+            Command::Transition { model, version, to, archive_existing, evidence } => {
+                self.decide_transition(model, *version, *to, *archive_existing, evidence)
+            }
+            Command::AsChecked { model, names_seq, command } => {
+                // A command whose effect is there already gives nothing, whoever did it.
+                let decided = self.decide(command, at, actor)?;
+                let now = self.find_model(model)?.names_seq;
+                if decided.is_some() && now > *names_seq {
+                    return Err(RegistryError::StaleModel { model: model.clone(), checked: *names_seq, now });
+                }
+                Ok(decided)
             }
             Command::Refuse { model, version, to, evidence } => {
                 self.find(model, *version)?;
@@ -61,11 +49,40 @@ impl Catalog {
                 Ok(Some(EventBody::PromotionRefused { model, version, to, evidence }))
             }
             Command::Rollback { model, stage } => self.decide_rollback(model, *stage),
+            Command::CreateModel { model, description, tags } => {
+                self.decide_creation(model, description.as_ref(), tags)
+            }
+            Command::RenameModel { model, to } => self.decide_renaming(model, to),
+            Command::DeleteModel { model } => {
+                self.find_model(model)?;
+                Ok(Some(EventBody::ModelDeleted { model: model.clone() }))
+            }
+            Command::RestoreModel { model } => self.decide_model_back(model),
+            Command::Describe { model, version, description } => self.decide_description(model, *version, description),
+            Command::Tag { model, version, key, value } => self.decide_tag(model, *version, key, value.as_ref()),
+            Command::MoveAlias { model, alias, to, evidence } => self.decide_alias(model, alias, *to, evidence),
+            Command::DeleteVersion { model, version } => {
+                self.find(model, *version)?;
+                Ok(Some(EventBody::VersionDeleted { model: model.clone(), version: *version }))
+            }
+            Command::RestoreVersion { model, version } => self.decide_version_back(model, *version),
             Command::RecordTrainingSet(set) => {
                 let known = self.training_set(&set.path).is_some_and(|known| known == set);
                 Ok((!known).then(|| EventBody::TrainingSetBuilt(set.clone())))
             }
         }
+    }
+
+    /// What would hold if `command` were done now; `None` when there is nothing to do. Nothing is written.
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub fn after(&self, command: &Command, at: Timestamp, actor: &str) -> Result<Option<Self>, RegistryError> {
+        let Some(body) = self.decide(command, at, actor)? else { return Ok(None) };
+        let event = Event::new(self.seq().next(), at, actor, self.head(), body)?;
+        let mut after = self.clone();
+        after.apply(&event)?;
+        Ok(Some(after))
     }
 
     fn decide_definitions(
@@ -123,34 +140,12 @@ impl Catalog {
         }
     }
 
-    fn decide_registration(&self, candidate: ModelVersion) -> Result<Option<EventBody>, RegistryError> {
-        let ModelVersion { name, digest, service, service_version, service_fingerprint, .. } = &candidate;
-        if self.model(name.as_str()).is_some_and(|model| model.same(digest, service_fingerprint).is_some()) {
-            return Ok(None);
-        }
-        let unknown = |found| {
-            let (service, version, fingerprint) = (service.clone(), *service_version, *service_fingerprint);
-            Err(RegistryError::UnknownService { service, version, fingerprint, found })
-        };
-        let services = &self.definitions().services;
-        let Some(versions) = services.get(service.as_str()) else {
-            let there = suggest(service.as_str(), services.keys().map(ServiceName::as_str));
-            return unknown(format!("no service has this name; {there}"));
-        };
-        match versions.all.iter().find(|version| version.version == *service_version) {
-            None => unknown(format!("its newest version is {}", versions.all.len())),
-            Some(version) if version.fingerprint != *service_fingerprint => {
-                unknown(format!("this version has `{}`", version.fingerprint.short()))
-            }
-            Some(_) => Ok(Some(EventBody::ModelVersionRegistered(candidate))),
-        }
-    }
-
     fn decide_transition(
         &self,
         name: &ModelName,
         version: u32,
         to: Stage,
+        archive_existing: bool,
         evidence: &Value,
     ) -> Result<Option<EventBody>, RegistryError> {
         let (model, state) = self.find(name, version)?;
@@ -158,12 +153,13 @@ impl Catalog {
             return Ok(None);
         }
         self.has_its_views(&state.version, to)?;
+        let archived = if archive_existing { model.displaced(to, version) } else { Vec::new() };
         Ok(Some(EventBody::Transitioned(Transition {
             model: name.clone(),
             version,
             from: state.stage,
             to,
-            archived: model.displaced(to, version),
+            archived,
             evidence: evidence.clone(),
             undoes: None,
         })))
@@ -183,10 +179,16 @@ impl Catalog {
         let Some((undone, .., newest)) = model.newest_standing(stage) else {
             return Err(nothing("no version was ever moved there".to_owned()));
         };
-        // The stage has one holder, so the transition displaced one version or none.
+        // Of several that made room the highest number spoke for the stage.
         let before = newest.archived.last().and_then(|number| model.version(*number));
-        let Some(VersionState { version: restored, stage: from, .. }) = before else {
-            return Err(nothing(format!("when version {} was moved there, no version held it", newest.version)));
+        let Some(VersionState { version: restored, stage: from, .. }) = before.filter(|state| state.stage != stage)
+        else {
+            return self.decide_leaving(model, stage, (*undone, newest)).map(Some).ok_or_else(|| {
+                nothing(match newest.archived.last() {
+                    None => format!("when version {} was moved there, no version held it", newest.version),
+                    Some(gone) => format!("version {gone}, which held it before, was deleted"),
+                })
+            });
         };
         self.has_its_views(restored, stage)?;
         let earlier = model.history().iter().rev().find(|(seq, .., transition)| {
@@ -201,6 +203,24 @@ impl Catalog {
             evidence: earlier.map_or(Value::Null, |(.., transition)| transition.evidence.clone()),
             undoes: Some(*undone),
         })))
+    }
+
+    /// What takes a transition back that made nobody leave the stage: the version that came leaves it, and those that were
+    /// there stay. `None` where nobody else is there.
+    fn decide_leaving(&self, model: &Model, stage: Stage, (undone, newest): (Seq, &Transition)) -> Option<EventBody> {
+        let came = model.version(newest.version).filter(|state| state.stage == stage)?;
+        let others = model.displaced(stage, newest.version);
+        let holder = others.last().and_then(|number| model.version(*number))?;
+        self.has_its_views(&holder.version, stage).ok()?;
+        Some(EventBody::Transitioned(Transition {
+            model: model.name.clone(),
+            version: came.version.version,
+            from: stage,
+            to: Stage::Archived,
+            archived: Vec::new(),
+            evidence: Value::Null,
+            undoes: Some(undone),
+        }))
     }
 
     fn find_model(&self, name: &ModelName) -> Result<&Model, RegistryError> {

@@ -6,6 +6,7 @@ use crate::log::LogError;
 use crate::seq::Seq;
 use crate::stage::Stage;
 use crate::store::{AppendError, StoreError};
+use crate::tag::TagError;
 
 /// Why a command was not executed, or the log not read.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,25 @@ pub enum RegistryError {
         #[source]
         source: BoxError,
     },
+    /// The name is taken.
+    #[error("Registered Model (name={model}) already exists.")]
+    ModelExists {
+        /// The name.
+        model: ModelName,
+    },
+    /// A text is longer than a registry keeps.
+    #[error("`{field}` has {characters} characters, at most {limit} are kept")]
+    TooLong {
+        /// What it is.
+        field: &'static str,
+        /// How long it is.
+        characters: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// A tag breaks a rule.
+    #[error(transparent)]
+    Tag(#[from] TagError),
     /// No such model.
     #[error("there is no model `{model}`")]
     UnknownModel {
@@ -93,17 +113,17 @@ pub enum RegistryError {
         /// What is applied now.
         now: Seq,
     },
-    /// A version of the model moved after the checks began.
-    #[error("model `{model}` changed while it was checked: event {seq} by `{actor}` moved {transition}")]
-    Overtaken {
+    /// The model was moved, called otherwise or deleted after the checks were made.
+    #[error(
+        "model `{model}` changed while it was checked: the checks were made at event {checked}, it changed with {now}"
+    )]
+    StaleModel {
         /// The model.
         model: ModelName,
-        /// The event that was first.
-        seq: Seq,
-        /// Who asked for it.
-        actor: String,
-        /// What it did.
-        transition: String,
+        /// What the checks were made on.
+        checked: Seq,
+        /// The newest change.
+        now: Seq,
     },
     /// There is no earlier release.
     #[error("model `{model}` cannot be rolled back in {stage}: {why}")]
@@ -144,12 +164,13 @@ impl RegistryError {
             | Self::UnknownService { .. }
             | Self::UnknownView { .. } => ErrorKind::NotFound,
             Self::StaleDefinitions { .. }
-            | Self::Overtaken { .. }
+            | Self::StaleModel { .. }
             | Self::NothingToRollBack { .. }
             | Self::ViewInUse { .. }
             | Self::ViewIsRemoved { .. }
+            | Self::ModelExists { .. }
             | Self::Contended { .. } => ErrorKind::Conflict,
-            Self::NoRelease { .. } => ErrorKind::Invalid,
+            Self::NoRelease { .. } | Self::TooLong { .. } | Self::Tag(_) => ErrorKind::Invalid,
         }
     }
 
@@ -159,7 +180,8 @@ impl RegistryError {
             Self::Store(why) => why.hint(),
             Self::Unknown(_) => Some("try again: what was done is not done twice".to_owned()),
             Self::Log(why) => why.hint(),
-            Self::Definitions { .. } => None,
+            Self::Definitions { .. } | Self::TooLong { .. } | Self::Tag(_) => None,
+            Self::ModelExists { .. } => Some("take another name, or add a version to this model".to_owned()),
             Self::UnknownModel { hint, .. }
             | Self::UnknownVersion { hint, .. }
             | Self::UnknownView { hint, .. }
@@ -170,9 +192,7 @@ impl RegistryError {
                 Some(format!("declare what `{view}` was again, apply, and materialize it"))
             }
             Self::StaleDefinitions { .. } => Some("plan again and look at the difference".to_owned()),
-            Self::Overtaken { .. } => {
-                Some("look at the model's versions, and promote again if it is still right".to_owned())
-            }
+            Self::StaleModel { model, .. } => Some(format!("see `plumb model history {model}`, and try again")),
             Self::NoRelease { .. } => None,
             Self::Contended { .. } => Some("try again".to_owned()),
         }

@@ -9,9 +9,11 @@ use schema::{AppliedDefinitions, BoxError, Fingerprint, ModelName, Timestamp, Vi
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::alias::Alias;
 use crate::log::LogError;
 use crate::seq::Seq;
 use crate::stage::Stage;
+use crate::tag::Tags;
 use crate::training_set::TrainingSet;
 use crate::transition::Transition;
 use crate::version::ModelVersion;
@@ -57,7 +59,7 @@ pub enum EventBody {
         fingerprint: Fingerprint,
     },
     /// A model got a new version.
-    ModelVersionRegistered(ModelVersion),
+    ModelVersionRegistered(Box<ModelVersion>),
     /// A version changed its stage.
     Transitioned(Transition),
     /// A version did not change its stage, for a check failed.
@@ -71,8 +73,109 @@ pub enum EventBody {
         /// The check that failed, with its counterexample.
         evidence: Value,
     },
+    /// A model was made, without any version. (A version of a new name makes its model too.)
+    ModelCreated {
+        /// Its name.
+        model: ModelName,
+        /// For people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+        /// What is written on it.
+        #[serde(default, skip_serializing_if = "Tags::is_empty")]
+        tags: Tags,
+    },
+    /// A model has another name; everything else stays.
+    ModelRenamed {
+        /// The name it had.
+        model: ModelName,
+        /// The name it has.
+        to: ModelName,
+    },
+    /// A model was taken away with its versions, and its name is free.
+    ModelDeleted {
+        /// Its name.
+        model: ModelName,
+    },
+    /// A deleted model is back.
+    ModelRestored {
+        /// The name that it had and has.
+        model: ModelName,
+        /// The event that made it: several models may have been deleted under one name.
+        id: Seq,
+    },
+    /// A model or a version is described otherwise.
+    Described {
+        /// The model.
+        model: ModelName,
+        /// The version; none for the model itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u32>,
+        /// For people.
+        description: String,
+    },
+    /// A tag was set or taken away.
+    Tagged {
+        /// The model.
+        model: ModelName,
+        /// The version; none for the model itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u32>,
+        /// The key.
+        key: String,
+        /// The value; none where the tag was taken away.
+        value: Option<String>,
+    },
+    /// An alias was set, moved or taken away.
+    AliasMoved {
+        /// The model.
+        model: ModelName,
+        /// The alias.
+        alias: Alias,
+        /// The version that it pointed to.
+        from: Option<u32>,
+        /// The version that it points to; none where it was taken away.
+        to: Option<u32>,
+        /// What was checked.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        evidence: Value,
+    },
+    /// A version was taken away, with its stage and its aliases. Its number is not used again.
+    VersionDeleted {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: u32,
+    },
+    /// A deleted version is back, in no stage.
+    VersionRestored {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: u32,
+    },
     /// A training set was written, in place of what was recorded of its file before.
     TrainingSetBuilt(TrainingSet),
+}
+
+impl EventBody {
+    /// The model that it is about, by its name of then.
+    pub fn model(&self) -> Option<&ModelName> {
+        match self {
+            Self::DefinitionsApplied { .. } | Self::ViewRemoved { .. } | Self::TrainingSetBuilt(_) => None,
+            Self::ModelVersionRegistered(version) => Some(&version.name),
+            Self::Transitioned(transition) => Some(&transition.model),
+            Self::PromotionRefused { model, .. }
+            | Self::ModelCreated { model, .. }
+            | Self::ModelRenamed { model, .. }
+            | Self::ModelDeleted { model }
+            | Self::ModelRestored { model, .. }
+            | Self::Described { model, .. }
+            | Self::Tagged { model, .. }
+            | Self::AliasMoved { model, .. }
+            | Self::VersionDeleted { model, .. }
+            | Self::VersionRestored { model, .. } => Some(model),
+        }
+    }
 }
 
 /// The stored fields, but for the hash.
@@ -146,6 +249,18 @@ fn canonical(value: &mut Value) -> String {
     value.to_string()
 }
 
+/// A model, or one of its versions.
+struct Named<'a>(&'a ModelName, Option<u32>);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self(model, None) => write!(f, "`{model}`"),
+            Self(model, Some(version)) => write!(f, "`{model}` version {version}"),
+        }
+    }
+}
+
 impl fmt::Display for EventBody {
     /// One line for a person.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,6 +275,26 @@ impl fmt::Display for EventBody {
             Self::PromotionRefused { model, version, to, .. } => {
                 write!(f, "refused to move `{model}` version {version} to {to}")
             }
+            Self::ModelCreated { model, .. } => write!(f, "made model `{model}`"),
+            Self::ModelRenamed { model, to } => write!(f, "renamed model `{model}` to `{to}`"),
+            Self::ModelDeleted { model } => write!(f, "deleted model `{model}`"),
+            Self::ModelRestored { model, id } => write!(f, "brought back model `{model}` of event {id}"),
+            Self::Described { model, version, .. } => write!(f, "described {}", Named(model, *version)),
+            Self::Tagged { model, version, key, value: Some(_) } => {
+                write!(f, "set tag `{key}` of {}", Named(model, *version))
+            }
+            Self::Tagged { model, version, key, value: None } => {
+                write!(f, "removed tag `{key}` of {}", Named(model, *version))
+            }
+            Self::AliasMoved { model, alias, from: None, to: Some(to), .. } => {
+                write!(f, "called version {to} of `{model}` `{alias}`")
+            }
+            Self::AliasMoved { model, alias, from: Some(from), to: Some(to), .. } => {
+                write!(f, "moved alias `{alias}` of `{model}` from version {from} to {to}")
+            }
+            Self::AliasMoved { model, alias, to: None, .. } => write!(f, "removed alias `{alias}` of `{model}`"),
+            Self::VersionDeleted { model, version } => write!(f, "deleted {}", Named(model, Some(*version))),
+            Self::VersionRestored { model, version } => write!(f, "brought back {}", Named(model, Some(*version))),
             Self::TrainingSetBuilt(set) => {
                 let TrainingSet { path, n_rows, service, service_version, .. } = set;
                 write!(f, "built training set `{path}`: {n_rows} rows for `{service}` version {service_version}")

@@ -8,10 +8,12 @@
 //! Read [`event`] for what is stored, [`catalog`] for what it means, [`decide`] for what is allowed. The bytes of the
 //! models themselves are in [`Artifacts`].
 
+pub mod alias;
 pub mod event;
 pub mod log;
 pub mod seq;
 pub mod stage;
+pub mod tag;
 pub mod training_set;
 pub mod transition;
 pub mod version;
@@ -23,12 +25,17 @@ pub mod error;
 pub mod model;
 
 pub mod registry;
+pub mod search;
+pub mod source;
 pub mod store;
 pub mod transfer;
 pub mod walk;
 
+pub mod artifact_tree;
 pub mod artifacts;
 mod durable;
+
+pub mod tracking;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
@@ -37,9 +44,11 @@ mod story;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
+pub use alias::{Alias, AliasError};
+pub use artifact_tree::ArtifactTree;
 pub use artifacts::{ArtifactError, Artifacts};
 pub use catalog::Catalog;
-pub use command::Command;
+pub use command::{Command, NewVersion};
 pub use error::RegistryError;
 pub use event::{Event, EventBody};
 pub use log::LogError;
@@ -50,8 +59,9 @@ pub use stage::Stage;
 pub use store::{
     AppendError, MemoryLog, PostgresConfig, PostgresLog, PostgresUrl, RegistryStore, SqliteLog, StoreError, Stored,
 };
+pub use tag::Tags;
 pub use training_set::{EntityColumns, TrainingSet};
 pub use transfer::TransferError;
 pub use transition::Transition;
-pub use version::ModelVersion;
+pub use version::{ModelVersion, Origin, PinnedFile, Servable};
 pub use walk::Walk;

@@ -1,15 +1,18 @@
-//! One model of the catalog: its versions, where they stand, and how they came there.
+//! One model of the catalog: its versions, where they stand, what they are called, and how they came there.
 //!
-//! `Staging` and `Production` have at most one holder: an event that would leave two is refused before it is folded.
+//! A stage resolves to the highest number in it. `plumb`'s own promotions archive whoever held the stage, so that it has
+//! one version; through MLflow's routes several may share one.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
-use schema::{Fingerprint, Timestamp};
+use schema::{Fingerprint, ModelName, Timestamp};
 use serde_json::Value;
 
-use crate::error::RegistryError;
+use crate::alias::Alias;
 use crate::seq::Seq;
 use crate::stage::Stage;
+use crate::tag::Tags;
 use crate::transition::Transition;
 use crate::version::ModelVersion;
 
@@ -17,9 +20,28 @@ use crate::version::ModelVersion;
 pub type HistoryEntry = (Seq, Timestamp, String, Transition);
 
 /// A registered model.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
-    versions: Vec<VersionState>,
+    /// The event that made it: what it is known by, whatever its name.
+    pub id: Seq,
+    /// Its name of today.
+    pub name: ModelName,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Who made it.
+    pub created_by: String,
+    /// When it was last renamed or described, or got, moved or lost a version.
+    pub updated_at: Timestamp,
+    /// The newest event that changed what one of its stages or aliases resolves to.
+    pub names_seq: Seq,
+    /// For people.
+    pub description: Option<String>,
+    /// What people wrote on it.
+    pub tags: Tags,
+    /// Versions by what they are called.
+    pub aliases: BTreeMap<Alias, u32>,
+    /// By number, deleted ones too: numbers count from 1 without gaps and are never used again.
+    versions: Vec<Arc<VersionState>>,
     history: Vec<HistoryEntry>,
     refusals: Vec<Refusal>,
 }
@@ -33,6 +55,14 @@ pub struct VersionState {
     pub stage: Stage,
     /// The event that put it there.
     pub stage_seq: Seq,
+    /// For people, as of today.
+    pub description: Option<String>,
+    /// What people wrote on it, as of today.
+    pub tags: Tags,
+    /// When it was last described, moved or renamed with its model.
+    pub updated_at: Timestamp,
+    /// The event that deleted it: it is kept, and may come back.
+    pub deleted: Option<Seq>,
 }
 
 /// A transition that was refused.
@@ -53,46 +83,76 @@ pub struct Refusal {
 }
 
 impl Model {
-    /// Every version, oldest first.
-    pub fn versions(&self) -> &[VersionState] {
-        &self.versions
+    /// A model without versions, made by event `id`.
+    pub(crate) fn new(id: Seq, name: ModelName, at: Timestamp, by: &str) -> Self {
+        Self {
+            id,
+            name,
+            created_at: at,
+            created_by: by.to_owned(),
+            updated_at: at,
+            names_seq: id,
+            description: None,
+            tags: Tags::new(),
+            aliases: BTreeMap::new(),
+            versions: Vec::new(),
+            history: Vec::new(),
+            refusals: Vec::new(),
+        }
     }
 
-    /// The version with this number.
+    /// Every version that was not deleted, oldest first.
+    pub fn versions(&self) -> impl DoubleEndedIterator<Item = &VersionState> + Clone {
+        self.versions.iter().map(|state| &**state).filter(|state| state.deleted.is_none())
+    }
+
+    /// The versions that were deleted, oldest first.
+    pub fn deleted(&self) -> impl Iterator<Item = &VersionState> {
+        self.versions.iter().map(|state| &**state).filter(|state| state.deleted.is_some())
+    }
+
+    /// The version with this number, unless it was deleted.
     pub fn version(&self, number: u32) -> Option<&VersionState> {
+        self.ever(number).filter(|state| state.deleted.is_none())
+    }
+
+    /// The version with this number, deleted or not.
+    pub(crate) fn ever(&self, number: u32) -> Option<&VersionState> {
         // Numbers count from 1 without gaps.
-        self.versions.get(usize::try_from(number).ok()?.checked_sub(1)?)
+        self.versions.get(usize::try_from(number).ok()?.checked_sub(1)?).map(|state| &**state)
+    }
+
+    /// The highest version of all.
+    pub fn latest(&self) -> Option<&VersionState> {
+        self.versions().next_back()
     }
 
     /// The version that speaks for a stage: the highest number in it.
     pub fn holder(&self, stage: Stage) -> Option<&VersionState> {
-        self.versions.iter().rev().find(|state| state.stage == stage)
+        self.versions().rev().find(|state| state.stage == stage)
+    }
+
+    /// The version that an alias points to.
+    pub fn aliased(&self, alias: &str) -> Option<&VersionState> {
+        self.aliases.get(alias).and_then(|number| self.version(*number))
+    }
+
+    /// What a version is called.
+    pub fn aliases_of(&self, number: u32) -> impl Iterator<Item = &Alias> {
+        self.aliases.iter().filter(move |(_, points_to)| **points_to == number).map(|(alias, _)| alias)
     }
 
     /// The version with this artifact and this service meaning, which registering them again gives.
     pub fn same(&self, digest: &Fingerprint, service_fingerprint: &Fingerprint) -> Option<&VersionState> {
-        self.versions
-            .iter()
-            .find(|state| state.version.digest == *digest && state.version.service_fingerprint == *service_fingerprint)
+        self.versions().find(|state| {
+            let servable = state.version.servable.as_ref();
+            servable.is_some_and(|it| it.digest == *digest && it.service_fingerprint == *service_fingerprint)
+        })
     }
 
     /// Every transition, oldest first.
     pub fn history(&self) -> &[HistoryEntry] {
         &self.history
-    }
-
-    /// That no version moved since event `seen`: else who was first.
-    ///
-    /// # Errors
-    /// [`RegistryError::Overtaken`], with the newest transition.
-    pub fn unmoved_since(&self, seen: Seq) -> Result<(), RegistryError> {
-        let overtaken = |(seq, _, actor, transition): &HistoryEntry| RegistryError::Overtaken {
-            model: transition.model.clone(),
-            seq: *seq,
-            actor: actor.clone(),
-            transition: transition.to_string(),
-        };
-        self.history.last().filter(|(seq, ..)| *seq > seen).map_or(Ok(()), |newest| Err(overtaken(newest)))
     }
 
     /// Every transition that was refused, oldest first.
@@ -105,11 +165,20 @@ impl Model {
         u32::try_from(self.versions.len()).unwrap_or(u32::MAX).saturating_add(1)
     }
 
-    /// "there is version 1", "there are versions 1 to 3": for hints.
-    pub(crate) fn numbers(&self) -> String {
-        match self.versions.len() {
-            1 => "there is version 1".to_owned(),
-            n => format!("there are versions 1 to {n}"),
+    /// "there is version 1", "there are versions 1 to 3", "there are versions 1, 3": for hints.
+    pub fn numbers(&self) -> String {
+        let numbers: Vec<u32> = self.versions().map(|state| state.version.version).collect();
+        match &numbers[..] {
+            [] => "it has no version".to_owned(),
+            [one] => format!("there is version {one}"),
+            [first, .., last] if (last - first) as usize + 1 == numbers.len() => {
+                format!("there are versions {first} to {last}")
+            }
+            [.., last] if numbers.len() > 10 => format!("there are {} versions up to {last}", numbers.len()),
+            some => {
+                let list: Vec<String> = some.iter().map(u32::to_string).collect();
+                format!("there are versions {}", list.join(", "))
+            }
         }
     }
 
@@ -118,7 +187,7 @@ impl Model {
         if !stage.has_one_holder() {
             return Vec::new();
         }
-        let others = self.versions.iter().filter(|state| state.stage == stage && state.version.version != version);
+        let others = self.versions().filter(|state| state.stage == stage && state.version.version != version);
         others.map(|state| state.version.version).collect()
     }
 
@@ -142,37 +211,88 @@ impl Model {
         if from == to {
             return Some(format!("version {version} is moved from {from} to {to}"));
         }
+        // All of them make room, or none: several versions may share a stage.
         let displaced = self.displaced(*to, *version);
-        if displaced != *archived {
+        if !archived.is_empty() && displaced != *archived {
             return Some(format!("it archives versions {archived:?}, but {to} is held by {displaced:?}"));
         }
         if let Some(undone) = undoes {
-            let standing = self.newest_standing(*to).map(|(seq, ..)| *seq);
+            let stage = if to.has_one_holder() { *to } else { *from };
+            let standing = self.newest_standing(stage).map(|(seq, ..)| *seq);
             if standing != Some(*undone) {
-                return Some(format!("it undoes event {undone}, which is not the newest transition into {to}"));
+                return Some(format!("it undoes event {undone}, which is not the newest transition into {stage}"));
             }
         }
         None
     }
 
     pub(crate) fn add(&mut self, version: ModelVersion, seq: Seq) {
-        self.versions.push(VersionState { version, stage: Stage::None, stage_seq: seq });
+        let (description, tags, updated_at) =
+            (version.description.clone(), version.tags.clone(), version.registered_at);
+        self.updated_at = updated_at;
+        let stage = Stage::None;
+        let state = VersionState { version, stage, stage_seq: seq, description, tags, updated_at, deleted: None };
+        self.versions.push(Arc::new(state));
+    }
+
+    /// The version with this number, to be changed.
+    pub(crate) fn change(&mut self, number: u32) -> Result<&mut VersionState, String> {
+        let index = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        let state = index.and_then(|index| self.versions.get_mut(index));
+        let state = state.filter(|state| state.deleted.is_none());
+        let name = &self.name;
+        state.map(Arc::make_mut).ok_or_else(|| format!("there is no version {number} of model `{name}`"))
     }
 
     /// Moves the versions as a transition without [`Self::contradiction`] says.
     pub(crate) fn record(&mut self, (seq, at, actor, transition): HistoryEntry) {
         for state in &mut self.versions {
             let number = state.version.version;
-            if number == transition.version {
-                (state.stage, state.stage_seq) = (transition.to, seq);
+            let to = if number == transition.version {
+                transition.to
             } else if transition.archived.contains(&number) {
-                (state.stage, state.stage_seq) = (Stage::Archived, seq);
-            }
+                Stage::Archived
+            } else {
+                continue;
+            };
+            let state = Arc::make_mut(state);
+            (state.stage, state.stage_seq, state.updated_at) = (to, seq, at);
         }
+        (self.updated_at, self.names_seq) = (at, seq);
         self.history.push((seq, at, actor, transition));
     }
 
     pub(crate) fn refuse(&mut self, refusal: Refusal) {
         self.refusals.push(refusal);
+    }
+
+    /// The versions go with their model's name.
+    pub(crate) fn rename(&mut self, to: ModelName, at: Timestamp) {
+        for state in &mut self.versions {
+            let state = Arc::make_mut(state);
+            (state.version.name, state.updated_at) = (to.clone(), at);
+        }
+        (self.name, self.updated_at) = (to, at);
+    }
+
+    /// Takes a version away, with what it is called and the stage that it had.
+    pub(crate) fn delete(&mut self, number: u32, seq: Seq, at: Timestamp) -> Result<(), String> {
+        let state = self.change(number)?;
+        (state.deleted, state.stage, state.stage_seq, state.updated_at) = (Some(seq), Stage::None, seq, at);
+        self.aliases.retain(|_, points_to| *points_to != number);
+        (self.updated_at, self.names_seq) = (at, seq);
+        Ok(())
+    }
+
+    /// Brings a deleted version back, in no stage and without aliases.
+    pub(crate) fn restore(&mut self, number: u32, at: Timestamp) -> Result<(), String> {
+        if self.ever(number).is_none_or(|state| state.deleted.is_none()) {
+            return Err(format!("version {number} of model `{}` was not deleted", self.name));
+        }
+        // It was found by its number, which counts from 1.
+        let state = Arc::make_mut(&mut self.versions[number as usize - 1]);
+        (state.deleted, state.updated_at) = (None, at);
+        self.updated_at = at;
+        Ok(())
     }
 }

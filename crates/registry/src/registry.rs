@@ -5,12 +5,14 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use schema::Timestamp;
+use schema::{ModelName, Timestamp};
 
 use crate::catalog::Catalog;
 use crate::command::Command;
 use crate::error::RegistryError;
-use crate::event::Event;
+use crate::event::{Event, EventBody};
+use crate::model::Model;
+use crate::seq::Seq;
 use crate::store::{AppendError, PAGE, RegistryStore};
 
 /// How often a command is decided before it gives way. Writers of one process take turns, so this many other processes
@@ -41,6 +43,34 @@ impl Registry {
     /// What was true when the log was last read. Memory only.
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The events of a model, oldest first, under whatever names it had.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if the log cannot be read.
+    pub async fn history_of(&self, model: &Model) -> Result<Vec<Event>, RegistryError> {
+        let events = self.store.read_after(Seq(model.id.0.saturating_sub(1))).await?;
+        let mut name: Option<ModelName> = None;
+        let mut deleted = false;
+        let mut history = Vec::new();
+        for event in events {
+            let Some(of) = event.body.model() else { continue };
+            let name = name.get_or_insert_with(|| of.clone());
+            let is_back = matches!(&event.body, EventBody::ModelRestored { id, .. } if *id == model.id);
+            if of != name || (deleted && !is_back) {
+                continue;
+            }
+            match &event.body {
+                EventBody::ModelRenamed { to, .. } => *name = to.clone(),
+                EventBody::ModelDeleted { .. } => deleted = true,
+                EventBody::ModelRestored { id, .. } if *id != model.id => continue,
+                EventBody::ModelRestored { .. } => deleted = false,
+                _ => {}
+            }
+            history.push(event);
+        }
+        Ok(history)
     }
 
     /// Reads what other processes wrote.
@@ -78,28 +108,12 @@ impl Registry {
         at: Timestamp,
         actor: &str,
     ) -> Result<(Option<Event>, Arc<Catalog>), RegistryError> {
-        self.execute_if(command, at, actor, |_| Ok(())).await
-    }
-
-    /// As [`Self::execute`], unless another writer overtook this one in what `still` looks at: what was checked before
-    /// rests on facts that may be gone. Asked of the facts that the event would follow, where there is something to do.
-    ///
-    /// # Errors
-    /// As [`Self::execute`], and what `still` says.
-    pub async fn execute_if(
-        &self,
-        command: Command,
-        at: Timestamp,
-        actor: &str,
-        still: impl Fn(&Catalog) -> Result<(), RegistryError> + Send,
-    ) -> Result<(Option<Event>, Arc<Catalog>), RegistryError> {
         let _turn = self.writing.lock().await;
         for _ in 0..ATTEMPTS_MAX {
             let catalog = self.refresh().await?;
             let Some(body) = catalog.decide(&command, at, actor)? else {
                 return Ok((None, catalog));
             };
-            still(&catalog)?;
             let event = Event::new(catalog.seq().next(), at, actor, catalog.head(), body)?;
             // Folded before it is written: what no reader could fold must not reach the log.
             let mut next = Catalog::clone(&catalog);

@@ -6,12 +6,14 @@ use schema::{AppliedDefinitions, Definitions, FeatureService, Fingerprint, Model
 use serde_json::{Value, json};
 
 use crate::catalog::Catalog;
-use crate::command::Command;
+use crate::command::{Command, NewVersion};
 use crate::error::RegistryError;
 use crate::event::Event;
 use crate::model::Model;
 use crate::seq::Seq;
 use crate::stage::Stage;
+use crate::tag::Tags;
+use crate::version::{Origin, Servable};
 
 /// A log and the catalog that was folded from it event by event.
 #[derive(Debug, Default)]
@@ -58,7 +60,7 @@ impl Story {
 
 pub(crate) fn stages(catalog: &Catalog) -> String {
     let versions = catalog.model("churn").unwrap().versions();
-    versions.iter().map(|state| state.stage.as_str()).collect::<Vec<_>>().join(" ")
+    versions.map(|state| state.stage.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 pub(crate) fn minute(n: u64) -> Timestamp {
@@ -99,17 +101,23 @@ pub(crate) fn apply(based_on: Seq, definitions: AppliedDefinitions) -> Command {
 /// A model file whose bytes are the one number.
 pub(crate) fn register(bytes: u8, service: &FeatureService) -> Command {
     let tensor = |name: &str| TensorSpec { name: name.to_owned(), datatype: "FP32".to_owned(), shape: vec![-1, 1] };
-    Command::RegisterModel {
+    Command::RegisterVersion(NewVersion {
         name: churn(),
-        digest: Fingerprint::of_bytes(&[bytes]),
-        size_bytes: 1,
-        signature: Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")] },
-        service: service.name.clone(),
-        service_version: service.version,
-        service_fingerprint: service.fingerprint,
+        once: true,
+        origin: Origin::default(),
+        files: Vec::new(),
+        servable: Some(Servable {
+            digest: Fingerprint::of_bytes(&[bytes]),
+            size_bytes: 1,
+            signature: Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")] },
+            service: service.name.clone(),
+            service_version: service.version,
+            service_fingerprint: service.fingerprint,
+        }),
         description: None,
         metadata: [("trained_on".to_owned(), "1998-07-01".to_owned())].into(),
-    }
+        tags: Tags::new(),
+    })
 }
 
 pub(crate) fn evidence(version: u32) -> Value {
@@ -117,7 +125,7 @@ pub(crate) fn evidence(version: u32) -> Value {
 }
 
 pub(crate) fn promote(version: u32, to: Stage) -> Command {
-    Command::Transition { model: churn(), version, to, evidence: evidence(version) }
+    Command::Transition { model: churn(), version, to, archive_existing: true, evidence: evidence(version) }
 }
 
 pub(crate) fn refuse(version: u32, to: Stage) -> Command {

@@ -32,7 +32,7 @@ pub use definitions::Definitions;
 pub use dtype::{Dtype, Scalar};
 pub use duration::Duration;
 pub use error::{BoxError, ErrorKind};
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Fingerprint, Hashing};
 pub use key::EntityKey;
 pub use name::{EntityName, FeatureName, ModelName, ServiceName, SourceName, ViewName};
 pub use order::RowOrder;

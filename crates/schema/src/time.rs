@@ -2,13 +2,16 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, TimeZone, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, TimeZone, Timelike, Utc};
 use serde::{Deserialize, Serialize};
 
 /// An instant: nanoseconds since 1970-01-01T00:00:00Z. Comparisons never truncate.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Timestamp(i64);
+
+/// The last second of a day, from midnight, as long as it has no leap second.
+const LAST_SECOND: u32 = 86_399;
 
 /// Why a text is not an instant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +61,8 @@ impl Timestamp {
         Self(i64::from_be_bytes(bytes) ^ i64::MIN)
     }
 
-    /// Reads RFC 3339, or a naive time or date, which is taken as UTC.
+    /// Reads RFC 3339, or a naive time or date, which is taken as UTC. A leap second, 23:59:60, is the first second of the
+    /// next day, as it is to every clock that counts from 1970 (docs/decisions/0057).
     ///
     /// # Errors
     /// [`TimeError`] if it is neither, or lies outside 1677 to 2262, the range of 64-bit nanoseconds.
@@ -90,6 +94,9 @@ impl Timestamp {
             && fraction.bytes().take_while(u8::is_ascii_digit).skip(9).any(|digit| digit != b'0')
         {
             return Err(fail("it is finer than nanoseconds"));
+        }
+        if utc.timestamp_subsec_nanos() >= 1_000_000_000 && utc.num_seconds_from_midnight() != LAST_SECOND {
+            return Err(fail("only the last minute of a day in UTC has a second 60"));
         }
         utc.timestamp_nanos_opt()
             .map(|nanos| (Self(nanos), named))
@@ -270,6 +277,46 @@ mod tests {
     fn what_is_no_time_is_refused() {
         for bad in ["", "noon", "12", "2024-13-01", "3000-01-01T00:00:00Z", "2024-01-01T12:00:00.0000000001Z"] {
             assert!(Timestamp::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// FT 39.
+    #[test]
+    fn a_leap_second_is_the_first_of_the_next_day() {
+        check("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z");
+        check("2016-12-31T23:59:60.5Z", "2017-01-01T00:00:00.500Z");
+        check("2016-12-31T18:59:60-05:00", "2017-01-01T00:00:00Z");
+        check("2016-12-31 23:59:60", "2017-01-01T00:00:00Z");
+        check("1969-12-31T23:59:60Z", "1970-01-01T00:00:00Z");
+        check("1968-12-31T23:59:60.25Z", "1969-01-01T00:00:00.250Z");
+        for bad in ["2016-12-31T12:00:60Z", "2016-12-31T23:58:60Z", "2016-12-31T23:59:60-05:00", "2016-12-31T12:00:60"]
+        {
+            let why = Timestamp::parse(bad).unwrap_err().to_string();
+            assert!(why.contains(bad) && why.contains("only the last minute of a day in UTC has a second 60"), "{why}");
+        }
+        assert!(Timestamp::parse("2016-12-31T23:59:61Z").is_err());
+    }
+
+    /// FT 39: before the epoch, beyond the seconds that 32 bits hold, and to the ends of the range.
+    #[test]
+    fn instants_before_1970_and_after_2038_are_like_any_other() {
+        let ends = ["1677-09-21T00:12:43.145224192Z", "2262-04-11T23:47:16.854775807Z"];
+        let others =
+            ["1900-02-28T23:59:59Z", "1969-12-31T23:59:59.999999999Z", "2038-01-19T03:14:08Z", "2106-02-07T06:28:16Z"];
+        let mut times: Vec<Timestamp> =
+            ends.into_iter().chain(others).map(|text| Timestamp::parse(text).unwrap()).collect();
+        for (text, time) in ends.into_iter().chain(others).zip(&times) {
+            assert_eq!(time.to_string(), text);
+            assert_eq!(Timestamp::from_ordered_bytes(time.to_ordered_bytes()), *time);
+        }
+        assert_eq!((times[0], times[1]), (Timestamp::MIN, Timestamp::MAX));
+        times.sort_unstable();
+        let bytes: Vec<_> = times.iter().map(|time| time.to_ordered_bytes()).collect();
+        assert!(bytes.is_sorted(), "as bytes they compare as they do");
+        // A ttl that reaches beyond the range ends at it.
+        assert_eq!(Timestamp::MIN.next().minus(Ttl::parse("1d").unwrap()), Timestamp::MIN);
+        for beyond in ["1677-09-21T00:12:43.145224191Z", "2262-04-11T23:47:16.854775808Z"] {
+            assert!(Timestamp::parse(beyond).unwrap_err().to_string().contains("1677 to 2262"), "{beyond}");
         }
     }
 

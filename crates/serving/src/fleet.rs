@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use featurestore::CompiledService;
-use registry::{Artifacts, Catalog, ModelVersion, Stage};
+use registry::{Artifacts, Catalog, ModelVersion, Servable, Stage};
 use schema::{ErrorKind, ModelName};
 use tracing::{info, warn};
 
@@ -28,6 +28,8 @@ pub use meters::Meters;
 pub struct LoadedModel {
     /// What the registry says of it.
     pub version: ModelVersion,
+    /// What of that serving needs.
+    pub servable: Servable,
     /// Its features.
     pub compiled: CompiledService,
     /// How they go into its inputs.
@@ -44,6 +46,8 @@ pub struct LoadedModel {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum LoadError {
+    #[error("model `{model}` version {version} is kept and not served: it was registered without a feature service")]
+    NotServable { model: String, version: u32 },
     #[error(
         "loading model `{model}` version {version}: its feature service `{service}` with fingerprint {fingerprint} is not applied"
     )]
@@ -77,7 +81,7 @@ impl LoadError {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoService { .. } => ErrorKind::Conflict,
+            Self::NoService { .. } | Self::NotServable { .. } => ErrorKind::Conflict,
             Self::Compile { .. } | Self::Misfit { .. } => ErrorKind::Invalid,
             Self::Artifact { .. } => ErrorKind::Unavailable,
             Self::Onnx { source, .. } => source.kind(),
@@ -143,13 +147,21 @@ impl Fleet {
     pub fn sync(&self, catalog: &Catalog) -> Vec<(ModelName, LoadError)> {
         let mut wanted = BTreeMap::new();
         for (name, model) in catalog.models() {
-            if let Some(holder) = model.holder(Stage::Production) {
+            // What clients of MLflow keep here may have nothing to serve.
+            if let Some(holder) = model.holder(Stage::Production).filter(|state| state.version.servable.is_some()) {
                 wanted.insert(name.clone(), holder.version.version);
             }
         }
         let before = self.snapshot();
-        // A version whose views are served in another way since is as good as another version; none has the number 0.
-        let number = |model: &LoadedModel| if is_stale(model, catalog) { 0 } else { model.version.version };
+        // A version whose views are served in another way since is as good as another version, and so is one of a model
+        // that was deleted, when another has its name; none has the number 0.
+        let is_known = |model: &LoadedModel| {
+            let found =
+                catalog.model(model.version.name.as_str()).and_then(|known| known.version(model.version.version));
+            found.is_none_or(|state| state.version == model.version)
+        };
+        let is_current = |model: &LoadedModel| is_known(model) && !is_stale(model, catalog);
+        let number = |model: &LoadedModel| if is_current(model) { model.version.version } else { 0 };
         let loaded = before.iter().map(|(name, model)| (name.clone(), number(model))).collect();
         let todo = plan(&wanted, &loaded);
         if todo.load.is_empty() && todo.unload.is_empty() {
@@ -187,26 +199,29 @@ impl Fleet {
     /// [`LoadError`].
     pub fn load(&self, version: &ModelVersion, catalog: &Catalog) -> Result<LoadedModel, LoadError> {
         let (model, number) = (version.name.to_string(), version.version);
+        let Some(servable) = version.servable.clone() else {
+            return Err(LoadError::NotServable { model, version: number });
+        };
         let definitions = catalog.definitions();
         let service = definitions
-            .service_by_fingerprint(version.service.as_str(), &version.service_fingerprint)
+            .service_by_fingerprint(servable.service.as_str(), &servable.service_fingerprint)
             .ok_or_else(|| LoadError::NoService {
                 model: model.clone(),
                 version: number,
-                service: version.service.to_string(),
-                fingerprint: version.service_fingerprint.short(),
+                service: servable.service.to_string(),
+                fingerprint: servable.service_fingerprint.short(),
             })?;
         let compiled = CompiledService::new(service, definitions).map_err(|source| LoadError::Compile {
             model: model.clone(),
             version: number,
             source,
         })?;
-        let plan = InputPlan::fit(&version.signature, &service.columns).map_err(|why| LoadError::Misfit {
+        let plan = InputPlan::fit(&servable.signature, &service.columns).map_err(|why| LoadError::Misfit {
             model: model.clone(),
             version: number,
             why: why.to_string(),
         })?;
-        let bytes = self.artifacts.get(&version.digest).map_err(|source| LoadError::Artifact {
+        let bytes = self.artifacts.get(&servable.digest).map_err(|source| LoadError::Artifact {
             model: model.clone(),
             version: number,
             source,
@@ -225,7 +240,8 @@ impl Fleet {
         if !batching {
             warn!(model.name = %model, model.version = number, "served one row at a time: {batches}");
         }
-        Ok(LoadedModel { meters: Meters::of(version), version: version.clone(), compiled, plan, pool, batching })
+        let (meters, version) = (Meters::of(version), version.clone());
+        Ok(LoadedModel { version, servable, compiled, plan, pool, batching, meters })
     }
 
     /// ONNX Runtime, opened on first use.

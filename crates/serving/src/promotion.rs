@@ -155,7 +155,7 @@ pub async fn check(
     let probes = ProbeSet::new(&compiled.service.columns, &probes).map_err(PromotionError::Run)?;
     let mut lease = model.pool.checkout().await;
     let batches = check_batches(&mut lease, &model.plan, &probes);
-    let types = format!("`{}` takes {} as {}", model.version.name, compiled.service.name, model.version.signature);
+    let types = format!("`{}` takes {} as {}", model.version.name, compiled.service.name, model.servable.signature);
     // A model whose answers depend on their batch is served one row at a time, not refused.
     Ok(Evidence { passed: features.passed, types, features, batches, as_of: now })
 }

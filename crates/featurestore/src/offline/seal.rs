@@ -2,7 +2,7 @@
 //!
 //! It stands in the file's own metadata, of a fixed length, so that it is put in its place when all else is written: the
 //! file's length and the CRC-32 of its bytes, with zeros where it stands itself. Files of others have none, nor has what
-//! another program made of ours: it is of another length.
+//! another program made of ours: it is of another length. Copies of others' files have theirs in a file beside (decision 0058).
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -20,6 +20,8 @@ const SEAL_BYTES: usize = 24;
 const EMPTY: &str = "000000000000000000000000";
 /// What stands between key and value in Parquet's metadata: the next field, a text, its length.
 const BETWEEN: [u8; 2] = [0x18, 24];
+/// How the names end of checksums that are beside their files.
+pub(crate) const BESIDE: &str = ".sum";
 /// Length of the footer, and the magic number.
 const TAIL_BYTES: u64 = 8;
 
@@ -66,8 +68,48 @@ pub(crate) fn seal_bytes(bytes: &mut [u8]) -> io::Result<()> {
 /// # Errors
 /// Says that it is damaged, or that it cannot be read.
 pub(crate) fn check(file: &mut File, path: &Path) -> io::Result<()> {
+    once(file, path.to_path_buf(), holds)
+}
+
+/// Where the checksum is of a file that has no place for one: bytes of others, kept as they came.
+pub(crate) fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(BESIDE);
+    name.into()
+}
+
+/// What stands there, of so many bytes with this sum.
+pub(crate) fn said_beside(length: u64, sum: Crc32) -> String {
+    format!("{length:016x}{:08x}", sum.sum())
+}
+
+/// As [`check`], by the checksum beside the file; without that it is as good as it is.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_beside(path: &Path) -> io::Result<()> {
+    let beside = beside(path);
+    let said = match std::fs::read_to_string(&beside) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
+        said => said?,
+    };
+    once(&mut File::open(path)?, beside, |file| {
+        let (mut sum, mut length) = (Crc32::new(), 0);
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            match file.read(&mut buffer)? {
+                0 if said == said_beside(length, sum) => return Ok(()),
+                0 => return Err(damaged()),
+                n => (sum, length) = (sum.and(&buffer[..n]), length + n as u64),
+            }
+        }
+    })
+}
+
+/// Whether a file holds what it should, if that is not known of it as it is.
+fn once(file: &mut File, of: PathBuf, holds: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let about = file.metadata()?;
-    let identity = (path.to_path_buf(), about.len(), about.modified()?);
+    let identity = (of, about.len(), about.modified()?);
     let mut sound = SOUND.lock().unwrap_or_else(PoisonError::into_inner);
     if sound.as_ref().is_some_and(|sound| sound.contains(&identity)) {
         return Ok(());
@@ -83,6 +125,10 @@ pub(crate) fn check(file: &mut File, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+fn damaged() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it is damaged: its bytes are not those that were written")
+}
+
 fn holds(file: &mut (impl Read + Seek)) -> io::Result<()> {
     let length = file.seek(SeekFrom::End(0))?;
     let Some(at) = find(file, length)? else { return Ok(()) };
@@ -92,10 +138,7 @@ fn holds(file: &mut (impl Read + Seek)) -> io::Result<()> {
     // Of another length: another program copied the metadata of ours into a file of its own.
     let is_ours = seal.starts_with(format!("{length:016x}").as_bytes());
     if is_ours && seal[16..] != *format!("{:08x}", sum(file, at)?).as_bytes() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it is damaged: its bytes are not those that were written",
-        ));
+        return Err(damaged());
     }
     file.seek(SeekFrom::Start(0)).map(drop)
 }
@@ -202,6 +245,26 @@ mod tests {
         seal(&mut file).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), sealed);
         check(&mut file, &path).unwrap();
+    }
+
+    #[test]
+    fn a_file_of_others_is_checked_by_what_stands_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.object");
+        let bytes = b"user_id,x\n1,10\n".repeat(30_000);
+        std::fs::write(&path, &bytes).unwrap();
+        check_beside(&path).unwrap();
+        std::fs::write(beside(&path), said_beside(bytes.len() as u64, Crc32::new().and(&bytes))).unwrap();
+        check_beside(&path).unwrap();
+        for at in [0, bytes.len() / 2, bytes.len() - 1] {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            // A file of another name: what is known of one is by its length and time of change.
+            let path = folder.path().join(format!("{at}.object"));
+            std::fs::write(&path, &flipped).unwrap();
+            std::fs::copy(beside(&folder.path().join("f.object")), beside(&path)).unwrap();
+            assert!(check_beside(&path).unwrap_err().to_string().contains("it is damaged"), "byte {at}");
+        }
     }
 
     #[test]

@@ -132,7 +132,12 @@ pub(crate) async fn open_for(store: &OfflineStore, source: &Source, want: Want) 
             let objects = remote::list(store, source, &place).await?;
             let kept = Kept::open(store.folder(), source, &objects.states())?;
             let found = objects.fetch(&kept).await?;
-            (text::open(source, &kept, &found)?, Some(kept))
+            let files = match text::open(source, &kept, &found) {
+                // What is damaged here is fetched again.
+                Err(_) if !objects.are_sound(&kept) => text::open(source, &kept, &objects.fetch_sound(&kept).await?)?,
+                opened => opened?,
+            };
+            (files, Some(kept))
         }
     };
     SourceFiles::new(source, files, kept)
@@ -160,7 +165,7 @@ pub(crate) async fn find_files(
         Place::Remote(place) => {
             let objects = remote::list(store, &asked, &place).await?;
             let kept = Kept::open(store.folder(), &copies, &objects.states())?;
-            Ok((objects.fetch(&kept).await?, kept))
+            Ok((objects.fetch_sound(&kept).await?, kept))
         }
     }
 }

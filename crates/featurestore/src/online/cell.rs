@@ -99,6 +99,8 @@ pub enum MalformedCell {
     Damaged { at: usize },
     #[error("its rows do not ascend at byte {at}")]
     Order { at: usize },
+    #[error("what says which of its generations answers is damaged at byte {at}")]
+    Marks { at: usize },
 }
 
 impl Cell {

@@ -196,7 +196,7 @@ impl Marks {
     /// Those of a view version; none are as those of a view that was never brought online.
     ///
     /// # Errors
-    /// What the store fails with. Marks that this version cannot read count as none.
+    /// What the store fails with, and [`OnlineError::Corrupt`] for marks that cannot be read: they are not taken for none.
     pub async fn read(store: &dyn OnlineStore, view: &FeatureView) -> Result<Self, OnlineError> {
         let found = Self::read_many(store, &[OnlineTable::marks(view)]).await?;
         Ok(found.into_iter().next().unwrap_or_default())
@@ -205,37 +205,51 @@ impl Marks {
     /// Those of many view versions, in one round trip; `tables` are their [`OnlineTable::marks`].
     ///
     /// # Errors
-    /// What the store fails with.
+    /// As [`Self::read`].
     pub async fn read_many(store: &dyn OnlineStore, tables: &[OnlineTable]) -> Result<Vec<Self>, OnlineError> {
         let rows = store.get_many(tables, &[EntityKey::from_bytes(KEY)]).await?;
         let parse = |i| {
             let Some(At::Row(step)) = rows.get(0, i).map(|cell: &Cell| cell.at(Timestamp::MAX)) else {
                 return Ok(Self::default());
             };
-            // Those of a newer version must not be taken for none: what it built would be built over.
+            // What cannot be read must not be taken for none: what it vouches for would be built over.
             let read = Self::from_json(step.payload());
-            read.map_err(|found| OnlineError::Corrupt {
+            read.map_err(|source| OnlineError::Corrupt {
                 view: tables[i].view().clone(),
                 key: EntityKey::from_bytes(KEY),
                 address: format!("{store:?}"),
-                source: MalformedCell::Format { found },
+                source,
             })
         };
         (0..tables.len()).map(parse).collect()
     }
 
-    /// Marks as they are stored; what is no marks at all says nothing.
+    /// Marks as they are stored.
     ///
     /// # Errors
-    /// Their format, if it is another.
-    fn from_json(text: &[u8]) -> Result<Self, u8> {
+    /// [`MalformedCell::Format`] of another version, [`MalformedCell::Marks`] of what is none.
+    fn from_json(text: &[u8]) -> Result<Self, MalformedCell> {
         #[derive(Deserialize)]
         struct Format {
             format: u32,
         }
-        match serde_json::from_slice::<Format>(text) {
-            Ok(Format { format }) if format != FORMAT => Err(u8::try_from(format).unwrap_or(u8::MAX)),
-            Ok(_) | Err(_) => Ok(serde_json::from_slice(text).unwrap_or_default()),
+        let none = |why: serde_json::Error| MalformedCell::Marks { at: why.column() };
+        let Format { format } = serde_json::from_slice(text).map_err(none)?;
+        match format {
+            FORMAT => serde_json::from_slice(text).map_err(none),
+            other => Err(MalformedCell::Format { found: u8::try_from(other).unwrap_or(u8::MAX) }),
+        }
+    }
+
+    /// As [`Self::read`], for whoever builds all of it anew: marks that are damaged count as lost, those of another version
+    /// do not.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_or_lost(store: &dyn OnlineStore, view: &FeatureView) -> Result<Self, OnlineError> {
+        match Self::read(store, view).await {
+            Err(OnlineError::Corrupt { source: MalformedCell::Marks { .. }, .. }) => Ok(Self::default()),
+            read => read,
         }
     }
 
@@ -262,7 +276,7 @@ impl Marks {
         // reached some of a cluster's copies: no other marks may stand where those do.
         let now = u64::try_from(Clock::wall().as_nanos()).unwrap_or(0);
         let at = Timestamp::from_nanos(0);
-        let order = RowOrder { event_time: at, created_time: None, sequence: now.max(before + 1) };
+        let order = RowOrder { event_time: at, created_time: None, sequence: now.max(before.saturating_add(1)) };
         let text = serde_json::to_string(self)
             .map_err(|why| Doing::Writing { view: table.view().clone(), n_keys: 1 }.failed("its marks", why))?;
         let row = OnlineRow { order, visible_from: at, deleted: false, payload: text.into_bytes().into() };

@@ -19,6 +19,131 @@ pub enum ModelCommand {
     Promote(PromoteArgs),
     /// Undo the last transition into a stage.
     Rollback(RollbackArgs),
+    /// A model's card: what it takes and gives, its features, where it comes from, and who promoted it on what evidence.
+    ///
+    /// Example: plumb model show churn champion
+    Show(ShowArgs),
+    /// Everything that happened to a model, oldest first.
+    History(ModelNameArgs),
+    /// What two versions of a model differ in.
+    ///
+    /// Example: plumb model diff churn production 7
+    Diff(DiffArgs),
+    /// Let an alias point to a version, which is checked like a promotion; or take it away.
+    ///
+    /// Example: plumb model alias churn champion 3
+    Alias(AliasArgs),
+    /// Models, or versions, that match a filter in MLflow's language.
+    ///
+    /// Example: plumb model search "tags.team = 'risk' AND name LIKE 'fraud%'"
+    Search(SearchArgs),
+    /// Set a tag of a model or of a version, or take it away.
+    ///
+    /// Example: plumb model tag churn --of 3 validated=yes
+    Tag(TagArgs),
+    /// Describe a model or a version.
+    Describe(DescribeArgs),
+    /// Give a model another name. Versions, tags, aliases and history stay.
+    Rename(RenameArgs),
+    /// Take a model away, or one of its versions. It may be brought back.
+    Delete(DeleteArgs),
+    /// Bring back what was deleted: a version, or the model that was deleted last under a name.
+    Restore(DeleteArgs),
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct ModelNameArgs {
+    pub name: String,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct ShowArgs {
+    pub name: String,
+    /// A number, an alias or a stage; the version in Production unless given, or else the latest.
+    #[arg(id = "model_version", value_name = "VERSION")]
+    pub version: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct DiffArgs {
+    pub name: String,
+    /// A number, an alias or a stage.
+    pub from: String,
+    /// A number, an alias or a stage.
+    pub to: String,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct AliasArgs {
+    pub name: String,
+    pub alias: String,
+    /// The version it is to point to.
+    #[arg(id = "model_version", value_name = "VERSION", required_unless_present = "remove")]
+    pub version: Option<u32>,
+    /// Take the alias away.
+    #[arg(long, conflicts_with = "model_version")]
+    pub remove: bool,
+    /// Print the evidence and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct SearchArgs {
+    /// Such as "name LIKE 'fraud%'"; everything unless given.
+    #[arg(default_value = "")]
+    pub filter: String,
+    /// Look for versions, of which filters know `run_id`, `source_path` and `version_number` too.
+    #[arg(long)]
+    pub versions: bool,
+    /// A field, with ASC or DESC; may be given again.
+    #[arg(long, value_name = "FIELD")]
+    pub order_by: Vec<String>,
+    /// The most that is listed.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct TagArgs {
+    pub name: String,
+    /// `key=value` sets it, `key` alone takes it away.
+    pub tag: String,
+    /// The version; the model itself unless given.
+    #[arg(long, value_name = "VERSION")]
+    pub of: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct DescribeArgs {
+    pub name: String,
+    pub description: String,
+    /// The version; the model itself unless given.
+    #[arg(long, value_name = "VERSION")]
+    pub of: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct RenameArgs {
+    pub name: String,
+    pub to: String,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct DeleteArgs {
+    pub name: String,
+    /// The version; the whole model unless given.
+    #[arg(id = "model_version", value_name = "VERSION")]
+    pub version: Option<u32>,
 }
 
 #[derive(Debug, Args)]

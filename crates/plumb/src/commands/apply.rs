@@ -47,14 +47,17 @@ fn surroundings(
     catalog: &Catalog,
     rows: BTreeMap<SourceName, u64>,
 ) -> Result<Surroundings, Failure> {
-    let pinned = |state: &VersionState| PinnedModel {
-        model: state.version.name.to_string(),
-        version: state.version.version,
-        stage: state.stage.to_string(),
-        service: state.version.service.clone(),
-        fingerprint: state.version.service_fingerprint,
+    let pinned = |state: &VersionState| {
+        let servable = state.version.servable.as_ref()?;
+        Some(PinnedModel {
+            model: state.version.name.to_string(),
+            version: state.version.version,
+            stage: state.stage.to_string(),
+            service: servable.service.clone(),
+            fingerprint: servable.service_fingerprint,
+        })
     };
-    let models = catalog.models().flat_map(|(_, model)| model.versions()).map(pinned).collect();
+    let models = catalog.models().flat_map(|(_, model)| model.versions()).filter_map(pinned).collect();
     let built = |set: &TrainingSet| PinnedTrainingSet {
         path: set.path.clone(),
         service: set.service.clone(),

@@ -163,7 +163,11 @@ async fn register_step(project: &Project) -> Result<String, Failure> {
         };
         let registered = model::register_file(project, &args).await?;
         expect("the version's number", &registered.version, &version)?;
-        expect("its feature service", &registered.service.to_string(), &format!("{MODEL}_v{version}"))?;
+        expect(
+            "its feature service",
+            &registered.servable.map(|it| it.service.to_string()).unwrap_or_default(),
+            &format!("{MODEL}_v{version}"),
+        )?;
     }
     Ok("versions 1 and 2, each on the feature service it was trained on".to_owned())
 }

@@ -4,9 +4,9 @@ use std::panic::resume_unwind;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use featurestore::OnlineStore;
-use featurestore::materialize::{Materialized, Materializer, Progress, Range};
+use featurestore::materialize::{MaterializeError, Materialized, Materializer, Progress, Range};
 use featurestore::offline::lease::{Lease, Leasing};
+use featurestore::{OnlineError, OnlineStore};
 use registry::Catalog;
 use schema::yaml::suggest;
 use schema::{ErrorKind, FeatureView};
@@ -70,10 +70,20 @@ pub enum Mode {
     Range(Range),
 }
 
-/// Brings views online in `online`, up to `jobs` at a time; answers are in the order of the views.
+/// Why a view was not brought online.
+#[derive(Debug)]
+struct Ended {
+    why: Failure,
+    /// Whether the others would fail too: they share a store. Of a view's own history the others do not depend.
+    of_all: bool,
+}
+
+/// Brings views online in `online`, up to `jobs` at a time; answers are in the order of the views. A view whose history cannot
+/// be read holds up no other.
 ///
 /// # Errors
-/// A source that cannot be read, a store that cannot be written; then those that have begun are completed.
+/// The first view's, with how many others are online all the same; what ends others is noted. A store that cannot be written
+/// ends all: then those that have begun are completed.
 pub async fn bring(
     project: &Project,
     online: &dyn OnlineStore,
@@ -81,23 +91,44 @@ pub async fn bring(
     jobs: usize,
     mode: Mode,
 ) -> Result<Vec<Materialized>, Failure> {
-    side_by_side(jobs, views, |view| one(project, online, view, mode)).await
+    let ended = side_by_side(jobs, views, |view| one_of(project, online, view, mode)).await;
+    let (mut done, mut failed) = (Vec::with_capacity(views.len()), Vec::new());
+    for each in ended {
+        match each {
+            Ok(one) => done.push(one),
+            Err(Ended { why, .. }) => failed.push(why),
+        }
+    }
+    let mut failed = failed.into_iter();
+    let Some(first) = failed.next() else { return Ok(done) };
+    for why in failed {
+        output::note(&why.to_string());
+    }
+    match done.len() {
+        0 => Err(first),
+        1 => Err(first.note("1 other view is online")),
+        n => Err(first.note(&format!("{n} other views are online"))),
+    }
 }
 
-/// Does something with views, up to `jobs` at a time; answers are in the order of the views. After a failure those that
+/// Does something with views, up to `jobs` at a time; answers are in the order of the views. After what ends all, those that
 /// have begun are completed.
-async fn side_by_side<'v, F: Future<Output = Result<Materialized, Failure>>>(
+async fn side_by_side<'v, F: Future<Output = Result<Materialized, Ended>>>(
     jobs: usize,
     views: &[&'v FeatureView],
     one: impl Fn(&'v FeatureView) -> F + Sync,
-) -> Result<Vec<Materialized>, Failure> {
+) -> Vec<Result<Materialized, Ended>> {
     let jobs = jobs.clamp(1, views.len().max(1));
+    let ends_all = |answer: &Result<Materialized, Ended>| answer.as_ref().is_err_and(|ended| ended.of_all);
     if jobs == 1 {
-        let mut done = Vec::with_capacity(views.len());
+        let mut all = Vec::with_capacity(views.len());
         for view in views {
-            done.push(one(view).await?);
+            all.push(one(view).await);
+            if all.last().is_some_and(ends_all) {
+                break;
+            }
         }
-        return Ok(done);
+        return all;
     }
     let (here, next, failed) = (Handle::current(), AtomicUsize::new(0), AtomicBool::new(false));
     let work = || {
@@ -107,12 +138,12 @@ async fn side_by_side<'v, F: Future<Output = Result<Materialized, Failure>>>(
             let Some(view) = views.get(at) else { break };
             // Scans and packs on this thread: a thread a view is what makes them go side by side.
             let answer = here.block_on(one(view));
-            failed.fetch_or(answer.is_err(), Ordering::Relaxed);
+            failed.fetch_or(ends_all(&answer), Ordering::Relaxed);
             done.push((at, answer));
         }
         done
     };
-    let mut all: Vec<(usize, Result<Materialized, Failure>)> = tokio::task::block_in_place(|| {
+    let mut all: Vec<(usize, Result<Materialized, Ended>)> = tokio::task::block_in_place(|| {
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
             workers.into_iter().flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
@@ -128,8 +159,18 @@ pub(super) async fn one(
     view: &FeatureView,
     mode: Mode,
 ) -> Result<Materialized, Failure> {
-    let _lease = lease(project, view)?;
-    let history = project.offline.history(view).await?;
+    one_of(project, online, view, mode).await.map_err(|ended| ended.why)
+}
+
+async fn one_of(
+    project: &Project,
+    online: &dyn OnlineStore,
+    view: &FeatureView,
+    mode: Mode,
+) -> Result<Materialized, Ended> {
+    let of_view = |why: Failure| Ended { why, of_all: false };
+    let _lease = lease(project, view).map_err(of_view)?;
+    let history = project.offline.history(view).await.map_err(|why| of_view(why.into()))?;
     for rejected in history.rejected() {
         let (n, file, reasons) = (rejected.n_rows, &rejected.file, rejected.reasons.display());
         output::note(&format!("{n} rows of `{file}` do not parse and are left out; why: `{reasons}`"));
@@ -152,7 +193,18 @@ pub(super) async fn one(
         Mode::Range(range) => materializer.run_range(range, &progress).await,
     };
     bar.finish_and_clear();
-    Ok(done?)
+    done.map_err(|why| {
+        let of_all = match &why {
+            // A damaged row is its view's.
+            MaterializeError::Online { source, .. } | MaterializeError::Stopped { source, .. } => {
+                !matches!(source, OnlineError::Corrupt { .. })
+            }
+            MaterializeError::Offline { .. } | MaterializeError::Changed { .. } | MaterializeError::Feast { .. } => {
+                false
+            }
+        };
+        Ended { why: why.into(), of_all }
+    })
 }
 
 /// The lease of a view version; waits for it.

@@ -1,23 +1,52 @@
-//! `plumb model ...`: register, list, promote, roll back.
+//! `plumb model ...`: register, list, promote, roll back; what else is asked and changed is in [`reading`] and [`changing`].
+
+mod card;
+mod changing;
+mod reading;
 
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use featurestore::OnlineReader;
-use registry::{Catalog, Command, ModelVersion, Stage};
+use registry::alias::LATEST;
+use registry::{Alias, Catalog, Command, Model, ModelVersion, NewVersion, Origin, Servable, Stage, Tags, VersionState};
 use schema::yaml::suggest;
-use schema::{Clock, ErrorKind, FeatureService, Fingerprint, ModelName};
+use schema::{Clock, ErrorKind, ModelName};
 use serde_json::json;
 use serving::Fleet;
-use serving::onnx::inspect::{ModelFile, inspect};
-use serving::onnx::tensors::InputPlan;
-use serving::promotion::{Evidence, check};
+use serving::promotion::Evidence;
 
-use crate::cli::{Format, PromoteArgs, RegisterArgs, RollbackArgs};
+use crate::cli::{Format, ModelCommand, PromoteArgs, RegisterArgs, RollbackArgs};
 use crate::config::{actor, onnxruntime_library};
 use crate::failure::Failure;
 use crate::output;
 use crate::project::Project;
+use crate::promoting::Gate;
+use crate::registering;
+
+/// Runs one of the commands.
+///
+/// # Errors
+/// What the command says.
+pub async fn run(project: &Project, format: Format, command: ModelCommand) -> Result<ExitCode, Failure> {
+    match command {
+        ModelCommand::Register(args) => register(project, format, &args).await,
+        ModelCommand::List(args) => list(project, format, args.name.as_deref()),
+        ModelCommand::Promote(args) => promote(project, format, &args).await,
+        ModelCommand::Rollback(args) => rollback(project, format, &args).await,
+        ModelCommand::Show(args) => reading::show(project, format, &args),
+        ModelCommand::History(args) => reading::history(project, format, &args.name).await,
+        ModelCommand::Diff(args) => reading::diff(project, format, &args),
+        ModelCommand::Search(args) => reading::search(project, format, &args),
+        ModelCommand::Alias(args) => changing::alias(project, format, args).await,
+        ModelCommand::Tag(args) => changing::tag(project, format, args).await,
+        ModelCommand::Describe(args) => changing::describe(project, format, args).await,
+        ModelCommand::Rename(args) => changing::rename(project, format, &args).await,
+        ModelCommand::Delete(args) => changing::delete(project, format, &args).await,
+        ModelCommand::Restore(args) => changing::restore(project, format, &args).await,
+    }
+}
 
 /// Registers a file as the next version of a model.
 ///
@@ -26,9 +55,11 @@ use crate::project::Project;
 pub async fn register(project: &Project, format: Format, args: &RegisterArgs) -> Result<ExitCode, Failure> {
     let version = register_file(project, args).await?;
     output::answer(format, &serde_json::to_value(&version).unwrap_or_default(), || {
+        let ModelVersion { name, version, servable, .. } = &version;
+        let Some(servable) = servable else { return format!("model `{name}` version {version}\n") };
+        let Servable { service, service_version, signature, digest, .. } = servable;
         format!(
-            "model `{}` version {} on service `{}` v{}\n  {}\n  sha256 {}\n",
-            version.name, version.version, version.service, version.service_version, version.signature, version.digest
+            "model `{name}` version {version} on service `{service}` v{service_version}\n  {signature}\n  sha256 {digest}\n"
         )
     });
     Ok(ExitCode::SUCCESS)
@@ -38,74 +69,27 @@ pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Res
     let name = ModelName::new(args.name.clone()).map_err(|why| Failure::invalid(why.to_string()))?;
     let shown = args.file.display();
     let bytes = std::fs::read(&args.file).map_err(|why| Failure::invalid(format!("reading `{shown}`: {why}")))?;
-    let fleet = fleet(project)?;
-    let file = inspect(&fleet.runtime()?, &bytes).map_err(|why| {
-        let failure = Failure::from(why);
-        Failure { message: format!("`{shown}`: {}", failure.message), ..failure }
-    })?;
+    let shown = shown.to_string();
+    let file = registering::read(&fleet(project)?, &shown, &bytes)?;
     let catalog = project.registry.refresh().await?;
-    let service = service_of(&catalog, args, &file)?;
-    InputPlan::fit(&file.signature, &service.columns).map_err(|why| {
-        Failure::invalid(format!("`{shown}` does not fit feature service `{}`: {why}", service.name)).code("misfit")
-    })?;
-    let digest = project.artifacts()?.put(&bytes)?;
-    let command = Command::RegisterModel {
+    let servable = registering::fit(&catalog, &shown, &file, &bytes, args.service.as_deref())?;
+    project.artifacts()?.put(&bytes)?;
+    let (digest, fingerprint) = (servable.digest, servable.service_fingerprint);
+    let command = Command::RegisterVersion(NewVersion {
         name: name.clone(),
-        digest,
-        size_bytes: bytes.len() as u64,
-        signature: file.signature,
-        service: service.name.clone(),
-        service_version: service.version,
-        service_fingerprint: service.fingerprint,
+        once: true,
+        origin: Origin::default(),
+        files: Vec::new(),
+        servable: Some(servable),
         description: args.description.clone(),
         metadata: file.metadata,
-    };
-    let fingerprint = service.fingerprint;
+        tags: Tags::new(),
+    });
     let (_, catalog) = project.registry.execute(command, Clock::wall(), &actor()).await?;
-    let versions = catalog.model(name.as_str()).map(registry::Model::versions).unwrap_or_default();
-    let found = versions.iter().rev().map(|state| &state.version);
-    let mut found = found.filter(|v| v.digest == digest && v.service_fingerprint == fingerprint);
+    let found = catalog.model(name.as_str()).and_then(|model| model.same(&digest, &fingerprint));
     found
-        .next()
-        .cloned()
+        .map(|state| state.version.clone())
         .ok_or_else(|| Failure::new(ErrorKind::Internal, "the registered version is not in the catalog"))
-}
-
-/// The service that a file is for: the one named, else the one that the file was trained on. Both must agree.
-fn service_of<'c>(catalog: &'c Catalog, args: &RegisterArgs, file: &ModelFile) -> Result<&'c FeatureService, Failure> {
-    let definitions = catalog.definitions();
-    let inside = file.metadata.get("plumb.service_fingerprint");
-    let inside = inside
-        .map(|text| Fingerprint::from_str(text))
-        .transpose()
-        .map_err(|why| Failure::invalid(format!("the file's metadata `plumb.service_fingerprint`: {why}")))?;
-    let named = args.service.as_deref().or(file.metadata.get("plumb.service").map(String::as_str));
-    let Some(named) = named else {
-        return Err(Failure::invalid("the file does not say which feature service it was trained on")
-            .hint("name it: --service NAME"));
-    };
-    let known = definitions.services.keys().map(schema::ServiceName::as_str);
-    let unknown = || {
-        Failure::new(ErrorKind::NotFound, format!("feature service `{named}` is not applied"))
-            .hint(suggest(named, known.clone()))
-    };
-    let current = definitions.current_service(named);
-    let Some(inside) = inside else { return current.ok_or_else(unknown) };
-    if let Some(service) = definitions.service_by_fingerprint(named, &inside)
-        && (args.service.is_none() || service.name.as_str() == named)
-    {
-        return Ok(service);
-    }
-    let current = current.ok_or_else(unknown)?;
-    let message = format!(
-        "the file was trained on fingerprint {} of service `{named}`, whose applied version {} has {}",
-        inside.short(),
-        current.version,
-        current.fingerprint.short()
-    );
-    Err(Failure::new(ErrorKind::Conflict, message)
-        .code("other_service")
-        .hint("apply the definitions it was trained on, or train it again on a training set of this service"))
 }
 
 pub(super) fn fleet(project: &Project) -> Result<Fleet, Failure> {
@@ -122,7 +106,7 @@ pub fn list(project: &Project, format: Format, name: Option<&str>) -> Result<Exi
     let mut found = false;
     for (model_name, model) in catalog.models().filter(|(n, _)| name.is_none_or(|name| n.as_str() == name)) {
         found = true;
-        for state in model.versions().iter().rev() {
+        for state in model.versions().rev() {
             rows.push((model_name.clone(), state.clone()));
         }
     }
@@ -136,16 +120,17 @@ pub fn list(project: &Project, format: Format, name: Option<&str>) -> Result<Exi
         json
     });
     output::answer(format, &json!({ "versions": json.collect::<Vec<_>>() }), || {
-        let row = |(name, state): &(ModelName, registry::VersionState)| {
+        let row = |(name, state): &(ModelName, VersionState)| {
             let v = &state.version;
-            let service = format!("{} v{}", v.service, v.service_version);
+            let servable = v.servable.as_ref();
+            let service = servable.map(|it| format!("{} v{}", it.service, it.service_version)).unwrap_or_default();
             [
                 name.to_string(),
                 v.version.to_string(),
                 state.stage.to_string(),
                 service,
                 v.registered_at.to_string(),
-                v.digest.short(),
+                servable.map(|it| it.digest.short()).unwrap_or_default(),
             ]
         };
         output::table(["MODEL", "VERSION", "STAGE", "SERVICE", "REGISTERED", "SHA256"], rows.iter().map(row))
@@ -206,50 +191,71 @@ pub(super) async fn promote_version(
     let catalog = project.registry.refresh().await?;
     let version = find(&catalog, name, number)?;
     let model = version.name.clone();
-    // What the registry will refuse whatever the checks say is refused before them.
-    let wish = Command::Transition { model: model.clone(), version: number, to, evidence: serde_json::Value::Null };
-    catalog.decide(&wish, Clock::wall(), &actor())?;
-    // Only a stage that serves is guarded: nothing is asked of a version on its way to the archive.
-    let evidence = if to.has_one_holder() {
-        let loaded = fleet(project)?.load(version, &catalog)?;
-        let online = OnlineReader::new(project.online().await?);
-        Some(check(&loaded, &project.offline, &online, project.clock().now()).await?)
-    } else {
-        None
+    let command = Command::Transition {
+        model: model.clone(),
+        version: number,
+        to,
+        archive_existing: true,
+        evidence: serde_json::Value::Null,
     };
-    let record = evidence.as_ref().map(Evidence::record).unwrap_or_default();
-    let passed = evidence.as_ref().is_none_or(|evidence| evidence.passed);
+    let gate = gate(project).await?;
     if dry_run {
+        let judged = gate.judge(&catalog, &model, &command, &actor()).await?;
+        let evidence = judged.map(|judged| judged.evidence);
         return Ok(Promoted { evidence, changed: false, archived: Vec::new(), vacated: false });
     }
-    let command = if passed {
-        Command::Transition { model, version: number, to, evidence: record }
-    } else {
-        Command::Refuse { model, version: number, to, evidence: record }
-    };
-    // The checks took their time: of two that promote at once one is first, and the other is told.
-    let unmoved = |now: &Catalog| now.model(name).map_or(Ok(()), |model| model.unmoved_since(catalog.seq()));
-    let (event, after) = project.registry.execute_if(command, Clock::wall(), &actor(), unmoved).await?;
+    let outcome = gate.execute(&model, command, &actor()).await?;
     let serves = |catalog: &Catalog| catalog.model(name).is_some_and(|m| m.holder(Stage::Production).is_some());
-    let vacated = serves(&catalog) && !serves(&after);
-    let (changed, archived) = match event.map(|event| event.body) {
+    let vacated = serves(&catalog) && !serves(&outcome.catalog);
+    let (changed, archived) = match outcome.event.map(|event| event.body) {
         Some(registry::EventBody::Transitioned(transition)) => (true, transition.archived),
         _ => (false, Vec::new()),
     };
+    let evidence = outcome.judged.map(|judged| judged.evidence);
     Ok(Promoted { evidence, changed, archived, vacated })
 }
 
-fn find<'c>(catalog: &'c Catalog, name: &str, number: u32) -> Result<&'c ModelVersion, Failure> {
-    let not_found = |message: String| Failure::new(ErrorKind::NotFound, message);
-    let model = catalog.model(name).ok_or_else(|| {
+/// What checks a promotion, with the project's stores.
+async fn gate(project: &Project) -> Result<Gate, Failure> {
+    Ok(Gate {
+        registry: Arc::clone(&project.registry),
+        fleet: Arc::new(fleet(project)?),
+        offline: project.offline.clone(),
+        online: Arc::new(OnlineReader::new(project.online().await?)),
+        clock: project.clock(),
+    })
+}
+
+/// A model by its name.
+fn model_named<'c>(catalog: &'c Catalog, name: &str) -> Result<&'c Model, Failure> {
+    catalog.model(name).ok_or_else(|| {
         let known = catalog.models().map(|(n, _)| n.as_str());
-        not_found(format!("there is no model `{name}`")).hint(suggest(name, known))
-    })?;
+        Failure::new(ErrorKind::NotFound, format!("there is no model `{name}`")).hint(suggest(name, known))
+    })
+}
+
+fn find<'c>(catalog: &'c Catalog, name: &str, number: u32) -> Result<&'c ModelVersion, Failure> {
+    let model = model_named(catalog, name)?;
     let state = model.version(number).ok_or_else(|| {
-        not_found(format!("model `{name}` has no version {number}"))
-            .hint(format!("it has versions 1 to {}", model.versions().len()))
+        Failure::new(ErrorKind::NotFound, format!("model `{name}` has no version {number}")).hint(model.numbers())
     })?;
     Ok(&state.version)
+}
+
+/// A version by its number, by what it is called, or by its stage.
+fn version_named<'m>(model: &'m Model, text: &str) -> Result<&'m VersionState, Failure> {
+    let found = match (text.parse(), Stage::from_str(text)) {
+        (Ok(number), _) => model.version(number),
+        (_, Ok(stage)) if model.aliased(text).is_none() => model.holder(stage),
+        _ if text.eq_ignore_ascii_case(LATEST) => model.latest(),
+        _ => model.aliased(text),
+    };
+    found.ok_or_else(|| {
+        let aliases: Vec<&str> = model.aliases.keys().map(Alias::as_str).collect();
+        let called = if aliases.is_empty() { String::new() } else { format!("; aliases: {}", aliases.join(", ")) };
+        let message = format!("model `{}` has no version `{}`", model.name, text.escape_debug());
+        Failure::new(ErrorKind::NotFound, message).hint(format!("{}{called}", model.numbers()))
+    })
 }
 
 /// Undoes the last transition into a stage.

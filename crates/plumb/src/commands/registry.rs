@@ -249,12 +249,7 @@ fn shown(event: &Event) -> Value {
 
 /// The model that an event is about.
 fn model_of(event: &Event) -> Option<String> {
-    match &event.body {
-        EventBody::ModelVersionRegistered(version) => Some(version.name.to_string()),
-        EventBody::Transitioned(transition) => Some(transition.model.to_string()),
-        EventBody::PromotionRefused { model, .. } => Some(model.to_string()),
-        EventBody::DefinitionsApplied { .. } | EventBody::ViewRemoved { .. } | EventBody::TrainingSetBuilt(_) => None,
-    }
+    event.body.model().map(ToString::to_string)
 }
 
 /// Writes the log to a file that appears whole, or to the standard output.

@@ -149,6 +149,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         clock: project.clock(),
         readiness,
         non_finite: project.config.non_finite,
+        mlflow: Some(project.mlflow()?),
     };
     let grpc_parts = grpc::Parts {
         project: parts.project.clone(),

@@ -70,6 +70,18 @@ fn the_reference_has_every_setting() {
 }
 
 #[test]
+fn the_largest_file_of_mlflows_clients_is_a_setting() {
+    assert_eq!(read("project: shop\n").0.unwrap().upload_bytes_max, 10_240 << 20);
+    let (config, mistakes) = read("project: shop\nartifacts: {upload_mb: 64}\n");
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    let config = config.unwrap();
+    assert_eq!(config.upload_bytes_max, 64 << 20);
+    assert!(config.artifacts.ends_with(".plumb/artifacts"));
+    let (_, mistakes) = read("project: shop\nartifacts: {upload_mb: -1}\nregistry: {upload_mb: 1}\n");
+    assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+}
+
+#[test]
 fn every_mistake_has_its_place() {
     let (_, mistakes) = read("projekt: shop\nclock: {now: noon}\nonline: {kind: rediss}\n");
     assert_eq!(mistakes.len(), 4, "{mistakes:#?}");

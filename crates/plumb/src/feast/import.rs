@@ -14,6 +14,7 @@ use schema::{Dtype, FeatureName, Ttl, ViewName};
 
 use super::ValueType;
 use super::messages::core::{FeatureView, FeatureViewSpec, Registry};
+use super::value_type::name_of;
 use entities::About;
 use sources::Source;
 use yaml::Document;
@@ -167,7 +168,10 @@ impl<'a> Import<'a> {
 fn dtype(number: i32) -> Result<Dtype, String> {
     let json = JSON_HERE.contains(&number).then_some(Dtype::Json);
     let found = json.or_else(|| ValueType::from_number(number).map(ValueType::dtype));
-    found.ok_or_else(|| format!("has Feast's type {number}, for which there is none here"))
+    found.ok_or_else(|| match name_of(number) {
+        Some(name) => format!("has Feast's type {name}, for which there is none here"),
+        None => format!("has a type of Feast, number {number}, that is not known here"),
+    })
 }
 
 fn ttl(spec: &FeatureViewSpec) -> Result<Option<Ttl>, String> {

@@ -54,6 +54,39 @@ const ALL: [ValueType; 20] = [
     ValueType::DecimalList,
 ];
 
+/// Types of Feast that no dtype of ours is, by their numbers; those that are JSON here are among them.
+const OTHERS: [(i32, &str); 23] = [
+    (20, "MAP"),
+    (21, "MAP_LIST"),
+    (22, "BYTES_SET"),
+    (23, "STRING_SET"),
+    (24, "INT32_SET"),
+    (25, "INT64_SET"),
+    (26, "DOUBLE_SET"),
+    (27, "FLOAT_SET"),
+    (28, "BOOL_SET"),
+    (29, "UNIX_TIMESTAMP_SET"),
+    (34, "STRUCT"),
+    (35, "STRUCT_LIST"),
+    (36, "UUID"),
+    (37, "TIME_UUID"),
+    (38, "UUID_LIST"),
+    (39, "TIME_UUID_LIST"),
+    (40, "UUID_SET"),
+    (41, "TIME_UUID_SET"),
+    (42, "VALUE_LIST"),
+    (43, "VALUE_SET"),
+    (46, "DECIMAL_SET"),
+    (47, "SCALAR_MAP"),
+    (48, "ZONED_TIMESTAMP"),
+];
+
+/// The name of a number on the wire in Feast's enumeration, where it is known here.
+pub fn name_of(number: i32) -> Option<&'static str> {
+    let other = || OTHERS.iter().find(|(other, _)| *other == number).map(|(_, name)| *name);
+    ValueType::from_number(number).map(ValueType::as_str).or_else(other)
+}
+
 /// A decimal that says nothing of its digits is given as many as there can be.
 const DECIMAL: Scalar = Scalar::Decimal { precision: 38, scale: 9 };
 

@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 
-use super::{feast, metrics};
+use super::{feast, metrics, mlflow};
 use crate::failure::{Failure, panicked};
 use crate::request_id::{HEADER, RequestId};
 
@@ -40,7 +40,11 @@ fn failed(route: &str, panic: Box<dyn Any + Send>) -> Response {
 
 /// As clients of the route read errors.
 fn shaped(route: &str, failure: Failure) -> Response {
-    if feast::is_ours(route) { feast::Refusal::from(failure).into_response() } else { failure.into_response() }
+    match route {
+        route if feast::is_ours(route) => feast::Refusal::from(failure).into_response(),
+        route if mlflow::is_ours(route) => mlflow::Refusal::from(failure).into_response(),
+        _ => failure.into_response(),
+    }
 }
 
 /// Limits are of what is sent. A body that grows when it is read is not taken, rather than read as what it is not.

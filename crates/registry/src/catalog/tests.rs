@@ -2,9 +2,11 @@ use proptest::prelude::*;
 use schema::Timestamp;
 
 use super::*;
+use crate::alias::Alias;
 use crate::command::Command;
 use crate::stage::Stage;
 use crate::story::{Story, apply, churn, definitions_after, evidence, promote, refuse, register, rollback, service};
+use crate::tag::Tags;
 use crate::transition::Transition;
 
 /// An event with this body at the end of the story, whatever the rules say.
@@ -87,7 +89,6 @@ fn what_cannot_have_happened_is_refused() {
         (moved(4, Stage::None, archived, &[], None), "no version 4"),
         (moved(3, Stage::Staging, archived, &[], None), "from Staging, but it is in None"),
         (moved(3, Stage::None, Stage::None, &[], None), "from None to None"),
-        (moved(3, Stage::None, Stage::Production, &[], None), "archives versions [], but Production is held by [2]"),
         (moved(3, Stage::None, Stage::Production, &[1, 2], None), "archives versions [1, 2]"),
         (moved(3, Stage::None, archived, &[2], None), "but Archived is held by []"),
         (moved(1, archived, Stage::Production, &[2], Some(5)), "undoes event 5"),
@@ -97,7 +98,36 @@ fn what_cannot_have_happened_is_refused() {
     let EventBody::ModelVersionRegistered(version) = story.log[1].body.clone() else { panic!("a registration") };
     check_impossible(&mut story, EventBody::ModelVersionRegistered(version), "the next one is 4");
     let (model, to, evidence) = (ModelName::new("other").unwrap(), archived, evidence(1));
-    check_impossible(&mut story, EventBody::PromotionRefused { model, version: 1, to, evidence }, "no model `other`");
+    check_impossible(
+        &mut story,
+        EventBody::PromotionRefused { model: model.clone(), version: 1, to, evidence },
+        "no model `other`",
+    );
+    let alias = Alias::new("champion").unwrap();
+    let points = |from, to| EventBody::AliasMoved {
+        model: churn(),
+        alias: alias.clone(),
+        from,
+        to,
+        evidence: serde_json::Value::Null,
+    };
+    let (description, key) = ("text".to_owned(), "team".to_owned());
+    for (body, want) in [
+        (EventBody::ModelCreated { model: churn(), description: None, tags: Tags::new() }, "a model `churn` already"),
+        (EventBody::ModelRenamed { model: churn(), to: churn() }, "a model `churn` already"),
+        (EventBody::ModelRenamed { model: model.clone(), to: model.clone() }, "no model `other`"),
+        (EventBody::ModelDeleted { model: model.clone() }, "no model `other`"),
+        (EventBody::ModelRestored { model: churn(), id: Seq(2) }, "a model `churn` already"),
+        (EventBody::ModelRestored { model, id: Seq(2) }, "no model `other` of event 2 was deleted"),
+        (EventBody::Described { model: churn(), version: Some(4), description }, "no version 4"),
+        (EventBody::Tagged { model: churn(), version: Some(4), key, value: None }, "no version 4"),
+        (points(None, Some(4)), "version 4 of `churn`, which is not there"),
+        (points(Some(1), None), "moved from Some(1), but it is None"),
+        (EventBody::VersionDeleted { model: churn(), version: 4 }, "no version 4"),
+        (EventBody::VersionRestored { model: churn(), version: 1 }, "was not deleted"),
+    ] {
+        check_impossible(&mut story, body, want);
+    }
 }
 
 /// Commands of every sort, sensible and not.
@@ -109,6 +139,12 @@ fn commands() -> impl Strategy<Value = Vec<Wish>> {
         6 => (0_u32..6, stage.clone()).prop_map(|(version, to)| Wish::Promote(version, to)),
         1 => (0_u32..6, stage.clone()).prop_map(|(version, to)| Wish::Refuse(version, to)),
         4 => stage.prop_map(Wish::RollBack),
+        3 => (0_usize..2, prop::option::of(0_u32..6)).prop_map(|(alias, to)| Wish::Alias(alias, to)),
+        3 => (prop::option::of(0_u32..6), prop::option::of(0_u8..3)).prop_map(|(on, value)| Wish::Tag(on, value)),
+        2 => (0_u32..6).prop_map(Wish::Delete),
+        2 => (0_u32..6).prop_map(Wish::Restore),
+        1 => Just(Wish::DeleteModel),
+        2 => Just(Wish::RestoreModel),
     ];
     prop::collection::vec(wish, 0..60)
 }
@@ -120,10 +156,17 @@ enum Wish {
     Promote(u32, Stage),
     Refuse(u32, Stage),
     RollBack(Stage),
+    Alias(usize, Option<u32>),
+    Tag(Option<u32>, Option<u8>),
+    Delete(u32),
+    Restore(u32),
+    DeleteModel,
+    RestoreModel,
 }
 
 impl Wish {
     fn command(self, catalog: &Catalog) -> Command {
+        let model = churn();
         match self {
             Self::Apply(days) => {
                 apply(catalog.definitions_seq(), definitions_after(catalog.definitions(), &format!("{days}d")))
@@ -132,7 +175,24 @@ impl Wish {
             Self::Promote(version, to) => promote(version, to),
             Self::Refuse(version, to) => refuse(version, to),
             Self::RollBack(stage) => rollback(stage),
+            Self::Alias(alias, to) => {
+                let alias = Alias::new(["champion", "challenger"][alias]).unwrap();
+                Command::MoveAlias { model, alias, to, evidence: serde_json::Value::Null }
+            }
+            Self::Tag(version, value) => {
+                Command::Tag { model, version, key: "team".to_owned(), value: value.map(|value| value.to_string()) }
+            }
+            Self::Delete(version) => Command::DeleteVersion { model, version },
+            Self::Restore(version) => Command::RestoreVersion { model, version },
+            Self::DeleteModel => Command::DeleteModel { model },
+            Self::RestoreModel => Command::RestoreModel { model },
         }
+    }
+
+    /// Whether its effect is there once and for all, so that wishing it again does nothing.
+    fn is_lasting(self) -> bool {
+        // Of several models deleted under one name each needs the name for itself.
+        !matches!(self, Self::Refuse(..) | Self::RollBack(_) | Self::Delete(_) | Self::DeleteModel | Self::RestoreModel)
     }
 }
 
@@ -173,11 +233,12 @@ proptest! {
         for wish in wishes {
             let command = wish.command(&story.catalog);
             let done = story.tell(command.clone()).is_ok();
-            if done && !matches!(wish, Wish::Refuse(..) | Wish::RollBack(_)) {
+            if done && wish.is_lasting() {
                 prop_assert!(story.tell(command).unwrap().is_none());
             }
             for stage in [Stage::Staging, Stage::Production] {
-                let holders = story.model().versions().iter().filter(|state| state.stage == stage).count();
+                let Some(model) = story.catalog.model("churn") else { continue };
+                let holders = model.versions().filter(|state| state.stage == stage).count();
                 prop_assert!(holders <= 1, "{holders} holders of {stage}");
             }
         }
@@ -190,11 +251,26 @@ proptest! {
             let _ = story.tell(wish.command(&story.catalog));
         }
         let before = holder(&story.catalog, Stage::Production);
-        let moved = story.tell(promote(version, Stage::Production)).unwrap().is_some();
+        // The version may have been deleted meanwhile.
+        let moved = story.tell(promote(version, Stage::Production)).is_ok_and(|event| event.is_some());
         if let (Some(before), true) = (before, moved) {
             story.tell(rollback(Stage::Production)).unwrap().unwrap();
             prop_assert_eq!(holder(&story.catalog, Stage::Production), Some(before));
             prop_assert_eq!(story.model().version(version).unwrap().stage, Stage::Archived);
+        }
+    }
+
+    #[test]
+    fn an_alias_points_to_a_version_that_is_there(wishes in commands()) {
+        let mut story = Story::with_versions(2);
+        for wish in wishes {
+            let _ = story.tell(wish.command(&story.catalog));
+            for (_, model) in story.catalog.models() {
+                for number in model.aliases.values() {
+                    prop_assert!(model.version(*number).is_some(), "an alias of version {number}, which is not there");
+                }
+                prop_assert_eq!(model.versions().count() + model.deleted().count() + 1, model.next_number() as usize);
+            }
         }
     }
 }

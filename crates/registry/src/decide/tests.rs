@@ -2,10 +2,12 @@ use schema::{ErrorKind, Fingerprint, ModelName, ViewId};
 use serde_json::Value;
 
 use super::*;
+use crate::alias::Alias;
 use crate::event::Event;
 use crate::story::{
     Story, apply, churn, definitions, definitions_after, evidence, promote, refuse, register, rollback, service,
 };
+use crate::tag::Tags;
 
 fn transition(event: &Event) -> &Transition {
     match &event.body {
@@ -61,7 +63,7 @@ fn registering_a_model_does_not_make_a_plan_stale() {
 #[test]
 fn versions_count_from_one() {
     let story = Story::with_versions(3);
-    let versions = story.model().versions();
+    let versions: Vec<&VersionState> = story.model().versions().collect();
     let numbers: Vec<u32> = versions.iter().map(|state| state.version.version).collect();
     assert_eq!(numbers, [1, 2, 3]);
     assert_eq!(story.stages(), "None None None");
@@ -85,7 +87,8 @@ fn the_same_bytes_for_other_features_are_another_version() {
     story.tell(apply(Seq(1), next)).unwrap();
     let again = register(1, service(&story.catalog));
     assert!(story.tell(again).unwrap().is_some());
-    let services: Vec<u32> = story.model().versions().iter().map(|state| state.version.service_version).collect();
+    let services: Vec<u32> =
+        story.model().versions().map(|state| state.version.servable.as_ref().unwrap().service_version).collect();
     assert_eq!(services, [1, 2]);
 }
 
@@ -435,4 +438,171 @@ fn a_removal_is_written_once_makes_older_plans_stale_and_is_undone_by_declaring_
     let mut folded = Catalog::default();
     story.log.iter().for_each(|event| folded.apply(event).unwrap());
     assert_eq!(folded, story.catalog);
+}
+
+// === names, tags, deletion ===
+
+fn create(model: &str) -> Command {
+    Command::CreateModel { model: model.parse().unwrap(), description: None, tags: Tags::new() }
+}
+
+fn alias(name: &str, to: Option<u32>) -> Command {
+    Command::MoveAlias { model: churn(), alias: Alias::new(name).unwrap(), to, evidence: Value::Null }
+}
+
+/// The version that `champion` of `churn` points to.
+fn champion(story: &Story) -> Option<u32> {
+    story.model().aliased("champion").map(|state| state.version.version)
+}
+
+#[test]
+fn a_name_is_taken_once() {
+    let mut story = Story::with_versions(1);
+    story.tell(create("fraud")).unwrap().unwrap();
+    for taken in [create("churn"), Command::RenameModel { model: "fraud".parse().unwrap(), to: churn() }] {
+        let why = story.tell(taken).unwrap_err();
+        assert_eq!(why.to_string(), "Registered Model (name=churn) already exists.");
+    }
+}
+
+#[test]
+fn a_renamed_model_keeps_all_but_its_name() {
+    let mut story = Story::with_versions(2);
+    story.promote(2, Stage::Production);
+    story.tell(alias("champion", Some(1))).unwrap().unwrap();
+    let id = story.model().id;
+    let to: ModelName = "leaving customers".parse().unwrap();
+    story.tell(Command::RenameModel { model: churn(), to: to.clone() }).unwrap().unwrap();
+    assert!(story.catalog.model("churn").is_none());
+    let model = story.catalog.model(to.as_str()).unwrap();
+    assert_eq!((model.id, model.holder(Stage::Production).unwrap().version.version), (id, 2));
+    assert_eq!(model.aliased("champion").unwrap().version.name, to);
+    // The old name is free, and starts again.
+    let next = register(1, service(&story.catalog));
+    story.tell(next).unwrap().unwrap();
+    assert_eq!(story.model().latest().unwrap().version.version, 1);
+}
+
+#[test]
+fn an_alias_moves_and_goes_with_its_version() {
+    let mut story = Story::with_versions(3);
+    story.tell(alias("champion", Some(1))).unwrap().unwrap();
+    story.tell(alias("champion", Some(3))).unwrap().unwrap();
+    assert_eq!(champion(&story), Some(3));
+    assert!(story.tell(alias("champion", Some(3))).unwrap().is_none());
+    assert_eq!(story.tell(alias("champion", Some(4))).unwrap_err().kind(), ErrorKind::NotFound);
+    story.tell(Command::DeleteVersion { model: churn(), version: 3 }).unwrap().unwrap();
+    assert_eq!(champion(&story), None);
+    assert!(story.tell(alias("champion", None)).unwrap().is_none(), "it is away already");
+}
+
+#[test]
+fn a_deleted_version_is_gone_until_it_comes_back_and_its_number_is_never_used_again() {
+    let mut story = Story::with_versions(2);
+    story.promote(2, Stage::Production);
+    story.tell(Command::DeleteVersion { model: churn(), version: 2 }).unwrap().unwrap();
+    assert_eq!(story.tell(promote(2, Stage::Production)).unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(story.model().holder(Stage::Production).is_none());
+    let next = register(3, service(&story.catalog));
+    story.tell(next).unwrap().unwrap();
+    assert_eq!(story.model().latest().unwrap().version.version, 3);
+    story.tell(Command::RestoreVersion { model: churn(), version: 2 }).unwrap().unwrap();
+    assert_eq!(story.stages(), "None None None", "what comes back serves nobody before somebody says so");
+}
+
+#[test]
+fn a_deleted_model_comes_back_if_its_name_is_free() {
+    let mut story = Story::with_versions(2);
+    let before = story.model().clone();
+    story.tell(Command::DeleteModel { model: churn() }).unwrap().unwrap();
+    assert_eq!(story.tell(promote(1, Stage::Staging)).unwrap_err().kind(), ErrorKind::NotFound);
+    story.tell(create("churn")).unwrap().unwrap();
+    let back = Command::RestoreModel { model: churn() };
+    assert!(matches!(story.tell(back.clone()), Err(RegistryError::ModelExists { .. })));
+    let aside = Command::RenameModel { model: churn(), to: "other".parse().unwrap() };
+    story.tell(aside).unwrap().unwrap();
+    story.tell(back).unwrap().unwrap();
+    assert_eq!(story.model().versions().collect::<Vec<_>>(), before.versions().collect::<Vec<_>>());
+}
+
+#[test]
+fn texts_have_limits() {
+    let mut story = Story::with_versions(1);
+    let describe = |text: String| Command::Describe { model: churn(), version: Some(1), description: text };
+    story.tell(describe("ü".repeat(5_000))).unwrap().unwrap();
+    let why = story.tell(describe("x".repeat(5_001))).unwrap_err();
+    assert_eq!(why.to_string(), "`description` has 5001 characters, at most 5000 are kept");
+    let tag = |key: &str, value: Option<&str>| Command::Tag {
+        model: churn(),
+        version: None,
+        key: key.to_owned(),
+        value: value.map(str::to_owned),
+    };
+    assert_eq!(story.tell(tag("a#b", Some(""))).unwrap_err().kind(), ErrorKind::Invalid);
+    story.tell(tag("team", Some(""))).unwrap().unwrap();
+    assert_eq!(story.model().tags["team"], "");
+    assert!(story.tell(tag("missing", None)).unwrap().is_none());
+}
+
+// === stages that several versions share ===
+
+fn join(version: u32, to: Stage) -> Command {
+    Command::Transition { model: churn(), version, to, archive_existing: false, evidence: evidence(version) }
+}
+
+#[test]
+fn several_versions_may_share_a_stage_which_then_is_the_highest() {
+    let mut story = Story::with_versions(3);
+    story.tell(join(3, Stage::Production)).unwrap().unwrap();
+    story.tell(join(1, Stage::Production)).unwrap().unwrap();
+    assert_eq!(story.stages(), "Production None Production");
+    assert_eq!(story.model().holder(Stage::Production).unwrap().version.version, 3);
+    // Who comes alone lets all of them leave.
+    story.promote(2, Stage::Production);
+    assert_eq!(story.stages(), "Archived Production Archived");
+    roll_back(&mut story).unwrap();
+    assert_eq!(story.model().holder(Stage::Production).unwrap().version.version, 3);
+}
+
+#[test]
+fn a_version_that_joined_others_is_rolled_back_by_leaving() {
+    let mut story = Story::with_versions(2);
+    story.tell(join(1, Stage::Production)).unwrap().unwrap();
+    story.tell(join(2, Stage::Production)).unwrap().unwrap();
+    let event = roll_back(&mut story).unwrap();
+    let undone = transition(&event);
+    assert_eq!((undone.version, undone.to, undone.undoes), (2, Stage::Archived, Some(Seq(5))));
+    assert_eq!(story.stages(), "Production Archived");
+    // Before the first one there was nobody.
+    assert!(roll_back(&mut story).is_err());
+}
+
+#[test]
+fn a_rollback_to_a_deleted_version_says_so() {
+    let mut story = Story::with_versions(2);
+    story.promote(1, Stage::Production);
+    story.promote(2, Stage::Production);
+    story.tell(Command::DeleteVersion { model: churn(), version: 1 }).unwrap().unwrap();
+    let why = roll_back(&mut story).unwrap_err();
+    assert!(why.ends_with("version 1, which held it before, was deleted"), "{why}");
+}
+
+#[test]
+fn what_was_checked_on_another_state_is_not_done() {
+    let mut story = Story::with_versions(3);
+    let checked = story.model().names_seq;
+    let as_checked =
+        |command: Command| Command::AsChecked { model: churn(), names_seq: checked, command: Box::new(command) };
+    story.promote(1, Stage::Production);
+    let why = story.tell(as_checked(promote(2, Stage::Production))).unwrap_err();
+    assert_eq!(why.kind(), ErrorKind::Conflict);
+    let want = "model `churn` changed while it was checked: the checks were made at event 2, it changed with 5";
+    assert_eq!(why.to_string(), want);
+    // Whose wish is fulfilled already has nothing to lose, and texts change nothing that was checked.
+    assert!(story.tell(as_checked(promote(1, Stage::Production))).unwrap().is_none());
+    let checked = story.model().names_seq;
+    let describe = Command::Describe { model: churn(), version: None, description: "text".to_owned() };
+    story.tell(describe).unwrap().unwrap();
+    let command = Box::new(promote(2, Stage::Production));
+    assert!(story.tell(Command::AsChecked { model: churn(), names_seq: checked, command }).unwrap().is_some());
 }

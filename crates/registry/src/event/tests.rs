@@ -117,13 +117,14 @@ fn events_of_format_1_are_read_for_ever() {
     let model = catalog.model("churn").unwrap();
     let version = |state: &VersionState| {
         let v = &state.version;
+        let served = v.servable.as_ref().unwrap();
         json!([
             v.version,
             state.stage,
-            v.digest,
-            v.size_bytes,
-            v.signature.to_string(),
-            v.service_fingerprint,
+            served.digest,
+            served.size_bytes,
+            served.signature.to_string(),
+            served.service_fingerprint,
             v.metadata
         ])
     };
@@ -137,7 +138,7 @@ fn events_of_format_1_are_read_for_ever() {
     let read = json!({
         "events": lines,
         "head": catalog.head(),
-        "versions": model.versions().iter().map(version).collect::<Vec<_>>(),
+        "versions": model.versions().map(version).collect::<Vec<_>>(),
         "undoes": model.history().iter().map(|(.., transition)| transition.undoes).collect::<Vec<_>>(),
         "evidence": model.history().iter().map(|(.., transition)| &transition.evidence).collect::<Vec<_>>(),
         "refusals": model.refusals().iter().map(|refusal| &refusal.evidence).collect::<Vec<_>>(),

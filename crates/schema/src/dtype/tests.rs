@@ -1,3 +1,5 @@
+mod widening;
+
 use expect_test::{Expect, expect};
 
 use super::*;

@@ -52,7 +52,7 @@ pub(super) fn rows(predictions: &[Arc<Prediction>]) -> Result<RecordBatch, Arrow
     let text = |value: String| Arc::new(StringArray::from(vec![value; n])) as ArrayRef;
     columns.push("model", text(version.name.to_string()));
     columns.push("model_version", Arc::new(UInt32Array::from(vec![version.version; n])));
-    columns.push("model_digest", text(version.digest.to_string()));
+    columns.push("model_digest", text(first.model.servable.digest.to_string()));
     columns.push("service", text(service.name.to_string()));
     columns.push("service_version", Arc::new(UInt32Array::from(vec![service.version; n])));
 

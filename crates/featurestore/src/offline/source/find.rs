@@ -8,7 +8,7 @@ use schema::definitions::{Format, Source};
 use schema::{BoxError, Fingerprint};
 use serde_json::{Value as Json, json};
 
-use super::super::OfflineError;
+use super::super::{OfflineError, seal};
 use super::pattern::Pattern;
 use super::read_error;
 
@@ -70,8 +70,11 @@ impl Found {
         }
     }
 
-    /// Opens it, which must still be in the state that was found.
+    /// Opens it, which must still be in the state that was found; an object, as it was fetched.
     pub(crate) fn open(&self) -> Result<File, BoxError> {
+        if let Kind::Object(_) = self.kind {
+            seal::check_beside(&self.path)?;
+        }
         let file = File::open(&self.path)?;
         self.same(&file.metadata()?)?;
         Ok(file)

@@ -13,7 +13,7 @@ use schema::definitions::Source;
 use schema::{BoxError, Fingerprint};
 use serde_json::json;
 
-use super::super::{OfflineError, whole};
+use super::super::{OfflineError, seal, whole};
 
 /// The lease's file.
 const LEASE: &str = "lease";
@@ -65,6 +65,7 @@ impl Kept {
     pub(super) fn holds_all(&self, states: &BTreeSet<String>) -> bool {
         let Ok(found) = std::fs::read_dir(&self.folder) else { return false };
         let names = found.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let names = names.filter(|name| !name.ends_with(seal::BESIDE));
         let held: BTreeSet<String> =
             names.filter_map(|name| name.split(['-', '.']).next().map(str::to_owned)).collect();
         states.is_subset(&held)

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,12 +20,13 @@ use schema::error::chain;
 use schema::{BoxError, ErrorKind};
 use serde_json::json;
 
-use super::super::{OfflineError, OfflineStore};
+use super::super::{OfflineError, OfflineStore, seal};
 use super::find::{Found, has_ending, is_hidden, none, path_error};
 use super::kept::{Kept, OBJECT, write_error};
 use super::pattern::Pattern;
 use super::place::RemotePlace;
 use super::{SourceFile, Want, open_named, read_error};
+use crate::checksum::Crc32;
 
 /// Bytes asked for at once.
 const PIECE: u64 = 8 << 20;
@@ -127,7 +128,7 @@ impl<'s> Folder<'s> {
         Ok(found.into_iter().map(|meta| Below { below: name(meta.location.as_ref()), size: meta.size }).collect())
     }
 
-    /// Brings objects of a folder of it to places of this machine: those that are not there in their size.
+    /// Brings objects of a folder of it to places of this machine: those that are not there as they were fetched.
     pub(super) async fn fetch(
         &self,
         kept: &Kept,
@@ -137,7 +138,7 @@ impl<'s> Folder<'s> {
         let mut all = Vec::new();
         let mut places = Vec::new();
         for (below, size, path) in wanted {
-            if path.metadata().is_ok_and(|about| about.len() == size) {
+            if is_sound(&path, size) {
                 continue;
             }
             let location =
@@ -241,11 +242,26 @@ impl Objects {
         self.all.iter().map(|object| object.found(PathBuf::new()).state()).collect()
     }
 
-    /// All of them as files of this machine; those that are not here yet are fetched.
+    /// All of them as files of this machine; those that are not here yet are fetched. Their bytes are looked at when they are
+    /// read, which those of texts that were converted before are not.
     pub(super) async fn fetch(&self, kept: &Kept) -> Result<Vec<Found>, OfflineError> {
+        self.fetch_unless(kept, is_here).await
+    }
+
+    /// As [`Self::fetch`], and those again whose bytes are not those that were fetched.
+    pub(super) async fn fetch_sound(&self, kept: &Kept) -> Result<Vec<Found>, OfflineError> {
+        self.fetch_unless(kept, is_sound).await
+    }
+
+    /// Whether all of them are here as they were fetched.
+    pub(super) fn are_sound(&self, kept: &Kept) -> bool {
+        self.all.iter().all(|object| is_sound(&self.kept(object, kept).path, object.meta.size))
+    }
+
+    async fn fetch_unless(&self, kept: &Kept, is_there: fn(&Path, u64) -> bool) -> Result<Vec<Found>, OfflineError> {
         let each = self.all.iter().map(|object| async move {
             let found = self.kept(object, kept);
-            if !is_whole(&found, object) {
+            if !is_there(&found.path, object.meta.size) {
                 self.fetch_one(kept, object, &found).await?;
             }
             Ok(found)
@@ -269,7 +285,7 @@ impl Objects {
             Ok::<_, OfflineError>(file)
         };
         // What is damaged here is fetched again.
-        if is_whole(&found, object)
+        if is_sound(&found.path, object.meta.size)
             && let Ok(file) = here()
         {
             return Ok(file);
@@ -292,7 +308,7 @@ impl Objects {
     async fn fetch_one(&self, kept: &Kept, object: &Object, found: &Found) -> Result<(), OfflineError> {
         let mut new = kept.new_file(&found.name)?;
         let size = object.meta.size;
-        let mut from = 0;
+        let (mut from, mut sum) = (0, Crc32::new());
         while from < size {
             let to = (from + PIECE).min(size);
             let piece = self.get(object, GetRange::Bounded(from..to)).await?;
@@ -301,13 +317,19 @@ impl Objects {
                 return Err(short(&object.name, why));
             }
             new.as_file_mut().write_all(&piece).map_err(|why| write_error(&found.path, why))?;
-            from = to;
+            (from, sum) = (to, sum.and(&piece));
         }
         let written = new.as_file().metadata().map_err(|why| write_error(&found.path, why))?.len();
         if written != size {
             return Err(short(&object.name, format!("{written} bytes were written of {size}")));
         }
-        kept.persist(new, &found.path)
+        kept.persist(new, &found.path)?;
+        // Last: an object without it is not here yet.
+        let beside = seal::beside(&found.path);
+        let mut new = kept.new_file(&found.name)?;
+        let said = seal::said_beside(size, sum);
+        new.as_file_mut().write_all(said.as_bytes()).map_err(|why| write_error(&beside, why))?;
+        kept.persist(new, &beside)
     }
 
     async fn get(&self, object: &Object, range: GetRange) -> Result<Bytes, OfflineError> {
@@ -338,8 +360,14 @@ impl Objects {
     }
 }
 
-fn is_whole(found: &Found, object: &Object) -> bool {
-    found.path.metadata().is_ok_and(|about| about.len() == object.meta.size)
+/// Whether an object of this size was fetched to its place.
+fn is_here(path: &Path, size: u64) -> bool {
+    path.metadata().is_ok_and(|about| about.len() == size) && seal::beside(path).exists()
+}
+
+/// Whether it is there as it was fetched.
+fn is_sound(path: &Path, size: u64) -> bool {
+    is_here(path, size) && seal::check_beside(path).is_ok()
 }
 
 fn short(url: &str, why: String) -> OfflineError {

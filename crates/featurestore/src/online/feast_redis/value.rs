@@ -19,7 +19,7 @@ struct WireTime {
 /// `feast.types.Value`: scalars, lists of them, and what Feast keeps as text. A field's number is the type's.
 #[derive(Clone, PartialEq, Message)]
 struct WireValue {
-    #[prost(oneof = "Scalar", tags = "1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18, 19, 32, 36, 44")]
+    #[prost(oneof = "Scalar", tags = "1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18, 19, 32, 33, 36, 44, 45")]
     scalar: Option<Scalar>,
 }
 
@@ -84,10 +84,14 @@ enum Scalar {
     Null(i32),
     #[prost(string, tag = "32")]
     Json(String),
+    #[prost(message, tag = "33")]
+    JsonList(Strings),
     #[prost(string, tag = "36")]
     Uuid(String),
     #[prost(string, tag = "44")]
     Decimal(String),
+    #[prost(message, tag = "45")]
+    DecimalList(Strings),
 }
 
 /// The bytes of a time field.
@@ -159,7 +163,9 @@ pub fn decode_value(bytes: &[u8]) -> Result<Value, FeastLayoutError> {
         Some(Scalar::Bool(v)) => Value::Bool(v),
         Some(Scalar::UnixTimestamp(seconds)) => instant(seconds)?,
         Some(Scalar::BytesList(list)) => list_of(list.val, |v| Ok(Value::Bytes(v)))?,
-        Some(Scalar::StringList(list)) => list_of(list.val, |v| Ok(Value::String(v)))?,
+        Some(Scalar::StringList(list) | Scalar::JsonList(list) | Scalar::DecimalList(list)) => {
+            list_of(list.val, |v| Ok(Value::String(v)))?
+        }
         Some(Scalar::Int32List(list)) => list_of(list.val, |v| Ok(Value::Int(v.into())))?,
         Some(Scalar::Int64List(list)) => list_of(list.val, |v| Ok(Value::Int(v)))?,
         Some(Scalar::DoubleList(list)) => list_of(list.val, |v| Ok(Value::Float(v)))?,
@@ -232,14 +238,38 @@ mod tests {
         ] {
             assert_eq!(decode_value(&hex::decode(bytes).unwrap()).unwrap(), want, "{bytes}");
         }
+        let text = |text: &str| Value::String(text.to_owned());
+        let instant = |text: &str| Value::Timestamp(Timestamp::parse(text).unwrap());
+        let uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+        for (bytes, want) in [
+            ("5a050a01ff0a00".to_owned(), vec![Value::Bytes(vec![0xff]), Value::Bytes(vec![])]),
+            ("6a0d0a0bffffffffffffffffff0107".to_owned(), vec![Value::Int(-1), Value::Int(7)]),
+            // Not packed, as other writers of the format may have it.
+            ("6a0408010807".to_owned(), vec![Value::Int(1), Value::Int(7)]),
+            ("8a01040a020100".to_owned(), vec![Value::Bool(true), Value::Bool(false)]),
+            (
+                "9201110a0fc0da8cd806ffffffffffffffffff01".to_owned(),
+                vec![instant("2026-11-22T17:58:24Z"), instant("1969-12-31T23:59:59Z")],
+            ),
+            ("8a02070a027b7d0a0131".to_owned(), vec![text("{}"), text("1")]),
+            ("ea02050a03312e35".to_owned(), vec![text("1.5")]),
+        ] {
+            assert_eq!(decode_value(&hex::decode(&bytes).unwrap()).unwrap(), Value::List(want), "{bytes}");
+        }
+        assert_eq!(decode_value(&hex::decode(format!("a20224{}", hex::encode(uuid))).unwrap()).unwrap(), text(uuid));
         let cut = decode_value(&hex::decode("72040a0201ff").unwrap());
         assert!(matches!(cut, Err(FeastLayoutError::Malformed { .. })), "a number without its end: {cut:?}");
     }
 
     #[test]
     fn what_we_lack_is_never_taken_for_null() {
-        let map = hex::decode("a20100").unwrap();
-        assert_eq!(decode_value(&map), Err(FeastLayoutError::ValueType { number: 20 }));
+        // Maps, sets, structs, lists of lists, maps of other keys, times with a zone: each as an empty message.
+        for number in (20..=31).chain([34, 35, 37, 38, 39, 40, 41, 42, 43, 46, 47, 48]) {
+            let mut bytes = Vec::new();
+            prost::encoding::encode_varint(u64::from(number) << 3 | 2, &mut bytes);
+            bytes.push(0);
+            assert_eq!(decode_value(&bytes), Err(FeastLayoutError::ValueType { number }));
+        }
         assert!(matches!(decode_value(b"\xff"), Err(FeastLayoutError::Malformed { .. })));
         assert!(encode_value(&Value::Uint(u64::MAX), Dtype::Uint64).is_err());
         assert!(encode_value(&Value::Timestamp(Timestamp::from_nanos(1)), Dtype::Timestamp).is_err());

@@ -74,9 +74,11 @@ fn artifacts(config: &Config, catalog: &Catalog, found: &mut Findings) {
     let mut n_well = 0;
     for state in versions {
         let version = &state.version;
-        match artifacts.get(&version.digest) {
-            Ok(_) => n_well += 1,
-            Err(why) => found.failed(FILES, format!("{} version {}", version.name, version.version), why),
+        for file in version.pinned() {
+            match artifacts.get(&file.digest) {
+                Ok(_) => n_well += 1,
+                Err(why) => found.failed(FILES, format!("{} version {}", version.name, version.version), why),
+            }
         }
     }
     found.add(Level::Ok, FILES, folder, format!("{n_well} are what was registered, byte for byte"));

@@ -165,10 +165,66 @@ fn what_cannot_come_over_is_left_out_feature_by_feature() {
     "#]]
     .assert_eq(&features);
     expect![[r#"
-        feature `of_all:seen_by`: it has Feast's type 25, for which there is none here
-        feature `of_sets:seen_by`: it has Feast's type 25, for which there is none here
+        feature `of_all:seen_by`: it has Feast's type INT64_SET, for which there is none here
+        feature `of_sets:seen_by`: it has Feast's type INT64_SET, for which there is none here
         feature view `of_sets`: it has no features that can be had here"#]]
     .assert_eq(&left_out.join("\n"));
+}
+
+/// Every type of Feast that is no plain value: it has a type here, or its feature is left out by the type's name.
+#[test]
+fn every_type_of_feast_maps_or_is_named() {
+    let mut found = Vec::new();
+    for number in 20..=49 {
+        let mut one = view("one", &["driver"], SourceType::BatchFile);
+        let feature = FeatureSpec { value_type: number, ..column_of("x") };
+        one.spec.as_mut().unwrap().features = vec![column_of("trips"), feature];
+        let registry =
+            Registry { entities: vec![entity("driver", "driver_id")], feature_views: vec![one], ..Registry::default() };
+        let Imported { yaml, left_out } = import(&registry, "p");
+        // What is here reads as definitions.
+        let file = schema::definitions::File { path: "f.yaml".to_owned(), text: yaml.clone() };
+        schema::Definitions::read(&[file]).unwrap();
+        let here = yaml.lines().find_map(|line| line.trim().strip_prefix("- {name: x, type: ")?.strip_suffix('}'));
+        let told = match (here, left_out.as_slice()) {
+            (Some(dtype), []) => dtype.to_owned(),
+            (None, [why]) => why.strip_prefix("feature `one:x`: it ").unwrap().to_owned(),
+            other => panic!("{number}: {other:?}"),
+        };
+        found.push(format!("{number} {told}"));
+    }
+    expect![[r#"
+        20 json
+        21 json
+        22 has Feast's type BYTES_SET, for which there is none here
+        23 has Feast's type STRING_SET, for which there is none here
+        24 has Feast's type INT32_SET, for which there is none here
+        25 has Feast's type INT64_SET, for which there is none here
+        26 has Feast's type DOUBLE_SET, for which there is none here
+        27 has Feast's type FLOAT_SET, for which there is none here
+        28 has Feast's type BOOL_SET, for which there is none here
+        29 has Feast's type UNIX_TIMESTAMP_SET, for which there is none here
+        30 has a type of Feast, number 30, that is not known here
+        31 has a type of Feast, number 31, that is not known here
+        32 json
+        33 list<json>
+        34 json
+        35 json
+        36 has Feast's type UUID, for which there is none here
+        37 has Feast's type TIME_UUID, for which there is none here
+        38 has Feast's type UUID_LIST, for which there is none here
+        39 has Feast's type TIME_UUID_LIST, for which there is none here
+        40 has Feast's type UUID_SET, for which there is none here
+        41 has Feast's type TIME_UUID_SET, for which there is none here
+        42 json
+        43 has Feast's type VALUE_SET, for which there is none here
+        44 "decimal(38,9)"
+        45 "list<decimal(38,9)>"
+        46 has Feast's type DECIMAL_SET, for which there is none here
+        47 has Feast's type SCALAR_MAP, for which there is none here
+        48 has Feast's type ZONED_TIMESTAMP, for which there is none here
+        49 has a type of Feast, number 49, that is not known here"#]]
+    .assert_eq(&found.join("\n"));
 }
 
 /// One view by two keys, tables, and objects: they are here too.

@@ -55,6 +55,9 @@ impl Document {
         for (name, dtype, description) in features {
             let more =
                 if description.is_empty() { String::new() } else { format!(", description: {}", scalar(description)) };
+            let dtype = dtype.to_string();
+            // Between braces a comma ends a value.
+            let dtype = if dtype.contains(',') { format!("\"{dtype}\"") } else { dtype };
             let _ = writeln!(self.0, "  - {{name: {}, type: {dtype}{more}}}", scalar(name));
         }
     }

@@ -397,3 +397,6 @@ macro_rules! tagged {
     )*};
 }
 tagged!(Entity, FeatureView, FeatureService);
+
+#[cfg(test)]
+mod tests;

@@ -15,10 +15,10 @@ pub fn router(scorer: Arc<Scorer>) -> Router {
 
 async fn models(State(scorer): State<Arc<Scorer>>) -> Json<serde_json::Value> {
     let one = |model: &Arc<LoadedModel>| {
-        let version = &model.version;
+        let (version, servable) = (&model.version, &model.servable);
         json!({
-            "name": version.name, "version": version.version, "stage": "Production", "digest": version.digest,
-            "service": version.service, "signature": version.signature,
+            "name": version.name, "version": version.version, "stage": "Production", "digest": servable.digest,
+            "service": servable.service, "signature": servable.signature,
         })
     };
     Json(json!({ "models": scorer.fleet().loaded().iter().map(one).collect::<Vec<_>>() }))

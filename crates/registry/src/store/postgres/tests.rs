@@ -129,9 +129,9 @@ async fn an_append_that_the_server_fails_half_way_is_not_in_the_log() {
     let (log, events) = written(&server).await;
     let schema = server.schema();
     server.sql(&format!(
-        "CREATE FUNCTION {schema}.full() RETURNS trigger LANGUAGE plpgsql AS
+        "CREATE FUNCTION {schema}.disk() RETURNS trigger LANGUAGE plpgsql AS
          $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$;
-         CREATE TRIGGER full AFTER INSERT ON {schema}.events FOR EACH ROW EXECUTE FUNCTION {schema}.full()"
+         CREATE TRIGGER disk AFTER INSERT ON {schema}.events FOR EACH ROW EXECUTE FUNCTION {schema}.disk()"
     ));
     let mut story = Story::with_versions(3);
     story.promote(1, Stage::Production);
@@ -139,7 +139,7 @@ async fn an_append_that_the_server_fails_half_way_is_not_in_the_log() {
     assert!(matches!(&why, AppendError::Store(StoreError::Io { .. })), "{why}");
     assert!(schema::error::chain(&why).contains("no space left"), "{why:?}");
     assert_eq!(log.read_after(Seq::START).await.unwrap(), events);
-    server.sql(&format!("DROP TRIGGER full ON {schema}.events"));
+    server.sql(&format!("DROP TRIGGER disk ON {schema}.events"));
     log.append(&story.log[4]).await.unwrap();
     assert_eq!(log.read_after(Seq::START).await.unwrap(), story.log);
 }

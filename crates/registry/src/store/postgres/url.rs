@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn an_address_is_shown_without_its_password() {
-        check("postgres://ann:s3cret@db.example.com/shop", "postgres://ann@db.example.com/shop", true);
+        check("postgres://ann:s3cret@db.example.com/shop", "postgres://ann@db.example.com:5432/shop", true);
         check(
             "postgresql://ann:s3cret@127.0.0.1:5433/shop?schema=fraud&connect_timeout=3",
             "postgres://ann@127.0.0.1:5433/shop?schema=fraud",
@@ -145,10 +145,10 @@ mod tests {
 
     #[test]
     fn what_leaves_the_machine_is_encrypted_unless_said_otherwise() {
-        check("postgres://localhost/shop", "postgres://localhost/shop", false);
-        check("postgres://localhost/shop?sslmode=verify-full", "postgres://localhost/shop", true);
-        check("postgres://10.0.0.7/shop", "postgres://10.0.0.7/shop", true);
-        check("postgres://10.0.0.7/shop?sslmode=disable", "postgres://10.0.0.7/shop", false);
+        check("postgres://localhost/shop", "postgres://localhost:5432/shop", false);
+        check("postgres://localhost/shop?sslmode=verify-full", "postgres://localhost:5432/shop", true);
+        check("postgres://10.0.0.7/shop", "postgres://10.0.0.7:5432/shop", true);
+        check("postgres://10.0.0.7/shop?sslmode=disable", "postgres://10.0.0.7:5432/shop", false);
     }
 
     #[test]

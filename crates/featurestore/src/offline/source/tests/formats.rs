@@ -71,6 +71,33 @@ fn declared_types_are_kept_to() {
     folder.refuses(&source, "`rows.csv` has no column `prise`, which source `rows` needs");
 }
 
+/// FT 39.
+#[test]
+fn times_of_any_year_and_leap_seconds_are_read() {
+    let folder = Folder::new();
+    folder.write(
+        "rows.csv",
+        "user_id,at\n1,1905-02-28T23:59:59Z\n2,1969-12-31T23:59:59.5Z\n3,2016-12-31T23:59:60Z\n\
+         4,2017-01-01T00:00:00Z\n5,2038-01-19T03:14:08Z\n6,2200-02-28\n",
+    );
+    folder.check(
+        &source("rows.csv"),
+        "select user_id, at from rows order by at, user_id",
+        expect![[r#"
+        +---------+--------------------------+
+        | user_id | at                       |
+        +---------+--------------------------+
+        | 1       | 1905-02-28T23:59:59Z     |
+        | 2       | 1969-12-31T23:59:59.500Z |
+        | 3       | 2017-01-01T00:00:00Z     |
+        | 4       | 2017-01-01T00:00:00Z     |
+        | 5       | 2038-01-19T03:14:08Z     |
+        | 6       | 2200-02-28T00:00:00Z     |
+        +---------+--------------------------+
+    "#]],
+    );
+}
+
 #[test]
 fn json_lines_are_a_source() {
     let folder = Folder::new();
@@ -112,6 +139,10 @@ fn a_row_that_does_not_parse_is_an_error_with_its_place() {
     check(
         "user_id,at,amount\n1,\"2024-01-01\n\",5\n",
         "`rows.csv`, line 2: `2024-01-01\\n` is not a time: it has another form; write RFC 3339, such as 1998-07-01T00:00:00Z, column `at`",
+    );
+    check(
+        "user_id,at,amount\n1,2016-06-15T12:00:60Z,5\n",
+        "`rows.csv`, line 2: `2016-06-15T12:00:60Z` is not a time: only the last minute of a day in UTC has a second 60; write RFC 3339, such as 1998-07-01T00:00:00Z, column `at`",
     );
     check("user_id,at,amount\n1,2024-01-01\n", "`rows.csv`, line 2: it has 2 fields, and the file 3 columns");
     check("user_id,at,amount\n1,2024-01-01,\"5\n", "`rows.csv`, line 2: a quote that has no end");

@@ -1,7 +1,7 @@
 //! A text of either form, row by row, as its values are written there.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader, Read};
 use std::ops::Range;
 
 use schema::definitions::{Format, Source};
@@ -34,8 +34,36 @@ impl Form {
 
 /// A text, row by row.
 pub(super) enum Reader {
-    Csv { records: csv::Records<BufReader<File>>, header: Vec<String> },
-    JsonLines(json_lines::Lines<BufReader<File>>),
+    Csv { records: csv::Records<BufReader<Whole>>, header: Vec<String> },
+    JsonLines(json_lines::Lines<BufReader<Whole>>),
+}
+
+/// A file that gives as many bytes as it has. A disk that ends it before is an error: a text has no end of its own, so it
+/// would be fewer rows, the last of them with half a number.
+#[derive(Debug)]
+pub(super) struct Whole {
+    file: File,
+    /// Bytes that are still to come.
+    left: u64,
+}
+
+impl Whole {
+    fn of(file: File) -> io::Result<Self> {
+        let left = file.metadata()?.len();
+        Ok(Self { file, left })
+    }
+}
+
+impl Read for Whole {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read(buffer)?;
+        if n == 0 && !buffer.is_empty() && self.left > 0 {
+            let why = format!("the disk gives it without its last {} bytes", self.left);
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+        }
+        self.left = self.left.saturating_sub(n as u64);
+        Ok(n)
+    }
 }
 
 /// A value as its text has it.
@@ -66,7 +94,7 @@ impl Reader {
 
     /// Reads a file, of CSV its header first. Troubles with that are the file's.
     pub(super) fn over(file: File, form: Form) -> Result<Self, Trouble> {
-        let input = BufReader::with_capacity(1 << 16, file);
+        let input = BufReader::with_capacity(1 << 16, Whole::of(file)?);
         let delimiter = match form {
             Form::JsonLines => return Ok(Self::JsonLines(json_lines::Lines::new(input))),
             Form::Csv { delimiter } => delimiter,

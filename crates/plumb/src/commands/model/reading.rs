@@ -1,0 +1,143 @@
+//! What is asked of models: cards, histories, differences, searches.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use registry::search::{self, Query};
+use registry::{Event, Model, Stage, VersionState};
+use serde_json::{Value, json};
+
+use super::{card, model_named, version_named};
+use crate::cli::{DiffArgs, Format, SearchArgs, ShowArgs};
+use crate::failure::Failure;
+use crate::output;
+use crate::project::Project;
+
+/// Prints a version's card.
+pub(super) fn show(project: &Project, format: Format, args: &ShowArgs) -> Result<ExitCode, Failure> {
+    let catalog = project.registry.catalog();
+    let model = model_named(&catalog, &args.name)?;
+    let state = match &args.version {
+        Some(text) => version_named(model, text)?,
+        None => match model.holder(Stage::Production).or_else(|| model.latest()) {
+            Some(state) => state,
+            None => version_named(model, "latest")?,
+        },
+    };
+    let card = card::json(&catalog, model, state);
+    output::answer(format, &card, || card::text(&card));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what happened to a model.
+pub(super) async fn history(project: &Project, format: Format, name: &str) -> Result<ExitCode, Failure> {
+    let catalog = project.registry.refresh().await?;
+    let model = model_named(&catalog, name)?;
+    let events = project.registry.history_of(model).await?;
+    let entry = |event: &Event| json!({ "event": event.seq, "at": event.at, "actor": event.actor, "says": event.body.to_string(), "body": event.body });
+    output::answer(format, &json!({ "events": events.iter().map(entry).collect::<Vec<_>>() }), || {
+        let row =
+            |event: &Event| [event.seq.to_string(), event.at.to_string(), event.actor.clone(), event.body.to_string()];
+        output::table(["EVENT", "AT", "BY", "WHAT"], events.iter().map(row))
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what two versions differ in.
+pub(super) fn diff(project: &Project, format: Format, args: &DiffArgs) -> Result<ExitCode, Failure> {
+    let catalog = project.registry.catalog();
+    let model = model_named(&catalog, &args.name)?;
+    let side = |text: &str| version_named(model, text).map(|state| card::json(&catalog, model, state));
+    let (from, to) = (side(&args.from)?, side(&args.to)?);
+    let mut differences = Vec::new();
+    // What every two versions differ in says nothing of them.
+    let told = ["version", "transitions", "registered_at", "model_description"];
+    let keys = |value: &Value| value.as_object().map(|all| all.keys().cloned().collect()).unwrap_or_default();
+    let all: BTreeSet<String> = keys(&from);
+    for key in all.iter().filter(|key| !told.contains(&key.as_str())) {
+        differing(key, &from[key], &to[key], &mut differences);
+    }
+    let entry = |(what, old, new): &(String, Value, Value)| json!({ "what": what, "from": old, "to": new });
+    let list: Vec<Value> = differences.iter().map(entry).collect();
+    let json = json!({ "model": model.name, "from": from["version"], "to": to["version"], "differences": list });
+    output::answer(format, &json, || {
+        if differences.is_empty() {
+            return "no difference\n".to_owned();
+        }
+        let row = |(what, old, new): &(String, Value, Value)| [what.clone(), shown(old), shown(new)];
+        output::table(["WHAT", "FROM", "TO"], differences.iter().map(row))
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Walks into objects, and compares the rest whole.
+fn differing(what: &str, old: &Value, new: &Value, found: &mut Vec<(String, Value, Value)>) {
+    match (old, new) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                differing(&format!("{what}.{key}"), &old[key], &new[key], found);
+            }
+        }
+        _ if old != new => found.push((what.to_owned(), old.clone(), new.clone())),
+        _ => {}
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => output::printable(text),
+        other => output::printable(&other.to_string()),
+    }
+}
+
+/// Prints what matches a filter.
+pub(super) fn search(project: &Project, format: Format, args: &SearchArgs) -> Result<ExitCode, Failure> {
+    let catalog = project.registry.catalog();
+    let order_by = args.order_by.iter().map(String::as_str).collect();
+    let query = Query { filter: &args.filter, order_by, max_results: args.limit as usize, page_token: None };
+    let wrong = |why: search::SearchError| Failure::invalid(why.to_string());
+    let holder = |model: &Model, stage| model.holder(stage).map(|state| state.version.version);
+    if args.versions {
+        let page = search::versions(&catalog, &query).map_err(wrong)?;
+        let entry = |(model, state): &(&Model, &VersionState)| {
+            json!({ "model": model.name, "version": state.version.version, "stage": state.stage, "source": state.version.origin.source,
+                    "run_id": state.version.origin.run_id, "tags": state.tags, "registered_at": state.version.registered_at })
+        };
+        let json =
+            json!({ "versions": page.entries.iter().map(entry).collect::<Vec<_>>(), "more": page.next.is_some() });
+        output::answer(format, &json, || {
+            let row = |(model, state): &(&Model, &VersionState)| {
+                let version = &state.version;
+                let (number, stage) = (version.version.to_string(), state.stage.to_string());
+                [
+                    model.name.to_string(),
+                    number,
+                    stage,
+                    version.registered_at.to_string(),
+                    version.origin.source.clone(),
+                ]
+            };
+            output::table(["MODEL", "VERSION", "STAGE", "REGISTERED", "SOURCE"], page.entries.iter().map(row))
+        });
+        return Ok(ExitCode::SUCCESS);
+    }
+    let page = search::models(&catalog, &query).map_err(wrong)?;
+    let entry = |model: &&Model| {
+        json!({ "model": model.name, "versions": model.versions().count(), "production": holder(model, Stage::Production),
+                "staging": holder(model, Stage::Staging), "tags": model.tags, "description": model.description,
+                "updated_at": model.updated_at })
+    };
+    let json = json!({ "models": page.entries.iter().map(entry).collect::<Vec<_>>(), "more": page.next.is_some() });
+    output::answer(format, &json, || {
+        let number = |version: Option<u32>| version.map(|number| number.to_string()).unwrap_or_default();
+        let row = |model: &&Model| {
+            let (production, staging) = (holder(model, Stage::Production), holder(model, Stage::Staging));
+            let versions = model.versions().count().to_string();
+            [model.name.to_string(), versions, number(production), number(staging), model.updated_at.to_string()]
+        };
+        output::table(["MODEL", "VERSIONS", "PRODUCTION", "STAGING", "UPDATED"], page.entries.iter().map(row))
+    });
+    Ok(ExitCode::SUCCESS)
+}

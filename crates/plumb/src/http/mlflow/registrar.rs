@@ -1,0 +1,82 @@
+//! `registered-models/…` and `model-versions/…`: the registry, in MLflow's words.
+//!
+//! Reads take what is in memory. What lets a stage or an alias resolve to another version that can be served goes through
+//! the gate of [`crate::promoting`]; the rest moves as freely as on MLflow's own server.
+
+mod asked;
+mod entities;
+mod errors;
+mod models;
+mod search;
+mod sources;
+mod versions;
+
+use std::sync::Arc;
+
+use axum::Router;
+use registry::tracking::Tracker;
+use registry::{ArtifactTree, Artifacts, Catalog, Command, Registry};
+use schema::{Clock, ModelName};
+
+use super::Refusal;
+use crate::promoting::{Gate, Outcome, report};
+
+/// Who asks, as the log has it: these routes do not know better.
+const ACTOR: &str = "mlflow client";
+
+/// Answers for the registry.
+#[derive(Debug)]
+pub(super) struct Registrar {
+    pub(super) registry: Arc<Registry>,
+    pub(super) gate: Gate,
+    /// Runs and logged models, which versions come from.
+    pub(super) tracker: Tracker,
+    /// Their files.
+    pub(super) tree: ArtifactTree,
+    /// Files of versions.
+    pub(super) artifacts: Arc<Artifacts>,
+}
+
+/// The routes.
+pub(super) fn router(registrar: Arc<Registrar>) -> Router {
+    Router::new().merge(models::router()).merge(versions::router()).merge(search::router()).with_state(registrar)
+}
+
+impl Registrar {
+    /// What this process wrote, and what others did as of the last look at the log, a moment ago.
+    fn catalog(&self) -> Arc<Catalog> {
+        self.registry.catalog()
+    }
+
+    /// Does what is asked, which lets no name resolve to another version.
+    async fn execute(&self, command: Command) -> Result<Arc<Catalog>, Refusal> {
+        let (_, catalog) = self.registry.execute(command, Clock::wall(), ACTOR).await?;
+        Ok(catalog)
+    }
+
+    /// Does what is asked once the gate let it through.
+    async fn execute_gated(&self, model: &ModelName, command: Command) -> Result<Arc<Catalog>, Refusal> {
+        let outcome = self.gate.execute(model, command, ACTOR).await?;
+        match outcome.refused() {
+            None => Ok(outcome.catalog),
+            Some(_) => Err(refusal(model, &outcome)),
+        }
+    }
+}
+
+/// A refused promotion: 409, which the client does not try again, with the report as another key of the body.
+fn refusal(model: &ModelName, outcome: &Outcome) -> Refusal {
+    let Some(judged) = outcome.refused() else { return Refusal::invalid("nothing was refused") };
+    let report = report(judged, outcome.event.as_ref());
+    let id = report["id"].as_str().unwrap_or_default();
+    let shown = report["counterexample"].as_object().map_or_else(String::new, |example| {
+        let text = |key: &str| example.get(key).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+        format!("; {} of {}: offline {}, online {}", text("feature"), text("row"), text("old"), text("new"))
+    });
+    let hint = judged.evidence.features.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+    let (version, stage) = (judged.version, judged.stage);
+    let message = format!(
+        "promotion refused: version {version} of '{model}' would answer for {stage}, and 1 of 3 checks failed{shown}{hint}; report {id}"
+    );
+    Refusal::new(super::Code::ResourceConflict, message).with("promotion_report", report)
+}

@@ -1,0 +1,69 @@
+//! What requests name: models, versions, stages.
+
+use registry::{Catalog, Model, Stage, Tags, VersionState};
+use schema::ModelName;
+
+use super::errors::{no_model, no_version};
+use crate::http::mlflow::{Fields, Refusal};
+
+/// A name, whether or not there is a model of it.
+pub(super) fn name(fields: &Fields, field: &str) -> Result<ModelName, Refusal> {
+    let text = fields.required(field)?;
+    ModelName::new(text)
+        .map_err(|why| Refusal::invalid(format!("Invalid model name: '{}'. {why}", text.escape_debug())))
+}
+
+/// The number of a version, as text or as number.
+pub(super) fn number(fields: &Fields) -> Result<u32, Refusal> {
+    if !fields.has("version") {
+        return Err(fields.missing("version"));
+    }
+    let wrong = |said: &str| {
+        let said = said.escape_debug();
+        Refusal::invalid(format!("Parameter 'version' must be an integer, got '{said}'."))
+    };
+    let said = match fields.text("version") {
+        Ok(text) => text.unwrap_or_default().to_owned(),
+        Err(_) => fields.required_int("version").map_err(|_what| wrong("another type"))?.to_string(),
+    };
+    if said.is_empty() {
+        return Err(fields.missing("version"));
+    }
+    // A number beyond those that versions have names none.
+    let whole: i128 = said.trim().parse().map_err(|_what| wrong(&said))?;
+    Ok(u32::try_from(whole).unwrap_or(0))
+}
+
+pub(super) fn model<'c>(catalog: &'c Catalog, name: &ModelName) -> Result<&'c Model, Refusal> {
+    catalog.model(name.as_str()).ok_or_else(|| no_model(name.as_str()))
+}
+
+pub(super) fn version<'c>(
+    catalog: &'c Catalog,
+    name: &ModelName,
+    number: u32,
+) -> Result<(&'c Model, &'c VersionState), Refusal> {
+    // MLflow's server says it so also where there is no model.
+    let missing = || no_version(name.as_str(), number);
+    let model = catalog.model(name.as_str()).ok_or_else(missing)?;
+    Ok((model, model.version(number).ok_or_else(missing)?))
+}
+
+pub(super) fn stage(text: &str) -> Result<Stage, Refusal> {
+    text.parse().map_err(|_what| {
+        let said = text.escape_debug();
+        Refusal::invalid(format!(
+            "Invalid Model Version stage: {said}. Value must be one of None, Staging, Production, Archived."
+        ))
+    })
+}
+
+/// Tags as they are sent with what is made; of a key that comes twice the last one counts.
+pub(super) fn tags(fields: &Fields) -> Result<Tags, Refusal> {
+    Ok(fields.pairs("tags")?.into_iter().collect())
+}
+
+/// A text, empty where none was sent.
+pub(super) fn text(fields: &Fields, name: &str) -> Result<String, Refusal> {
+    Ok(fields.text(name)?.unwrap_or_default().to_owned())
+}

@@ -1,0 +1,201 @@
+//! The rules of models and versions, but for their stages.
+
+use schema::yaml::suggest;
+use schema::{ModelName, ServiceName, Timestamp};
+use serde_json::Value;
+
+use crate::alias::Alias;
+use crate::catalog::Catalog;
+use crate::command::NewVersion;
+use crate::error::RegistryError;
+use crate::event::EventBody;
+use crate::model::Model;
+use crate::tag::{self, Tags};
+use crate::version::{ModelVersion, Servable};
+
+/// Longest description, in characters.
+const DESCRIPTION_MAX: usize = 5_000;
+/// Longest URI of a source, and of a page about a run, in characters.
+const URI_MAX: usize = 500;
+/// Longest id of a run, in characters.
+const RUN_ID_MAX: usize = 32;
+
+impl Catalog {
+    pub(super) fn decide_registration(
+        &self,
+        new: &NewVersion,
+        at: Timestamp,
+        actor: &str,
+    ) -> Result<Option<EventBody>, RegistryError> {
+        let NewVersion { name, once, origin, files, servable, description, metadata, tags } = new.clone();
+        let model = if once { self.model(name.as_str()) } else { Some(self.find_model(&name)?) };
+        if let Some(Servable { digest, service_fingerprint, .. }) = servable.as_ref().filter(|_| once)
+            && model.is_some_and(|model| model.same(digest, service_fingerprint).is_some())
+        {
+            return Ok(None);
+        }
+        if let Some(servable) = &servable {
+            self.has_its_service(servable)?;
+        }
+        within("source", &origin.source, URI_MAX)?;
+        within("run_link", &origin.run_link, URI_MAX)?;
+        within("run_id", &origin.run_id, RUN_ID_MAX)?;
+        within("description", description.as_deref().unwrap_or_default(), DESCRIPTION_MAX)?;
+        check_tags(&tags)?;
+        let version = model.map_or(1, Model::next_number);
+        let (registered_at, registered_by) = (at, actor.to_owned());
+        Ok(Some(EventBody::ModelVersionRegistered(Box::new(ModelVersion {
+            name,
+            version,
+            origin,
+            files,
+            servable,
+            description,
+            metadata,
+            tags,
+            registered_at,
+            registered_by,
+        }))))
+    }
+
+    fn has_its_service(&self, servable: &Servable) -> Result<(), RegistryError> {
+        let Servable { service, service_version, service_fingerprint, .. } = servable;
+        let unknown = |found| {
+            let (service, version, fingerprint) = (service.clone(), *service_version, *service_fingerprint);
+            Err(RegistryError::UnknownService { service, version, fingerprint, found })
+        };
+        let services = &self.definitions().services;
+        let Some(versions) = services.get(service.as_str()) else {
+            let there = suggest(service.as_str(), services.keys().map(ServiceName::as_str));
+            return unknown(format!("no service has this name; {there}"));
+        };
+        match versions.all.iter().find(|version| version.version == *service_version) {
+            None => unknown(format!("its newest version is {}", versions.all.len())),
+            Some(version) if version.fingerprint != *service_fingerprint => {
+                unknown(format!("this version has `{}`", version.fingerprint.short()))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn decide_creation(
+        &self,
+        model: &ModelName,
+        description: Option<&String>,
+        tags: &Tags,
+    ) -> Result<Option<EventBody>, RegistryError> {
+        self.is_free(model)?;
+        within("description", description.map_or("", String::as_str), DESCRIPTION_MAX)?;
+        check_tags(tags)?;
+        let (model, description, tags) = (model.clone(), description.cloned(), tags.clone());
+        Ok(Some(EventBody::ModelCreated { model, description, tags }))
+    }
+
+    pub(super) fn decide_renaming(
+        &self,
+        model: &ModelName,
+        to: &ModelName,
+    ) -> Result<Option<EventBody>, RegistryError> {
+        self.find_model(model)?;
+        self.is_free(to)?;
+        Ok(Some(EventBody::ModelRenamed { model: model.clone(), to: to.clone() }))
+    }
+
+    pub(super) fn decide_model_back(&self, model: &ModelName) -> Result<Option<EventBody>, RegistryError> {
+        let deleted = self.deleted_models().rev().find(|deleted| deleted.name == *model);
+        let Some(deleted) = deleted else {
+            // What is there already need not come back.
+            return self.find_model(model).map(|_| None);
+        };
+        self.is_free(model)?;
+        Ok(Some(EventBody::ModelRestored { model: model.clone(), id: deleted.id }))
+    }
+
+    pub(super) fn decide_description(
+        &self,
+        model: &ModelName,
+        version: Option<u32>,
+        description: &str,
+    ) -> Result<Option<EventBody>, RegistryError> {
+        match version {
+            None => self.find_model(model).map(|_| ())?,
+            Some(version) => self.find(model, version).map(|_| ())?,
+        }
+        within("description", description, DESCRIPTION_MAX)?;
+        // Also when the text is what it was: the time moves.
+        let (model, description) = (model.clone(), description.to_owned());
+        Ok(Some(EventBody::Described { model, version, description }))
+    }
+
+    pub(super) fn decide_tag(
+        &self,
+        model: &ModelName,
+        version: Option<u32>,
+        key: &str,
+        value: Option<&String>,
+    ) -> Result<Option<EventBody>, RegistryError> {
+        let tags = match version {
+            None => &self.find_model(model)?.tags,
+            Some(version) => &self.find(model, version)?.1.tags,
+        };
+        match value {
+            Some(value) => tag::check(key, value)?,
+            None => tag::check_key(key)?,
+        }
+        if tags.get(key) == value {
+            return Ok(None);
+        }
+        let (model, key, value) = (model.clone(), key.to_owned(), value.cloned());
+        Ok(Some(EventBody::Tagged { model, version, key, value }))
+    }
+
+    pub(super) fn decide_alias(
+        &self,
+        name: &ModelName,
+        alias: &Alias,
+        to: Option<u32>,
+        evidence: &Value,
+    ) -> Result<Option<EventBody>, RegistryError> {
+        let model = match to {
+            None => self.find_model(name)?,
+            Some(version) => self.find(name, version)?.0,
+        };
+        let from = model.aliases.get(alias).copied();
+        if from == to {
+            return Ok(None);
+        }
+        let (alias, evidence) = (alias.clone(), evidence.clone());
+        Ok(Some(EventBody::AliasMoved { model: name.clone(), alias, from, to, evidence }))
+    }
+
+    pub(super) fn decide_version_back(
+        &self,
+        name: &ModelName,
+        version: u32,
+    ) -> Result<Option<EventBody>, RegistryError> {
+        let model = self.find_model(name)?;
+        match model.ever(version).map(|state| state.deleted) {
+            Some(Some(_)) => Ok(Some(EventBody::VersionRestored { model: name.clone(), version })),
+            // What is there already need not come back.
+            _ => self.find(name, version).map(|_| None),
+        }
+    }
+
+    fn is_free(&self, model: &ModelName) -> Result<(), RegistryError> {
+        match self.model(model.as_str()) {
+            None => Ok(()),
+            Some(_) => Err(RegistryError::ModelExists { model: model.clone() }),
+        }
+    }
+}
+
+fn check_tags(tags: &Tags) -> Result<(), RegistryError> {
+    Ok(tags.iter().try_for_each(|(key, value)| tag::check(key, value))?)
+}
+
+fn within(field: &'static str, text: &str, limit: usize) -> Result<(), RegistryError> {
+    match text.chars().count() {
+        characters if characters > limit => Err(RegistryError::TooLong { field, characters, limit }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,125 @@
+//! Models as people meet them on the command line: cards, histories, differences, names.
+
+use serde_json::json;
+
+use crate::harness::Plumb;
+
+/// Two versions of the demo's model, with their features online.
+fn registered() -> Plumb {
+    let plumb = Plumb::demo_online();
+    for version in 1..=2 {
+        let file = plumb.model(&format!("repeat_purchase_v{version}.onnx"));
+        plumb.run(&format!("model register repeat_purchase {}", file.display())).ok();
+    }
+    plumb
+}
+
+#[test]
+fn a_card_says_what_a_version_is_and_how_it_came_where_it_stands() {
+    let plumb = registered();
+    plumb.run("model promote repeat_purchase 1").ok();
+    plumb.run("model alias repeat_purchase champion 1").ok();
+    plumb.run("model tag repeat_purchase validated=yes --of 1").ok();
+    let card = plumb.json("model show repeat_purchase champion");
+    assert_eq!((&card["version"], &card["stage"]), (&json!(1), &json!("Production")));
+    assert_eq!((&card["aliases"], &card["tags"]), (&json!(["champion"]), &json!({ "validated": "yes" })));
+    assert_eq!(card["features"].as_array().unwrap().len(), 3);
+    assert_eq!(card["files"][0]["path"], "model.onnx");
+    assert_eq!(card["transitions"][0]["evidence"]["passed"], true);
+    let text = plumb.run("model show repeat_purchase").ok();
+    assert!(text.stdout.contains("repeat_purchase version 1 (Production)"), "{}", text.stdout);
+    assert!(text.stdout.contains("None -> Production") && text.stdout.contains("checks passed"), "{}", text.stdout);
+
+    // The second version reads one feature more, and is another file.
+    let diff = plumb.json("model diff repeat_purchase production 2");
+    let what: Vec<&str> =
+        diff["differences"].as_array().unwrap().iter().filter_map(|one| one["what"].as_str()).collect();
+    for wanted in ["stage", "aliases", "tags.validated", "files", "features", "service.fingerprint"] {
+        assert!(what.contains(&wanted), "{wanted} is not in {what:?}");
+    }
+    let same = plumb.json("model diff repeat_purchase 2 2");
+    assert_eq!(same["differences"], json!([]));
+    plumb.run("model show repeat_purchase nobody").fails(2, &["no version `nobody`", "aliases: champion"]);
+}
+
+#[test]
+fn an_alias_is_let_through_the_same_gate_as_a_stage() {
+    let plumb = Plumb::demo();
+    plumb.run("apply --yes").ok();
+    let file = plumb.model("repeat_purchase_v1.onnx");
+    plumb.run(&format!("model register repeat_purchase {}", file.display())).ok();
+    // Nothing is online: the version would answer without its features.
+    plumb.run("model alias repeat_purchase champion 1").fails(1, &[]);
+    assert_eq!(plumb.json("model show repeat_purchase 1")["aliases"], json!([]));
+    plumb.run("materialize").ok();
+    let tried = plumb.json("model alias repeat_purchase champion 1 --dry-run");
+    assert_eq!((&tried["passed"], &tried["changed"]), (&json!(true), &json!(false)));
+    let moved = plumb.json("model alias repeat_purchase champion 1");
+    assert_eq!((&moved["passed"], &moved["changed"]), (&json!(true), &json!(true)));
+    plumb.run("model alias repeat_purchase latest 1").fails(2, &["reserved"]);
+    let gone = plumb.json("model alias repeat_purchase champion --remove");
+    assert_eq!(gone["changed"], true);
+}
+
+#[test]
+fn a_model_keeps_its_history_under_whatever_name() {
+    let plumb = registered();
+    plumb.run("model promote repeat_purchase 2").ok();
+    plumb.run("model rename repeat_purchase next_order").ok();
+    plumb.run("model delete next_order 1").ok();
+    plumb.run("model show next_order 1").fails(2, &["no version `1`", "there is version 2"]);
+    plumb.run("model restore next_order 1").ok();
+    plumb.run("model delete next_order").ok();
+    plumb.run("model show next_order").fails(2, &["no model `next_order`"]);
+    plumb.run("model restore next_order").ok();
+    assert_eq!(plumb.json("model show next_order")["stage"], "Production");
+    let history = plumb.json("model history next_order");
+    let said: Vec<&str> = history["events"].as_array().unwrap().iter().filter_map(|one| one["says"].as_str()).collect();
+    let (last, before) = said.split_last().unwrap();
+    assert!(last.starts_with("brought back model `next_order` of event "), "{last}");
+    assert_eq!(
+        before,
+        [
+            "registered `repeat_purchase` version 1",
+            "registered `repeat_purchase` version 2",
+            "moved `repeat_purchase` version 2 from None to Production",
+            "renamed model `repeat_purchase` to `next_order`",
+            "deleted `next_order` version 1",
+            "brought back `next_order` version 1",
+            "deleted model `next_order`",
+        ]
+    );
+    // Of a name that is free another model may be made; the old one's history is not its own.
+    let file = plumb.model("repeat_purchase_v1.onnx");
+    plumb.run(&format!("model register repeat_purchase {}", file.display())).ok();
+    let events = plumb.json("model history repeat_purchase");
+    assert_eq!(events["events"].as_array().unwrap().len(), 1);
+    let found = plumb.json("model search");
+    let names: Vec<&str> = found["models"].as_array().unwrap().iter().filter_map(|one| one["model"].as_str()).collect();
+    assert_eq!(names, ["next_order", "repeat_purchase"]);
+    plumb.run("model search name=x").fails(2, &["quoted string"]);
+}
+
+#[test]
+fn a_server_answers_with_another_model_of_the_same_name() {
+    let plumb = registered();
+    plumb.run("model promote repeat_purchase 1").ok();
+    let server = plumb.serve();
+    let (status, before) = server.predict("repeat_purchase", &[4]);
+    assert_eq!((status, before["features"].as_object().unwrap().len()), (200, 3));
+    // The new model's version 1 is another file than the old one's.
+    plumb.run("model delete repeat_purchase").ok();
+    let file = plumb.model("repeat_purchase_v2.onnx");
+    plumb.run(&format!("model register repeat_purchase {}", file.display())).ok();
+    plumb.run("model promote repeat_purchase 1").ok();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let (status, answer) = server.predict("repeat_purchase", &[4]);
+        if status == 200 && answer["features"].as_object().unwrap().len() == 4 {
+            assert_eq!(answer["version"], 1);
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "the deleted model still answers: {answer}");
+    }
+    server.stop();
+}
