@@ -7,7 +7,7 @@ use featurestore::offline::lease::Leasing;
 use featurestore::online::OnlineStore;
 use featurestore::online::marks::Marks;
 use plumb::commands::materialize::{Mode, bring};
-use plumb::config::{Config, NonFinite, OnlineConfig};
+use plumb::config::{Config, NonFinite, OnlineConfig, RegistryConfig};
 use plumb::project::Project;
 use schema::{Clock, FeatureView, Timestamp};
 
@@ -73,7 +73,7 @@ impl World<'_> {
             online: OnlineConfig::Embedded { path: folder.join("not used") },
             feast: None,
             non_finite: NonFinite::Text,
-            registry: folder.join("not used"),
+            registry: RegistryConfig::Sqlite { path: folder.join("not used") },
             artifacts: folder.join("not used"),
             upload_bytes_max: 0,
             predictions: folder.join("not used"),

@@ -141,7 +141,7 @@ impl Project {
     /// # Errors
     /// They cannot be opened.
     pub fn mlflow(&self) -> Result<mlflow::Parts, Failure> {
-        let store = SqliteTracking::open(&self.config.registry.with_file_name("tracking.db"))?;
+        let store = SqliteTracking::open(&self.config.registry.beside("tracking.db", &self.folder))?;
         let upload_bytes_max = self.config.upload_bytes_max;
         let tree = ArtifactTree::at(&self.config.artifacts.join("runs"))?;
         let (tracker, artifacts) = (Tracker::new(Arc::new(store), self.clock()), Arc::new(self.artifacts()?));

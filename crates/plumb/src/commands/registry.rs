@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use registry::transfer::{Imported, export, import};
 use registry::walk::{as_of, walk};
-use registry::{Artifacts, Catalog, Event, EventBody, LogError, RegistryStore, Seq};
+use registry::{Artifacts, Catalog, Event, EventBody, LogError, ModelVersion, PinnedFile, RegistryStore, Seq};
 use schema::error::chain;
 use schema::yaml::suggest;
 use schema::{ErrorKind, Timestamp};
@@ -111,21 +111,22 @@ fn last(catalog: &Catalog, at: Option<Timestamp>) -> Value {
 
 /// How many files of model versions are as they were registered, and which are not.
 fn files(folder: &Path, catalog: &Catalog) -> (usize, Vec<Value>) {
-    let versions: Vec<_> =
-        catalog.models().flat_map(|(_, model)| model.versions()).map(|state| &state.version).collect();
-    let damaged = |version: &registry::ModelVersion, message: String| {
-        let of = format!("{} version {}", version.name, version.version);
-        json!({ "model": of, "digest": version.digest, "message": message })
+    let versions = catalog.models().flat_map(|(_, model)| model.versions()).map(|state| &state.version);
+    let files: Vec<_> =
+        versions.flat_map(|version| version.pinned().into_iter().map(move |file| (version, file))).collect();
+    let damaged = |(version, file): &(&ModelVersion, PinnedFile), message: String| {
+        let of = format!("{} version {}, `{}`", version.name, version.version, file.path);
+        json!({ "model": of, "digest": file.digest, "message": message })
     };
     // To open the folder would make it.
     let artifacts = folder.join("sha256").is_dir().then(|| Artifacts::open(folder));
-    let look = |version: &registry::ModelVersion| match &artifacts {
+    let look = |(_, file): &(&ModelVersion, PinnedFile)| match &artifacts {
         None => Err(format!("the folder `{}` is not there", folder.display())),
         Some(Err(why)) => Err(chain(why)),
-        Some(Ok(artifacts)) => artifacts.get(&version.digest).map(drop).map_err(|why| chain(&why)),
+        Some(Ok(artifacts)) => artifacts.open_checked(&file.digest).map(drop).map_err(|why| chain(&why)),
     };
-    let wrong: Vec<Value> = versions.iter().filter_map(|v| look(v).err().map(|why| damaged(v, why))).collect();
-    (versions.len() - wrong.len(), wrong)
+    let wrong: Vec<Value> = files.iter().filter_map(|file| look(file).err().map(|why| damaged(file, why))).collect();
+    (files.len() - wrong.len(), wrong)
 }
 
 /// What held at a time.
@@ -138,7 +139,7 @@ async fn at(log: &Arc<dyn RegistryStore>, format: Format, args: &RegistryAtArgs)
     let catalog = &walked.catalog;
     let models: Vec<(String, &registry::VersionState)> = catalog
         .models()
-        .flat_map(|(name, model)| model.versions().iter().map(move |state| (name.to_string(), state)))
+        .flat_map(|(name, model)| model.versions().map(move |state| (name.to_string(), state)))
         .collect();
     let definitions = catalog.definitions();
     let services: Vec<String> =
@@ -162,8 +163,10 @@ async fn at(log: &Arc<dyn RegistryStore>, format: Format, args: &RegistryAtArgs)
         said += &format!("views: {}\nservices: {}\n", shown(&views), shown(&services));
         let row = |(name, state): &(String, &registry::VersionState)| {
             let v = &state.version;
-            let service = format!("{} v{}", v.service, v.service_version);
-            [name.clone(), v.version.to_string(), state.stage.to_string(), service, v.digest.short()]
+            let servable = v.servable.as_ref();
+            let service = servable.map(|it| format!("{} v{}", it.service, it.service_version)).unwrap_or_default();
+            let digest = servable.map(|it| it.digest.short()).unwrap_or_default();
+            [name.clone(), v.version.to_string(), state.stage.to_string(), service, digest]
         };
         if !models.is_empty() {
             said += &output::table(["MODEL", "VERSION", "STAGE", "SERVICE", "SHA256"], models.iter().map(row));

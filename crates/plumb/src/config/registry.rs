@@ -22,6 +22,14 @@ pub enum RegistryConfig {
 }
 
 impl RegistryConfig {
+    /// Where a file that belongs to the registry is: beside its own, or where that would be by default.
+    pub fn beside(&self, name: &str, folder: &Path) -> PathBuf {
+        match self {
+            Self::Sqlite { path } => path.with_file_name(name),
+            Self::Postgres(_) => folder.join(".plumb").join(name),
+        }
+    }
+
     /// What `--registry` names: a URL, or a file below the folder where the command is given.
     ///
     /// # Errors
@@ -84,7 +92,7 @@ pub(super) fn read(
         }
         other => {
             let message = format!("`{other}` is not a kind of registry");
-            let place = kind.as_ref().map_or_else(|| node.place(), Node::place);
+            let place = kind.as_ref().map_or_else(|| node.place(), |kind| kind.place());
             mistakes.push(Mistake::new(&place, message).hint(suggest(other, ["sqlite", "postgres"])));
             return None;
         }
