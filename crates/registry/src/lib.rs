@@ -31,6 +31,7 @@ pub mod store;
 pub mod artifact_tree;
 pub mod artifacts;
 mod durable;
+mod sqlite;
 
 pub mod tracking;
 
