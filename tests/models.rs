@@ -72,10 +72,13 @@ fn a_model_keeps_its_history_under_whatever_name() {
     plumb.run("model delete next_order").ok();
     plumb.run("model show next_order").fails(2, &["no model `next_order`"]);
     plumb.run("model restore next_order").ok();
-    assert_eq!(plumb.json("model show next_order")["stage"], "Production");
+    // What comes back serves nobody before it is promoted again.
+    assert_eq!(plumb.json("model show next_order 2")["stage"], "None");
+    plumb.run("model promote next_order 2").ok();
     let history = plumb.json("model history next_order");
     let said: Vec<&str> = history["events"].as_array().unwrap().iter().filter_map(|one| one["says"].as_str()).collect();
-    let (last, before) = said.split_last().unwrap();
+    let [before @ .., last, again] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(*again, "moved `next_order` version 2 from None to Production");
     assert!(last.starts_with("brought back model `next_order` of event "), "{last}");
     assert_eq!(
         before,

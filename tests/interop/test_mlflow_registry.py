@@ -194,6 +194,10 @@ step(c.get_latest_versions, "gamma ray")
 step(c.transition_model_version_stage, "alpha", "4", "nowhere")
 step(c.transition_model_version_stage, "alpha", "44", "Staging")
 step(c.transition_model_version_stage, "alpha", "2", "Production")
+step(c.transition_model_version_stage, "alpha", "4", "Production")
+step(c.transition_model_version_stage, "alpha", "2", "Production", archive_existing_versions=True)
+step(c.get_latest_versions, "alpha")
+step(c.search_model_versions, "name = 'alpha'", order_by=["version_number"])
 step(c.transition_model_version_stage, "alpha", "2", "None")
 step(c.get_latest_versions, "alpha", ["None"])
 # Aliases.
@@ -378,5 +382,18 @@ def test_a_version_that_can_be_served_is_let_through_the_gate_or_refused_with_it
             """
         )
         assert said == ["Production"]
+        # A second version joins, and leaves for Staging: then both stages resolve to another version, and both are checked.
+        client.run(
+            """
+            client.create_model_version("gated", "models:/gated/1")
+            client.transition_model_version_stage("gated", "2", "Production")
+            client.transition_model_version_stage("gated", "2", "Staging")
+            answer(None)
+            """
+        )
+        last = json.loads(project.run("model", "history", "gated", "--output", "json"))["events"][-1]["body"]
+        assert (last["version"], last["to"], last["evidence"]["passed"]) == (2, "Staging", True)
+        [other] = last["evidence"]["exposes"]
+        assert (other["version"], other["stage"], other["evidence"]["passed"]) == (1, "Production", True)
     finally:
         server.stop()

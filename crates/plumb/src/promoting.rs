@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use featurestore::{OfflineStore, OnlineReader};
-use registry::{Catalog, Command, Event, Model, Registry, Stage};
+use registry::{Catalog, Command, Event, Model, ModelVersion, Registry, Stage};
 use schema::{Clock, ErrorKind, ModelName};
 use serde_json::{Value, json};
 use serving::Fleet;
@@ -44,8 +44,8 @@ pub struct Judged {
 /// What came of a command.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The version that was checked, where there was one.
-    pub judged: Option<Judged>,
+    /// The versions that were checked.
+    pub judged: Vec<Judged>,
     /// What was written: the change, or its refusal; nothing for a command whose effect is there already.
     pub event: Option<Event>,
     /// What holds now.
@@ -53,14 +53,27 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The checks that failed, where that is why nothing changed.
+    /// What failed its checks, where that is why nothing changed.
     pub fn refused(&self) -> Option<&Judged> {
-        self.judged.as_ref().filter(|judged| !judged.evidence.passed)
+        failed(&self.judged)
     }
 }
 
+/// The first that failed.
+fn failed(judged: &[Judged]) -> Option<&Judged> {
+    judged.iter().find(|judged| !judged.evidence.passed)
+}
+
+/// What a person is told of: what failed, or the version that they named.
+pub fn told(judged: Vec<Judged>, version: Option<u32>) -> Option<Evidence> {
+    let at = judged.iter().position(|judged| !judged.evidence.passed);
+    let at = at.or_else(|| judged.iter().position(|judged| Some(judged.version) == version)).unwrap_or(0);
+    judged.into_iter().nth(at).map(|judged| judged.evidence)
+}
+
 impl Gate {
-    /// Does what `command` asks of `model`, if what it lets a name resolve to passes its checks; records a refusal otherwise.
+    /// Does what `command` asks of `model`, if all that it lets a name resolve to passes its checks; records a refusal
+    /// otherwise.
     ///
     /// # Errors
     /// A rule of the registry stands against it, or the checks cannot be made.
@@ -68,13 +81,13 @@ impl Gate {
         let catalog = self.registry.refresh().await?;
         let judged = self.judge(&catalog, model, &command, actor).await?;
         let names_seq = catalog.model(model.as_str()).map(|model| model.names_seq);
-        let command = match (&judged, names_seq) {
-            (Some(judged), _) if !judged.evidence.passed => {
-                let (version, to, evidence) = (judged.version, judged.stage, judged.evidence.record());
+        let command = match (failed(&judged), names_seq) {
+            (Some(failed), _) => {
+                let (version, to, evidence) = (failed.version, failed.stage, failed.evidence.record());
                 Command::Refuse { model: model.clone(), version, to, evidence }
             }
-            (Some(judged), Some(names_seq)) => {
-                let command = Box::new(with_evidence(command, judged.evidence.record()));
+            (None, Some(names_seq)) if !judged.is_empty() => {
+                let command = Box::new(with_evidence(command, &judged));
                 Command::AsChecked { model: model.clone(), names_seq, command }
             }
             _ => command,
@@ -83,8 +96,8 @@ impl Gate {
         Ok(Outcome { judged, event, catalog })
     }
 
-    /// Checks what `command` would let a name resolve to. `None` where that is nothing else than before, or nothing that can
-    /// be served.
+    /// Checks each version that `command` would let a name resolve to, where that is another one than before and can be
+    /// served.
     ///
     /// # Errors
     /// As [`Self::execute`].
@@ -94,44 +107,70 @@ impl Gate {
         model: &ModelName,
         command: &Command,
         actor: &str,
-    ) -> Result<Option<Judged>, Failure> {
+    ) -> Result<Vec<Judged>, Failure> {
         // What the registry will refuse whatever the checks say is refused before them.
-        let Some(after) = catalog.after(command, Clock::wall(), actor)? else { return Ok(None) };
-        let Some(now) = after.model(model.as_str()) else { return Ok(None) };
-        let Some((version, stage)) = exposed(catalog.model(model.as_str()), now) else { return Ok(None) };
-        let Some(state) = now.version(version).filter(|state| state.version.servable.is_some()) else {
-            return Ok(None);
-        };
-        let (fleet, version_of, known) = (Arc::clone(&self.fleet), state.version.clone(), Arc::clone(catalog));
+        let Some(after) = catalog.after(command, Clock::wall(), actor)? else { return Ok(Vec::new()) };
+        let Some(now) = after.model(model.as_str()) else { return Ok(Vec::new()) };
+        let mut judged = Vec::new();
+        for (version, stage) in exposed(catalog.model(model.as_str()), now) {
+            let state = now.version(version).filter(|state| state.version.servable.is_some());
+            if let Some(state) = state {
+                judged.push(Judged { version, stage, evidence: self.check(catalog, &state.version).await? });
+            }
+        }
+        Ok(judged)
+    }
+
+    async fn check(&self, catalog: &Arc<Catalog>, version: &ModelVersion) -> Result<Evidence, Failure> {
+        let (fleet, version, catalog) = (Arc::clone(&self.fleet), version.clone(), Arc::clone(catalog));
         #[expect(clippy::disallowed_methods, reason = "loading a model blocks")]
-        let loaded = tokio::task::spawn_blocking(move || fleet.load(&version_of, &known).map_err(Failure::from)).await;
+        let loaded = tokio::task::spawn_blocking(move || fleet.load(&version, &catalog).map_err(Failure::from)).await;
         let loaded = loaded
             .map_err(|why| Failure::new(ErrorKind::Internal, format!("loading the version to check: {why}")))??;
-        let evidence = check(&loaded, &self.offline, &self.online, self.clock.now()).await?;
-        Ok(Some(Judged { version, stage, evidence }))
+        Ok(check(&loaded, &self.offline, &self.online, self.clock.now()).await?)
     }
 }
 
-/// The version that one of a model's names resolves to now and did not before, if one does.
-fn exposed(before: Option<&Model>, after: &Model) -> Option<(u32, Stage)> {
+/// The versions that names of a model resolve to now and did not before, each once, with the stage that each answers for.
+fn exposed(before: Option<&Model>, after: &Model) -> Vec<(u32, Stage)> {
     let holder = |model: Option<&Model>, stage| model?.holder(stage).map(|state| state.version.version);
-    let staged = [Stage::Production, Stage::Staging].into_iter().find_map(|stage| {
+    let staged = [Stage::Production, Stage::Staging].into_iter().filter_map(|stage| {
         let now = holder(Some(after), stage)?;
         (holder(before, stage) != Some(now)).then_some((now, stage))
     });
-    let called = after.aliases.iter().find_map(|(alias, now)| {
+    let called = after.aliases.iter().filter_map(|(alias, now)| {
         let known = before.and_then(|model| model.aliases.get(alias));
         (known != Some(now)).then_some((*now, Stage::Production))
     });
-    staged.or(called)
+    let mut exposed: Vec<(u32, Stage)> = Vec::new();
+    for (version, stage) in staged.chain(called) {
+        if exposed.iter().all(|(known, _)| *known != version) {
+            exposed.push((version, stage));
+        }
+    }
+    exposed
 }
 
-fn with_evidence(command: Command, record: Value) -> Command {
+/// The command with what was found of the version that it names, and beside it of others that it leaves a name to.
+fn with_evidence(command: Command, judged: &[Judged]) -> Command {
+    let record = |version: u32| {
+        let own = judged.iter().find(|judged| judged.version == version);
+        let mut record = own.map_or_else(|| json!({}), |judged| judged.evidence.record());
+        let other = |judged: &Judged| json!({ "version": judged.version, "stage": judged.stage, "evidence": judged.evidence.record() });
+        let others: Vec<Value> = judged.iter().filter(|judged| judged.version != version).map(other).collect();
+        if !others.is_empty() {
+            record["exposes"] = others.into();
+        }
+        record
+    };
     match command {
         Command::Transition { model, version, to, archive_existing, .. } => {
-            Command::Transition { model, version, to, archive_existing, evidence: record }
+            Command::Transition { model, version, to, archive_existing, evidence: record(version) }
         }
-        Command::MoveAlias { model, alias, to, .. } => Command::MoveAlias { model, alias, to, evidence: record },
+        Command::MoveAlias { model, alias, to, .. } => {
+            let evidence = to.map_or(Value::Null, record);
+            Command::MoveAlias { model, alias, to, evidence }
+        }
         other => other,
     }
 }
@@ -152,11 +191,13 @@ pub fn report(judged: &Judged, event: Option<&Event>) -> Value {
         "id": event.map(|event| format!("pr-{:04}", event.seq.0)),
         "version": version.to_string(), "to": stage.as_str(),
         "checks": [
+            // A version whose types do not fit is not loaded, so there is no evidence of it.
             { "name": "types", "passed": true, "says": evidence.types },
             {
                 "name": "features", "passed": evidence.features.passed, "entities": evidence.features.entities,
                 "differing": failed, "hint": evidence.features.hint,
             },
+            // One whose rows depend on each other is served row by row, not refused.
             { "name": "batches", "passed": true, "says": evidence.batches.to_string() },
         ],
         "counterexample": counterexample,

@@ -117,7 +117,8 @@ impl Catalog {
                 .filter_map(|stage| model.newest_standing(stage)?.3.archived.last().copied())
                 .collect();
             for VersionState { version, stage, .. } in model.versions() {
-                let live = *stage != Stage::Archived || restorable.contains(&version.version);
+                let called = model.aliases_of(version.version).next().is_some();
+                let live = *stage != Stage::Archived || called || restorable.contains(&version.version);
                 if !live {
                     continue;
                 }

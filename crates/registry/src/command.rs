@@ -71,7 +71,8 @@ pub enum Command {
         /// Its name.
         model: ModelName,
     },
-    /// Brings back the model that was deleted last under a name, if the name is free.
+    /// Brings back the model that was deleted last under a name, if the name is free: its versions are in no stage and have no
+    /// aliases.
     RestoreModel {
         /// The name.
         model: ModelName,

@@ -149,11 +149,11 @@ impl Catalog {
         evidence: &Value,
     ) -> Result<Option<EventBody>, RegistryError> {
         let (model, state) = self.find(name, version)?;
-        if state.stage == to {
+        let archived = if archive_existing { model.displaced(to, version) } else { Vec::new() };
+        if state.stage == to && archived.is_empty() {
             return Ok(None);
         }
         self.has_its_views(&state.version, to)?;
-        let archived = if archive_existing { model.displaced(to, version) } else { Vec::new() };
         Ok(Some(EventBody::Transitioned(Transition {
             model: name.clone(),
             version,
@@ -199,7 +199,8 @@ impl Catalog {
             version: restored.version,
             from: *from,
             to: stage,
-            archived: model.displaced(stage, restored.version),
+            // Who shared the stage before and then had it for itself shares it again.
+            archived: if newest.from == stage { Vec::new() } else { model.displaced(stage, restored.version) },
             evidence: earlier.map_or(Value::Null, |(.., transition)| transition.evidence.clone()),
             undoes: Some(*undone),
         })))

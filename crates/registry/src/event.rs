@@ -96,7 +96,7 @@ pub enum EventBody {
         /// Its name.
         model: ModelName,
     },
-    /// A deleted model is back.
+    /// A deleted model is back, its versions in no stage and without aliases.
     ModelRestored {
         /// The name that it had and has.
         model: ModelName,

@@ -34,6 +34,7 @@ pub mod walk;
 pub mod artifact_tree;
 pub mod artifacts;
 mod durable;
+mod sqlite;
 
 pub mod tracking;
 

@@ -43,6 +43,8 @@ pub struct Model {
     /// By number, deleted ones too: numbers count from 1 without gaps and are never used again.
     versions: Vec<Arc<VersionState>>,
     history: Vec<HistoryEntry>,
+    /// The event after which transitions count for rollbacks: what was before a deletion is not gone back to.
+    standing_from: Seq,
     refusals: Vec<Refusal>,
 }
 
@@ -97,6 +99,7 @@ impl Model {
             aliases: BTreeMap::new(),
             versions: Vec::new(),
             history: Vec::new(),
+            standing_from: id,
             refusals: Vec::new(),
         }
     }
@@ -195,7 +198,7 @@ impl Model {
     pub(crate) fn newest_standing(&self, stage: Stage) -> Option<&HistoryEntry> {
         let undone: HashSet<Seq> = self.history.iter().filter_map(|(.., transition)| transition.undoes).collect();
         self.history.iter().rev().find(|(seq, .., transition)| {
-            transition.to == stage && transition.undoes.is_none() && !undone.contains(seq)
+            transition.to == stage && transition.undoes.is_none() && !undone.contains(seq) && *seq > self.standing_from
         })
     }
 
@@ -208,7 +211,8 @@ impl Model {
         if state.stage != *from {
             return Some(format!("version {version} is moved from {from}, but it is in {}", state.stage));
         }
-        if from == to {
+        // Who stays where it is may have the stage for itself from here on.
+        if from == to && archived.is_empty() {
             return Some(format!("version {version} is moved from {from} to {to}"));
         }
         // All of them make room, or none: several versions may share a stage.
@@ -282,6 +286,18 @@ impl Model {
         self.aliases.retain(|_, points_to| *points_to != number);
         (self.updated_at, self.names_seq) = (at, seq);
         Ok(())
+    }
+
+    /// What a model is that was deleted and comes back: in no stage, without aliases.
+    pub(crate) fn returned(&mut self, seq: Seq, at: Timestamp) {
+        for state in &mut self.versions {
+            if state.stage != Stage::None {
+                let state = Arc::make_mut(state);
+                (state.stage, state.stage_seq, state.updated_at) = (Stage::None, seq, at);
+            }
+        }
+        self.aliases.clear();
+        (self.standing_from, self.names_seq, self.updated_at) = (seq, seq, at);
     }
 
     /// Brings a deleted version back, in no stage and without aliases.

@@ -64,7 +64,6 @@ impl Registry {
             match &event.body {
                 EventBody::ModelRenamed { to, .. } => *name = to.clone(),
                 EventBody::ModelDeleted { .. } => deleted = true,
-                EventBody::ModelRestored { id, .. } if *id != model.id => continue,
                 EventBody::ModelRestored { .. } => deleted = false,
                 _ => {}
             }

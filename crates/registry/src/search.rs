@@ -20,6 +20,7 @@ use std::cmp::Ordering;
 
 use crate::catalog::Catalog;
 use crate::model::{Model, VersionState};
+use crate::tag::Tags;
 use clause::Filter;
 use order::Order;
 use page::Cursor;
@@ -27,6 +28,11 @@ use subject::{ModelEntry, Subject, VersionEntry};
 
 /// The tag by which a model is known to be a prompt, which MLflow keeps in the same tables.
 pub const IS_PROMPT: &str = "mlflow.prompt.is_prompt";
+
+/// Whether what has these tags is a prompt.
+pub fn is_prompt(tags: &Tags) -> bool {
+    tags.get(IS_PROMPT).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
 
 /// What is looked for.
 #[derive(Debug, Clone, Default)]

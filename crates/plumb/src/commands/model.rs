@@ -22,7 +22,7 @@ use crate::config::{actor, onnxruntime_library};
 use crate::failure::Failure;
 use crate::output;
 use crate::project::Project;
-use crate::promoting::Gate;
+use crate::promoting::{Gate, told};
 use crate::registering;
 
 /// Runs one of the commands.
@@ -201,7 +201,7 @@ pub(super) async fn promote_version(
     let gate = gate(project).await?;
     if dry_run {
         let judged = gate.judge(&catalog, &model, &command, &actor()).await?;
-        let evidence = judged.map(|judged| judged.evidence);
+        let evidence = told(judged, Some(number));
         return Ok(Promoted { evidence, changed: false, archived: Vec::new(), vacated: false });
     }
     let outcome = gate.execute(&model, command, &actor()).await?;
@@ -211,7 +211,7 @@ pub(super) async fn promote_version(
         Some(registry::EventBody::Transitioned(transition)) => (true, transition.archived),
         _ => (false, Vec::new()),
     };
-    let evidence = outcome.judged.map(|judged| judged.evidence);
+    let evidence = told(outcome.judged, Some(number));
     Ok(Promoted { evidence, changed, archived, vacated })
 }
 

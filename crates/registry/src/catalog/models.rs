@@ -55,7 +55,7 @@ impl Catalog {
                 let deleted = self.deleted_models.get(id).filter(|deleted| deleted.name == *model);
                 let deleted = deleted.ok_or_else(|| format!("no model `{model}` of event {id} was deleted"))?;
                 let mut restored = Model::clone(deleted);
-                restored.updated_at = at;
+                restored.returned(seq, at);
                 free.insert(Arc::new(restored));
                 self.deleted_models.remove(id);
             }

@@ -199,3 +199,6 @@ fn within(field: &'static str, text: &str, limit: usize) -> Result<(), RegistryE
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use super::pattern::is_like;
 use super::subject::{Asked, Field, Subject};
 use super::words::{Kind, Word, shown, words};
-use super::{IS_PROMPT, SearchError};
+use super::{IS_PROMPT, SearchError, is_prompt};
 
 /// All of these must hold.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Filter {
     }
 
     pub(super) fn matches(&self, entry: &impl Subject) -> bool {
-        (self.prompts || !entry.is_prompt()) && self.clauses.iter().all(|clause| clause.matches(entry))
+        (self.prompts || !is_prompt(entry.tags())) && self.clauses.iter().all(|clause| clause.matches(entry))
     }
 }
 

@@ -1,6 +1,5 @@
 //! What is looked for: models, or versions. Each says which of its fields a filter may name, and how it may ask.
 
-use super::IS_PROMPT;
 use crate::model::{Model, VersionState};
 use crate::tag::Tags;
 
@@ -35,10 +34,6 @@ pub(super) trait Subject {
     fn field(&self, name: &str) -> Field<'_>;
 
     fn tags(&self) -> &Tags;
-
-    fn is_prompt(&self) -> bool {
-        self.tags().get(IS_PROMPT).is_some_and(|value| value.eq_ignore_ascii_case("true"))
-    }
 }
 
 pub(super) struct ModelEntry<'c>(pub(super) &'c Model);

@@ -8,14 +8,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use schema::{BoxError, Fingerprint};
 
 use super::{AppendError, RegistryStore, StoreError, Stored, check_next};
-use crate::durable;
 use crate::event::Event;
 use crate::log::LogError;
 use crate::seq::Seq;
+use crate::sqlite::{self, fault, switch_to_wal};
 
 /// Format of the tables; the events in them carry their own.
 const FORMAT: u32 = 1;
@@ -44,27 +44,12 @@ impl SqliteLog {
 
     fn open_patiently(path: &Path, busy_timeout: Duration) -> Result<Self, StoreError> {
         let location = path.display().to_string();
-        if let Some(folder) = path.parent() {
-            durable::create_dirs(folder).map_err(|why| StoreError::Io {
-                doing: "making the folder of",
-                location: location.clone(),
-                source: why.into(),
-            })?;
-        }
-        if was_emptied(path) {
-            let what = "it is empty, but the files of its write-ahead log are beside it: somebody emptied it";
-            return Err(StoreError::NotARegistry { location, what });
-        }
-        // Not `SQLITE_OPEN_URI`: a path is a path, also when it starts with `file:`.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = sqlite::open(path, busy_timeout)?;
         let fault = |why| fault(&location, "opening", why);
-        let mut connection = Connection::open_with_flags(path, flags).map_err(fault)?;
-        connection.busy_timeout(busy_timeout).map_err(fault)?;
-        connection.pragma_update(None, "synchronous", "FULL").map_err(fault)?;
-        if !is_registry(&connection, &location)? {
+        if !sqlite::has_tables(&connection, &location, &["events", "meta"])? {
             create(&mut connection).map_err(fault)?;
         }
-        check_format(&connection, &location)?;
+        sqlite::check_format(&connection, &location, FORMAT)?;
         Ok(Self { location, connection: Mutex::new(connection) })
     }
 
@@ -137,35 +122,6 @@ fn read_row(row: &rusqlite::Row<'_>) -> Result<Stored, StoreError> {
     Ok(Stored { seq, text })
 }
 
-/// Whether the file at `path` is empty though it was a log before. SQLite would take it for a new one, and wait for ever
-/// for a process that still has the old one open.
-fn was_emptied(path: &Path) -> bool {
-    let beside = |end: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(end);
-        Path::new(&name).exists()
-    };
-    // SQLite makes the first page before the log of later ones, so an empty file that has one is no file in the making.
-    let empty = || path.metadata().is_ok_and(|about| about.len() == 0);
-    empty() && (beside("-wal") || beside("-shm")) && empty()
-}
-
-/// Whether the tables are there; `false` for an empty file. Reads only.
-fn is_registry(connection: &Connection, location: &str) -> Result<bool, StoreError> {
-    let names = connection
-        .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-        .and_then(|mut query| query.query_map((), |row| row.get(0))?.collect::<Result<Vec<String>, _>>())
-        .map_err(|why| fault(location, "opening", why))?;
-    let has = |name: &str| names.iter().any(|found| found == name);
-    if has("events") && has("meta") {
-        return Ok(true);
-    }
-    if names.is_empty() {
-        return Ok(false);
-    }
-    Err(StoreError::NotARegistry { location: location.to_owned(), what: "it is a SQLite database of something else" })
-}
-
 /// Makes the tables. Two processes may do so at once: one of them finds them made.
 fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     switch_to_wal(connection)?;
@@ -176,47 +132,6 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     )?;
     transaction.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('format', ?1)", [FORMAT.to_string()])?;
     transaction.commit()
-}
-
-/// WAL is written into the file, so it is asked for once. A file system that has none keeps the log as safe; readers then
-/// wait for writers.
-fn switch_to_wal(connection: &mut Connection) -> rusqlite::Result<()> {
-    // Of processes that switch at once one goes on, and SQLite fails the others without waiting: they would wait for each
-    // other. So they wait here, as writers, and find it switched. Each round at least one of them is done.
-    const ROUNDS_MAX: u32 = 100;
-    let mut round = 0;
-    loop {
-        match connection.pragma_update(None, "journal_mode", "WAL") {
-            Err(why) if why.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && round < ROUNDS_MAX => round += 1,
-            done => return done,
-        }
-        connection.transaction_with_behavior(TransactionBehavior::Immediate)?.rollback()?;
-    }
-}
-
-fn check_format(connection: &Connection, location: &str) -> Result<(), StoreError> {
-    let found: Option<String> = connection
-        .query_row("SELECT value FROM meta WHERE key = 'format'", (), |row| row.get(0))
-        .optional()
-        .map_err(|why| fault(location, "opening", why))?;
-    match found {
-        Some(found) if found == FORMAT.to_string() => Ok(()),
-        found => {
-            let found = found.map_or_else(|| "none".to_owned(), |found| format!("`{found}`"));
-            Err(StoreError::Format { location: location.to_owned(), found, reads: FORMAT })
-        }
-    }
-}
-
-/// What a failure of SQLite means to whoever called.
-fn fault(location: &str, doing: &'static str, why: rusqlite::Error) -> StoreError {
-    let location = location.to_owned();
-    match why.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => StoreError::NotARegistry { location, what: "it is not a SQLite database" },
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { doing, location },
-        Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged { doing, location, source: why.into() },
-        _ => StoreError::Io { doing, location, source: why.into() },
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::config::actor;
 use crate::failure::Failure;
 use crate::output;
 use crate::project::Project;
+use crate::promoting::told;
 
 fn name(text: &str) -> Result<ModelName, Failure> {
     ModelName::new(text).map_err(|why| Failure::invalid(why.to_string()))
@@ -40,7 +41,7 @@ pub(super) async fn alias(project: &Project, format: Format, args: AliasArgs) ->
         let outcome = gate.execute(&model, command, &actor()).await?;
         (outcome.judged, outcome.event)
     };
-    let evidence = judged.map(|judged| judged.evidence);
+    let evidence = told(judged, to);
     let passed = evidence.as_ref().is_none_or(|evidence| evidence.passed);
     let said = match (&event, passed, dry_run) {
         (_, false, _) => format!("alias `{alias}` of `{model}`: REFUSED"),

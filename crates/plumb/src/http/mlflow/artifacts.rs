@@ -217,7 +217,7 @@ fn path_of(uri: &Uri) -> Result<TreePath, Refusal> {
 }
 
 /// Work that waits for the disk.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
     #[expect(clippy::disallowed_methods, reason = "files are read and written by blocking calls")]
     let done = tokio::task::spawn_blocking(work).await;
     Ok(done.map_err(|why| Failure::new(ErrorKind::Internal, format!("reading or writing a file: {why}")))?)

@@ -15,11 +15,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use registry::tracking::Tracker;
-use registry::{ArtifactTree, Artifacts, Catalog, Command, Registry};
+use registry::{ArtifactTree, Artifacts, Catalog, Command, Event, Registry};
 use schema::{Clock, ModelName};
 
 use super::Refusal;
-use crate::promoting::{Gate, Outcome, report};
+use crate::promoting::{Gate, Judged, report};
 
 /// Who asks, as the log has it: these routes do not know better.
 const ACTOR: &str = "mlflow client";
@@ -59,24 +59,27 @@ impl Registrar {
         let outcome = self.gate.execute(model, command, ACTOR).await?;
         match outcome.refused() {
             None => Ok(outcome.catalog),
-            Some(_) => Err(refusal(model, &outcome)),
+            Some(failed) => Err(refusal(model, failed, outcome.event.as_ref())),
         }
     }
 }
 
 /// A refused promotion: 409, which the client does not try again, with the report as another key of the body.
-fn refusal(model: &ModelName, outcome: &Outcome) -> Refusal {
-    let Some(judged) = outcome.refused() else { return Refusal::invalid("nothing was refused") };
-    let report = report(judged, outcome.event.as_ref());
+fn refusal(model: &ModelName, failed: &Judged, event: Option<&Event>) -> Refusal {
+    let report = report(failed, event);
     let id = report["id"].as_str().unwrap_or_default();
+    let checks: Vec<bool> =
+        report["checks"].as_array().into_iter().flatten().filter_map(|check| check["passed"].as_bool()).collect();
+    let (n_failed, n) = (checks.iter().filter(|passed| !**passed).count(), checks.len());
     let shown = report["counterexample"].as_object().map_or_else(String::new, |example| {
         let text = |key: &str| example.get(key).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
         format!("; {} of {}: offline {}, online {}", text("feature"), text("row"), text("old"), text("new"))
     });
-    let hint = judged.evidence.features.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-    let (version, stage) = (judged.version, judged.stage);
+    let hint = failed.evidence.features.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+    let (version, stage) = (failed.version, failed.stage);
     let message = format!(
-        "promotion refused: version {version} of '{model}' would answer for {stage}, and 1 of 3 checks failed{shown}{hint}; report {id}"
+        "promotion refused: version {version} of '{model}' would answer for {stage}, and {n_failed} of {n} checks \
+         failed{shown}{hint}; report {id}"
     );
     Refusal::new(super::Code::ResourceConflict, message).with("promotion_report", report)
 }

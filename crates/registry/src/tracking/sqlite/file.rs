@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
-use crate::durable;
+use crate::sqlite;
 use crate::store::StoreError;
 
 /// Format of the tables.
@@ -51,85 +51,23 @@ CREATE TABLE outputs (
 /// Opens the file at `path`; makes it, and the folders above it, when it is not there.
 pub(super) fn open(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
     let location = path.display().to_string();
-    if let Some(folder) = path.parent() {
-        durable::create_dirs(folder).map_err(|why| StoreError::Io {
-            doing: "making the folder of",
-            location: location.clone(),
-            source: why.into(),
-        })?;
-    }
-    let fault = |why| fault(&location, "opening", why);
-    // Not `SQLITE_OPEN_URI`: a path is a path, also when it starts with `file:`.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(fault)?;
-    connection.busy_timeout(busy_timeout).map_err(fault)?;
-    connection.pragma_update(None, "synchronous", "FULL").map_err(fault)?;
+    let mut connection = sqlite::open(path, busy_timeout)?;
     connection.set_prepared_statement_cache_capacity(64);
-    let names = tables(&connection).map_err(fault)?;
-    if names.is_empty() {
-        create(&mut connection).map_err(fault)?;
-    } else if !["meta", "experiments", "runs"].iter().all(|name| names.iter().any(|found| found == name)) {
-        return Err(StoreError::NotARegistry { location, what: "it is a SQLite database of something else" });
+    if !sqlite::has_tables(&connection, &location, &["meta", "experiments", "runs"])? {
+        create(&mut connection).map_err(|why| sqlite::fault(&location, "opening", why))?;
     }
-    check_format(&connection, &location)?;
+    sqlite::check_format(&connection, &location, FORMAT)?;
     Ok(connection)
-}
-
-fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    connection
-        .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")?
-        .query_map((), |row| row.get(0))?
-        .collect()
 }
 
 /// Makes the tables. Two processes may do so at once: one of them finds them made.
 fn create(connection: &mut Connection) -> rusqlite::Result<()> {
-    switch_to_wal(connection)?;
+    sqlite::switch_to_wal(connection)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if tables(&transaction)?.is_empty() {
+    if sqlite::tables(&transaction)?.is_empty() {
         transaction.execute_batch(TABLES)?;
         transaction.execute("INSERT INTO meta (key, value) VALUES ('format', ?1)", [FORMAT.to_string()])?;
         super::experiments::create_default(&transaction)?;
     }
     transaction.commit()
-}
-
-/// WAL is written into the file, so it is asked for once.
-fn switch_to_wal(connection: &mut Connection) -> rusqlite::Result<()> {
-    // Of processes that switch at once one goes on, and SQLite fails the others without waiting. So they wait here, as
-    // writers, and find it switched. Each round at least one of them is done.
-    const ROUNDS_MAX: u32 = 100;
-    let mut round = 0;
-    loop {
-        match connection.pragma_update(None, "journal_mode", "WAL") {
-            Err(why) if why.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && round < ROUNDS_MAX => round += 1,
-            done => return done,
-        }
-        connection.transaction_with_behavior(TransactionBehavior::Immediate)?.rollback()?;
-    }
-}
-
-fn check_format(connection: &Connection, location: &str) -> Result<(), StoreError> {
-    let found: Option<String> = connection
-        .query_row("SELECT value FROM meta WHERE key = 'format'", (), |row| row.get(0))
-        .optional()
-        .map_err(|why| fault(location, "opening", why))?;
-    match found {
-        Some(found) if found == FORMAT.to_string() => Ok(()),
-        found => {
-            let found = found.map_or_else(|| "none".to_owned(), |found| format!("`{found}`"));
-            Err(StoreError::Format { location: location.to_owned(), found, reads: FORMAT })
-        }
-    }
-}
-
-/// What a failure of SQLite means to whoever called.
-pub(super) fn fault(location: &str, doing: &'static str, why: rusqlite::Error) -> StoreError {
-    let location = location.to_owned();
-    match why.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => StoreError::NotARegistry { location, what: "it is not a SQLite database" },
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { doing, location },
-        Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged { doing, location, source: why.into() },
-        _ => StoreError::Io { doing, location, source: why.into() },
-    }
 }

@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::file::fault;
 use super::{Done, Fault, TrackingError};
+use crate::sqlite::fault;
 use crate::store::StoreError;
 
 /// How many calls may wait. One takes milliseconds, so whoever is behind so many waits for seconds: better told at once.

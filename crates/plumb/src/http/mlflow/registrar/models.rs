@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use super::Registrar;
 use super::asked::{model, name, number, stage, tags, text};
 use super::entities;
-use super::errors::no_version;
 use crate::http::mlflow::{Refusal, Sent};
 
 type Answer = Result<Json<Value>, Refusal>;
@@ -109,7 +108,7 @@ async fn aliased(State(this): This, Sent(fields): Sent) -> Answer {
     let catalog = this.catalog();
     let model = model(&catalog, &name)?;
     let found = if alias.eq_ignore_ascii_case(LATEST) {
-        model.latest().ok_or_else(|| no_version(name.as_str(), 0))?
+        model.latest().ok_or_else(|| Refusal::not_found(format!("Registered Model with name={name} has no version")))?
     } else {
         let missing = || Refusal::invalid(format!("Registered model alias {alias} not found."));
         model.aliased(alias).ok_or_else(missing)?

@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
 use registry::artifact_tree::{TreeError, TreePath};
-use registry::search::IS_PROMPT;
+use registry::search::is_prompt;
 use registry::source::{Source, Which};
 use registry::{Catalog, Model, Origin, PinnedFile, Servable, Tags, VersionState};
-use schema::ErrorKind;
 
 use super::Registrar;
 use super::errors::no_model;
 use crate::failure::Failure;
 use crate::http::mlflow::Refusal;
+use crate::http::mlflow::artifacts::blocking;
 use crate::registering;
 
 /// What the client says of the version.
@@ -49,7 +49,7 @@ pub(super) async fn find(
     let Wanted { source, run_id, model_id, run_link, tags } = wanted;
     let mut origin = Origin { source, run_id, run_link, model_id };
     // Prompts have texts in their tags, and a word in place of a source.
-    if tags.get(IS_PROMPT).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+    if is_prompt(&tags) {
         return Ok(Found { origin, files: Vec::new(), servable: None, metadata: BTreeMap::new(), tags });
     }
     let invalid = |source: &str, why: &str| {
@@ -164,7 +164,6 @@ fn of<'m>(model: &'m Model, which: &Which) -> Result<&'m VersionState, Refusal> 
 fn copy(model: &Model, state: &VersionState, origin: Origin, tags: Tags) -> Result<Found, Refusal> {
     let from = &state.version;
     let source = format!("models:/{}/{}", model.name, from.version);
-    let is_prompt = |tags: &Tags| tags.get(IS_PROMPT).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let mut why = (is_prompt(&state.tags) || is_prompt(&model.tags)).then_some("It is a prompt.");
     if !origin.run_id.is_empty() && origin.run_id != from.origin.run_id {
         why = Some("Its run is not the run_id that was sent.");
@@ -200,10 +199,7 @@ async fn pin(this: &Arc<Registrar>, uri: &str) -> Result<Vec<PinnedFile>, Refusa
         }
         Ok(files)
     };
-    #[expect(clippy::disallowed_methods, reason = "files are read and written by blocking calls")]
-    let done = tokio::task::spawn_blocking(copy).await;
-    let done = done.map_err(|why| Failure::new(ErrorKind::Internal, format!("copying a file: {why}")))?;
-    Ok(done?)
+    Ok(blocking(copy).await??)
 }
 
 /// What serving needs of these files, where a feature service is named: by the tag, or inside the file.
@@ -230,10 +226,7 @@ async fn servable(
         let servable = registering::fit(&catalog, &file.path, &read, &bytes, named.as_deref())?;
         Ok(Some((servable, read.metadata)))
     };
-    #[expect(clippy::disallowed_methods, reason = "a model is loaded to be looked at")]
-    let looked = tokio::task::spawn_blocking(look).await;
-    let looked = looked.map_err(|why| Failure::new(ErrorKind::Internal, format!("looking at the model: {why}")))??;
-    Ok(match looked {
+    Ok(match blocking(look).await?? {
         Some((servable, metadata)) => (Some(servable), metadata),
         None => (None, BTreeMap::new()),
     })

@@ -1,0 +1,77 @@
+//! Stages that several versions share, and what was checked on another state.
+
+use super::*;
+
+fn join(version: u32, to: Stage) -> Command {
+    Command::Transition { model: churn(), version, to, archive_existing: false, evidence: evidence(version) }
+}
+
+#[test]
+fn several_versions_may_share_a_stage_which_then_is_the_highest() {
+    let mut story = Story::with_versions(3);
+    story.tell(join(3, Stage::Production)).unwrap().unwrap();
+    story.tell(join(1, Stage::Production)).unwrap().unwrap();
+    assert_eq!(story.stages(), "Production None Production");
+    assert_eq!(story.model().holder(Stage::Production).unwrap().version.version, 3);
+    // Who comes alone lets all of them leave.
+    story.promote(2, Stage::Production);
+    assert_eq!(story.stages(), "Archived Production Archived");
+    roll_back(&mut story).unwrap();
+    assert_eq!(story.model().holder(Stage::Production).unwrap().version.version, 3);
+}
+
+#[test]
+fn who_shares_a_stage_may_have_it_for_itself_and_share_it_again() {
+    let mut story = Story::with_versions(3);
+    story.tell(join(1, Stage::Production)).unwrap().unwrap();
+    story.tell(join(2, Stage::Production)).unwrap().unwrap();
+    story.promote(2, Stage::Production);
+    assert_eq!(story.stages(), "Archived Production None");
+    assert!(story.tell(promote(2, Stage::Production)).unwrap().is_none(), "it has it for itself already");
+    roll_back(&mut story).unwrap();
+    assert_eq!(story.stages(), "Production Production None");
+    assert_eq!(story.model().holder(Stage::Production).unwrap().version.version, 2);
+}
+
+#[test]
+fn a_version_that_joined_others_is_rolled_back_by_leaving() {
+    let mut story = Story::with_versions(2);
+    story.tell(join(1, Stage::Production)).unwrap().unwrap();
+    story.tell(join(2, Stage::Production)).unwrap().unwrap();
+    let event = roll_back(&mut story).unwrap();
+    let undone = transition(&event);
+    assert_eq!((undone.version, undone.to, undone.undoes), (2, Stage::Archived, Some(Seq(5))));
+    assert_eq!(story.stages(), "Production Archived");
+    // Before the first one there was nobody.
+    assert!(roll_back(&mut story).is_err());
+}
+
+#[test]
+fn a_rollback_to_a_deleted_version_says_so() {
+    let mut story = Story::with_versions(2);
+    story.promote(1, Stage::Production);
+    story.promote(2, Stage::Production);
+    story.tell(Command::DeleteVersion { model: churn(), version: 1 }).unwrap().unwrap();
+    let why = roll_back(&mut story).unwrap_err();
+    assert!(why.ends_with("version 1, which held it before, was deleted"), "{why}");
+}
+
+#[test]
+fn what_was_checked_on_another_state_is_not_done() {
+    let mut story = Story::with_versions(3);
+    let checked = story.model().names_seq;
+    let as_checked =
+        |command: Command| Command::AsChecked { model: churn(), names_seq: checked, command: Box::new(command) };
+    story.promote(1, Stage::Production);
+    let why = story.tell(as_checked(promote(2, Stage::Production))).unwrap_err();
+    assert_eq!(why.kind(), ErrorKind::Conflict);
+    let want = "model `churn` changed while it was checked: the checks were made at event 2, it changed with 5";
+    assert_eq!(why.to_string(), want);
+    // Whose wish is fulfilled already has nothing to lose, and texts change nothing that was checked.
+    assert!(story.tell(as_checked(promote(1, Stage::Production))).unwrap().is_none());
+    let checked = story.model().names_seq;
+    let describe = Command::Describe { model: churn(), version: None, description: "text".to_owned() };
+    story.tell(describe).unwrap().unwrap();
+    let command = Box::new(promote(2, Stage::Production));
+    assert!(story.tell(Command::AsChecked { model: churn(), names_seq: checked, command }).unwrap().is_some());
+}
