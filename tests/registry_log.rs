@@ -47,7 +47,7 @@ fn whatever_is_changed_in_the_log_is_found_and_the_last_good_event_is_named() {
     let kept = std::fs::read(&path).unwrap();
     // What is done, and the event where it shows.
     let edits = [
-        ("db.execute(\"update events set json = replace(json, '1', '2') where seq = 2\")", 2),
+        ("db.execute(\"update events set json = replace(json, 'actor', 'actox') where seq = 2\")", 2),
         ("db.execute(\"update events set json = json || ' ' where seq = 3\")", 3),
         ("db.execute('delete from events where seq = 3')", 3),
         ("db.execute('delete from events where seq = 1')", 1),
@@ -100,9 +100,7 @@ for n, text in ((2, b), (3, a)): db.execute('update events set json = ? where se
 #[test]
 fn any_byte_of_any_event_that_is_changed_is_found() {
     let plumb = registered();
-    edit(&plumb, "db.execute('create table kept as select * from events')");
-    // Of each event some bytes all over it, the first and the last among them; the program reads all events at each start.
-    edit(&plumb, "db.execute('drop table kept')");
+    // Of each event some bytes all over it, the first and the last among them.
     let file = plumb.path().join("log.jsonl");
     plumb.run(&format!("registry export {}", file.display())).ok();
     let text = std::fs::read(&file).unwrap();

@@ -37,9 +37,10 @@ impl Catalog {
             Command::AsChecked { model, names_seq, command } => {
                 // A command whose effect is there already gives nothing, whoever did it.
                 let decided = self.decide(command, at, actor)?;
-                let now = self.find_model(model)?.names_seq;
-                if decided.is_some() && now > *names_seq {
-                    return Err(RegistryError::StaleModel { model: model.clone(), checked: *names_seq, now });
+                let known = self.find_model(model)?;
+                if decided.is_some() && known.names_seq > *names_seq {
+                    let what = known.newest_naming();
+                    return Err(RegistryError::StaleModel { model: model.clone(), checked: *names_seq, what });
                 }
                 Ok(decided)
             }

@@ -114,16 +114,14 @@ pub enum RegistryError {
         now: Seq,
     },
     /// The model was moved, called otherwise or deleted after the checks were made.
-    #[error(
-        "model `{model}` changed while it was checked: the checks were made at event {checked}, it changed with {now}"
-    )]
+    #[error("model `{model}` changed while it was checked: the checks were made at event {checked}, {what}")]
     StaleModel {
         /// The model.
         model: ModelName,
         /// What the checks were made on.
         checked: Seq,
-        /// The newest change.
-        now: Seq,
+        /// The newest change, and who made it.
+        what: String,
     },
     /// There is no earlier release.
     #[error("model `{model}` cannot be rolled back in {stage}: {why}")]
@@ -192,7 +190,9 @@ impl RegistryError {
                 Some(format!("declare what `{view}` was again, apply, and materialize it"))
             }
             Self::StaleDefinitions { .. } => Some("plan again and look at the difference".to_owned()),
-            Self::StaleModel { model, .. } => Some(format!("see `plumb model history {model}`, and try again")),
+            Self::StaleModel { model, .. } => {
+                Some(format!("see `plumb model history {model}`, and promote again if that is still wanted"))
+            }
             Self::NoRelease { .. } => None,
             Self::Contended { .. } => Some("try again".to_owned()),
         }

@@ -158,6 +158,15 @@ impl Model {
         &self.history
     }
 
+    /// The newest change of what a stage or an alias resolves to, in words.
+    pub(crate) fn newest_naming(&self) -> String {
+        let seq = self.names_seq;
+        match self.history.last().filter(|(at, ..)| *at == seq) {
+            Some((.., actor, transition)) => format!("event {seq} of {actor} moved {transition}"),
+            None => format!("event {seq} changed what its aliases or its versions are"),
+        }
+    }
+
     /// Every transition that was refused, oldest first.
     pub fn refusals(&self) -> &[Refusal] {
         &self.refusals

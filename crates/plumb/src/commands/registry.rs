@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use registry::transfer::{Imported, export, import};
 use registry::walk::{as_of, walk};
-use registry::{Artifacts, Catalog, Event, EventBody, LogError, ModelVersion, PinnedFile, RegistryStore, Seq};
+use registry::{Artifacts, Catalog, Event, LogError, ModelVersion, PinnedFile, RegistryStore, Seq};
 use schema::error::chain;
 use schema::yaml::suggest;
 use schema::{ErrorKind, Timestamp};

@@ -190,7 +190,7 @@ async fn a_promoter_who_was_overtaken_while_it_checked_is_told_by_whom() {
     };
     let why = registry.execute(as_checked(promote(2, Stage::Production)), minute(7), "bob").await.unwrap_err();
     assert_eq!(why.kind(), ErrorKind::Conflict);
-    assert!(why.to_string().ends_with("it changed with 4"), "{why}");
+    assert!(why.to_string().ends_with("event 4 of rival moved `churn` version 1 from None to Production"), "{why}");
     assert_eq!(stages(&registry.refresh().await.unwrap()), "Production None");
     // Where there is nothing to do, nobody was overtaken.
     let again = as_checked(promote(1, Stage::Production));

@@ -65,7 +65,7 @@ fn what_was_checked_on_another_state_is_not_done() {
     story.promote(1, Stage::Production);
     let why = story.tell(as_checked(promote(2, Stage::Production))).unwrap_err();
     assert_eq!(why.kind(), ErrorKind::Conflict);
-    let want = "model `churn` changed while it was checked: the checks were made at event 2, it changed with 5";
+    let want = "model `churn` changed while it was checked: the checks were made at event 2, event 5 of ann moved `churn` version 1 from None to Production";
     assert_eq!(why.to_string(), want);
     // Whose wish is fulfilled already has nothing to lose, and texts change nothing that was checked.
     assert!(story.tell(as_checked(promote(1, Stage::Production))).unwrap().is_none());
