@@ -4,14 +4,16 @@
 //! The gate guards the holder, not the version that a call names: a demotion or a deletion that leaves a stage to an older
 //! version is judged by that version. A version without a feature service has nothing to be checked, and moves freely.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use featurestore::{OfflineStore, OnlineReader};
 use registry::{Catalog, Command, Event, Model, ModelVersion, Registry, Stage};
 use schema::{Clock, ErrorKind, ModelName};
 use serde_json::{Value, json};
-use serving::Fleet;
-use serving::promotion::{Evidence, check};
+use serving::promotion::{Checking, Evidence, check};
+use serving::squares::{Side, Sides};
+use serving::{Fleet, LoadedModel};
 
 use crate::failure::Failure;
 
@@ -26,6 +28,8 @@ pub struct Gate {
     pub offline: OfflineStore,
     /// What is served.
     pub online: Arc<OnlineReader>,
+    /// The folder of the prediction log.
+    pub log: PathBuf,
     /// The time of features.
     pub clock: Clock,
 }
@@ -111,41 +115,93 @@ impl Gate {
         // What the registry will refuse whatever the checks say is refused before them.
         let Some(after) = catalog.after(command, Clock::wall(), actor)? else { return Ok(Vec::new()) };
         let Some(now) = after.model(model.as_str()) else { return Ok(Vec::new()) };
+        let before = catalog.model(model.as_str());
         let mut judged = Vec::new();
-        for (version, stage) in exposed(catalog.model(model.as_str()), now) {
+        for Exposed { version, stage, holder } in exposed(before, now) {
             let state = now.version(version).filter(|state| state.version.servable.is_some());
             if let Some(state) = state {
-                judged.push(Judged { version, stage, evidence: self.check(catalog, &state.version).await? });
+                let evidence = self.check(catalog, before, &state.version, stage, holder).await?;
+                judged.push(Judged { version, stage, evidence });
             }
         }
         Ok(judged)
     }
 
-    async fn check(&self, catalog: &Arc<Catalog>, version: &ModelVersion) -> Result<Evidence, Failure> {
+    async fn check(
+        &self,
+        catalog: &Arc<Catalog>,
+        model: Option<&Model>,
+        version: &ModelVersion,
+        stage: Stage,
+        holder: Option<u32>,
+    ) -> Result<Evidence, Failure> {
+        let candidate = Side { model: self.load(catalog, version).await?, name: named(version.version) };
+        let other = async |number: Option<u32>, none: &str| {
+            let found = number.filter(|number| *number != version.version).and_then(|number| model?.version(number));
+            let Some(state) = found.filter(|state| state.version.servable.is_some()) else { return Err(none.to_owned()) };
+            let name = named(state.version.version);
+            // What cannot answer any more is nothing to compare with, and must be possible to replace.
+            match self.load(catalog, &state.version).await {
+                Ok(model) => Ok(Side { model, name }),
+                Err(why) => Err(format!("{name} cannot be loaded: {}", why.message)),
+            }
+        };
+        let held = other(holder, "no other version holds it").await;
+        let anchor = model.and_then(|model| model.anchor(stage));
+        let anchor = other(anchor, "no other version that held it was approved by a person").await;
+        let sides = Sides { candidate, holder: held, anchor };
+        let with = Checking {
+            definitions: catalog.definitions(),
+            offline: &self.offline,
+            online: &self.online,
+            log: &self.log,
+            now: self.clock.now(),
+        };
+        Ok(check(sides, with).await?)
+    }
+
+    /// A version, ready to answer.
+    async fn load(&self, catalog: &Arc<Catalog>, version: &ModelVersion) -> Result<Arc<LoadedModel>, Failure> {
         let (fleet, version, catalog) = (Arc::clone(&self.fleet), version.clone(), Arc::clone(catalog));
         #[expect(clippy::disallowed_methods, reason = "loading a model blocks")]
         let loaded = tokio::task::spawn_blocking(move || fleet.load(&version, &catalog).map_err(Failure::from)).await;
         let loaded = loaded
             .map_err(|why| Failure::new(ErrorKind::Internal, format!("loading the version to check: {why}")))??;
-        Ok(check(&loaded, &self.offline, &self.online, self.clock.now()).await?)
+        Ok(Arc::new(loaded))
     }
 }
 
-/// The versions that names of a model resolve to now and did not before, each once, with the stage that each answers for.
-fn exposed(before: Option<&Model>, after: &Model) -> Vec<(u32, Stage)> {
+fn named(version: u32) -> String {
+    format!("version {version}")
+}
+
+/// A version that a name resolves to now and did not before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Exposed {
+    version: u32,
+    /// The stage that it answers for: for an alias, Production.
+    stage: Stage,
+    /// What the name resolved to before.
+    holder: Option<u32>,
+}
+
+/// The versions that names of a model resolve to now and did not before, each once.
+fn exposed(before: Option<&Model>, after: &Model) -> Vec<Exposed> {
     let holder = |model: Option<&Model>, stage| model?.holder(stage).map(|state| state.version.version);
     let staged = [Stage::Production, Stage::Staging].into_iter().filter_map(|stage| {
-        let now = holder(Some(after), stage)?;
-        (holder(before, stage) != Some(now)).then_some((now, stage))
+        let (version, held) = (holder(Some(after), stage)?, holder(before, stage));
+        (held != Some(version)).then_some(Exposed { version, stage, holder: held })
     });
-    let called = after.aliases.iter().filter_map(|(alias, now)| {
-        let known = before.and_then(|model| model.aliases.get(alias));
-        (known != Some(now)).then_some((*now, Stage::Production))
+    let called = after.aliases.iter().filter_map(|(alias, version)| {
+        let known = before.and_then(|model| model.aliases.get(alias)).copied();
+        // A new name is asked for by nobody yet: it is judged by what is in Production.
+        let holder = known.or_else(|| holder(before, Stage::Production));
+        (known != Some(*version)).then_some(Exposed { version: *version, stage: Stage::Production, holder })
     });
-    let mut exposed: Vec<(u32, Stage)> = Vec::new();
-    for (version, stage) in staged.chain(called) {
-        if exposed.iter().all(|(known, _)| *known != version) {
-            exposed.push((version, stage));
+    let mut exposed: Vec<Exposed> = Vec::new();
+    for found in staged.chain(called) {
+        if exposed.iter().all(|known| known.version != found.version) {
+            exposed.push(found);
         }
     }
     exposed
@@ -178,29 +234,60 @@ fn with_evidence(command: Command, judged: &[Judged]) -> Command {
 /// The report of a refusal, as programs read it: each check with what was found, and a row that shows it.
 pub fn report(judged: &Judged, event: Option<&Event>) -> Value {
     let Judged { version, stage, evidence } = judged;
-    let differing = evidence.features.features.iter().filter(|feature| !feature.is_equal());
-    let counterexample = differing.clone().find_map(|feature| {
+    let features = &evidence.features;
+    let differing = features.features.iter().filter(|feature| !feature.is_equal());
+    let of_features = differing.clone().find_map(|feature| {
         let example = feature.examples.first()?;
         Some(json!({
             "row": example.row, "feature": feature.feature, "old": example.offline, "new": example.online,
             "first_failing": feature.first_failing,
         }))
     });
+    let squares = &evidence.squares.squares;
+    let of_squares = squares.iter().find_map(|square| square.counterexample());
+    let counterexample = of_features.or_else(|| of_squares.map(|found| json!(found)));
     let failed: Vec<&str> = differing.map(|feature| feature.feature.as_str()).collect();
+    let mut checks = vec![
+        json!({
+            "name": "types", "passed": evidence.misfit.is_none(),
+            "says": evidence.misfit.as_ref().unwrap_or(&evidence.types),
+        }),
+        json!({
+            "name": "features", "passed": features.passed, "entities": features.entities,
+            "differing": failed, "hint": features.hint,
+        }),
+        // A version whose rows depend on each other is served row by row, not refused.
+        json!({ "name": "batches", "passed": true, "says": evidence.batches.to_string() }),
+    ];
+    checks.extend(squares.iter().map(|square| {
+        let mut check = json!(square);
+        check["name"] = square.check.into();
+        check
+    }));
+    checks.extend(evidence.unmade.iter().map(|check| {
+        json!({ "name": check.as_str(), "passed": false, "says": "required by the model's policy, and could not be made" })
+    }));
     json!({
         "id": event.map(|event| format!("pr-{:04}", event.seq.0)),
         "version": version.to_string(), "to": stage.as_str(),
-        "checks": [
-            // A version whose types do not fit is not loaded, so there is no evidence of it.
-            { "name": "types", "passed": true, "says": evidence.types },
-            {
-                "name": "features", "passed": evidence.features.passed, "entities": evidence.features.entities,
-                "differing": failed, "hint": evidence.features.hint,
-            },
-            // One whose rows depend on each other is served row by row, not refused.
-            { "name": "batches", "passed": true, "says": evidence.batches.to_string() },
-        ],
+        "checks": checks,
         "counterexample": counterexample,
         "as_of": evidence.as_of,
     })
+}
+
+/// What failed, in a line, and what to do: for clients that show one text.
+pub fn in_a_line(judged: &Judged) -> String {
+    let Evidence { features, squares, misfit, .. } = &judged.evidence;
+    let example = features.features.iter().filter(|feature| !feature.is_equal()).find_map(|feature| {
+        let example = feature.examples.first()?;
+        let (name, row) = (&feature.feature, &example.row);
+        Some(format!("; {name} of {row}: offline {}, online {}", example.offline, example.online))
+    });
+    let refused = || squares.squares.iter().find(|square| !square.passed);
+    let row = || refused().and_then(|square| Some(format!("; {}", square.counterexample()?.line())));
+    let shown = example.or_else(|| misfit.as_ref().map(|why| format!("; {why}"))).or_else(row).unwrap_or_default();
+    let hint = features.hint.as_deref().or_else(|| refused().and_then(|square| square.hint()));
+    let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+    format!("{shown}{hint}")
 }

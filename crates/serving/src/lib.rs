@@ -12,6 +12,7 @@ pub mod prediction_log;
 pub mod promotion;
 pub mod scorer;
 pub mod skew;
+pub mod squares;
 
 pub use fleet::{Fleet, LoadedModel};
 pub use prediction_log::PredictionLog;

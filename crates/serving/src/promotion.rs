@@ -1,26 +1,30 @@
-//! The squares that a version must pass before it serves, and the evidence they leave.
+//! What a version must pass before it serves, and the evidence that it leaves.
 //!
-//! Types: the file's inputs fit its feature service. Feature square: for sampled entities, what the online store answers
+//! Types: the file's inputs fit its feature service, and its outputs what the model's contract declares. Feature square: for sampled entities, what the online store answers
 //! is what history says. Batch square: an answer does not depend on the rows it is batched with (batching stays off where
-//! it does). The checks run the same code that serves.
+//! it does). Squares against other versions: [`crate::squares`]. The checks run the same code that serves.
 
-mod sample;
+pub(crate) mod sample;
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use arrow::array::ArrayRef;
 use featurestore::offline::{OfflineError, OfflineStore};
 use featurestore::retrieve::{EntityRows, RetrieveError, retrieve};
-use featurestore::training::{features_at, fill_all};
+use featurestore::training::fill_all;
 use featurestore::{CompiledService, FeatureRows, OnlineReader};
+use schema::contract::CheckName;
 use schema::pii;
-use schema::{ErrorKind, Timestamp};
+use schema::{AppliedDefinitions, ErrorKind, Timestamp};
 use serde::Serialize;
 
 use crate::batch_check::{BatchCheck, ProbeSet, check_batches};
 use crate::compare::{FeatureComparison, compare};
 use crate::fleet::LoadedModel;
 use crate::onnx::OnnxError;
+use crate::squares::{Prepared, ProbeRows, Sides, Sort, Square, SquareError, Squares, fits, gather};
 
 /// Entities compared in the feature square.
 pub const SAMPLE_ENTITIES: usize = 512;
@@ -51,6 +55,9 @@ pub enum PromotionError {
     /// The model does not run.
     #[error("running the batch square")]
     Run(#[source] OnnxError),
+    /// Older versions cannot be compared with.
+    #[error(transparent)]
+    Squares(#[from] SquareError),
 }
 
 impl PromotionError {
@@ -60,6 +67,7 @@ impl PromotionError {
             Self::Offline { source, .. } => source.kind(),
             Self::Online { source, .. } => source.kind(),
             Self::Run(source) => source.kind(),
+            Self::Squares(why) => why.kind(),
         }
     }
 }
@@ -71,10 +79,19 @@ pub struct Evidence {
     pub passed: bool,
     /// Types: the signature against the service.
     pub types: String,
+    /// What of the model's contract its outputs do not fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub misfit: Option<String>,
     /// The feature square.
     pub features: FeatureSquare,
     /// The batch square.
     pub batches: BatchCheck,
+    /// Against the versions before it.
+    #[serde(flatten)]
+    pub squares: Squares,
+    /// Checks that the model's policy requires and that could not be made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unmade: Vec<CheckName>,
     /// The instant of the feature square.
     pub as_of: Timestamp,
 }
@@ -115,30 +132,31 @@ fn feature_square(
     FeatureSquare { passed, entities: entities.n, features, hint: (!passed).then(|| advice.to_owned()) }
 }
 
-/// Runs the checks on a loaded candidate as of `now`.
+/// What the checks are made with.
+#[derive(Debug, Clone, Copy)]
+pub struct Checking<'a> {
+    /// What is applied.
+    pub definitions: &'a AppliedDefinitions,
+    /// History.
+    pub offline: &'a OfflineStore,
+    /// What is served.
+    pub online: &'a OnlineReader,
+    /// The folder of the prediction log, whose requests are asked again.
+    pub log: &'a Path,
+    /// The time of features.
+    pub now: Timestamp,
+}
+
+/// Runs the checks on a loaded candidate and on what it is held against.
 ///
 /// # Errors
 /// [`PromotionError`] if a check cannot be made.
-pub async fn check(
-    model: &LoadedModel,
-    offline: &OfflineStore,
-    online: &OnlineReader,
-    now: Timestamp,
-) -> Result<Evidence, PromotionError> {
+pub async fn check(sides: Sides, with: Checking<'_>) -> Result<Evidence, PromotionError> {
+    let Checking { definitions, offline, online, log, now } = with;
+    let model = std::sync::Arc::clone(&sides.candidate.model);
     let compiled = &model.compiled;
-    let service = || compiled.service.name.to_string();
-    let from_offline = |source| PromotionError::Offline { service: service(), source };
-    let entities = sample::sample(compiled, offline).await.map_err(from_offline)?;
-    let times = vec![Some(now); entities.n];
-    let (entities, there) = match features_at(offline, compiled, &entities, &times).await {
-        // An expression may refuse what was made up for a request field: then nobody says anything.
-        Err(OfflineError::Compute { .. }) if !compiled.fields.is_empty() => {
-            let silent = sample::without_fields(compiled, entities).map_err(from_offline)?;
-            let there = features_at(offline, compiled, &silent, &times).await;
-            (silent, there.map_err(from_offline)?.0)
-        }
-        there => (entities, there.map_err(from_offline)?.0),
-    };
+    let from_offline = |source| PromotionError::Offline { service: compiled.service.name.to_string(), source };
+    let (entities, there) = gather::of_history(compiled, offline, now).await.map_err(from_offline)?;
     let features = match retrieve(online, compiled, &entities, now).await {
         Ok(here) => feature_square(compiled, &entities, &there, &here),
         // Nothing to compare with: refused, like features that differ.
@@ -146,18 +164,67 @@ pub async fn check(
             let hint = why.hint().map(|hint| format!("{why}: {hint}, then promote again"));
             FeatureSquare { passed: false, entities: entities.n, features: Vec::new(), hint }
         }
-        Err(source) => return Err(PromotionError::Online { service: service(), source }),
+        Err(source) => {
+            return Err(PromotionError::Online { service: compiled.service.name.to_string(), source });
+        }
     };
 
     let filled = fill_all(compiled, &there.columns).map_err(from_offline)?;
     let n = entities.n.min(BATCH_ROWS);
     let probes: Vec<ArrayRef> = filled.iter().map(|column| column.slice(0, n)).collect();
     let probes = ProbeSet::new(&compiled.service.columns, &probes).map_err(PromotionError::Run)?;
-    let mut lease = model.pool.checkout().await;
-    let batches = check_batches(&mut lease, &model.plan, &probes);
+    let batches = {
+        let mut lease = model.pool.checkout().await;
+        check_batches(&mut lease, &model.plan, &probes)
+    };
     let types = format!("`{}` takes {} as {}", model.version.name, compiled.service.name, model.servable.signature);
+    let definition = definitions.model(model.version.name.as_str());
+    let contract = definition.and_then(|definition| definition.contract.as_ref());
+    let misfit = contract.and_then(|contract| fits(contract, &model.servable.signature).err());
+    let squares = match &misfit {
+        // What is not there cannot be compared.
+        Some(_) => Squares::default(),
+        None => {
+            let prepared = Prepared::new(sides, definitions)?;
+            let rows = probe_rows(&prepared, compiled, there, with).await?;
+            prepared.run(rows).await?
+        }
+    };
+    let required = definition.map(|definition| &definition.promotion.required[..]).unwrap_or_default();
+    let was_made = |check: &CheckName| match check {
+        CheckName::Types | CheckName::Features | CheckName::Batches => true,
+        CheckName::Compatibility | CheckName::Contract | CheckName::Anchor => squares.made(check.as_str()),
+    };
+    let unmade: Vec<CheckName> = required.iter().filter(|check| !was_made(check)).copied().collect();
     // A model whose answers depend on their batch is served one row at a time, not refused.
-    Ok(Evidence { passed: features.passed, types, features, batches, as_of: now })
+    let passed = features.passed && misfit.is_none() && unmade.is_empty() && squares.passed();
+    Ok(Evidence { passed, types, misfit, features, batches, squares, unmade, as_of: now })
+}
+
+/// Rows of every service version that the candidate answers: logged requests and entities of history.
+async fn probe_rows(
+    prepared: &Prepared,
+    own: &CompiledService,
+    there: FeatureRows,
+    with: Checking<'_>,
+) -> Result<BTreeMap<schema::migration::ServiceVersion, ProbeRows>, PromotionError> {
+    let mut rows = BTreeMap::new();
+    let mut own_rows = Some(there);
+    for binding in prepared.bindings() {
+        let compiled = &binding.service;
+        let of_history = match own_rows.take_if(|_| compiled.service.id() == own.service.id()) {
+            Some(there) => there,
+            None => {
+                let service = || compiled.service.name.to_string();
+                let found = gather::of_history(compiled, with.offline, with.now).await;
+                found.map_err(|source| PromotionError::Offline { service: service(), source })?.1
+            }
+        };
+        let mut all = gather::logged(compiled, with.log);
+        all.append(ProbeRows::found(of_history, Sort::Sampled)).map_err(PromotionError::Run)?;
+        rows.insert(binding.id(), all);
+    }
+    Ok(rows)
 }
 
 /// A row's keys and fields; where some are personal, which are masked, its number in the sample too.
@@ -176,7 +243,10 @@ fn name_row(compiled: &CompiledService, entities: &EntityRows, row: usize) -> St
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = |passed: bool| if passed { "ok" } else { "x " };
-        writeln!(f, "  ok  types           {}", self.types)?;
+        match &self.misfit {
+            None => writeln!(f, "  ok  types           {}", self.types)?,
+            Some(why) => writeln!(f, "  x   types           {why}")?,
+        }
         let square = &self.features;
         let values: usize = square.features.iter().map(|c| c.compared).sum();
         let equal: usize = square.features.iter().map(|c| c.equal).sum();
@@ -200,6 +270,11 @@ impl fmt::Display for Evidence {
             writeln!(f, "        try: {hint}")?;
         }
         let safe = self.batches.batching();
-        writeln!(f, "  {}  batch square    {}", if safe { "ok" } else { "! " }, self.batches)
+        writeln!(f, "  {}  batch square    {}", if safe { "ok" } else { "! " }, self.batches)?;
+        self.squares.squares.iter().try_for_each(|square| write!(f, "{square}"))?;
+        for check in &self.unmade {
+            writeln!(f, "  x   {:<15} required by the model's policy, and could not be made", check.as_str())?;
+        }
+        Ok(())
     }
 }

@@ -222,6 +222,7 @@ async fn gate(project: &Project) -> Result<Gate, Failure> {
         fleet: Arc::new(fleet(project)?),
         offline: project.offline.clone(),
         online: Arc::new(OnlineReader::new(project.online().await?)),
+        log: project.config.predictions.clone(),
         clock: project.clock(),
     })
 }

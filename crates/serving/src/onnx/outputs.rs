@@ -211,6 +211,36 @@ impl OutputRow<'_> {
         self.floats()?.zip_equal(other.floats()?)
     }
 
+    /// The elements as numbers, integers beyond 2^53 rounded; `None` for texts and truth values.
+    pub fn numbers(&self) -> Option<Vec<f64>> {
+        #[expect(clippy::cast_precision_loss, reason = "a distance needs no more bits")]
+        Some(match self {
+            Self::F32(row) => row.iter().map(|v| f64::from(*v)).collect(),
+            Self::F64(row) => row.to_vec(),
+            Self::U8(row) => row.iter().map(|v| f64::from(*v)).collect(),
+            Self::U16(row) => row.iter().map(|v| f64::from(*v)).collect(),
+            Self::U32(row) => row.iter().map(|v| f64::from(*v)).collect(),
+            Self::U64(row) => row.iter().map(|v| *v as f64).collect(),
+            Self::I8(row) => row.iter().map(|v| f64::from(*v)).collect(),
+            Self::I16(row) => row.iter().map(|v| f64::from(*v)).collect(),
+            Self::I32(row) => row.iter().map(|v| f64::from(*v)).collect(),
+            Self::I64(row) => row.iter().map(|v| *v as f64).collect(),
+            Self::Bool(_) | Self::Text(_) => return None,
+        })
+    }
+
+    /// The elements as the names of classes.
+    pub fn labels(&self) -> Vec<String> {
+        macro_rules! labels {
+            ($($variant:ident),*) => {
+                match self {
+                    $(Self::$variant(row) => row.iter().map(ToString::to_string).collect(),)*
+                }
+            };
+        }
+        labels!(Bool, U8, U16, U32, U64, I8, I16, I32, I64, F32, F64, Text)
+    }
+
     /// The elements of a float row.
     pub fn floats(&self) -> Option<Floats<'_>> {
         match self {

@@ -16,7 +16,7 @@ use crate::batch_check::probe::{Random, ordinary};
 /// Entities by the hash of their keys: the same ones every time, hot keys not preferred. Views of other entities, and
 /// the same view by other keys, add their key columns beside, paired by position; the fields of the request are made up,
 /// the same every time.
-pub(super) async fn sample(compiled: &CompiledService, offline: &OfflineStore) -> Result<EntityRows, OfflineError> {
+pub(crate) async fn sample(compiled: &CompiledService, offline: &OfflineStore) -> Result<EntityRows, OfflineError> {
     let mut columns: HashMap<String, ArrayRef> = HashMap::new();
     let mut n = SAMPLE_ENTITIES;
     for (turn, view) in compiled.views.iter().enumerate() {
@@ -44,7 +44,7 @@ pub(super) async fn sample(compiled: &CompiledService, offline: &OfflineStore) -
 }
 
 /// The same rows with null for every field of the request.
-pub(super) fn without_fields(compiled: &CompiledService, rows: EntityRows) -> Result<EntityRows, OfflineError> {
+pub(crate) fn without_fields(compiled: &CompiledService, rows: EntityRows) -> Result<EntityRows, OfflineError> {
     with_fields(compiled, rows, |_| Value::Null)
 }
 

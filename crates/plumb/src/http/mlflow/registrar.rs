@@ -19,7 +19,7 @@ use registry::{ArtifactTree, Artifacts, Catalog, Command, Event, Registry};
 use schema::{Clock, ModelName};
 
 use super::Refusal;
-use crate::promoting::{Gate, Judged, report};
+use crate::promoting::{Gate, Judged, in_a_line, report};
 
 /// Who asks, as the log has it: these routes do not know better.
 const ACTOR: &str = "mlflow client";
@@ -71,15 +71,11 @@ fn refusal(model: &ModelName, failed: &Judged, event: Option<&Event>) -> Refusal
     let checks: Vec<bool> =
         report["checks"].as_array().into_iter().flatten().filter_map(|check| check["passed"].as_bool()).collect();
     let (n_failed, n) = (checks.iter().filter(|passed| !**passed).count(), checks.len());
-    let shown = report["counterexample"].as_object().map_or_else(String::new, |example| {
-        let text = |key: &str| example.get(key).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
-        format!("; {} of {}: offline {}, online {}", text("feature"), text("row"), text("old"), text("new"))
-    });
-    let hint = failed.evidence.features.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
     let (version, stage) = (failed.version, failed.stage);
     let message = format!(
         "promotion refused: version {version} of '{model}' would answer for {stage}, and {n_failed} of {n} checks \
-         failed{shown}{hint}; report {id}"
+         failed{}; report {id}",
+        in_a_line(failed)
     );
     Refusal::new(super::Code::ResourceConflict, message).with("promotion_report", report)
 }

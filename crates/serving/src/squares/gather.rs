@@ -1,0 +1,80 @@
+//! Rows of a service version that somebody asked for, or would: logged requests, and entities of history.
+
+use std::path::Path;
+
+use arrow::array::UInt64Array;
+use arrow::compute::take;
+use featurestore::offline::{OfflineError, OfflineStore};
+use featurestore::retrieve::EntityRows;
+use featurestore::training::features_at;
+use featurestore::{CompiledService, FeatureRows};
+use schema::Timestamp;
+
+use super::rows::{ProbeRows, Sort};
+use crate::prediction_log::read::{LoggedRows, files};
+use crate::prediction_log::sample::KeySample;
+use crate::promotion::sample;
+
+/// Logged requests of one service version that are compared: enough that a share of one in a thousand shows, and few enough
+/// that a promotion of a small model takes less than a second.
+pub const LOGGED_MAX: usize = 2048;
+
+/// The newest logged requests of a service version, up to [`LOGGED_MAX`], as they were answered. What of the log cannot be
+/// read is not a sample of anything, and is left out.
+pub fn logged(compiled: &CompiledService, folder: &Path) -> ProbeRows {
+    let mut all = ProbeRows::none(&compiled.service.columns);
+    let Ok((files, _)) = files(folder) else { return all };
+    // Oldest first, as they come.
+    for file in files.iter().rev().filter(|file| file.service == compiled.service.fingerprint) {
+        let Ok(parts) = file.read(compiled, KeySample::ALL) else { continue };
+        for part in parts.into_iter().rev() {
+            let room = LOGGED_MAX - all.len();
+            // Rows whose values the store could not give are no rows of the service.
+            let rows = newest(part, room);
+            if rows.is_empty() || all.append(rows).is_err() {
+                continue;
+            }
+            if all.len() >= LOGGED_MAX {
+                return all;
+            }
+        }
+    }
+    all
+}
+
+fn newest(part: LoggedRows, most: usize) -> ProbeRows {
+    let n = part.ids.len();
+    let known = |row: &usize| part.features.statuses.iter().all(|of| of[*row] != schema::Status::Unavailable);
+    let rows: Vec<usize> = (0..n).rev().filter(known).take(most).collect();
+    let places: UInt64Array = rows.iter().filter_map(|row| u64::try_from(*row).ok()).collect();
+    let column = |column| take(column, &places, None);
+    let FeatureRows { columns, statuses, .. } = &part.features;
+    let Ok(columns) = columns.iter().map(column).collect::<Result<Vec<_>, _>>() else {
+        return ProbeRows { columns: Vec::new(), statuses: Vec::new(), sorts: Vec::new() };
+    };
+    let statuses = statuses.iter().map(|of| rows.iter().map(|row| of[*row]).collect()).collect();
+    ProbeRows { columns, statuses, sorts: vec![Sort::Sampled; rows.len()] }
+}
+
+/// Entities of a service version, by the hash of their keys, with their features as of `now`; fields of the request are made
+/// up, or null where an expression refuses what was made up.
+///
+/// # Errors
+/// History cannot be read.
+pub async fn of_history(
+    compiled: &CompiledService,
+    offline: &OfflineStore,
+    now: Timestamp,
+) -> Result<(EntityRows, FeatureRows), OfflineError> {
+    let entities = sample::sample(compiled, offline).await?;
+    let times = vec![Some(now); entities.n];
+    match features_at(offline, compiled, &entities, &times).await {
+        // An expression may refuse what was made up for a request field: then nobody says anything.
+        Err(OfflineError::Compute { .. }) if !compiled.fields.is_empty() => {
+            let silent = sample::without_fields(compiled, entities)?;
+            let there = features_at(offline, compiled, &silent, &times).await?.0;
+            Ok((silent, there))
+        }
+        there => Ok((entities, there?.0)),
+    }
+}

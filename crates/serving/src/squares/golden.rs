@@ -1,0 +1,165 @@
+//! Rows that are pinned with a version: the input example of its logger, and cases that people add.
+//!
+//! A file is JSON in one of the forms that people have: a list of objects, an object of lists, `columns` and `data` (as
+//! pandas' `split` and MLflow's `input_example.json` have them), or lists of values in the service's order.
+
+use schema::json::read_column;
+use schema::{ServiceColumn, Status};
+use serde_json::{Map, Value as Json};
+
+use super::rows::{ProbeRows, Sort};
+
+/// Names of files of a version whose rows are golden, by what made them.
+pub const FILES: [&str; 2] = ["golden.json", "input_example.json"];
+
+/// Reads the rows of a file, features by name. What a row does not name is missing in it.
+///
+/// # Errors
+/// What is wrong, with the row and the feature.
+pub fn read(text: &[u8], columns: &[ServiceColumn]) -> Result<ProbeRows, String> {
+    let json: Json = serde_json::from_slice(text).map_err(|why| format!("it is not JSON: {why}"))?;
+    let rows = objects(json, columns)?;
+    for (at, row) in rows.iter().enumerate() {
+        if let Some(other) = row.keys().find(|name| columns.iter().all(|column| column.name.as_str() != name.as_str())) {
+            let known = columns.iter().map(|column| column.name.as_str());
+            let hint = schema::yaml::suggest(other, known);
+            return Err(format!("row {at} has `{}`, which is no feature of the service: {hint}", other.escape_debug()));
+        }
+    }
+    let (mut all, mut statuses) = (Vec::with_capacity(columns.len()), Vec::with_capacity(columns.len()));
+    for column in columns {
+        let cells: Vec<Json> = rows.iter().map(|row| row.get(column.name.as_str()).cloned().unwrap_or(Json::Null)).collect();
+        let values = read_column(&cells, column.dtype).map_err(|row| {
+            format!("row {row}: `{}` is {}, which is no {}", column.name, cells[row], column.dtype)
+        })?;
+        let status = |row: &Map<String, Json>| match row.get(column.name.as_str()) {
+            None => Status::NotFound,
+            Some(Json::Null) => Status::NullValue,
+            Some(_) => Status::Present,
+        };
+        statuses.push(rows.iter().map(status).collect());
+        all.push(values);
+    }
+    Ok(ProbeRows { columns: all, statuses, sorts: vec![Sort::Golden; rows.len()] })
+}
+
+fn objects(json: Json, columns: &[ServiceColumn]) -> Result<Vec<Map<String, Json>>, String> {
+    match json {
+        Json::Array(rows) => rows.into_iter().enumerate().map(|(at, row)| object(at, row, columns)).collect(),
+        Json::Object(mut fields) => {
+            let wrapped = ["inputs", "dataframe_split", "dataframe_records"];
+            if fields.len() == 1
+                && let Some(inner) = wrapped.iter().find_map(|name| fields.remove(*name))
+            {
+                return objects(inner, columns);
+            }
+            match (fields.get("columns"), fields.get("data")) {
+                (Some(Json::Array(names)), Some(Json::Array(rows))) => {
+                    let names: Vec<String> = names.iter().map(text).collect();
+                    rows.iter().enumerate().map(|(at, row)| zip(at, &names, row)).collect()
+                }
+                _ => transposed(fields),
+            }
+        }
+        other => Err(format!("it is {other}, and no list of rows")),
+    }
+}
+
+fn object(at: usize, row: Json, columns: &[ServiceColumn]) -> Result<Map<String, Json>, String> {
+    match row {
+        Json::Object(fields) => Ok(fields),
+        values @ Json::Array(_) => {
+            let names: Vec<String> = columns.iter().map(|column| column.name.to_string()).collect();
+            zip(at, &names, &values)
+        }
+        other => Err(format!("row {at} is {other}, and neither an object nor a list")),
+    }
+}
+
+fn zip(at: usize, names: &[String], row: &Json) -> Result<Map<String, Json>, String> {
+    match row {
+        Json::Array(values) if values.len() == names.len() => {
+            Ok(names.iter().cloned().zip(values.iter().cloned()).collect())
+        }
+        Json::Array(values) => Err(format!("row {at} has {} values for {} columns", values.len(), names.len())),
+        other => Err(format!("row {at} is {other}, and no list")),
+    }
+}
+
+/// An object of lists of equal length, which are columns.
+fn transposed(columns: Map<String, Json>) -> Result<Vec<Map<String, Json>>, String> {
+    let mut rows: Vec<Map<String, Json>> = Vec::new();
+    for (at, (name, values)) in columns.into_iter().enumerate() {
+        // One row may be written without lists.
+        let values = match values {
+            Json::Array(values) => values,
+            one => vec![one],
+        };
+        if at == 0 {
+            rows.resize_with(values.len(), Map::new);
+        }
+        if values.len() != rows.len() {
+            return Err(format!("`{}` has {} values, other columns {}", name.escape_debug(), values.len(), rows.len()));
+        }
+        for (row, value) in rows.iter_mut().zip(values) {
+            row.insert(name.clone(), value);
+        }
+    }
+    Ok(rows)
+}
+
+fn text(name: &Json) -> String {
+    name.as_str().map_or_else(|| name.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::Dtype;
+
+    use super::*;
+    use crate::onnx::toy::column;
+
+    fn columns() -> Vec<ServiceColumn> {
+        vec![column("a", Dtype::Int64), column("b", Dtype::Float32)]
+    }
+
+    /// Rows as `value/value` with `-` for null and `?` for what is not there, or what is wrong.
+    #[track_caller]
+    fn check(text: &str, want: &str) {
+        let got = match read(text.as_bytes(), &columns()) {
+            Err(why) => why,
+            Ok(rows) => {
+                let cell = |row: usize, at: usize| match rows.statuses[at][row] {
+                    Status::NotFound => "?".to_owned(),
+                    Status::NullValue => "-".to_owned(),
+                    _ => rows.values(row)[at].to_string(),
+                };
+                let row = |row| format!("{}/{}", cell(row, 0), cell(row, 1));
+                (0..rows.len()).map(row).collect::<Vec<_>>().join(" ")
+            }
+        };
+        assert_eq!(got, want, "{text}");
+    }
+
+    #[test]
+    fn rows_are_read_in_every_form_that_people_have() {
+        check(r#"[{"a": 1, "b": 0.5}, {"b": 2}, {"a": null}]"#, "1/0.5 ?/2.0 -/?");
+        check(r#"{"a": [1, 2], "b": [0.5, 1]}"#, "1/0.5 2/1.0");
+        check(r#"{"a": 1, "b": 0.5}"#, "1/0.5");
+        check(r#"{"columns": ["b", "a"], "data": [[0.5, 1]]}"#, "1/0.5");
+        check(r#"{"dataframe_split": {"columns": ["a"], "data": [[7]]}}"#, "7/?");
+        check(r#"{"inputs": [[1, 0.5]]}"#, "1/0.5");
+        check("[[1, 0.5], [2, 1.5]]", "1/0.5 2/1.5");
+        check("[]", "");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_row() {
+        check("[{\"a\": 1}, {\"c\": 1}]", "row 1 has `c`, which is no feature of the service: there are `a`, `b`");
+        check("[[1]]", "row 0 has 1 values for 2 columns");
+        check(r#"[{"a": "x"}]"#, "row 0: `a` is \"x\", which is no int64");
+        check(r#"{"a": [1], "b": [1, 2]}"#, "`b` has 2 values, other columns 1");
+        check("7", "it is 7, and no list of rows");
+        check("[7]", "row 0 is 7, and neither an object nor a list");
+    }
+}

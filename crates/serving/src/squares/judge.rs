@@ -1,0 +1,257 @@
+//! The verdict on two routes to the same answers, row by row. Pure.
+
+use schema::contract::{Answer, OutputContract, ResponseContract};
+use serde::Serialize;
+
+use super::answers::RowAnswer;
+use super::rows::Sort;
+use super::statistics::{count, quantile, upper_bound};
+
+/// How many rows of a sort were compared, and how many did not agree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Compared.
+    pub rows: usize,
+    /// Beyond the tolerance; of boundary rows, of another kind.
+    pub off: usize,
+}
+
+/// What was found of all rows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Verdict {
+    /// Whether no golden and no boundary row is off, and not too many of the sampled.
+    pub passed: bool,
+    /// Pinned rows.
+    pub golden: Tally,
+    /// Generated ones.
+    pub boundary: Tally,
+    /// Sampled ones.
+    pub sampled: Tally,
+    /// The share of sampled rows that is off; `None` of none.
+    pub share: Option<f64>,
+    /// The share that may be off.
+    pub share_allowed: f64,
+    /// The share among rows like the sampled ones is below this with 95 % confidence.
+    pub upper_bound: Option<f64>,
+    /// The output whose distances the figures below are of: the one that is off most.
+    pub output: String,
+    /// The middle distance of golden and sampled rows.
+    pub median: Option<f64>,
+    /// That of the row at 99 of 100.
+    pub p99: Option<f64>,
+    /// The greatest.
+    pub max: Option<f64>,
+    /// What a row may be off.
+    pub limit: f64,
+    /// The row that shows it most, by its number, with the output.
+    #[serde(skip)]
+    pub worst: Option<(usize, String)>,
+}
+
+/// Compares what two routes say to the same rows: `old[i]` and `new[i]` to row `i`, outputs in the contract's order.
+/// `tolerance` is what a row of an output may be off in this check.
+pub fn judge(
+    contract: &ResponseContract,
+    tolerance: impl Fn(&OutputContract) -> f64,
+    sorts: &[Sort],
+    old: &[RowAnswer],
+    new: &[RowAnswer],
+) -> Verdict {
+    let mut tallies = [Tally::default(); 3];
+    let mut outputs: Vec<Distances> = contract.outputs.iter().map(|(name, of)| Distances::of(name, tolerance(of))).collect();
+    let mut worst: Option<(Rank, usize, String)> = None;
+    for (row, sort) in sorts.iter().enumerate() {
+        let mut is_off = false;
+        for (at, (name, output)) in contract.outputs.iter().enumerate() {
+            let (a, b) = (&old[row][at], &new[row][at]);
+            let distance = output.distance(a, b);
+            let off = is_output_off(output, *sort, a, b, outputs[at].limit);
+            if *sort != Sort::Boundary {
+                outputs[at].all.push(distance);
+                outputs[at].off += usize::from(off);
+            }
+            if off {
+                is_off = true;
+                let rank = Rank { sort: *sort, distance };
+                if worst.as_ref().is_none_or(|(known, ..)| rank.shows_more_than(known)) {
+                    worst = Some((rank, row, name.clone()));
+                }
+            }
+        }
+        let tally = &mut tallies[*sort as usize];
+        tally.rows += 1;
+        tally.off += usize::from(is_off);
+    }
+    let [golden, boundary, sampled] = tallies;
+    let share = (sampled.rows > 0).then(|| count(sampled.off) / count(sampled.rows));
+    let passed = golden.off == 0 && boundary.off == 0 && share.is_none_or(|share| share <= contract.share);
+    // Of outputs that are off equally often the one that is nearest to its limit.
+    outputs.iter_mut().for_each(|of| of.all.sort_by(f64::total_cmp));
+    let nearness = |of: &Distances| quantile(&of.all, 0.99).unwrap_or(0.0) / of.limit.max(f64::MIN_POSITIVE);
+    let most = outputs.iter().max_by(|a, b| a.off.cmp(&b.off).then(nearness(a).total_cmp(&nearness(b))));
+    let of = |q: f64| most.and_then(|most| quantile(&most.all, q));
+    Verdict {
+        passed,
+        golden,
+        boundary,
+        sampled,
+        share,
+        share_allowed: contract.share,
+        upper_bound: upper_bound(sampled.off, sampled.rows),
+        output: most.map(|most| most.name.clone()).unwrap_or_default(),
+        median: of(0.5),
+        p99: of(0.99),
+        max: of(1.0),
+        limit: most.map_or(0.0, |most| most.limit),
+        worst: worst.map(|(_, row, output)| (row, output)),
+    }
+}
+
+/// Whether two routes do not agree on an output of one row: beyond the tolerance, or of a boundary row of another kind.
+pub(crate) fn is_output_off(output: &OutputContract, sort: Sort, old: &Answer, new: &Answer, limit: f64) -> bool {
+    match sort {
+        Sort::Boundary => !alike(old, new),
+        Sort::Golden | Sort::Sampled => !output.holds(old, new, limit),
+    }
+}
+
+/// Whether two answers are of one kind: values, NaN at the same places, errors of the same kind. Two models may differ at
+/// the extremes.
+fn alike(old: &Answer, new: &Answer) -> bool {
+    let nans = |values: &[f64]| values.iter().map(|value| value.is_nan()).collect::<Vec<_>>();
+    match (old, new) {
+        (Answer::Numbers(a), Answer::Numbers(b)) => nans(a) == nans(b),
+        (Answer::Labels(a), Answer::Labels(b)) => a.len() == b.len(),
+        (Answer::Probabilities(a), Answer::Probabilities(b)) => {
+            a.values().any(|p| p.is_nan()) == b.values().any(|p| p.is_nan())
+        }
+        (Answer::Failed(a), Answer::Failed(b)) => a == b,
+        _ => false,
+    }
+}
+
+/// The distances of one output.
+struct Distances {
+    name: String,
+    limit: f64,
+    off: usize,
+    all: Vec<f64>,
+}
+
+impl Distances {
+    fn of(name: &str, limit: f64) -> Self {
+        Self { name: name.to_owned(), limit, off: 0, all: Vec::new() }
+    }
+}
+
+/// How much a row says to whoever reads the report.
+struct Rank {
+    sort: Sort,
+    distance: f64,
+}
+
+impl Rank {
+    /// Golden rows are known, sampled ones are somebody's, generated ones nobody's.
+    fn shows_more_than(&self, other: &Self) -> bool {
+        let order = |sort: Sort| match sort {
+            Sort::Golden => 2,
+            Sort::Sampled => 1,
+            Sort::Boundary => 0,
+        };
+        (order(self.sort), self.distance) > (order(other.sort), other.distance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use schema::contract::{OutputKind, Relation};
+
+    use super::*;
+
+    fn contract(share: f64, outputs: &[(&str, OutputContract)]) -> ResponseContract {
+        let outputs = outputs.iter().map(|(name, of)| ((*name).to_owned(), of.clone())).collect();
+        ResponseContract { share, outputs }
+    }
+
+    fn score(tolerance: f64) -> OutputContract {
+        OutputContract { tolerance, ..OutputContract::of(OutputKind::Score) }
+    }
+
+    fn numbers(values: &[f64]) -> Vec<RowAnswer> {
+        values.iter().map(|value| vec![Answer::Numbers(vec![*value])]).collect()
+    }
+
+    fn said(share: f64, sorts: &[Sort], old: &[f64], new: &[f64]) -> Verdict {
+        judge(&contract(share, &[("y", score(0.5))]), |of| of.tolerance, sorts, &numbers(old), &numbers(new))
+    }
+
+    #[test]
+    fn a_share_of_sampled_rows_may_be_off_and_not_one_row_more() {
+        let sorts = [Sort::Sampled; 4];
+        let (old, new) = ([0.0; 4], [0.5, 0.6, 0.0, -0.1]);
+        let verdict = said(0.25, &sorts, &old, &new);
+        assert_eq!((verdict.passed, verdict.sampled, verdict.share), (true, Tally { rows: 4, off: 1 }, Some(0.25)));
+        assert_eq!((verdict.max, verdict.limit, verdict.worst), (Some(0.6), 0.5, Some((1, "y".to_owned()))));
+        assert!(!said(0.24, &sorts, &old, &new).passed);
+    }
+
+    #[test]
+    fn of_golden_rows_every_one_must_pass() {
+        let sorts = [Sort::Golden, Sort::Sampled, Sort::Sampled];
+        let verdict = said(1.0, &sorts, &[0.0; 3], &[0.6, 9.0, 0.0]);
+        assert_eq!((verdict.passed, verdict.golden), (false, Tally { rows: 1, off: 1 }));
+        // It is shown first, whatever others are off.
+        assert_eq!(verdict.worst, Some((0, "y".to_owned())));
+    }
+
+    #[test]
+    fn boundary_rows_agree_in_kind_and_their_distances_count_for_nothing() {
+        let verdict = said(0.0, &[Sort::Boundary; 2], &[1e30, f64::NAN], &[-1e30, f64::NAN]);
+        assert_eq!((verdict.passed, verdict.max, verdict.upper_bound), (true, None, None));
+        assert!(!said(0.0, &[Sort::Boundary], &[1.0], &[f64::NAN]).passed);
+        let failed = |why: &str| vec![vec![Answer::Failed(why.to_owned())]];
+        let with = |old: &[RowAnswer], new: &[RowAnswer]| {
+            judge(&contract(0.0, &[("y", score(0.5))]), |of| of.tolerance, &[Sort::Boundary], old, new).passed
+        };
+        assert!(with(&failed("Invalid"), &failed("Invalid")));
+        assert!(!with(&failed("Invalid"), &failed("Internal")));
+        assert!(!with(&failed("Invalid"), &numbers(&[1.0])));
+    }
+
+    #[test]
+    fn the_figures_are_of_the_output_that_is_off_most() {
+        let contract = contract(1.0, &[("a", score(0.5)), ("b", score(0.1))]);
+        let rows = |a: f64, b: f64| vec![Answer::Numbers(vec![a]), Answer::Numbers(vec![b])];
+        let (old, new) = (vec![rows(0.0, 0.0); 2], vec![rows(0.4, 0.2), rows(0.4, 0.0)]);
+        let verdict = judge(&contract, |of| of.tolerance, &[Sort::Sampled; 2], &old, &new);
+        assert_eq!((verdict.output.as_str(), verdict.sampled.off, verdict.limit), ("b", 1, 0.1));
+    }
+
+    #[test]
+    fn a_relation_may_go_one_way() {
+        let never_lower = OutputContract { relation: Relation::NeverLower, ..score(0.0) };
+        let contract = contract(0.0, &[("y", never_lower)]);
+        let passed = |old: f64, new: f64| {
+            judge(&contract, |of| of.tolerance, &[Sort::Sampled], &numbers(&[old]), &numbers(&[new])).passed
+        };
+        assert!(passed(0.1, 0.9));
+        assert!(!passed(0.9, 0.1));
+    }
+
+    #[test]
+    fn classes_are_matched_by_name() {
+        let classes = |names: [&str; 2]| names.map(str::to_owned).to_vec();
+        let of = OutputContract { tolerance: 0.1, ..OutputContract::of(OutputKind::Probabilities { classes: classes(["no", "yes"]) }) };
+        let said = |no: f64, yes: f64| {
+            vec![vec![Answer::Probabilities(BTreeMap::from([("no".to_owned(), no), ("yes".to_owned(), yes)]))]]
+        };
+        let contract = contract(0.0, &[("p", of)]);
+        let passed = |old: &[RowAnswer], new: &[RowAnswer]| {
+            judge(&contract, |of| of.tolerance, &[Sort::Sampled], old, new).passed
+        };
+        assert!(passed(&said(0.2, 0.8), &said(0.25, 0.75)));
+        assert!(!passed(&said(0.2, 0.8), &said(0.8, 0.2)));
+    }
+}
