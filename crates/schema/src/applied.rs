@@ -5,6 +5,7 @@
 
 pub mod compatibility;
 pub mod migrations;
+pub mod model;
 mod on_demand;
 mod uses;
 
@@ -17,9 +18,11 @@ use serde_json::json;
 use crate::definitions::{BadRows, Definitions, Entity, Format, JoinKey, Service, ServiceFeature, Source, View};
 use crate::dtype::Dtype;
 use crate::fingerprint::{Fingerprint, normal_sql};
-use crate::name::{EntityName, FeatureName, ServiceName, SourceName, ViewName};
+use crate::name::{EntityName, FeatureName, ModelName, ServiceName, SourceName, ViewName};
 use crate::order::Visibility;
 use crate::value::Value;
+pub use migrations::Chain;
+pub use model::ModelDefinition;
 pub use on_demand::{OnDemandInput, OnDemandView};
 pub use uses::{InputSource, OnDemandUse, ViewUse};
 
@@ -127,6 +130,9 @@ pub struct AppliedDefinitions {
     pub on_demand: BTreeMap<ViewName, Versions<OnDemandView>>,
     /// Services by name.
     pub services: BTreeMap<ServiceName, Versions<FeatureService>>,
+    /// What is declared of models, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<ModelName, ModelDefinition>,
 }
 
 impl FeatureView {
@@ -301,6 +307,7 @@ impl AppliedDefinitions {
             views: self.views.clone(),
             on_demand: self.on_demand.clone(),
             services: self.services.clone(),
+            models: self.models.clone(),
         };
         next.views.values_mut().for_each(|versions| versions.current = None);
         next.on_demand.values_mut().for_each(|versions| versions.current = None);

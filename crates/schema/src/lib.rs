@@ -5,6 +5,7 @@
 //! and [`order`] for the one rule that decides which row wins.
 
 pub mod applied;
+pub mod contract;
 pub mod date;
 pub mod decimal;
 pub mod definitions;
@@ -25,7 +26,9 @@ pub mod time;
 pub mod value;
 pub mod yaml;
 
-pub use applied::{AppliedDefinitions, FeatureService, FeatureView, OnDemandView, ServiceColumn, ViewId, ViewUse};
+pub use applied::{
+    AppliedDefinitions, FeatureService, FeatureView, ModelDefinition, OnDemandView, ServiceColumn, ViewId, ViewUse,
+};
 pub use date::Date;
 pub use decimal::Decimal;
 pub use definitions::Definitions;

@@ -18,12 +18,29 @@ pub struct MigrateFrom {
 }
 
 /// One version of a service: `churn@v2`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ServiceVersion {
     /// The service.
     pub name: ServiceName,
     /// Its version, from 1.
     pub version: u32,
+}
+
+impl TryFrom<String> for ServiceVersion {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let MigrateFrom { service, version } = text.parse().map_err(|why: NameError| why.to_string())?;
+        let version = version.ok_or_else(|| format!("`{service}` says no version, as `{service}@v1` does"))?;
+        Ok(Self { name: service, version })
+    }
+}
+
+impl From<ServiceVersion> for String {
+    fn from(from: ServiceVersion) -> Self {
+        from.to_string()
+    }
 }
 
 impl FromStr for MigrateFrom {

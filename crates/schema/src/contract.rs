@@ -1,0 +1,154 @@
+//! What a model's answers are, and how far two versions of it may be apart (natural transformations, sections 1 and 2).
+//!
+//! Everything here is about one answer to one row; shares of rows and the rows themselves are the checks' matter.
+
+mod adapter;
+mod budget;
+mod distance;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use adapter::{OutputAdapter, ResponseAdapter};
+pub use budget::ToleranceBudget;
+
+/// What a model promises of its answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResponseContract {
+    /// The share of sampled rows that may exceed a tolerance, from 0 to 1.
+    #[serde(default)]
+    pub share: f64,
+    /// By the output's name in the graph.
+    pub outputs: BTreeMap<String, OutputContract>,
+}
+
+/// What is promised of one output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutputContract {
+    /// What its values are.
+    pub is: OutputKind,
+    /// The least and the greatest value that it may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<(f64, f64)>,
+    /// How a new answer must stand to the old one.
+    #[serde(default)]
+    pub relation: Relation,
+    /// How far a new answer may be from that of the version before, in the output's own distance.
+    #[serde(default)]
+    pub tolerance: f64,
+    /// How far from that of the version that a person approved last; not compared unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor_tolerance: Option<f64>,
+    /// How far across a migration; the tolerance unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compatibility_tolerance: Option<f64>,
+}
+
+/// What the values of an output are, which says how far two of them are apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum OutputKind {
+    /// A probability for each class; two are as far apart as in the class in which they differ most.
+    Probabilities {
+        /// The classes, in the order of the output's columns.
+        classes: Vec<String>,
+    },
+    /// The name of a class: the same, or another.
+    Label {
+        /// The names that there are; any where none is declared.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        classes: Vec<String>,
+    },
+    /// A number on a scale of its own: its difference counts.
+    Score,
+    /// A number that is as large as what it measures: its difference counts relative to the greater of both.
+    Amount,
+}
+
+/// How a new answer must stand to the old one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Relation {
+    /// No farther than the tolerance.
+    #[default]
+    Within,
+    /// On the same side of a threshold, or no farther than the tolerance.
+    SameDecision {
+        /// What a decision is taken at: from it on is one side.
+        threshold: f64,
+        /// Of probabilities, the class whose probability is looked at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        class: Option<String>,
+    },
+    /// Not lower by more than the tolerance.
+    NeverLower,
+}
+
+/// One output of one row, as its contract sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// Scores or amounts.
+    Numbers(Vec<f64>),
+    /// Names of classes.
+    Labels(Vec<String>),
+    /// By class.
+    Probabilities(BTreeMap<String, f64>),
+    /// There was none: the kind of the error.
+    Failed(String),
+}
+
+/// A check of a promotion, by the name under which policies and reports have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckName {
+    /// Inputs fit the feature service, outputs the contract.
+    Types,
+    /// What is served is what history says.
+    Features,
+    /// Migrating and asking the new side is asking the old one and adapting.
+    Compatibility,
+    /// The version before and the new one agree.
+    Contract,
+    /// The version that a person approved last and the new one agree.
+    Anchor,
+    /// Answers do not depend on the rows beside them.
+    Batches,
+}
+
+impl CheckName {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Types, Self::Features, Self::Compatibility, Self::Contract, Self::Anchor, Self::Batches];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Types => "types",
+            Self::Features => "features",
+            Self::Compatibility => "compatibility",
+            Self::Contract => "contract",
+            Self::Anchor => "anchor",
+            Self::Batches => "batches",
+        }
+    }
+}
+
+/// Numbers of a declaration are finite, so each equals itself.
+impl Eq for ResponseContract {}
+impl Eq for OutputContract {}
+impl Eq for Relation {}
+
+impl OutputContract {
+    /// An output of which nothing but its kind is said: nothing may differ.
+    pub fn of(is: OutputKind) -> Self {
+        Self {
+            is,
+            range: None,
+            relation: Relation::Within,
+            tolerance: 0.0,
+            anchor_tolerance: None,
+            compatibility_tolerance: None,
+        }
+    }
+}
