@@ -38,6 +38,7 @@ mod removing;
 mod secrets;
 mod skew;
 mod sources;
+mod squares;
 mod streamed_sets;
 mod switching;
 mod tables;

@@ -1,6 +1,7 @@
 //! Declare, diff, do: what `apply` would change, as a pure value that prints.
 
 mod downstream;
+mod model;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +10,7 @@ use schema::applied::Versions;
 use schema::applied::compatibility::Compatibility;
 use schema::applied::migrations::Migrations;
 use schema::definitions::{Entity, Source};
-use schema::{AppliedDefinitions, Definitions, FeatureName, FeatureService, FeatureView, OnDemandView, ViewId};
+use schema::{AppliedDefinitions, Definitions, FeatureName, FeatureService, FeatureView, ModelDefinition, OnDemandView, ViewId};
 use serde::Serialize;
 
 use crate::push::carry::carries;
@@ -36,7 +37,7 @@ pub enum ChangeKind {
 pub struct Change {
     /// What happens.
     pub change: ChangeKind,
-    /// `entity`, `source`, `feature view`, `on-demand view` or `feature service`.
+    /// `entity`, `source`, `feature view`, `on-demand view`, `feature service` or `model`.
     pub kind: &'static str,
     /// Its name.
     pub name: String,
@@ -132,6 +133,17 @@ pub fn plan(applied: &AppliedDefinitions, declared: &Definitions, around: &Surro
             }
             changes.push(Change { change, kind: "feature service", name: name.to_string(), version, details });
         }
+    }
+    let words = |model: &ModelDefinition| ModelDefinition {
+        description: None,
+        owner: None,
+        tags: no_tags(),
+        ..model.clone()
+    };
+    plain(&mut changes, "model", &applied.models, &after.models, words);
+    for change in changes.iter_mut().filter(|change| change.kind == "model") {
+        let of = |definitions: &AppliedDefinitions| definitions.model(&change.name).cloned();
+        change.details = model::details(of(applied).as_ref(), of(&after).as_ref());
     }
     let downstream = downstream::downstream(&changes, applied, &after, around);
     let idle = downstream::unused(applied, &after, &around.models);

@@ -307,7 +307,7 @@ impl AppliedDefinitions {
             views: self.views.clone(),
             on_demand: self.on_demand.clone(),
             services: self.services.clone(),
-            models: self.models.clone(),
+            models: BTreeMap::new(),
         };
         next.views.values_mut().for_each(|versions| versions.current = None);
         next.on_demand.values_mut().for_each(|versions| versions.current = None);
@@ -330,6 +330,7 @@ impl AppliedDefinitions {
                 adopt(versions, &mut found, place, |s, n| s.version = n);
             }
         }
+        next.models = declared.models.values().map(|model| (model.name.clone(), next.adopt_model(model))).collect();
         next.into_stored()
     }
 

@@ -7,6 +7,7 @@ mod ahead;
 mod any_view;
 mod check;
 mod foreign;
+mod model;
 mod on_demand;
 mod read;
 mod serving;
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dtype::Dtype;
 use crate::migration::{MigrateFrom, MigrationStep};
-use crate::name::{CONSTANT_KEY, EntityName, FeatureName, ServiceName, SourceName, ViewName};
+use crate::name::{CONSTANT_KEY, EntityName, FeatureName, ModelName, ServiceName, SourceName, ViewName};
 use crate::order::Known;
 use crate::time::Ttl;
 use crate::value::Value;
@@ -29,6 +30,7 @@ use crate::yaml::{Mistake, Place};
 pub use ahead::{Ahead, latest, too_far};
 pub use any_view::{AnyView, ViewAlias};
 pub use foreign::foreign;
+pub use model::{DeclaredAdapter, DeclaredModel};
 pub use on_demand::{OnDemand, RequestField};
 pub use serving::{FeastRows, OnError, Serving};
 pub use ties::Ties;
@@ -53,6 +55,8 @@ pub struct Definitions {
     pub on_demand: BTreeMap<ViewName, OnDemand>,
     /// Feature services by name.
     pub services: BTreeMap<ServiceName, Service>,
+    /// Models by name.
+    pub models: BTreeMap<ModelName, DeclaredModel>,
 }
 
 /// One file of a project, as handed in by whoever does the IO.
@@ -329,7 +333,8 @@ impl Definitions {
 
 impl Definitions {
     fn count(&self) -> usize {
-        self.entities.len() + self.sources.len() + self.views.len() + self.on_demand.len() + self.services.len()
+        let views = self.views.len() + self.on_demand.len();
+        self.entities.len() + self.sources.len() + views + self.services.len() + self.models.len()
     }
 }
 

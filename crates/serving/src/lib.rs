@@ -4,6 +4,7 @@
 //! request from entity keys to answer), [`prediction_log`] (what was answered), [`promotion`] (the squares that a version
 //! must pass), [`skew`] (the log against history).
 
+pub mod adapted;
 pub mod batch_check;
 pub mod compare;
 pub mod fleet;

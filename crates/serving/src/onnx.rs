@@ -14,8 +14,8 @@ pub mod rows;
 pub mod runtime;
 pub mod session;
 pub mod tensors;
-#[cfg(test)]
-pub(crate) mod toy;
+#[cfg(any(test, feature = "testing"))]
+pub mod toy;
 
 use std::path::PathBuf;
 

@@ -22,9 +22,8 @@ use serde::Serialize;
 
 use crate::batch_check::{BatchCheck, ProbeSet, check_batches};
 use crate::compare::{FeatureComparison, compare};
-use crate::fleet::LoadedModel;
 use crate::onnx::OnnxError;
-use crate::squares::{Prepared, ProbeRows, Sides, Sort, Square, SquareError, Squares, fits, gather};
+use crate::squares::{Prepared, ProbeRows, Sides, Sort, SquareError, Squares, fits, gather};
 
 /// Entities compared in the feature square.
 pub const SAMPLE_ENTITIES: usize = 512;
@@ -152,7 +151,7 @@ pub struct Checking<'a> {
 /// # Errors
 /// [`PromotionError`] if a check cannot be made.
 pub async fn check(sides: Sides, with: Checking<'_>) -> Result<Evidence, PromotionError> {
-    let Checking { definitions, offline, online, log, now } = with;
+    let Checking { definitions, offline, online, now, .. } = with;
     let model = std::sync::Arc::clone(&sides.candidate.model);
     let compiled = &model.compiled;
     let from_offline = |source| PromotionError::Offline { service: compiled.service.name.to_string(), source };

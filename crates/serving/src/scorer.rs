@@ -1,5 +1,6 @@
 //! One request, from entity keys to answer: features, fill, model, log.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use schema::migration::{Migration, MigrationError};
 use schema::{Clock, ErrorKind, Status, Timestamp};
 use uuid::Uuid;
 
+use crate::adapted::Back;
 use crate::fleet::{Fleet, LoadedModel};
 use crate::onnx::outputs::Outputs;
 use crate::onnx::{OnnxError, rows};
@@ -111,6 +113,8 @@ pub struct Older {
     pub compiled: CompiledService,
     /// Makes its rows rows of the model's service.
     pub migration: Migration,
+    /// Makes the model's answers answers at it, where they differ.
+    pub back: Option<Back>,
 }
 
 /// The features of a request.
@@ -130,6 +134,14 @@ impl Prediction {
     /// The service that its features are of.
     pub fn read(&self) -> &CompiledService {
         self.older.as_ref().map_or(&self.model.compiled, |older| &older.compiled)
+    }
+
+    /// What the client is told: what the model said, as the service version that it speaks has it.
+    pub fn answered(&self) -> Cow<'_, Outputs> {
+        match self.older.as_ref().and_then(|older| older.back.as_ref()) {
+            Some(back) => Cow::Owned(back.outputs(&self.outputs)),
+            None => Cow::Borrowed(&self.outputs),
+        }
     }
 
     /// About how much memory it takes.

@@ -8,6 +8,7 @@
 mod answers;
 mod compare;
 pub mod gather;
+pub mod golden;
 mod judge;
 pub mod release;
 mod report;
@@ -27,6 +28,7 @@ use schema::migration::{Migration, ServiceVersion};
 use schema::{AppliedDefinitions, ErrorKind, ModelDefinition, Value};
 use serde::Serialize;
 
+pub(crate) use answers::read;
 pub use answers::{fits, undeclared};
 pub use judge::{Tally, Verdict};
 pub use report::{Compared, Counterexample, Found, MovedBy, Square};
@@ -37,7 +39,8 @@ use crate::fleet::LoadedModel;
 use crate::onnx::{Lease, OnnxError};
 use answers::RowAnswer;
 use compare::{Comparison, Through};
-use release::{Binding, Release, ReleaseError, adapter_along};
+pub(crate) use release::adapter_along;
+use release::{Binding, Release, ReleaseError};
 
 /// Why the squares could not be made; one that was made and does not commute is no error.
 #[derive(Debug, thiserror::Error)]

@@ -29,7 +29,7 @@ async fn make_plan(project: &Project) -> Result<(Plan, Seq), Failure> {
     Ok((plan, catalog.definitions_seq()))
 }
 
-/// That every declared migration arrives, and that the way makes no difference.
+/// That every declared migration arrives, that the way makes no difference, and that models name what is there.
 fn migrations_hold(plan: &Plan, declared: &Definitions) -> Result<(), Failure> {
     let (migrations, mut faults) = plan.after.migrations();
     faults.extend(migrations.faults());
@@ -38,7 +38,13 @@ fn migrations_hold(plan: &Plan, declared: &Definitions) -> Result<(), Failure> {
         let place = service.map(|service| service.place.clone()).unwrap_or_default();
         Mistake::new(&place, schema::error::chain(fault)).hint(fault.hint())
     };
-    if faults.is_empty() { Ok(()) } else { Err(faults.iter().map(mistake).collect::<Vec<_>>().into()) }
+    let mut mistakes: Vec<Mistake> = faults.iter().map(mistake).collect();
+    mistakes.extend(plan.after.model_faults().iter().map(|fault| {
+        let model = declared.models.get(fault.model());
+        let place = model.map(|model| model.place.clone()).unwrap_or_default();
+        Mistake::new(&place, fault.to_string()).hint(fault.hint())
+    }));
+    if mistakes.is_empty() { Ok(()) } else { Err(mistakes.into()) }
 }
 
 /// What stands on the definitions and under them: model versions, and the sizes of sources.

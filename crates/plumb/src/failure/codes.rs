@@ -68,6 +68,11 @@ pub const CODES: &[Code] = &[
     code("not_json", &[Invalid], "the body is not JSON, or is nested deeper than 128"),
     code("not_materialized", &[Conflict], "the view is not online yet"),
     code(
+        "one_way",
+        &[Invalid],
+        "answers of the model cannot be given at the older service version: an adapter does not go back",
+    ),
+    code(
         "online_store_auth",
         &[Unavailable],
         "the online store does not let the server in; trying again changes nothing",

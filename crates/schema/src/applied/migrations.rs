@@ -249,6 +249,11 @@ impl Migrations {
         Ok(Some(chain))
     }
 
+    /// Whether a single migration is declared between two versions.
+    pub fn has(&self, from: &ServiceVersion, to: &ServiceVersion) -> bool {
+        self.edges.iter().any(|edge| &edge.from == from && &edge.to == to)
+    }
+
     /// The versions from which a chain leads to `to`, in order.
     pub fn leading_to(&self, to: &ServiceVersion) -> Vec<&ServiceVersion> {
         let mut found: BTreeSet<&ServiceVersion> = BTreeSet::new();

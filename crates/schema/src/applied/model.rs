@@ -1,13 +1,14 @@
 //! What is declared of a model: who still asks it, what it promises, and what a promotion of it needs. Its versions are the
 //! registry's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::AppliedDefinitions;
 use crate::contract::{CheckName, ResponseAdapter, ResponseContract};
-use crate::migration::ServiceVersion;
+use crate::definitions::{DeclaredAdapter, DeclaredModel};
+use crate::migration::{MigrateFrom, ServiceVersion};
 use crate::name::ModelName;
 
 /// A model as declared now.
@@ -63,7 +64,77 @@ pub struct PromotionPolicy {
     pub required: Vec<CheckName>,
 }
 
+/// What a model names that is not there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum ModelFault {
+    #[error("model `{model}` names feature service `{service}`, of which there is no such version")]
+    NoService { model: ModelName, service: ServiceVersion },
+    #[error("model `{model}` adapts answers from `{from}` to `{to}`, between which no migration is declared")]
+    NoMigration { model: ModelName, from: ServiceVersion, to: ServiceVersion },
+}
+
+impl ModelFault {
+    /// The model that says it.
+    pub fn model(&self) -> &ModelName {
+        match self {
+            Self::NoService { model, .. } | Self::NoMigration { model, .. } => model,
+        }
+    }
+
+    /// What to do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoService { .. } => "`plumb model diff` and the plan say which versions there are; leave it out",
+            Self::NoMigration { .. } => "adapters stand beside single migrations: declare `migrate_from` on the newer service",
+        }
+    }
+}
+
 impl AppliedDefinitions {
+    /// A declared model, with the service versions that it means today.
+    pub(super) fn adopt_model(&self, declared: &DeclaredModel) -> ModelDefinition {
+        let version = |of: &MigrateFrom| {
+            let current = self.current_service(of.service.as_str()).map_or(0, |service| service.version);
+            ServiceVersion { name: of.service.clone(), version: of.version.unwrap_or(current) }
+        };
+        let adapter = |of: &DeclaredAdapter| Adapter {
+            from: version(&of.from),
+            to: version(&of.to),
+            adapter: of.adapter.clone(),
+        };
+        ModelDefinition {
+            name: declared.name.clone(),
+            description: declared.description.clone(),
+            owner: declared.owner.clone(),
+            tags: declared.tags.clone(),
+            accepts: declared.accepts.iter().map(version).collect(),
+            contract: declared.contract.clone(),
+            adapters: declared.adapters.iter().map(adapter).collect(),
+            promotion: declared.promotion.clone(),
+        }
+    }
+
+    /// What models say of service versions and of migrations that there are not.
+    pub fn model_faults(&self) -> Vec<ModelFault> {
+        let (migrations, _) = self.migrations();
+        let mut faults = Vec::new();
+        for model in self.models.values() {
+            let ends = model.adapters.iter().flat_map(|adapter| [&adapter.from, &adapter.to]);
+            let named: BTreeSet<&ServiceVersion> = model.accepts.iter().chain(ends).collect();
+            for id in named.into_iter().filter(|id| self.service(id).is_none()) {
+                faults.push(ModelFault::NoService { model: model.name.clone(), service: id.clone() });
+            }
+            for Adapter { from, to, .. } in &model.adapters {
+                if !migrations.has(from, to) && self.service(from).is_some() && self.service(to).is_some() {
+                    let (model, from, to) = (model.name.clone(), from.clone(), to.clone());
+                    faults.push(ModelFault::NoMigration { model, from, to });
+                }
+            }
+        }
+        faults
+    }
+
     /// What is declared of a model.
     pub fn model(&self, name: &str) -> Option<&ModelDefinition> {
         self.models.get(name)

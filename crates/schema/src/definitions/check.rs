@@ -1,6 +1,7 @@
 //! What needs two definitions: references, names that clash, constants of the right type, migrations that arrive.
 
 mod aliases;
+mod model;
 mod on_demand;
 
 use std::collections::BTreeSet;
@@ -45,6 +46,9 @@ pub(super) fn check(all: &Definitions, broken: &Broken, mistakes: &mut Mistakes)
         if typed {
             check_types(all, service, mistakes);
         }
+    }
+    for declared in all.models.values() {
+        model::check(all, declared, broken, mistakes);
     }
 }
 

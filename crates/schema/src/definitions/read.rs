@@ -1,5 +1,6 @@
 //! From YAML nodes to definitions: types and spelling of each field, nothing that needs two definitions but wildcards.
 
+mod model;
 mod on_demand;
 mod references;
 mod service;
@@ -21,7 +22,8 @@ use crate::yaml::{Fields, Mistake, Node, Place, documents, suggest};
 use references::References;
 use service::service;
 
-pub(super) const KINDS: [&str; 5] = ["entity", "source", "feature_view", "on_demand_view", "feature_service"];
+pub(super) const KINDS: [&str; 6] =
+    ["entity", "source", "feature_view", "on_demand_view", "feature_service", "model"];
 
 /// Names of definitions that could not be read: what refers to them is not a second mistake.
 pub(super) type Broken = BTreeSet<String>;
@@ -84,6 +86,7 @@ fn read_document(
             let service = references.of_service(service(node, mistakes));
             insert(&mut all.services, service, |d| (&d.name, &d.place), "feature service", mistakes);
         }
+        "model" => insert(&mut all.models, model::model(node, mistakes), |d| (&d.name, &d.place), "model", mistakes),
         other => mistakes.push(
             Mistake::new(&kind.place(), format!("`{other}` is not a kind of definition")).hint(suggest(other, KINDS)),
         ),

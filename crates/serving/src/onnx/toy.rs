@@ -2,6 +2,8 @@
 //!
 //! A model file is a protocol buffer, of which this writes the few fields that the runtime needs.
 
+#![expect(clippy::unwrap_used, clippy::panic, missing_docs, reason = "it is for tests, which fail at once")]
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,54 +13,54 @@ use schema::{Dtype, ServiceColumn, Value, ViewId};
 use super::{InputPlan, OutputRow, Outputs, Runtime, inspect};
 
 /// Element types, as ONNX numbers them.
-pub(crate) const FLOAT: i32 = 1;
-pub(crate) const INT64: i32 = 7;
-pub(crate) const STRING: i32 = 8;
+pub const FLOAT: i32 = 1;
+pub const INT64: i32 = 7;
+pub const STRING: i32 = 8;
 
-pub(crate) fn runtime() -> Runtime {
+pub fn runtime() -> Runtime {
     Runtime::load(None).unwrap()
 }
 
 /// A file of `models/test`.
-pub(crate) fn file(name: &str) -> Vec<u8> {
+pub fn file(name: &str) -> Vec<u8> {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/test");
     std::fs::read(models.join(name).with_extension("onnx")).unwrap()
 }
 
 /// A service's column without fill.
-pub(crate) fn column(name: &str, dtype: Dtype) -> ServiceColumn {
+pub fn column(name: &str, dtype: Dtype) -> ServiceColumn {
     filled(name, dtype, None)
 }
 
-pub(crate) fn filled(name: &str, dtype: Dtype, fill: Option<Value>) -> ServiceColumn {
+pub fn filled(name: &str, dtype: Dtype, fill: Option<Value>) -> ServiceColumn {
     let view = ViewId { name: "view".parse().unwrap(), version: 1 };
     ServiceColumn { name: name.parse().unwrap(), view, alias: None, feature: name.parse().unwrap(), dtype, fill }
 }
 
 /// float32 columns of these names.
-pub(crate) fn float_columns(names: &[&str]) -> Vec<ServiceColumn> {
+pub fn float_columns(names: &[&str]) -> Vec<ServiceColumn> {
     names.iter().map(|name| column(name, Dtype::Float32)).collect()
 }
 
 /// The plan of a model over float32 columns.
-pub(crate) fn plan(model: &[u8], names: &[&str]) -> InputPlan {
+pub fn plan(model: &[u8], names: &[&str]) -> InputPlan {
     InputPlan::fit(&inspect(&runtime(), model).unwrap().signature, &float_columns(names)).unwrap()
 }
 
 /// float32 columns from rows.
-pub(crate) fn floats(rows: &[&[f32]]) -> Vec<ArrayRef> {
+pub fn floats(rows: &[&[f32]]) -> Vec<ArrayRef> {
     let width = rows.first().map_or(0, |row| row.len());
     let column = |at: usize| Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| row[at]))) as ArrayRef;
     (0..width).map(column).collect()
 }
 
 /// What `linear.onnx` answers.
-pub(crate) fn linear(row: &[f32]) -> f32 {
+pub fn linear(row: &[f32]) -> f32 {
     0.5 * row[0] - 0.25 * row[1] + 2.0 * row[2] + 0.125
 }
 
 /// The output `score`, one float a row.
-pub(crate) fn scores(outputs: &Outputs) -> Vec<f32> {
+pub fn scores(outputs: &Outputs) -> Vec<f32> {
     let score = outputs.get("score").unwrap();
     let one = |i| match score.row(i) {
         OutputRow::F32([x]) => *x,
@@ -68,7 +70,7 @@ pub(crate) fn scores(outputs: &Outputs) -> Vec<f32> {
 }
 
 /// A classifier's output as skl2onnx makes it by default: a sequence of maps from class to score.
-pub(crate) fn zip_map() -> Vec<u8> {
+pub fn zip_map() -> Vec<u8> {
     let zip_map = Node::new("ZipMap", &["x"], &["z"]).domain("ai.onnx.ml").ints("classlabels_int64s", &[0, 1]);
     // sequence<map<int64, float>>
     let float = message(&[(1, Field::Int(1))]);
@@ -124,19 +126,19 @@ fn message(fields: &[(u64, Field)]) -> Vec<u8> {
 
 /// One operator.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub struct Node {
     fields: Vec<(u64, Field)>,
 }
 
 impl Node {
-    pub(crate) fn new(operator: &str, inputs: &[&str], outputs: &[&str]) -> Self {
+    pub fn new(operator: &str, inputs: &[&str], outputs: &[&str]) -> Self {
         let named = |number: u64, names: &[&str]| names.iter().map(|n| (number, Field::text(n))).collect::<Vec<_>>();
         let mut fields = [named(1, inputs), named(2, outputs)].concat();
         fields.push((4, Field::text(operator)));
         Self { fields }
     }
 
-    pub(crate) fn domain(mut self, domain: &str) -> Self {
+    pub fn domain(mut self, domain: &str) -> Self {
         self.fields.push((7, Field::text(domain)));
         self
     }
@@ -147,32 +149,32 @@ impl Node {
         self
     }
 
-    pub(crate) fn int(self, name: &str, value: i64) -> Self {
+    pub fn int(self, name: &str, value: i64) -> Self {
         self.attribute(name, 2, vec![(3, Field::signed(value))])
     }
 
-    pub(crate) fn ints(self, name: &str, values: &[i64]) -> Self {
+    pub fn ints(self, name: &str, values: &[i64]) -> Self {
         self.attribute(name, 7, values.iter().map(|value| (8, Field::signed(*value))).collect())
     }
 
-    pub(crate) fn graph(self, name: &str, graph: &Graph) -> Self {
+    pub fn graph(self, name: &str, graph: &Graph) -> Self {
         self.attribute(name, 5, vec![(6, Field::Bytes(message(&graph.fields)))])
     }
 }
 
 /// A graph, and the model around it.
 #[derive(Debug)]
-pub(crate) struct Graph {
+pub struct Graph {
     fields: Vec<(u64, Field)>,
     metadata: Vec<(String, String)>,
 }
 
 impl Graph {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self { fields: vec![(2, Field::text("toy"))], metadata: Vec::new() }
     }
 
-    pub(crate) fn node(mut self, node: Node) -> Self {
+    pub fn node(mut self, node: Node) -> Self {
         self.fields.push((1, Field::Bytes(message(&node.fields))));
         self
     }
@@ -190,20 +192,20 @@ impl Graph {
     }
 
     /// `element` by ONNX's numbers; -1 is a free dimension.
-    pub(crate) fn input(self, name: &str, element: i32, shape: &[i64]) -> Self {
+    pub fn input(self, name: &str, element: i32, shape: &[i64]) -> Self {
         self.tensor_value(11, name, element, shape)
     }
 
-    pub(crate) fn output(self, name: &str, element: i32, shape: &[i64]) -> Self {
+    pub fn output(self, name: &str, element: i32, shape: &[i64]) -> Self {
         self.tensor_value(12, name, element, shape)
     }
 
     /// A constant.
-    pub(crate) fn floats(self, name: &str, shape: &[i64], values: &[f32]) -> Self {
+    pub fn floats(self, name: &str, shape: &[i64], values: &[f32]) -> Self {
         self.constant(name, FLOAT, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
     }
 
-    pub(crate) fn int64s(self, name: &str, shape: &[i64], values: &[i64]) -> Self {
+    pub fn int64s(self, name: &str, shape: &[i64], values: &[i64]) -> Self {
         self.constant(name, INT64, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
     }
 
@@ -215,7 +217,7 @@ impl Graph {
     }
 
     /// A constant kept in another file.
-    pub(crate) fn external(mut self, name: &str, location: &str) -> Self {
+    pub fn external(mut self, name: &str, location: &str) -> Self {
         let entry = message(&[(1, Field::text("location")), (2, Field::text(location))]);
         let tensor = [
             (1, Field::Int(2)),
@@ -228,13 +230,13 @@ impl Graph {
         self
     }
 
-    pub(crate) fn metadata(mut self, key: &str, value: &str) -> Self {
+    pub fn metadata(mut self, key: &str, value: &str) -> Self {
         self.metadata.push((key.to_owned(), value.to_owned()));
         self
     }
 
     /// The file's bytes.
-    pub(crate) fn model(&self) -> Vec<u8> {
+    pub fn model(&self) -> Vec<u8> {
         let opset = |domain: &str, version: u64| message(&[(1, Field::text(domain)), (2, Field::Int(version))]);
         let mut model = vec![
             (1, Field::Int(10)),

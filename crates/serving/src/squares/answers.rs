@@ -15,7 +15,7 @@ use crate::onnx::{ModelSession, OutputRow, Outputs};
 const RUN_ROWS: usize = 256;
 
 /// What was said to one row, by the contract's outputs in their order.
-pub type RowAnswer = Vec<Answer>;
+pub(crate) type RowAnswer = Vec<Answer>;
 
 /// What `model` says to `rows`, which are of its own service. A row that fails, fails alone.
 pub(crate) fn answers(

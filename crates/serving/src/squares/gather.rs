@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use arrow::array::UInt64Array;
+use arrow::array::{ArrayRef, UInt64Array};
 use arrow::compute::take;
 use featurestore::offline::{OfflineError, OfflineStore};
 use featurestore::retrieve::EntityRows;
@@ -47,7 +47,7 @@ fn newest(part: LoggedRows, most: usize) -> ProbeRows {
     let known = |row: &usize| part.features.statuses.iter().all(|of| of[*row] != schema::Status::Unavailable);
     let rows: Vec<usize> = (0..n).rev().filter(known).take(most).collect();
     let places: UInt64Array = rows.iter().filter_map(|row| u64::try_from(*row).ok()).collect();
-    let column = |column| take(column, &places, None);
+    let column = |column: &ArrayRef| take(column, &places, None);
     let FeatureRows { columns, statuses, .. } = &part.features;
     let Ok(columns) = columns.iter().map(column).collect::<Result<Vec<_>, _>>() else {
         return ProbeRows { columns: Vec::new(), statuses: Vec::new(), sorts: Vec::new() };

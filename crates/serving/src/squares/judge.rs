@@ -50,7 +50,7 @@ pub struct Verdict {
 
 /// Compares what two routes say to the same rows: `old[i]` and `new[i]` to row `i`, outputs in the contract's order.
 /// `tolerance` is what a row of an output may be off in this check.
-pub fn judge(
+pub(crate) fn judge(
     contract: &ResponseContract,
     tolerance: impl Fn(&OutputContract) -> f64,
     sorts: &[Sort],

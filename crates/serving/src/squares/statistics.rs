@@ -4,7 +4,7 @@
 use statrs::distribution::{Beta, ContinuousCDF};
 
 /// The confidence of every bound that is printed.
-pub const CONFIDENCE: f64 = 0.95;
+const CONFIDENCE: f64 = 0.95;
 
 /// The share of violations is below this with 95 % confidence, when `k` of `n` uniformly sampled rows are violations:
 /// the one-sided bound of Clopper and Pearson, `BetaInv(0.95; k + 1, n - k)`. `None` of no rows at all.

@@ -59,6 +59,11 @@ impl Way {
         &self.chain.migration
     }
 
+    /// The way itself.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
     /// The versions that it goes through, both ends included.
     pub fn through(&self) -> Vec<String> {
         self.chain.through.iter().map(ToString::to_string).collect()

@@ -16,6 +16,7 @@ use schema::yaml::suggest;
 use serde::{Deserialize, Serialize};
 use serving::onnx::OutputTensor;
 use serving::onnx::rows::row_json;
+use serving::adapted::Back;
 use serving::scorer::Older;
 use serving::{LoadedModel, Prediction, Scorer};
 
@@ -27,6 +28,9 @@ use super::sent;
 use crate::failure::Failure;
 use crate::http::body::{ApiJson, ApiPath, json};
 use crate::http::services::{self, Compiled};
+
+/// What to do where answers do not go back.
+const ONE_WAY_HINT: &str = "speak the model's own service version, or let the adapter say `back: true` where it can be undone";
 
 /// The models, and the definitions for clients of other service versions.
 #[derive(Debug)]
@@ -52,7 +56,10 @@ impl Predictor {
         }
         let compiled = services::compiled_named(definitions, service)?;
         let way = Way::find(definitions, &compiled.service, &model.compiled.service)?;
-        let older = Arc::new(Older { compiled, migration: way.migration().clone() });
+        let definition = definitions.model(model.version.name.as_str());
+        let back = definition.map(|model| Back::along(model, way.chain())).transpose();
+        let back = back.map_err(|why| Failure::invalid(why.to_string()).code("one_way").hint(ONE_WAY_HINT))?.flatten();
+        let older = Arc::new(Older { compiled, migration: way.migration().clone(), back });
         let found = Arc::new((older, way));
         self.ways.put(catalog.definitions_seq(), wanted, Arc::clone(&found));
         Ok(found)
@@ -158,8 +165,9 @@ fn reply(prediction: &Prediction, way: Option<&Way>) -> Result<Response, Failure
     let n = prediction.entities.n;
     let rows = |output: &OutputTensor| (0..n).map(|row| row_json(output, row)).collect();
     let compiled = prediction.read();
+    let answered = prediction.answered();
     let body = PredictReply {
-        outputs: prediction.outputs.columns.iter().map(|output| (output.name.as_ref(), rows(output))).collect(),
+        outputs: answered.columns.iter().map(|output| (output.name.as_ref(), rows(output))).collect(),
         model: version.name.as_str(),
         version: version.version,
         prediction_ids: prediction.ids.iter().map(ToString::to_string).collect(),

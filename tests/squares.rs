@@ -1,0 +1,238 @@
+//! Goal: a version that answers otherwise than its model promised does not serve, and whoever promotes it sees the smallest
+//! row that shows why. Method: models of a few numbers over the demo's features, whose differences are known, go through
+//! the gate behind contracts of different strictness.
+
+use serde_json::{Value as Json, json};
+use serving::onnx::toy::{FLOAT, Graph, Node};
+
+use crate::harness::{Answer, Plumb};
+
+const DEMO: [&str; 3] = ["total_orders", "avg_order_value", "days_since_last_order"];
+
+/// `score = weights . features + bias`, on one of the demo's services.
+fn linear(plumb: &Plumb, name: &str, weights: &[f32], bias: f32) -> String {
+    let n = i64::try_from(weights.len()).unwrap();
+    let model = Graph::new()
+        .input("features", FLOAT, &[-1, n])
+        .floats("w", &[n, 1], weights)
+        .floats("b", &[1], &[bias])
+        .node(Node::new("MatMul", &["features", "w"], &["y"]))
+        .node(Node::new("Add", &["y", "b"], &["score"]))
+        .output("score", FLOAT, &[-1, 1])
+        .model();
+    write(plumb, name, &model)
+}
+
+/// Two probabilities, of which the second (or, swapped, the first) is a sigmoid of the orders.
+fn classifier(plumb: &Plumb, name: &str, is_swapped: bool) -> String {
+    let parts = if is_swapped { ["p", "q"] } else { ["q", "p"] };
+    let model = Graph::new()
+        .input("features", FLOAT, &[-1, 3])
+        .floats("w", &[3, 1], &[0.3, 0.0, 0.0])
+        .floats("b", &[1], &[-2.0])
+        .floats("one", &[1], &[1.0])
+        .node(Node::new("MatMul", &["features", "w"], &["x"]))
+        .node(Node::new("Add", &["x", "b"], &["y"]))
+        .node(Node::new("Sigmoid", &["y"], &["p"]))
+        .node(Node::new("Sub", &["one", "p"], &["q"]))
+        .node(Node::new("Concat", &parts, &["probabilities"]).int("axis", 1))
+        .output("probabilities", FLOAT, &[-1, 2])
+        .model();
+    write(plumb, name, &model)
+}
+
+fn write(plumb: &Plumb, name: &str, model: &[u8]) -> String {
+    let path = plumb.path().join(name);
+    std::fs::write(&path, model).unwrap();
+    path.display().to_string()
+}
+
+fn register(plumb: &Plumb, file: &str, service: &str) {
+    plumb.run(&format!("model register m {file} --service {service}")).ok();
+}
+
+fn declare(plumb: &Plumb, model: &str) {
+    plumb.write("models/m.yaml", &format!("kind: model\nname: m\n{model}\n"));
+    plumb.run("apply --yes").ok();
+}
+
+fn promote(plumb: &Plumb, version: u32) -> Answer {
+    plumb.run(&format!("model promote m {version} --output json"))
+}
+
+/// The squares of a report with a name.
+fn squares<'r>(report: &'r Json, check: &str) -> Vec<&'r Json> {
+    let all = report["evidence"]["squares"].as_array().unwrap_or_else(|| panic!("{report}"));
+    all.iter().filter(|square| square["check"] == check).collect()
+}
+
+fn only<'r>(report: &'r Json, check: &str) -> &'r Json {
+    match squares(report, check)[..] {
+        [one] => one,
+        ref other => panic!("{check}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_version_that_answers_otherwise_is_refused_with_the_smallest_row() {
+    let plumb = Plumb::demo_online();
+    register(&plumb, &linear(&plumb, "one.onnx", &[1.0, 0.0, 0.0], 0.0), "repeat_purchase_v1");
+    // It agrees but for customers of more than a few hundred days, whom it has learned to like.
+    register(&plumb, &linear(&plumb, "two.onnx", &[1.0, 0.0, 0.001], 0.0), "repeat_purchase_v1");
+    declare(&plumb, "contract: {outputs: {score: {is: score, tolerance: 0.2}}}");
+    let report = promote(&plumb, 1).ok().json();
+    assert_eq!(only(&report, "contract")["outcome"], "skipped", "nobody held it: {report}");
+
+    let refused = promote(&plumb, 2);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let report = refused.json();
+    let square = only(&report, "contract");
+    assert_eq!((&square["passed"], &square["outcome"]), (&false.into(), &"compared".into()));
+    assert!(square["sampled"]["off"].as_u64().unwrap() > 0, "{square}");
+    let found = &square["counterexample"];
+    // 0.2 is exceeded from 201 days on, whatever the other features are.
+    let row = found["row"].as_object().unwrap();
+    assert_eq!(row.keys().collect::<Vec<_>>(), ["days_since_last_order"], "{found}");
+    let days = row["days_since_last_order"].as_f64().unwrap();
+    assert!((200.0..=202.0).contains(&days), "the smallest: {days}");
+    assert_eq!((&found["fields"], &found["output"], &found["limit"]), (&3.into(), &"score".into(), &0.2.into()));
+    let (old, new) = (found["old"].as_f64().unwrap(), found["new"].as_f64().unwrap());
+    assert!((new - old - 0.001 * days).abs() < 1e-4, "{found}");
+    assert_eq!(found["moved_by"]["field"], "days_since_last_order");
+
+    let said = plumb.run("model promote m 2");
+    assert_eq!(said.code, 1);
+    for words in ["x   contract", "3 fields reduced to 1", "days_since_last_order=20", "upper bound", "try: "] {
+        assert!(said.stdout.contains(words), "`{words}` is not in {}", said.stdout);
+    }
+    // The refusal is in the log, with the row.
+    let history = plumb.json("model history m");
+    assert!(history.to_string().contains("days_since_last_order"), "{history}");
+    assert_eq!(plumb.json("model list m")["versions"][1]["stage"], "Production", "version 1 still holds it");
+
+    // A contract that allows it for some lets it through, and says how far it is off.
+    declare(&plumb, "contract: {share: 1, outputs: {score: {is: score, tolerance: 0.2}}}");
+    let report = promote(&plumb, 2).ok().json();
+    let square = only(&report, "contract");
+    assert!(square["p99"].as_f64().unwrap() > 0.2 && square["upper_bound"].as_f64().is_some(), "{square}");
+}
+
+#[test]
+fn without_a_contract_what_was_measured_is_told_and_nothing_is_refused() {
+    let plumb = Plumb::demo_online();
+    register(&plumb, &linear(&plumb, "one.onnx", &[1.0, 0.0, 0.0], 0.0), "repeat_purchase_v1");
+    register(&plumb, &linear(&plumb, "two.onnx", &[9.0, 0.0, 0.0], 0.0), "repeat_purchase_v1");
+    promote(&plumb, 1).ok();
+    let said = plumb.run("model promote m 2").ok().stdout;
+    assert!(said.contains("nothing is judged") && said.contains("`score` median"), "{said}");
+}
+
+#[test]
+fn a_wrong_default_of_a_migration_is_found_and_named() {
+    let plumb = Plumb::demo_online();
+    let of = |weights: &[f32]| linear(&plumb, &format!("{}.onnx", weights.len()), weights, 0.0);
+    register(&plumb, &of(&[0.1, 0.0, 0.0]), "repeat_purchase_v1");
+    // The same, but for what nobody had counted before; its default of 0 changes nothing.
+    register(&plumb, &of(&[0.1, 0.0, 0.0, 0.5]), "repeat_purchase_v2");
+    let accepts = "accepts: [repeat_purchase_v1, repeat_purchase_v2]";
+    let contract = "contract: {outputs: {score: {is: score, tolerance: 0.15}}}";
+    declare(&plumb, &format!("{accepts}\n{contract}"));
+    promote(&plumb, 1).ok();
+    let services = plumb.read("features/services.yaml");
+    plumb.write("features/services.yaml", &services.replace("default: 0, when_missing: null", "default: 1, when_missing: 0"));
+    plumb.run("apply --yes").ok();
+    let report = promote(&plumb, 2);
+    assert_eq!(report.code, 1, "{report:?}");
+    let report = report.json();
+    let square = only(&report, "compatibility");
+    assert_eq!(square["at"], "repeat_purchase_v1@v1 -> repeat_purchase_v2@v1");
+    let found = &square["counterexample"];
+    assert_eq!(found["row"], json!({}), "every row shows it: {found}");
+    assert_eq!(found["moved_by"]["field"], "total_cds", "{found}");
+    assert_eq!(found["moved_by"]["value"], 1);
+    assert!(found["hint"].as_str().unwrap().contains("set the default of `total_cds`"), "{found}");
+
+    plumb.write("features/services.yaml", &services.replace("when_missing: null", "when_missing: 0"));
+    plumb.run("apply --yes").ok();
+    let report = promote(&plumb, 2).ok().json();
+    let square = only(&report, "compatibility");
+    assert_eq!((&square["passed"], &square["max"]), (&true.into(), &0.0.into()), "{square}");
+    // What older clients are promised is kept with the transition.
+    assert_eq!(report["evidence"]["promises"][0]["tolerance"]["score"], 0.15, "{report}");
+}
+
+#[test]
+fn swapped_classes_are_refused_unless_an_adapter_says_so() {
+    let plumb = Plumb::demo_online();
+    register(&plumb, &classifier(&plumb, "one.onnx", false), "repeat_purchase_v1");
+    register(&plumb, &classifier(&plumb, "two.onnx", true), "repeat_purchase_v1");
+    let contract = "contract: {outputs: {probabilities: {is: probabilities, classes: [no, yes], tolerance: 0.01}}}";
+    declare(&plumb, contract);
+    promote(&plumb, 1).ok();
+    let report = promote(&plumb, 2);
+    assert_eq!(report.code, 1, "{report:?}");
+    let report = report.json();
+    let square = only(&report, "contract");
+    assert!(square["share"].as_f64().unwrap() > 0.9, "{square}");
+    let found = &square["counterexample"];
+    let (old, new) = (&found["old"], &found["new"]);
+    assert!((old["no"].as_f64().unwrap() - new["yes"].as_f64().unwrap()).abs() < 1e-6, "{found}");
+}
+
+#[test]
+fn what_the_contract_declares_must_be_there() {
+    let plumb = Plumb::demo_online();
+    register(&plumb, &linear(&plumb, "one.onnx", &[1.0, 0.0, 0.0], 0.0), "repeat_purchase_v1");
+    declare(&plumb, "contract: {outputs: {price: {is: amount}}}");
+    let said = plumb.run("model promote m 1");
+    assert_eq!(said.code, 1);
+    assert!(said.stdout.contains("declares output `price`, the model gives score"), "{}", said.stdout);
+    declare(&plumb, "contract: {outputs: {score: {is: score, range: [0, 0.5]}}}");
+    let refused = promote(&plumb, 1);
+    assert_eq!(refused.code, 0, "nobody holds it, so nothing was asked: {refused:?}");
+}
+
+#[test]
+fn what_policy_requires_must_have_been_made() {
+    let plumb = Plumb::demo_online();
+    register(&plumb, &linear(&plumb, "one.onnx", &[1.0, 0.0, 0.0], 0.0), "repeat_purchase_v1");
+    declare(&plumb, "contract: {outputs: {score: {is: score}}}\npromotion: {required: [contract]}");
+    let said = plumb.run("model promote m 1");
+    assert_eq!(said.code, 1);
+    assert!(said.stdout.contains("required by the model's policy"), "{}", said.stdout);
+}
+
+#[test]
+fn clients_that_are_still_accepted_must_be_answered() {
+    let plumb = Plumb::demo_online();
+    register(&plumb, &linear(&plumb, "one.onnx", &[1.0, 0.0, 0.0], 0.0), "repeat_purchase_v1");
+    declare(&plumb, "accepts: [repeat_purchase_v2]\ncontract: {outputs: {score: {is: score}}}");
+    let said = plumb.run("model promote m 1");
+    assert_eq!(said.code, 1, "{said:?}");
+    let words = "clients still send it, but no migration leads from `repeat_purchase_v2@v1` to `repeat_purchase_v1@v1`";
+    assert!(said.stdout.contains(words), "{}", said.stdout);
+}
+
+#[test]
+fn a_model_that_is_declared_wrongly_is_told_where() {
+    let plumb = Plumb::demo();
+    let fails = |text: &str, words: &[&str]| {
+        plumb.write("models/m.yaml", &format!("kind: model\nname: m\n{text}\n"));
+        plumb.run("plan").fails(2, words);
+    };
+    fails("contract: {outputs: {y: {is: number}}}", &["`number` is not what an output can be", "models/m.yaml:3"]);
+    fails("contract: {outputs: {y: {is: score, tolerance: -1}}}", &["`tolerance` is -1, and a distance is 0 or more"]);
+    fails("contract: {share: 2, outputs: {y: {is: score}}}", &["a share is from 0 to 1"]);
+    fails("contract: {outputs: {y: {is: probabilities}}}", &["probabilities need the names of their classes"]);
+    fails("contract: {outputs: {y: {is: score, range: [1, 0]}}}", &["the least and the greatest value"]);
+    fails("contract: {outputs: {y: {is: score, relation: same_decision}}}", &["needs the value", "threshold"]);
+    fails("contract: {outputs: {y: {is: label, relation: never_lower}}}", &["classes have no order"]);
+    fails("accepts: [nobody]", &["`nobody`, which nobody declares"]);
+    fails("accepts: [repeat_purchase_v1@v7]", &["`repeat_purchase_v1@v7`, of which there is no such version"]);
+    fails("promotion: {required: [contracts]}", &["`contracts` is not a check", "did you mean `contract`"]);
+    fails("promotion: {approvals: 2, approvers: [ann]}", &["2 must approve, and only 1 may"]);
+    let adapter = "adapters: [{from: repeat_purchase_v2, to: repeat_purchase_v1, outputs: {y: {scale: 2}}}]";
+    fails(&format!("contract: {{outputs: {{y: {{is: score}}}}}}\n{adapter}"), &["between which no migration is declared"]);
+    fails("colour: red", &["colour"]);
+    let _ = DEMO;
+}
