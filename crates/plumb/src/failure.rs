@@ -73,8 +73,8 @@ impl Failure {
         self
     }
 
-    /// The process's exit status: 0 done, 1 a check failed, 2 invalid input, 3 environment, 4 conflict, 6 unavailable,
-    /// 7 for a record that is gone. Schedulers branch on them: never renumber.
+    /// The process's exit status: 0 done, 1 a check failed, 2 invalid input, 3 environment, 4 conflict, 5 not allowed,
+    /// 6 unavailable, 7 for a record that is gone. Schedulers branch on them: never renumber.
     ///
     /// A name that nobody declared is invalid input: the call is wrong and will stay wrong (decision 0007).
     pub fn exit_code(&self) -> u8 {
@@ -85,6 +85,7 @@ impl Failure {
             ErrorKind::Unavailable if [ENVIRONMENT, ONLINE_STORE_AUTH, REGISTRY_AUTH].contains(&self.code) => 3,
             ErrorKind::Internal => 3,
             ErrorKind::Conflict => 4,
+            ErrorKind::Denied => 5,
             ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Unavailable => 6,
         }
     }
@@ -98,6 +99,7 @@ impl Failure {
             ErrorKind::Invalid if self.code == "method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
             ErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            ErrorKind::Denied => StatusCode::FORBIDDEN,
             ErrorKind::Conflict | ErrorKind::CheckFailed => StatusCode::CONFLICT,
             ErrorKind::Overloaded => StatusCode::TOO_MANY_REQUESTS,
             ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -143,6 +145,7 @@ fn code_of(kind: ErrorKind) -> &'static str {
         ErrorKind::NotFound => "not_found",
         ErrorKind::Conflict => "conflict",
         ErrorKind::CheckFailed => "check_failed",
+        ErrorKind::Denied => "denied",
         ErrorKind::Overloaded => "overloaded",
         ErrorKind::Timeout => "timeout",
         ErrorKind::Unavailable => "unavailable",

@@ -148,6 +148,25 @@ pub enum Command {
         /// What is asked.
         command: Box<Command>,
     },
+    /// Does what is asked though a check failed; it is marked for ever. Of commands that are checked.
+    Override {
+        /// The model, whose policy says who may.
+        model: ModelName,
+        /// Why.
+        reason: String,
+        /// What is asked.
+        command: Box<Command>,
+    },
+    /// Agrees that a version is to be in Production; of the one that is there, that later ones are measured by it. Approving
+    /// twice is approving once.
+    Approve {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: u32,
+        /// For people.
+        comment: Option<String>,
+    },
     /// Records that a version was not moved, and why.
     Refuse {
         /// The model.

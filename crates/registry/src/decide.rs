@@ -17,6 +17,7 @@ use crate::stage::Stage;
 use crate::transition::Transition;
 use crate::version::ModelVersion;
 
+mod approvals;
 mod models;
 
 impl Catalog {
@@ -43,6 +44,13 @@ impl Catalog {
                     return Err(RegistryError::StaleModel { model: model.clone(), checked: *names_seq, what });
                 }
                 Ok(decided)
+            }
+            Command::Override { model, reason, command } => {
+                self.may_override(model, actor, reason)?;
+                Ok(self.decide(command, at, actor)?.map(|body| approvals::overridden(body, reason)))
+            }
+            Command::Approve { model, version, comment } => {
+                self.decide_approval(model, *version, comment.as_ref(), actor)
             }
             Command::Refuse { model, version, to, evidence } => {
                 self.find(model, *version)?;
@@ -155,6 +163,7 @@ impl Catalog {
             return Ok(None);
         }
         self.has_its_views(&state.version, to)?;
+        let approved_by = if to == Stage::Production { self.approved(model, version)? } else { Vec::new() };
         Ok(Some(EventBody::Transitioned(Transition {
             model: name.clone(),
             version,
@@ -163,6 +172,8 @@ impl Catalog {
             archived,
             evidence: evidence.clone(),
             undoes: None,
+            approved_by,
+            overridden: None,
         })))
     }
 
@@ -204,6 +215,8 @@ impl Catalog {
             archived: if newest.from == stage { Vec::new() } else { model.displaced(stage, restored.version) },
             evidence: earlier.map_or(Value::Null, |(.., transition)| transition.evidence.clone()),
             undoes: Some(*undone),
+            approved_by: Vec::new(),
+            overridden: None,
         })))
     }
 
@@ -222,6 +235,8 @@ impl Catalog {
             archived: Vec::new(),
             evidence: Value::Null,
             undoes: Some(undone),
+            approved_by: Vec::new(),
+            overridden: None,
         }))
     }
 

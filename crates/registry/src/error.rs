@@ -123,6 +123,47 @@ pub enum RegistryError {
         /// The newest change, and who made it.
         what: String,
     },
+    /// Others must agree first.
+    #[error(
+        "version {version} of model `{model}` needs {needed} approvals, and has {}{}",
+        .by.len(),
+        if .by.is_empty() { String::new() } else { format!(" ({})", .by.join(", ")) }
+    )]
+    NotApproved {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: u32,
+        /// How many must approve.
+        needed: usize,
+        /// Who did.
+        by: Vec<String>,
+        /// Who may besides; anybody where nobody is named.
+        others: Vec<String>,
+    },
+    /// Somebody else must approve.
+    #[error("`{actor}` may not approve versions of model `{model}`")]
+    MayNotApprove {
+        /// Who tried.
+        actor: String,
+        /// The model.
+        model: ModelName,
+        /// Who may.
+        approvers: Vec<String>,
+    },
+    /// Somebody else must override.
+    #[error("`{actor}` may not override the checks of model `{model}`")]
+    MayNotOverride {
+        /// Who tried.
+        actor: String,
+        /// The model.
+        model: ModelName,
+        /// Who may.
+        approvers: Vec<String>,
+    },
+    /// An override says nothing.
+    #[error("an override needs a reason, which is kept for ever")]
+    NoReason,
     /// There is no earlier release.
     #[error("model `{model}` cannot be rolled back in {stage}: {why}")]
     NothingToRollBack {
@@ -168,7 +209,8 @@ impl RegistryError {
             | Self::ViewIsRemoved { .. }
             | Self::ModelExists { .. }
             | Self::Contended { .. } => ErrorKind::Conflict,
-            Self::NoRelease { .. } | Self::TooLong { .. } | Self::Tag(_) => ErrorKind::Invalid,
+            Self::NotApproved { .. } | Self::MayNotApprove { .. } | Self::MayNotOverride { .. } => ErrorKind::Denied,
+            Self::NoReason | Self::NoRelease { .. } | Self::TooLong { .. } | Self::Tag(_) => ErrorKind::Invalid,
         }
     }
 
@@ -193,6 +235,16 @@ impl RegistryError {
             Self::StaleModel { model, .. } => {
                 Some(format!("see `plumb model history {model}`, and promote again if that is still wanted"))
             }
+            Self::NotApproved { model, version, others, .. } => {
+                let who = if others.is_empty() { "somebody else".to_owned() } else { others.join(" or ") };
+                Some(format!("ask {who} for `plumb model approve {model} {version}`"))
+            }
+            Self::MayNotApprove { approvers, .. } => Some(format!("ask {}", approvers.join(" or "))),
+            Self::MayNotOverride { model, approvers, .. } if approvers.is_empty() => {
+                Some(format!("declare who may, as `approvers` under `promotion` of model `{model}`, and apply"))
+            }
+            Self::MayNotOverride { approvers, .. } => Some(format!("ask {}", approvers.join(" or "))),
+            Self::NoReason => Some("say why: --override 'REASON'".to_owned()),
             Self::NoRelease { .. } => None,
             Self::Contended { .. } => Some("try again".to_owned()),
         }

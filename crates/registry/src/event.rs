@@ -138,6 +138,23 @@ pub enum EventBody {
         /// What was checked.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         evidence: Value,
+        /// Who approved it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        approved_by: Vec<String>,
+        /// Why it was done though a check failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        overridden: Option<String>,
+    },
+    /// Somebody agrees that a version is to be in Production in place of the one that is, or that the one that is stays the
+    /// measure of those to come.
+    Approved {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: u32,
+        /// For people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        comment: Option<String>,
     },
     /// A version was taken away, with its stage and its aliases. Its number is not used again.
     VersionDeleted {
@@ -172,6 +189,7 @@ impl EventBody {
             | Self::Described { model, .. }
             | Self::Tagged { model, .. }
             | Self::AliasMoved { model, .. }
+            | Self::Approved { model, .. }
             | Self::VersionDeleted { model, .. }
             | Self::VersionRestored { model, .. } => Some(model),
         }
@@ -293,6 +311,10 @@ impl fmt::Display for EventBody {
                 write!(f, "moved alias `{alias}` of `{model}` from version {from} to {to}")
             }
             Self::AliasMoved { model, alias, to: None, .. } => write!(f, "removed alias `{alias}` of `{model}`"),
+            Self::Approved { model, version, comment: None } => write!(f, "approved {}", Named(model, Some(*version))),
+            Self::Approved { model, version, comment: Some(comment) } => {
+                write!(f, "approved {}: {}", Named(model, Some(*version)), comment.escape_debug())
+            }
             Self::VersionDeleted { model, version } => write!(f, "deleted {}", Named(model, Some(*version))),
             Self::VersionRestored { model, version } => write!(f, "brought back {}", Named(model, Some(*version))),
             Self::TrainingSetBuilt(set) => {

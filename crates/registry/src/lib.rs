@@ -9,6 +9,7 @@
 //! models themselves are in [`Artifacts`].
 
 pub mod alias;
+pub mod approval;
 pub mod event;
 pub mod log;
 pub mod seq;

@@ -25,18 +25,27 @@ pub struct Transition {
     pub evidence: serde_json::Value,
     /// The transition that this one takes back; a rollback has one.
     pub undoes: Option<Seq>,
+    /// Who approved it, where it is into Production.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved_by: Vec<String>,
+    /// Why it was made though a check failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overridden: Option<String>,
 }
 
 impl fmt::Display for Transition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { model, version, from, to, archived, undoes, .. } = self;
+        let Self { model, version, from, to, archived, undoes, overridden, .. } = self;
         write!(f, "`{model}` version {version} from {from} to {to}")?;
         if !archived.is_empty() {
             let list: Vec<String> = archived.iter().map(ToString::to_string).collect();
             write!(f, ", archiving {}", list.join(", "))?;
         }
-        match undoes {
-            Some(seq) => write!(f, ", undoing event {seq}"),
+        if let Some(seq) = undoes {
+            write!(f, ", undoing event {seq}")?;
+        }
+        match overridden {
+            Some(reason) => write!(f, ", though a check failed: {}", reason.escape_debug()),
             None => Ok(()),
         }
     }

@@ -12,6 +12,8 @@ pub enum ErrorKind {
     NotFound,
     /// The state changed, or the action is not allowed in the present state.
     Conflict,
+    /// Whoever asks may not, or others must agree first.
+    Denied,
     /// A check was made and failed: skew found, promotion refused.
     CheckFailed,
     /// A queue is full; try again later.

@@ -1,7 +1,7 @@
 //! All codes of errors. A code never changes its meaning or its kind: programs branch on it. What is here is printed in
 //! docs/http.md, and a test compares the two.
 
-use schema::ErrorKind::{self, CheckFailed, Conflict, Internal, Invalid, NotFound, Overloaded, Timeout, Unavailable};
+use schema::ErrorKind::{self, CheckFailed, Conflict, Denied, Internal, Invalid, NotFound, Overloaded, Timeout, Unavailable};
 
 /// One code.
 #[derive(Debug)]
@@ -35,6 +35,7 @@ pub const CODES: &[Code] = &[
     code("changed", &[CheckFailed], "a training set cannot be made again: what it was made of is not as it was"),
     code("check_failed", &[CheckFailed], "a check was made and failed"),
     code("conflict", &[Conflict], "the state does not allow it, or somebody else was first"),
+    code("denied", &[Denied], "whoever asks may not, or others must agree first"),
     code("empty_entities", &[Invalid], "`entities` lists no rows"),
     code("empty_features", &[Invalid], "`features` lists no rows"),
     code("empty_range", &[Invalid], "a range ends before it begins"),

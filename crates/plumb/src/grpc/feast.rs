@@ -209,6 +209,7 @@ fn tagged<T>(items: Vec<T>, tags: &BTreeMap<String, String>, of: impl Fn(&T) -> 
 fn status(error: &FeastError) -> Status {
     let code = match error.kind {
         ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::Denied => Code::PermissionDenied,
         ErrorKind::Unavailable | ErrorKind::Overloaded | ErrorKind::Timeout => Code::Unavailable,
         ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::CheckFailed | ErrorKind::Internal => Code::Internal,
     };

@@ -331,6 +331,7 @@ fn refusal(kind: ErrorKind, message: &str) -> FeastError {
 fn status(error: &FeastError) -> Status {
     let code = match error.kind {
         ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::Denied => Code::PermissionDenied,
         ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::CheckFailed => Code::InvalidArgument,
         ErrorKind::Unavailable | ErrorKind::Overloaded | ErrorKind::Timeout => Code::Unavailable,
         ErrorKind::Internal => Code::Internal,

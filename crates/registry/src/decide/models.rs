@@ -164,8 +164,9 @@ impl Catalog {
         if from == to {
             return Ok(None);
         }
-        let (alias, evidence) = (alias.clone(), evidence.clone());
-        Ok(Some(EventBody::AliasMoved { model: name.clone(), alias, from, to, evidence }))
+        let approved_by = to.map(|version| self.approved(model, version)).transpose()?.unwrap_or_default();
+        let (alias, evidence, overridden) = (alias.clone(), evidence.clone(), None);
+        Ok(Some(EventBody::AliasMoved { model: name.clone(), alias, from, to, evidence, approved_by, overridden }))
     }
 
     pub(super) fn decide_version_back(
@@ -193,7 +194,7 @@ fn check_tags(tags: &Tags) -> Result<(), RegistryError> {
     Ok(tags.iter().try_for_each(|(key, value)| tag::check(key, value))?)
 }
 
-fn within(field: &'static str, text: &str, limit: usize) -> Result<(), RegistryError> {
+pub(super) fn within(field: &'static str, text: &str, limit: usize) -> Result<(), RegistryError> {
     match text.chars().count() {
         characters if characters > limit => Err(RegistryError::TooLong { field, characters, limit }),
         _ => Ok(()),

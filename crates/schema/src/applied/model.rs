@@ -64,6 +64,13 @@ pub struct PromotionPolicy {
     pub required: Vec<CheckName>,
 }
 
+impl PromotionPolicy {
+    /// Whether somebody may approve.
+    pub fn may_approve(&self, actor: &str) -> bool {
+        self.approvers.is_empty() || self.approvers.iter().any(|person| person == actor)
+    }
+}
+
 /// What a model names that is not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]

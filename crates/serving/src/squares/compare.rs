@@ -129,7 +129,17 @@ impl Comparison<'_> {
             off.resize(rows.len(), false);
             off
         };
-        let start = self.rows.values(worst);
+        let mut start = self.rows.values(worst);
+        // What stands for null says more than null: it is a number that can be brought near to others.
+        let mut stood_for = start.clone();
+        for (value, column) in stood_for.iter_mut().zip(columns) {
+            if let (Value::Null, Some(fill)) = (&*value, &column.fill) {
+                *value = fill.clone();
+            }
+        }
+        if stood_for != start && fails(std::slice::from_ref(&stood_for)) == [true] {
+            start = stood_for;
+        }
         // What is written down and read again is the same row; where it is not, the row is shown as it was.
         let row = if fails(std::slice::from_ref(&start)) == [true] {
             smallest(&dtypes, start, &base, &mut fails)

@@ -84,6 +84,7 @@ impl From<ErrorKind> for Code {
             ErrorKind::Invalid => Self::InvalidParameterValue,
             ErrorKind::NotFound => Self::ResourceDoesNotExist,
             ErrorKind::Conflict | ErrorKind::CheckFailed => Self::ResourceConflict,
+            ErrorKind::Denied => Self::PermissionDenied,
             ErrorKind::Overloaded => Self::ResourceExhausted,
             ErrorKind::Timeout => Self::DeadlineExceeded,
             ErrorKind::Unavailable => Self::TemporarilyUnavailable,
