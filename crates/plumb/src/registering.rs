@@ -45,7 +45,7 @@ pub fn fit(
     Ok(Servable {
         digest: Fingerprint::of_bytes(bytes),
         size_bytes: bytes.len() as u64,
-        signature: file.signature.clone(),
+        signature: Arc::new(file.signature.clone()),
         service: service.name.clone(),
         service_version: service.version,
         service_fingerprint: service.fingerprint,
