@@ -1,6 +1,7 @@
 //! What serving needs of a model file: its signature, and the feature service whose rows it eats.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use registry::{Catalog, Servable};
 use schema::yaml::suggest;

@@ -8,6 +8,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Instant;
 
 use schema::{Fingerprint, ModelName, Timestamp};
 
@@ -24,6 +25,9 @@ use crate::store::{AppendError, PAGE, RegistryStore, StoreError, Stored};
 /// How often a command is decided before it gives way. Writers of one process take turns, so this many other processes
 /// would have to be first in a row.
 const ATTEMPTS_MAX: u32 = 16;
+
+/// How many events of the past are looked at without a rest: half a millisecond's work.
+const CHECKED_AT_ONCE: usize = 16;
 
 /// A log and the catalog folded from it.
 #[derive(Debug)]
@@ -85,31 +89,37 @@ impl Registry {
 
     /// Looks whether the events that this registry was opened without reading are what was written: each has its hash, and
     /// follows the one before, up to the one of the snapshot. Where one does not, nothing is written any more, and what is
-    /// in memory is still read. Takes a few pages, then as long a rest as `rest` gives.
+    /// in memory is still read. The snapshot is given up too, so that the next start reads the whole log, and refuses it.
+    ///
+    /// After every few events it rests `rests` times as long as it worked, so that others get their turns.
     ///
     /// # Errors
     /// The log cannot be read. That says nothing about what is in it.
-    pub async fn check_past(&self, mut rest: impl AsyncFnMut()) -> Result<Past, StoreError> {
+    pub async fn check_past(&self, rests: u32) -> Result<Past, StoreError> {
         let (mut last, mut head) = (Seq::START, Catalog::default().head());
         let (until, stated) = self.restored;
         while last < until {
-            let page = match self.store.read_page(last, PAGE).await {
+            let began = Instant::now();
+            let page = match self.store.read_page(last, CHECKED_AT_ONCE).await {
                 Err(StoreError::Log(fault)) => Err(fault),
                 page => Ok(page?),
             };
             match page.and_then(|page| chained(&page, (last, head), until)) {
                 Ok(end) => (last, head) = end,
-                Err(fault) => return Ok(self.found(&fault)),
+                Err(fault) => return Ok(self.found(&fault).await),
             }
-            rest().await;
+            tokio::time::sleep(began.elapsed() * rests).await;
         }
         match head == stated {
             true => Ok(Past::Whole),
-            false => Ok(self.found(&LogError::Chain { seq: until, stated, found: head })),
+            false => Ok(self.found(&LogError::Chain { seq: until, stated, found: head }).await),
         }
     }
 
-    fn found(&self, fault: &LogError) -> Past {
+    async fn found(&self, fault: &LogError) -> Past {
+        if let Err(why) = self.store.write_snapshot(snapshot::GIVEN_UP).await {
+            tracing::warn!("giving up a snapshot: {}", schema::error::chain(&why));
+        }
         let (seq, why) = self.past.get_or_init(|| (fault.seq(), schema::error::chain(fault)));
         Past::Edited(*seq, why.clone())
     }

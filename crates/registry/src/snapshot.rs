@@ -19,6 +19,9 @@ use crate::store::RegistryStore;
 /// The format that is written and read. A snapshot of another one is passed over: the log says the same.
 pub const FORMAT: u32 = 1;
 
+/// What is kept in place of a snapshot where an event before it is not what was written.
+pub(crate) const GIVEN_UP: &[u8] = b"";
+
 const MAGIC: &[u8] = b"plumb registry snapshot\n";
 const HEADER: usize = MAGIC.len() + 4;
 const CHECKSUM: usize = 32;
@@ -54,6 +57,9 @@ pub fn write(catalog: &Catalog) -> Result<Vec<u8>, String> {
 /// # Errors
 /// Why it counts for nothing, in words.
 pub fn read(bytes: &[u8]) -> Result<Catalog, String> {
+    if bytes == GIVEN_UP {
+        return Err("it was given up, for an event before it is not what was written".to_owned());
+    }
     let rest = bytes.strip_prefix(MAGIC).ok_or("it is no snapshot")?;
     let (format, _) = rest.split_first_chunk::<4>().ok_or("it is cut off")?;
     let format = u32::from_le_bytes(*format);
