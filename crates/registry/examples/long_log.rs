@@ -158,9 +158,9 @@ async fn measure(path: &Path) {
 }
 
 async fn timed<T>(what: &str, work: impl AsyncFnOnce() -> T) -> T {
-    let began = Instant::now();
+    let (began, cpu) = (Instant::now(), cpu_ms());
     let done = work().await;
-    println!("{what}: {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
+    println!("{what}: {:.1} ms, {} ms of all cores", began.elapsed().as_secs_f64() * 1e3, cpu_ms() - cpu);
     done
 }
 
@@ -170,6 +170,13 @@ async fn each<T>(what: &str, n: u32, mut work: impl AsyncFnMut() -> T) {
         std::hint::black_box(work().await);
     }
     println!("{what}: {:.1} us", began.elapsed().as_secs_f64() * 1e6 / f64::from(n));
+}
+
+/// In ticks of ten milliseconds.
+fn cpu_ms() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap() * 10).sum()
 }
 
 fn resident_mb() -> f64 {

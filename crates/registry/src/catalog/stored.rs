@@ -1,5 +1,5 @@
-//! A catalog as the bytes of a snapshot: what is not of models, then each model by itself, so that no second copy of all
-//! of them is in memory.
+//! A catalog as the bytes of a snapshot: what is not of models, then each model by itself behind its length, so that they
+//! are read on all cores, and no second copy of all of them is in memory.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::Catalog;
 use crate::model::{Model, StoredModel};
 use crate::seq::Seq;
+
+/// Bytes that say how long a model is, as a u64 LE.
+const LENGTH: usize = 8;
 
 /// What is not of models. Definitions and training sets are few and have a spelling already: JSON.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,7 +48,11 @@ impl Catalog {
         };
         let mut bytes = postcard::to_stdvec(&stored).map_err(|why| why.to_string())?;
         for model in models.values().chain(deleted_models.values()) {
+            let at = bytes.len();
+            bytes.extend_from_slice(&[0; LENGTH]);
             bytes = postcard::to_extend(&StoredModel::of(model), bytes).map_err(|why| why.to_string())?;
+            let length = u64::try_from(bytes.len() - at - LENGTH).map_err(|why| why.to_string())?;
+            bytes[at..at + LENGTH].copy_from_slice(&length.to_le_bytes());
         }
         Ok(bytes)
     }
@@ -56,26 +63,25 @@ impl Catalog {
     /// Why the bytes are none, in words.
     pub(crate) fn from_stored(bytes: &[u8]) -> Result<Self, String> {
         let (stored, mut rest): (StoredHead<'_>, _) = postcard::take_from_bytes(bytes).map_err(|why| why.to_string())?;
-        let mut next = || -> Result<Arc<Model>, String> {
-            let (model, after): (StoredModel<'_>, _) = postcard::take_from_bytes(rest).map_err(|why| why.to_string())?;
+        let mut all = Vec::new();
+        while let Some((length, after)) = rest.split_first_chunk::<LENGTH>() {
+            let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|why| why.to_string())?;
+            let (model, after) = after.split_at_checked(length).ok_or("it is cut off")?;
+            all.push(model);
             rest = after;
-            model.model().map(Arc::new)
-        };
-        let (mut models, mut deleted_models) = (OrdMap::new(), OrdMap::new());
-        for _ in 0..stored.n_models {
-            let model = next()?;
-            models.insert(model.name.clone(), model);
         }
-        for _ in 0..stored.n_deleted {
-            let model = next()?;
-            deleted_models.insert(model.id, model);
-        }
+        let mut all = models(&all)?;
+        let n_deleted = all.len().checked_sub(stored.n_models).ok_or("it has too few models")?;
+        let deleted = all.split_off(stored.n_models);
+        let models: OrdMap<_, _> = all.into_iter().map(|model| (model.name.clone(), model)).collect();
+        let deleted_models: OrdMap<_, _> = deleted.into_iter().map(|model| (model.id, model)).collect();
         let mut training_sets = OrdMap::new();
         for text in &stored.training_sets {
             let set: crate::training_set::TrainingSet = serde_json::from_str(text).map_err(|why| why.to_string())?;
             training_sets.insert(set.path.clone(), Arc::new(set));
         }
-        if !rest.is_empty() || (models.len(), deleted_models.len()) != (stored.n_models, stored.n_deleted) {
+        let n_deleted = (n_deleted == stored.n_deleted).then_some(n_deleted);
+        if !rest.is_empty() || (models.len(), Some(deleted_models.len())) != (stored.n_models, n_deleted) {
             return Err("it has something else than it says".to_owned());
         }
         Ok(Self {
@@ -88,4 +94,24 @@ impl Catalog {
             training_sets,
         })
     }
+}
+
+/// The models of these bytes, in the same order. What takes long of a start is this, so all cores take part.
+fn models(stored: &[&[u8]]) -> Result<Vec<Arc<Model>>, String> {
+    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = stored.len().div_ceil(n_threads).max(1);
+    std::thread::scope(|scope| {
+        let started: Vec<_> = stored.chunks(share).map(|share| scope.spawn(|| share.iter().map(|bytes| model(bytes)).collect())).collect();
+        let mut all = Vec::with_capacity(stored.len());
+        for thread in started {
+            let models: Result<Vec<_>, String> = thread.join().map_err(|_| "a model could not be read".to_owned())?;
+            all.extend(models?);
+        }
+        Ok(all)
+    })
+}
+
+fn model(bytes: &[u8]) -> Result<Arc<Model>, String> {
+    let stored: StoredModel<'_> = postcard::from_bytes(bytes).map_err(|why| why.to_string())?;
+    stored.model().map(Arc::new)
 }
