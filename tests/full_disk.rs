@@ -250,3 +250,23 @@ fn an_append_that_does_not_fit_is_no_version_of_the_table() {
     plumb.run("materialize").ok();
     assert_eq!(tables::online(&plumb, "1,2,3")[0], "[5,20,30]");
 }
+
+#[test]
+fn a_registry_whose_snapshot_does_not_fit_goes_on_without_it() {
+    let plumb = crate::long_log::long(100);
+    let log = |plumb: &Plumb| plumb.path().join(".plumb/registry.db");
+    let small = Plumb::demo();
+    let Some(disk) = SmallDisk::over(&small, ".plumb", "64m") else { return };
+    std::fs::copy(log(&plumb), log(&small)).unwrap();
+    disk.fill(4 << 20);
+    let snapshot = small.path().join(".plumb/registry.db.snapshot");
+    let answer = small.run("model tag m k=v");
+    assert!(answer.stderr.contains("writing a snapshot of"), "{answer:?}");
+    answer.ok();
+    let part = small.path().join(".plumb/registry.db.snapshot.part");
+    assert!(!snapshot.exists() && !part.exists(), "it got its room back");
+    assert_eq!(small.json("registry verify")["events"], crate::long_log::LONG + 1, "what was acknowledged is there");
+    disk.make_room();
+    small.run("model list").ok();
+    assert!(snapshot.exists());
+}

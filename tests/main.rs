@@ -25,6 +25,7 @@ mod full_disk;
 mod hostile;
 mod invariants;
 mod killed;
+mod long_log;
 mod measured;
 mod models;
 mod nine_scenarios;

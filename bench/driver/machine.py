@@ -28,6 +28,7 @@ class Sizes:
     entities: int = 100_000
     online_keys: int = 10_000
     materialize_rows: int = 200_000
+    registry_versions: int = 10_000
 
     @classmethod
     def quick(cls) -> "Sizes":
@@ -40,6 +41,7 @@ class Sizes:
             entities=2_000,
             online_keys=1_000,
             materialize_rows=5_000,
+            registry_versions=300,
         )
 
     def with_pairs(self, pairs: int) -> "Sizes":

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from ..machine import Machine
 from ..table import Line
-from . import features, materialize, on_demand, predict, ready, training_set
+from . import features, materialize, on_demand, predict, ready, registry, training_set
 
 ROWS: dict[str, Callable[[Machine], list[Line]]] = {
     "training-set": training_set.measure,
@@ -15,4 +15,5 @@ ROWS: dict[str, Callable[[Machine], list[Line]]] = {
     "predict": predict.measure,
     "ready": ready.measure,
     "materialize": materialize.measure,
+    "registry": registry.measure,
 }

@@ -1,6 +1,7 @@
 //! What serving needs of a model file: its signature, and the feature service whose rows it eats.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use registry::{Catalog, Servable};
 use schema::yaml::suggest;
@@ -45,7 +46,7 @@ pub fn fit(
     Ok(Servable {
         digest: Fingerprint::of_bytes(bytes),
         size_bytes: bytes.len() as u64,
-        signature: file.signature.clone(),
+        signature: Arc::new(file.signature.clone()),
         service: service.name.clone(),
         service_version: service.version,
         service_fingerprint: service.fingerprint,

@@ -1,12 +1,14 @@
 //! What is true after some event: a pure fold of the log, held in memory.
 //!
 //! Folding the log from its start gives the same catalog as folding it piece by piece; "as of last Tuesday" is a fold
-//! that stops early. A clone is cheap: models and definitions are shared until they change.
+//! that stops early. A clone is cheap, however much there is: a copy shares what is not changed in it. A catalog is kept as
+//! a snapshot ([`stored`]) so that a long log need not be folded from its start.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use imbl::OrdMap;
 use schema::migration::ServiceVersion;
 use schema::{AppliedDefinitions, FeatureService, FeatureView, Fingerprint, ModelName, ViewId};
 
@@ -19,6 +21,7 @@ use crate::training_set::TrainingSet;
 use crate::version::ModelVersion;
 
 mod models;
+mod stored;
 
 /// Definitions and models as of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,11 +30,11 @@ pub struct Catalog {
     head: Fingerprint,
     definitions: Arc<AppliedDefinitions>,
     definitions_seq: Seq,
-    models: BTreeMap<ModelName, Arc<Model>>,
+    models: OrdMap<ModelName, Arc<Model>>,
     /// Deleted ones, by the event that made them.
-    deleted_models: BTreeMap<Seq, Arc<Model>>,
+    deleted_models: OrdMap<Seq, Arc<Model>>,
     /// By path.
-    training_sets: BTreeMap<String, Arc<TrainingSet>>,
+    training_sets: OrdMap<String, Arc<TrainingSet>>,
 }
 
 impl Default for Catalog {
@@ -42,9 +45,9 @@ impl Default for Catalog {
             head: Fingerprint::of_bytes(b""),
             definitions: Arc::default(),
             definitions_seq: Seq::START,
-            models: BTreeMap::new(),
-            deleted_models: BTreeMap::new(),
-            training_sets: BTreeMap::new(),
+            models: OrdMap::new(),
+            deleted_models: OrdMap::new(),
+            training_sets: OrdMap::new(),
         }
     }
 }
@@ -77,8 +80,8 @@ impl Catalog {
 
     /// Every model from `name` on, by name.
     pub fn models_from<'c>(&'c self, name: &str) -> impl Iterator<Item = (&'c ModelName, &'c Model)> {
-        let from = (Bound::Included(name), Bound::Unbounded);
-        self.models.range::<str, _>(from).map(|(name, model)| (name, &**model))
+        let from = (Bound::Included(name), Bound::<&str>::Unbounded);
+        self.models.range::<_, str>(from).map(|(name, model)| (name, &**model))
     }
 
     /// The models that were deleted, oldest first.

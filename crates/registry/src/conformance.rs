@@ -24,6 +24,7 @@ pub async fn registry_store(open: impl Fn() -> Arc<dyn RegistryStore>) {
     many_writers_make_one_chain(&open).await;
     a_long_log_is_read_in_pages(&*open()).await;
     an_append_that_is_given_up_leaves_a_whole_number_of_events(&open).await;
+    a_snapshot_is_kept_whole_and_the_last_one_counts(&open).await;
 }
 
 async fn an_empty_log_has_no_events(log: &dyn RegistryStore) {
@@ -180,6 +181,31 @@ async fn an_append_that_is_given_up_leaves_a_whole_number_of_events(open: &impl 
             "the event that was given up is there once, or not: {added:?}"
         );
     }
+}
+
+/// A snapshot is bytes to a store. Of two that are written at once one is there afterwards, whole.
+async fn a_snapshot_is_kept_whole_and_the_last_one_counts(open: &impl Fn() -> Arc<dyn RegistryStore>) {
+    let (log, other) = (open(), open());
+    let before = all(&*log).await;
+    assert_eq!(log.read_snapshot().await.expect("there is none"), None);
+    for length in [0, 1, 3 << 20, 17] {
+        let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
+        log.write_snapshot(&bytes).await.expect("a snapshot");
+        for handle in [&log, &other] {
+            assert_eq!(handle.read_snapshot().await.expect("the snapshot").as_ref(), Some(&bytes), "{length} bytes");
+        }
+    }
+    let mut writers = JoinSet::new();
+    for writer in 0..8_u8 {
+        let log = open();
+        writers.spawn(async move { log.write_snapshot(&vec![writer; 1 << 20]).await });
+    }
+    for done in writers.join_all().await {
+        done.expect("a snapshot that is written at the same time");
+    }
+    let kept = other.read_snapshot().await.expect("the snapshot").expect("it was there before");
+    assert_eq!(kept, vec![kept[0]; 1 << 20]);
+    assert_eq!(all(&*other).await, before, "no event of it");
 }
 
 fn assert_chain(log: &[Event]) {

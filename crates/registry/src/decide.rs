@@ -203,7 +203,7 @@ impl Catalog {
             });
         };
         self.has_its_views(restored, stage)?;
-        let earlier = model.history().iter().rev().find(|(seq, .., transition)| {
+        let earlier = model.history().rev().find(|(seq, .., transition)| {
             seq < undone && transition.to == stage && transition.version == restored.version
         });
         Ok(Some(EventBody::Transitioned(Transition {

@@ -2,7 +2,7 @@
 
 use schema::{BoxError, ErrorKind, Fingerprint, ModelName, ServiceName, ViewId};
 
-use crate::log::LogError;
+use crate::log::{LogError, edited_hint};
 use crate::seq::Seq;
 use crate::stage::Stage;
 use crate::store::{AppendError, StoreError};
@@ -20,6 +20,14 @@ pub enum RegistryError {
     /// The log is not to be trusted.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The log was found to be edited after the registry was opened: before the snapshot that it was opened from.
+    #[error("nothing is written to a registry's log that is not what it was: {why}")]
+    Past {
+        /// The first event that is wrong.
+        seq: Seq,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The definitions have no JSON form.
     #[error("writing the definitions as JSON")]
     Definitions {
@@ -197,7 +205,7 @@ impl RegistryError {
             Self::Store(why) => why.kind(),
             Self::Unknown(_) => ErrorKind::Unavailable,
             Self::Log(why) => why.kind(),
-            Self::Definitions { .. } => ErrorKind::Internal,
+            Self::Definitions { .. } | Self::Past { .. } => ErrorKind::Internal,
             Self::UnknownModel { .. }
             | Self::UnknownVersion { .. }
             | Self::UnknownService { .. }
@@ -220,6 +228,7 @@ impl RegistryError {
             Self::Store(why) => why.hint(),
             Self::Unknown(_) => Some("try again: what was done is not done twice".to_owned()),
             Self::Log(why) => why.hint(),
+            Self::Past { seq, .. } => Some(edited_hint(*seq)),
             Self::Definitions { .. } | Self::TooLong { .. } | Self::Tag(_) => None,
             Self::ModelExists { .. } => Some("take another name, or add a version to this model".to_owned()),
             Self::UnknownModel { hint, .. }

@@ -27,6 +27,7 @@ pub mod model;
 
 pub mod registry;
 pub mod search;
+pub mod snapshot;
 pub mod source;
 pub mod store;
 pub mod transfer;
@@ -55,7 +56,7 @@ pub use error::RegistryError;
 pub use event::{Event, EventBody};
 pub use log::LogError;
 pub use model::{HistoryEntry, Model, Refusal, VersionState};
-pub use registry::Registry;
+pub use registry::{Past, Registry};
 pub use seq::Seq;
 pub use stage::Stage;
 pub use store::{

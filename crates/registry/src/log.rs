@@ -121,12 +121,16 @@ impl LogError {
         match self {
             Self::Format { .. } => Some("use the version of the program that wrote it, or a newer one".to_owned()),
             Self::Unwritable { .. } => None,
-            _ => Some(format!(
-                "the log is never edited, so nothing after event {0} can be trusted: restore it from a backup, or take what \
-                 is good into a new registry: plumb registry export good.jsonl --until {0}, then plumb registry import \
-                 good.jsonl",
-                self.seq().0.saturating_sub(1)
-            )),
+            _ => Some(edited_hint(self.seq())),
         }
     }
+}
+
+/// What a person can do about a log that is wrong from `seq` on.
+pub(crate) fn edited_hint(seq: Seq) -> String {
+    format!(
+        "the log is never edited, so nothing after event {0} can be trusted: restore it from a backup, or take what is good \
+         into a new registry: plumb registry export good.jsonl --until {0}, then plumb registry import good.jsonl",
+        seq.0.saturating_sub(1)
+    )
 }

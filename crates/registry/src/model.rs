@@ -3,9 +3,13 @@
 //! A stage resolves to the highest number in it. `plumb`'s own promotions archive whoever held the stage, so that it has
 //! one version; through MLflow's routes several may share one.
 
+mod places;
+pub(crate) mod stored;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use imbl::Vector;
 use schema::{Fingerprint, ModelName, Timestamp};
 use serde_json::Value;
 
@@ -15,11 +19,14 @@ use crate::stage::Stage;
 use crate::tag::Tags;
 use crate::transition::Transition;
 use crate::version::ModelVersion;
+use places::{ByDigest, Places};
+
+pub(crate) use stored::StoredModel;
 
 /// A transition with its place in the log, its time and its actor.
 pub type HistoryEntry = (Seq, Timestamp, String, Transition);
 
-/// A registered model.
+/// A registered model. A copy shares what does not change afterwards, however many versions there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
     /// The event that made it: what it is known by, whatever its name.
@@ -41,11 +48,15 @@ pub struct Model {
     /// Versions by what they are called.
     pub aliases: BTreeMap<Alias, u32>,
     /// By number, deleted ones too: numbers count from 1 without gaps and are never used again.
-    versions: Vec<Arc<VersionState>>,
-    history: Vec<HistoryEntry>,
+    versions: Vector<Arc<VersionState>>,
+    /// Where the versions stand that were not deleted.
+    places: Places,
+    /// Every version that can be served, deleted ones too.
+    by_digest: ByDigest,
+    history: Vector<Arc<HistoryEntry>>,
     /// The event after which transitions count for rollbacks: what was before a deletion is not gone back to.
     standing_from: Seq,
-    refusals: Vec<Refusal>,
+    refusals: Vector<Arc<Refusal>>,
 }
 
 /// A version and where it stands.
@@ -97,10 +108,12 @@ impl Model {
             description: None,
             tags: Tags::new(),
             aliases: BTreeMap::new(),
-            versions: Vec::new(),
-            history: Vec::new(),
+            versions: Vector::new(),
+            places: Places::default(),
+            by_digest: ByDigest::default(),
+            history: Vector::new(),
             standing_from: id,
-            refusals: Vec::new(),
+            refusals: Vector::new(),
         }
     }
 
@@ -127,12 +140,12 @@ impl Model {
 
     /// The highest version of all.
     pub fn latest(&self) -> Option<&VersionState> {
-        self.versions().next_back()
+        self.places.highest().and_then(|number| self.version(number))
     }
 
     /// The version that speaks for a stage: the highest number in it.
     pub fn holder(&self, stage: Stage) -> Option<&VersionState> {
-        self.versions().rev().find(|state| state.stage == stage)
+        self.places.highest_in(stage).and_then(|number| self.version(number))
     }
 
     /// The version that an alias points to.
@@ -147,29 +160,29 @@ impl Model {
 
     /// The version with this artifact and this service meaning, which registering them again gives.
     pub fn same(&self, digest: &Fingerprint, service_fingerprint: &Fingerprint) -> Option<&VersionState> {
-        self.versions().find(|state| {
+        self.by_digest.candidates(digest).filter_map(|number| self.version(number)).find(|state| {
             let servable = state.version.servable.as_ref();
             servable.is_some_and(|it| it.digest == *digest && it.service_fingerprint == *service_fingerprint)
         })
     }
 
     /// Every transition, oldest first.
-    pub fn history(&self) -> &[HistoryEntry] {
-        &self.history
+    pub fn history(&self) -> impl DoubleEndedIterator<Item = &HistoryEntry> + ExactSizeIterator {
+        self.history.iter().map(|entry| &**entry)
     }
 
     /// The newest change of what a stage or an alias resolves to, in words.
     pub(crate) fn newest_naming(&self) -> String {
         let seq = self.names_seq;
-        match self.history.last().filter(|(at, ..)| *at == seq) {
+        match self.history().next_back().filter(|(at, ..)| *at == seq) {
             Some((.., actor, transition)) => format!("event {seq} of {actor} moved {transition}"),
             None => format!("event {seq} changed what its aliases or its versions are"),
         }
     }
 
     /// Every transition that was refused, oldest first.
-    pub fn refusals(&self) -> &[Refusal] {
-        &self.refusals
+    pub fn refusals(&self) -> impl DoubleEndedIterator<Item = &Refusal> + ExactSizeIterator {
+        self.refusals.iter().map(|refusal| &**refusal)
     }
 
     /// The number of the next version.
@@ -199,14 +212,13 @@ impl Model {
         if !stage.has_one_holder() {
             return Vec::new();
         }
-        let others = self.versions().filter(|state| state.stage == stage && state.version.version != version);
-        others.map(|state| state.version.version).collect()
+        self.places.of(stage).filter(|number| *number != version).collect()
     }
 
     /// The newest transition into `stage` that is neither a rollback nor rolled back.
     pub(crate) fn newest_standing(&self, stage: Stage) -> Option<&HistoryEntry> {
-        let undone: HashSet<Seq> = self.history.iter().filter_map(|(.., transition)| transition.undoes).collect();
-        self.history.iter().rev().find(|(seq, .., transition)| {
+        let undone: HashSet<Seq> = self.history().filter_map(|(.., transition)| transition.undoes).collect();
+        self.history().rev().find(|(seq, .., transition)| {
             transition.to == stage && transition.undoes.is_none() && !undone.contains(seq) && *seq > self.standing_from
         })
     }
@@ -239,13 +251,28 @@ impl Model {
         None
     }
 
-    pub(crate) fn add(&mut self, version: ModelVersion, seq: Seq) {
+    pub(crate) fn add(&mut self, mut version: ModelVersion, seq: Seq) {
+        if let Some(last) = self.versions.last() {
+            version.share_with(&last.version);
+        }
         let (description, tags, updated_at) =
             (version.description.clone(), version.tags.clone(), version.registered_at);
         self.updated_at = updated_at;
         let stage = Stage::None;
         let state = VersionState { version, stage, stage_seq: seq, description, tags, updated_at, deleted: None };
-        self.versions.push(Arc::new(state));
+        self.place(Arc::new(state));
+    }
+
+    /// Puts the next version at the end, and where it stands.
+    fn place(&mut self, state: Arc<VersionState>) {
+        let number = state.version.version;
+        if state.deleted.is_none() {
+            self.places.put(number, state.stage);
+        }
+        if let Some(servable) = &state.version.servable {
+            self.by_digest.add(&servable.digest, number);
+        }
+        self.versions.push_back(state);
     }
 
     /// The version with this number, to be changed.
@@ -259,29 +286,31 @@ impl Model {
 
     /// Moves the versions as a transition without [`Self::contradiction`] says.
     pub(crate) fn record(&mut self, (seq, at, actor, transition): HistoryEntry) {
-        for state in &mut self.versions {
-            let number = state.version.version;
-            let to = if number == transition.version {
-                transition.to
-            } else if transition.archived.contains(&number) {
-                Stage::Archived
-            } else {
-                continue;
-            };
-            let state = Arc::make_mut(state);
-            (state.stage, state.stage_seq, state.updated_at) = (to, seq, at);
+        for number in &transition.archived {
+            self.stand(*number, Stage::Archived, seq, at);
         }
+        self.stand(transition.version, transition.to, seq, at);
         (self.updated_at, self.names_seq) = (at, seq);
-        self.history.push((seq, at, actor, transition));
+        self.history.push_back(Arc::new((seq, at, actor, transition)));
+    }
+
+    /// Moves one version, which is there.
+    fn stand(&mut self, number: u32, to: Stage, seq: Seq, at: Timestamp) {
+        if let Ok(state) = self.change(number) {
+            let from = state.stage;
+            (state.stage, state.stage_seq, state.updated_at) = (to, seq, at);
+            self.places.take(number, from);
+            self.places.put(number, to);
+        }
     }
 
     pub(crate) fn refuse(&mut self, refusal: Refusal) {
-        self.refusals.push(refusal);
+        self.refusals.push_back(Arc::new(refusal));
     }
 
     /// The versions go with their model's name.
     pub(crate) fn rename(&mut self, to: ModelName, at: Timestamp) {
-        for state in &mut self.versions {
+        for state in self.versions.iter_mut() {
             let state = Arc::make_mut(state);
             (state.version.name, state.updated_at) = (to.clone(), at);
         }
@@ -291,7 +320,9 @@ impl Model {
     /// Takes a version away, with what it is called and the stage that it had.
     pub(crate) fn delete(&mut self, number: u32, seq: Seq, at: Timestamp) -> Result<(), String> {
         let state = self.change(number)?;
+        let from = state.stage;
         (state.deleted, state.stage, state.stage_seq, state.updated_at) = (Some(seq), Stage::None, seq, at);
+        self.places.take(number, from);
         self.aliases.retain(|_, points_to| *points_to != number);
         (self.updated_at, self.names_seq) = (at, seq);
         Ok(())
@@ -299,11 +330,10 @@ impl Model {
 
     /// What a model is that was deleted and comes back: in no stage, without aliases.
     pub(crate) fn returned(&mut self, seq: Seq, at: Timestamp) {
-        for state in &mut self.versions {
-            if state.stage != Stage::None {
-                let state = Arc::make_mut(state);
-                (state.stage, state.stage_seq, state.updated_at) = (Stage::None, seq, at);
-            }
+        let standing = [Stage::Staging, Stage::Production, Stage::Archived];
+        let numbers: Vec<u32> = standing.into_iter().flat_map(|stage| self.places.of(stage)).collect();
+        for number in numbers {
+            self.stand(number, Stage::None, seq, at);
         }
         self.aliases.clear();
         (self.standing_from, self.names_seq, self.updated_at) = (seq, seq, at);
@@ -317,6 +347,7 @@ impl Model {
         // It was found by its number, which counts from 1.
         let state = Arc::make_mut(&mut self.versions[number as usize - 1]);
         (state.deleted, state.updated_at) = (None, at);
+        self.places.put(number, Stage::None);
         self.updated_at = at;
         Ok(())
     }

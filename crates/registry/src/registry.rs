@@ -2,22 +2,32 @@
 //!
 //! Reading takes no query: [`Registry::catalog`] is what was last read. Writing is read, decide, append, and again from
 //! the start when another writer was first; every rule is in [`Catalog::decide`].
+//!
+//! A long log is read from its newest snapshot on. Whether it is still what was written before that, a server looks for
+//! afterwards: see [`Registry::check_past`].
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Instant;
 
-use schema::{ModelName, Timestamp};
+use schema::{Fingerprint, ModelName, Timestamp};
 
 use crate::catalog::Catalog;
 use crate::command::Command;
 use crate::error::RegistryError;
 use crate::event::{Event, EventBody};
+use crate::log::LogError;
 use crate::model::Model;
 use crate::seq::Seq;
-use crate::store::{AppendError, PAGE, RegistryStore};
+use crate::snapshot;
+use crate::store::{AppendError, PAGE, RegistryStore, StoreError, Stored};
 
 /// How often a command is decided before it gives way. Writers of one process take turns, so this many other processes
 /// would have to be first in a row.
 const ATTEMPTS_MAX: u32 = 16;
+
+/// How many events of the past are looked at without a rest: half a millisecond's work.
+const CHECKED_AT_ONCE: usize = 16;
 
 /// A log and the catalog folded from it.
 #[derive(Debug)]
@@ -27,17 +37,112 @@ pub struct Registry {
     current: RwLock<Arc<Catalog>>,
     /// The writers of this process, one at a time: they would only take each other's places.
     writing: tokio::sync::Mutex<()>,
+    /// The event as of which it was opened from a snapshot; [`Seq::START`] where the whole log was read.
+    restored: (Seq, Fingerprint),
+    /// The event of the newest snapshot that this process read or wrote.
+    kept: AtomicU64,
+    /// What was found to be wrong with events before [`Self::restored`]: nothing is written after it.
+    past: OnceLock<(Seq, String)>,
+}
+
+/// Whether the events that a snapshot stands for are what was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Past {
+    /// They are.
+    Whole,
+    /// They are not: the first event that is wrong, and what is wrong with it.
+    Edited(Seq, String),
 }
 
 impl Registry {
-    /// Reads and checks the whole log.
+    /// Reads and checks the log, from its newest snapshot on if there is one.
     ///
     /// # Errors
     /// [`RegistryError`] if it cannot be read, or is not what was written.
     pub async fn open(store: Arc<dyn RegistryStore>) -> Result<Self, RegistryError> {
-        let registry = Self { store, current: RwLock::default(), writing: tokio::sync::Mutex::default() };
+        let restored = snapshot::restore(&*store).await.unwrap_or_default();
+        Self::open_at(store, restored).await
+    }
+
+    /// Reads and checks the whole log.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_whole(store: Arc<dyn RegistryStore>) -> Result<Self, RegistryError> {
+        Self::open_at(store, Catalog::default()).await
+    }
+
+    async fn open_at(store: Arc<dyn RegistryStore>, restored: Catalog) -> Result<Self, RegistryError> {
+        let as_of = (restored.seq(), restored.head());
+        let registry = Self {
+            store,
+            current: RwLock::new(Arc::new(restored)),
+            writing: tokio::sync::Mutex::default(),
+            restored: as_of,
+            kept: AtomicU64::new(as_of.0.0),
+            past: OnceLock::new(),
+        };
         registry.refresh().await?;
+        registry.keep_snapshot().await;
         Ok(registry)
+    }
+
+    /// Looks whether the events that this registry was opened without reading are what was written: each has its hash, and
+    /// follows the one before, up to the one of the snapshot. Where one does not, nothing is written any more, and what is
+    /// in memory is still read. The snapshot is given up too, so that the next start reads the whole log, and refuses it.
+    ///
+    /// After every few events it rests `rests` times as long as it worked, so that others get their turns.
+    ///
+    /// # Errors
+    /// The log cannot be read. That says nothing about what is in it.
+    pub async fn check_past(&self, rests: u32) -> Result<Past, StoreError> {
+        let (mut last, mut head) = (Seq::START, Catalog::default().head());
+        let (until, stated) = self.restored;
+        while last < until {
+            let began = Instant::now();
+            let page = match self.store.read_page(last, CHECKED_AT_ONCE).await {
+                Err(StoreError::Log(fault)) => Err(fault),
+                page => Ok(page?),
+            };
+            match page.and_then(|page| chained(&page, (last, head), until)) {
+                Ok(end) => (last, head) = end,
+                Err(fault) => return Ok(self.found(&fault).await),
+            }
+            tokio::time::sleep(began.elapsed() * rests).await;
+        }
+        match head == stated {
+            true => Ok(Past::Whole),
+            false => Ok(self.found(&LogError::Chain { seq: until, stated, found: head }).await),
+        }
+    }
+
+    async fn found(&self, fault: &LogError) -> Past {
+        if let Err(why) = self.store.write_snapshot(snapshot::GIVEN_UP).await {
+            tracing::warn!("giving up a snapshot: {}", schema::error::chain(&why));
+        }
+        let (seq, why) = self.past.get_or_init(|| (fault.seq(), schema::error::chain(fault)));
+        Past::Edited(*seq, why.clone())
+    }
+
+    /// Writes a snapshot where one is due. That it could not be written is said, and changes nothing else.
+    async fn keep_snapshot(&self) {
+        let catalog = self.catalog();
+        let (last, now) = (self.kept.load(Ordering::Relaxed), catalog.seq());
+        if !snapshot::is_due(Seq(last), now) || self.past.get().is_some() {
+            return;
+        }
+        // Of two writers of this process one does it.
+        if self.kept.compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return;
+        }
+        let location = self.store.location();
+        match snapshot::write(&catalog) {
+            Ok(bytes) => match self.store.write_snapshot(&bytes).await {
+                Ok(()) => tracing::debug!(seq = now.0, "a snapshot of the registry `{location}` as of event {now}"),
+                Err(why) => tracing::warn!(seq = now.0, "{}; the log has all of it", schema::error::chain(&why)),
+            },
+            Err(why) => tracing::warn!(seq = now.0, "no snapshot of the registry `{location}`: {why}; the log has all of it"),
+        }
     }
 
     /// What was true when the log was last read. Memory only.
@@ -107,10 +212,25 @@ impl Registry {
         at: Timestamp,
         actor: &str,
     ) -> Result<(Option<Event>, Arc<Catalog>), RegistryError> {
+        let done = self.write(&command, at, actor).await?;
+        // After the turn: who waits to write does not wait for this.
+        self.keep_snapshot().await;
+        Ok(done)
+    }
+
+    async fn write(
+        &self,
+        command: &Command,
+        at: Timestamp,
+        actor: &str,
+    ) -> Result<(Option<Event>, Arc<Catalog>), RegistryError> {
         let _turn = self.writing.lock().await;
+        if let Some((seq, why)) = self.past.get() {
+            return Err(RegistryError::Past { seq: *seq, why: why.clone() });
+        }
         for _ in 0..ATTEMPTS_MAX {
             let catalog = self.refresh().await?;
-            let Some(body) = catalog.decide(&command, at, actor)? else {
+            let Some(body) = catalog.decide(command, at, actor)? else {
                 return Ok((None, catalog));
             };
             let event = Event::new(catalog.seq().next(), at, actor, catalog.head(), body)?;
@@ -139,6 +259,32 @@ impl Registry {
         }
         Arc::clone(&current)
     }
+}
+
+/// The last of these events that is not after `until`, and its hash, where they follow each other from `last` on.
+fn chained(
+    page: &[Stored],
+    last: (Seq, Fingerprint),
+    until: Seq,
+) -> Result<(Seq, Fingerprint), LogError> {
+    let mut at = last;
+    let before = page.iter().take_while(|stored| stored.seq <= until);
+    for stored in before {
+        let (expected, found) = (at.0.next(), stored.seq);
+        if found != expected {
+            return Err(LogError::Gap { expected, found });
+        }
+        let event = stored.event()?;
+        if event.previous != at.1 {
+            return Err(LogError::Chain { seq: found, stated: event.previous, found: at.1 });
+        }
+        at = (found, event.hash);
+    }
+    // What was there when the log was opened is not there any more.
+    if at == last {
+        return Err(LogError::Gap { expected: at.0.next(), found: page.first().map_or(until, |stored| stored.seq) });
+    }
+    Ok(at)
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub enum SearchError {
 /// # Errors
 /// [`SearchError`] says what of the query is wrong.
 pub fn models<'c>(catalog: &'c Catalog, query: &Query<'_>) -> Result<Page<&'c Model>, SearchError> {
-    let page = search(query, || catalog.models().map(|(_, model)| ModelEntry(model)))?;
+    let page = search(query, |name: Option<&str>| named(catalog, name).map(ModelEntry))?;
     Ok(Page { entries: page.entries.into_iter().map(|entry| entry.0).collect(), next: page.next })
 }
 
@@ -99,16 +99,22 @@ pub fn versions<'c>(
     catalog: &'c Catalog,
     query: &Query<'_>,
 ) -> Result<Page<(&'c Model, &'c VersionState)>, SearchError> {
-    let all =
-        || catalog.models().flat_map(|(_, model)| model.versions().map(move |state| VersionEntry { model, state }));
-    let page = search(query, all)?;
+    let entries = |model: &'c Model| model.versions().map(move |state| VersionEntry { model, state });
+    let page = search(query, |name: Option<&str>| named(catalog, name).flat_map(entries))?;
     Ok(Page { entries: page.entries.into_iter().map(|entry| (entry.model, entry.state)).collect(), next: page.next })
 }
 
-/// The page of those of `all` that match.
+/// The model of that name, or all of them.
+fn named<'c>(catalog: &'c Catalog, name: Option<&str>) -> impl Iterator<Item = &'c Model> + use<'c> {
+    let one = name.map(|name| catalog.model(name));
+    let all = one.is_none().then(|| catalog.models().map(|(_, model)| model));
+    one.flatten().into_iter().chain(all.into_iter().flatten())
+}
+
+/// The page of those of `of` that match. It is asked for all, or for those of the one name that the filter allows.
 fn search<S: Subject, I: Iterator<Item = S>>(
     query: &Query<'_>,
-    all: impl FnOnce() -> I,
+    of: impl FnOnce(Option<&str>) -> I,
 ) -> Result<Page<S>, SearchError> {
     let filter = Filter::parse::<S>(query.filter)?;
     let order = Order::parse::<S>(&query.order_by)?;
@@ -118,7 +124,7 @@ fn search<S: Subject, I: Iterator<Item = S>>(
         filter.matches(entry)
             && after.as_ref().is_none_or(|after| order.compare_to(entry, &after.keys) == Ordering::Greater)
     };
-    let mut entries: Vec<S> = all().filter(is_next).collect();
+    let mut entries: Vec<S> = of(filter.name()).filter(is_next).collect();
     entries.sort_by(|a, b| order.compare(a, b));
     let more = entries.len() > query.max_results;
     entries.truncate(query.max_results);

@@ -43,6 +43,14 @@ pub trait RegistryStore: fmt::Debug + Send + Sync + 'static {
     /// a crash; [`AppendError::Taken`] if another writer was first.
     async fn append(&self, event: &Event) -> Result<(), AppendError>;
 
+    /// The bytes that [`Self::write_snapshot`] wrote last, by whichever process; `None` where it never did. They are
+    /// checked by whoever reads them.
+    async fn read_snapshot(&self) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Keeps `bytes` in place of those before, whole or not at all. It may also keep nothing, when another process is at it.
+    /// No append waits for it.
+    async fn write_snapshot(&self, bytes: &[u8]) -> Result<(), StoreError>;
+
     /// Where the log is, for people: without passwords.
     fn location(&self) -> String;
 

@@ -1,5 +1,7 @@
 //! What the unit tests tell their stories with: definitions, and a log that one writer decides and folds.
 
+use std::sync::Arc;
+
 use schema::definitions::File;
 use schema::signature::{Signature, TensorSpec};
 use schema::{AppliedDefinitions, Definitions, FeatureService, Fingerprint, ModelName, Timestamp};
@@ -109,7 +111,7 @@ pub(crate) fn register(bytes: u8, service: &FeatureService) -> Command {
         servable: Some(Servable {
             digest: Fingerprint::of_bytes(&[bytes]),
             size_bytes: 1,
-            signature: Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")] },
+            signature: Arc::new(Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")] }),
             service: service.name.clone(),
             service_version: service.version,
             service_fingerprint: service.fingerprint,

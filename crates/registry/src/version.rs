@@ -1,12 +1,17 @@
 //! One version of a registered model, as it was when it was registered.
 
+pub(crate) mod stored;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schema::signature::Signature;
 use schema::{Fingerprint, ModelName, ServiceName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::tag::Tags;
+
+pub(crate) use stored::StoredVersion;
 
 /// The name of a file that was registered alone.
 pub const MODEL_FILE: &str = "model.onnx";
@@ -80,7 +85,7 @@ pub struct Servable {
     /// Length of the file.
     pub size_bytes: u64,
     /// What the model takes and gives.
-    pub signature: Signature,
+    pub signature: Arc<Signature>,
     /// The feature service whose rows it eats.
     pub service: ServiceName,
     /// The version of that service.
@@ -151,7 +156,8 @@ impl From<ModelVersion> for Stored {
         };
         if let Some(servable) = servable {
             let Servable { digest, size_bytes, signature, service, service_version, service_fingerprint } = servable;
-            (stored.digest, stored.size_bytes, stored.signature) = (Some(digest), Some(size_bytes), Some(signature));
+            (stored.digest, stored.size_bytes, stored.signature) =
+                (Some(digest), Some(size_bytes), Some(Arc::unwrap_or_clone(signature)));
             (stored.service, stored.service_version) = (Some(service), Some(service_version));
             stored.service_fingerprint = Some(service_fingerprint);
         }
@@ -170,7 +176,10 @@ impl TryFrom<Stored> for ModelVersion {
             (
                 (Some(digest), Some(size_bytes), Some(signature)),
                 (Some(service), Some(service_version), Some(service_fingerprint)),
-            ) => Some(Servable { digest, size_bytes, signature, service, service_version, service_fingerprint }),
+            ) => {
+                let signature = Arc::new(signature);
+                Some(Servable { digest, size_bytes, signature, service, service_version, service_fingerprint })
+            }
             ((None, None, None), (None, None, None)) => None,
             _ => return Err(format!("version {version} of `{name}` has some of what serving needs, and not all")),
         };
@@ -181,6 +190,15 @@ impl TryFrom<Stored> for ModelVersion {
 }
 
 impl ModelVersion {
+    /// Shares what the version before has alike: a signature is most of a version's memory, and stays for many versions.
+    pub(crate) fn share_with(&mut self, before: &Self) {
+        if let (Some(ours), Some(theirs)) = (&mut self.servable, &before.servable)
+            && ours.signature == theirs.signature
+        {
+            ours.signature = Arc::clone(&theirs.signature);
+        }
+    }
+
     /// Every file that was kept of it: of a version that was registered as one file, that file.
     pub fn pinned(&self) -> Vec<PinnedFile> {
         match (&self.files[..], &self.servable) {

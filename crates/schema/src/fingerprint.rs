@@ -21,6 +21,11 @@ impl Fingerprint {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// A digest that was computed before.
+    pub const fn from_bytes(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+
     /// The first 12 digits: enough for a person to compare.
     pub fn short(&self) -> String {
         hex::encode(&self.0[..6])

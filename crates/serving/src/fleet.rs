@@ -267,8 +267,8 @@ fn is_stale(model: &LoadedModel, catalog: &Catalog) -> bool {
 /// Whether the batch square of the version's promotion, which saw sampled rows besides, found a row that depends on its
 /// company.
 fn found_unsafe(version: &ModelVersion, catalog: &Catalog) -> bool {
-    let history = catalog.model(version.name.as_str()).map(registry::Model::history).unwrap_or_default();
-    let mut judged = history.iter().rev().map(|entry| &entry.3).filter(|t| t.version == version.version);
+    let history = catalog.model(version.name.as_str()).into_iter().flat_map(registry::Model::history);
+    let mut judged = history.rev().map(|entry| &entry.3).filter(|t| t.version == version.version);
     judged.find_map(|t| t.evidence["batches"]["verdict"].as_str()).is_some_and(|verdict| verdict == "unsafe")
 }
 

@@ -27,6 +27,14 @@ pub(crate) fn run(workspace: &Workspace, rows: Vec<OsString>) -> Result<(), Fail
             }
         };
     }
+    // The one that the tests of MLflow's clients use.
+    match venv::ready(workspace, "mlflow", Path::new("tests/interop/requirements-mlflow.txt")) {
+        Ok(python) => driver.env(python_variable("mlflow"), python),
+        Err(failure) => {
+            eprintln!("mlflow is left out: {failure}");
+            driver.env_remove(python_variable("mlflow"))
+        }
+    };
     let packages = ["plumb", "bench-bare", "bench-parts"].into_iter().flat_map(|name| ["--package", name]);
     process::run(workspace.cargo("build").arg("--release").args(packages))?;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use featurestore::OnlineReader;
-use registry::Registry;
+use registry::{Past, Registry};
 use schema::error::chain;
 use schema::{ErrorKind, FeatureView};
 use serving::prediction_log::LogConfig;
@@ -37,6 +37,8 @@ const POLL: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(2);
 /// The project's online store, in `/readyz`.
 const ONLINE_STORE: &str = "online_store";
+/// The name of the log in `degraded`.
+const REGISTRY_LOG: &str = "registry_log";
 /// The Redis that Feast fills, in `/readyz`.
 const FEAST_REDIS: &str = "feast_redis";
 /// How long requests in flight may take when the server is told to stop.
@@ -147,7 +149,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         online,
         building: building.clone(),
         clock: project.clock(),
-        readiness,
+        readiness: Arc::clone(&readiness),
         non_finite: project.config.non_finite,
         mlflow: Some(project.mlflow()?),
     };
@@ -167,6 +169,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     following.spawn(follower.follow());
     following.spawn(watcher.watch());
     following.spawn(measuring.measure());
+    following.spawn(look_back(Arc::clone(&project.registry), readiness));
     let ready_after = started.elapsed();
     info!(took_ms = ready_after.as_millis(), "serving on http://{address}");
     Ok(Server { address, grpc, ready_after, scorer, listening, stop, _following: following })
@@ -252,6 +255,25 @@ impl Follower {
             }
         }
         self.readiness.set(reasons);
+    }
+}
+
+/// Looks whether what the registry's log had before its snapshot is what was written: the server started without reading
+/// it. It takes a quarter of a core's time, and is done once.
+async fn look_back(registry: Arc<Registry>, readiness: Arc<Readiness>) {
+    match registry.check_past(3).await {
+        Ok(past) => {
+            let edited = match past {
+                Past::Whole => None,
+                Past::Edited(_, why) => Some(why),
+            };
+            http::metrics::registry_log_edited(edited.is_some());
+            if let Some(why) = &edited {
+                tracing::error!("{why}: nothing is written to the registry any more; run plumb registry verify");
+            }
+            readiness.degrade(REGISTRY_LOG, edited);
+        }
+        Err(why) => warn!("the registry's log from before its snapshot could not be looked at: {}", chain(&why)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Names, helps and buckets of all metrics, and the series of requests.
 
-use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
+use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -43,7 +43,16 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         Unit::Seconds,
         "Pipeline freshness: since a materialization last brought online all that there was, by view version."
     );
+    describe_gauge!(
+        "plumb_registry_log_edited",
+        "1 if an event of the registry's log from before its snapshot is not what was written, 0 if all are."
+    );
     Ok(handle)
+}
+
+/// Says whether the log's past was found to be edited.
+pub fn registry_log_edited(edited: bool) {
+    gauge!("plumb_registry_log_edited").set(if edited { 1.0 } else { 0.0 });
 }
 
 /// The series of one route.

@@ -1,8 +1,8 @@
 //! What events do to models: each is checked against what is there before it changes anything.
 
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use imbl::ordmap::Entry;
 use schema::ModelName;
 
 use super::Catalog;

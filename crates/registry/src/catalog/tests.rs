@@ -38,7 +38,7 @@ fn the_log_tells_the_same_story_again() {
         again.apply(event).unwrap();
     }
     assert_eq!(again, story.catalog);
-    let (seq, at, actor, transition) = &again.model("churn").unwrap().history()[1];
+    let (seq, at, actor, transition) = again.model("churn").unwrap().history().nth(1).unwrap();
     assert_eq!((*seq, actor.as_str(), transition.version), (Seq(5), "ann", 2));
     assert_eq!(at.to_string(), "1970-01-01T00:04:00Z");
 }

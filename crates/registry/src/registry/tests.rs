@@ -37,6 +37,14 @@ impl RegistryStore for QuickRival {
         self.log.read_page(seq, n_max).await
     }
 
+    async fn read_snapshot(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.log.read_snapshot().await
+    }
+
+    async fn write_snapshot(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.log.write_snapshot(bytes).await
+    }
+
     fn location(&self) -> String {
         self.log.location()
     }

@@ -71,6 +71,14 @@ impl Filter {
         Ok(Self { clauses, prompts })
     }
 
+    /// The one name that an entry can have, where a clause says so.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.clauses.iter().find_map(|clause| match (&clause.name, &clause.test) {
+            (Name::Attribute("name"), Test::Text(Comparison::Equal, name)) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     pub(super) fn matches(&self, entry: &impl Subject) -> bool {
         (self.prompts || !is_prompt(entry.tags())) && self.clauses.iter().all(|clause| clause.matches(entry))
     }

@@ -14,6 +14,7 @@ use crate::seq::Seq;
 pub struct MemoryLog {
     /// The event at place n is at index n - 1.
     events: Mutex<Vec<Event>>,
+    snapshot: Mutex<Option<Vec<u8>>>,
 }
 
 impl MemoryLog {
@@ -34,6 +35,15 @@ impl RegistryStore for MemoryLog {
         let after = usize::try_from(seq.0).unwrap_or(usize::MAX);
         let stored = |event: &Event| Stored { seq: event.seq, text: event.json().as_bytes().to_vec() };
         Ok(self.lock().iter().skip(after).take(n_max).map(stored).collect())
+    }
+
+    async fn read_snapshot(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    async fn write_snapshot(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes.to_vec());
+        Ok(())
     }
 
     fn location(&self) -> String {

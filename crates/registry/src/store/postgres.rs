@@ -73,6 +73,9 @@ struct Statements {
     last: String,
     at: String,
     append: String,
+    snapshot: String,
+    keep_snapshot: String,
+    make_snapshots: String,
 }
 
 impl Statements {
@@ -97,6 +100,19 @@ impl Statements {
             append: format!(
                 "INSERT INTO {s}.events (seq, json) SELECT $1::bigint, $2::text
                  WHERE (SELECT coalesce(max(seq), 0) FROM {s}.events) = $1::bigint - 1"
+            ),
+            snapshot: format!("SELECT bytes FROM {s}.snapshots WHERE id = 1"),
+            keep_snapshot: format!(
+                "INSERT INTO {s}.snapshots (id, bytes) VALUES (1, $1)
+                 ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes"
+            ),
+            // Stored as they are: they hardly shrink.
+            make_snapshots: format!(
+                "BEGIN;
+                 SELECT pg_advisory_xact_lock(8100404046938105191);
+                 CREATE TABLE IF NOT EXISTS {s}.snapshots (id int PRIMARY KEY CHECK (id = 1), bytes bytea NOT NULL);
+                 ALTER TABLE {s}.snapshots ALTER COLUMN bytes SET STORAGE EXTERNAL;
+                 COMMIT"
             ),
         }
     }
@@ -274,6 +290,19 @@ impl PostgresLog {
     }
 }
 
+impl PostgresLog {
+    /// Does `work` over a connection of its own, so that no append of this process waits for a snapshot.
+    async fn aside<T>(
+        &self,
+        doing: &'static str,
+        work: impl AsyncFnOnce(&tokio_postgres::Client) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, StoreError> {
+        let deadline = Instant::now() + self.timeout;
+        let link = self.ready(deadline, doing).await?;
+        self.in_time(deadline, doing, work(&link.client)).await?
+    }
+}
+
 #[async_trait]
 impl RegistryStore for PostgresLog {
     async fn read_page(&self, seq: Seq, n_max: usize) -> Result<Vec<Stored>, StoreError> {
@@ -321,6 +350,29 @@ impl RegistryStore for PostgresLog {
         };
         *turn = Some(left);
         done
+    }
+
+    async fn read_snapshot(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.aside("reading the snapshot of", async |client| match client.query_opt(&self.sql.snapshot, &[]).await {
+            Ok(row) => Ok(row.map(|row| row.get(0))),
+            // A registry gets the table with its first snapshot.
+            Err(why) if why.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(None),
+            Err(why) => Err(why),
+        })
+        .await
+    }
+
+    async fn write_snapshot(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.aside("writing a snapshot of", async |client| {
+            match client.execute(&self.sql.keep_snapshot, &[&bytes]).await {
+                Err(why) if why.code() == Some(&SqlState::UNDEFINED_TABLE) => {
+                    client.batch_execute(&self.sql.make_snapshots).await?;
+                    client.execute(&self.sql.keep_snapshot, &[&bytes]).await.map(drop)
+                }
+                done => done.map(drop),
+            }
+        })
+        .await
     }
 
     fn location(&self) -> String {

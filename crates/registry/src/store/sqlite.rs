@@ -1,9 +1,12 @@
 //! The log in one SQLite file, for several processes of one machine.
 //!
 //! An append is one transaction that takes the write lock first and is on disk when it returns (`synchronous = FULL`);
-//! readers go on meanwhile (WAL). A process killed at any point leaves the events that it had committed.
+//! readers go on meanwhile (WAL). A process killed at any point leaves the events that it had committed. The snapshot is in
+//! a file beside it.
 
-use std::path::Path;
+mod beside;
+
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +29,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct SqliteLog {
     location: String,
+    snapshot: PathBuf,
     /// The calls are made on the caller's thread, under a lock of the standard library: each reads or writes a few rows
     /// of a small local file, none is on the path of a request, and what may wait (ten seconds, for another process) is
     /// rarer than a thread hop is dear.
@@ -50,12 +54,16 @@ impl SqliteLog {
             create(&mut connection).map_err(fault)?;
         }
         sqlite::check_format(&connection, &location, FORMAT)?;
-        Ok(Self { location, connection: Mutex::new(connection) })
+        Ok(Self { location, snapshot: beside::path_of(path), connection: Mutex::new(connection) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // A transaction that was open when a thread died has been rolled back by its destructor.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn snapshot_fault(&self, doing: &'static str, why: std::io::Error) -> StoreError {
+        StoreError::Io { doing, location: self.location.clone(), source: why.into() }
     }
 
     fn fault(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
@@ -79,6 +87,14 @@ impl RegistryStore for SqliteLog {
             page.push(read_row(row)?);
         }
         Ok(page)
+    }
+
+    async fn read_snapshot(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        beside::read(&self.snapshot).map_err(|why| self.snapshot_fault("reading the snapshot of", why))
+    }
+
+    async fn write_snapshot(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        beside::write(&self.snapshot, bytes).map_err(|why| self.snapshot_fault("writing a snapshot of", why))
     }
 
     fn location(&self) -> String {

@@ -48,7 +48,7 @@ pub(super) async fn look(config: &Config, found: &mut Findings) -> Option<Found>
 
 async fn open(config: &Config) -> Result<Option<Found>, Failure> {
     let Some(log) = existing_log(&config.registry).await? else { return Ok(None) };
-    let registry = Registry::open(Arc::clone(&log)).await?;
+    let registry = Registry::open_whole(Arc::clone(&log)).await?;
     let catalog = registry.catalog();
     let last = log.read_after(Seq(catalog.seq().0.saturating_sub(1))).await?;
     Ok(Some(Found { catalog, last: last.last().map(|event| event.at) }))

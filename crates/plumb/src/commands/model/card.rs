@@ -23,7 +23,7 @@ pub(super) fn json(catalog: &Catalog, model: &Model, state: &VersionState) -> Va
             .map(|set| json!({ "path": set.path, "rows": set.n_rows }))
             .collect::<Vec<_>>()
     };
-    let transitions = model.history().iter().filter(|(.., transition)| transition.version == version.version);
+    let transitions = model.history().filter(|(.., transition)| transition.version == version.version);
     let transitions = transitions.map(|(seq, at, actor, transition)| {
         json!({ "event": seq, "at": at, "actor": actor, "from": transition.from, "to": transition.to,
                 "undoes": transition.undoes, "evidence": transition.evidence })

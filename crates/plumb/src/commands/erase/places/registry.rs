@@ -7,8 +7,8 @@ use super::{Kind, Place, Search};
 pub(super) fn places(search: &Search<'_>) -> Vec<Place> {
     let mut places = Vec::new();
     for (name, model) in search.catalog.models() {
-        let refused = model.refusals().iter().map(|refusal| (refusal.seq, &refusal.evidence));
-        let moved = model.history().iter().map(|(seq, .., transition)| (*seq, &transition.evidence));
+        let refused = model.refusals().map(|refusal| (refusal.seq, &refusal.evidence));
+        let moved = model.history().map(|(seq, .., transition)| (*seq, &transition.evidence));
         for (seq, evidence) in refused.chain(moved) {
             let found = named_in(search, evidence);
             if found > 0 {
