@@ -9,6 +9,7 @@
 mod harness;
 
 mod applying;
+mod approving;
 mod bad_days;
 mod bad_input;
 mod bounded_memory;

@@ -137,7 +137,10 @@ fn a_wrong_default_of_a_migration_is_found_and_named() {
     declare(&plumb, &format!("{accepts}\n{contract}"));
     promote(&plumb, 1).ok();
     let services = plumb.read("features/services.yaml");
-    plumb.write("features/services.yaml", &services.replace("default: 0, when_missing: null", "default: 1, when_missing: 0"));
+    plumb.write(
+        "features/services.yaml",
+        &services.replace("default: 0, when_missing: null", "default: 1, when_missing: 0"),
+    );
     plumb.run("apply --yes").ok();
     let report = promote(&plumb, 2);
     assert_eq!(report.code, 1, "{report:?}");
@@ -230,6 +233,9 @@ fn a_model_that_is_declared_wrongly_is_told_where() {
     fails("promotion: {required: [contracts]}", &["`contracts` is not a check", "did you mean `contract`"]);
     fails("promotion: {approvals: 2, approvers: [ann]}", &["2 must approve, and only 1 may"]);
     let adapter = "adapters: [{from: repeat_purchase_v2, to: repeat_purchase_v1, outputs: {y: {scale: 2}}}]";
-    fails(&format!("contract: {{outputs: {{y: {{is: score}}}}}}\n{adapter}"), &["between which no migration is declared"]);
+    fails(
+        &format!("contract: {{outputs: {{y: {{is: score}}}}}}\n{adapter}"),
+        &["between which no migration is declared"],
+    );
     fails("colour: red", &["colour"]);
 }

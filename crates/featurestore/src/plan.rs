@@ -10,7 +10,9 @@ use schema::applied::Versions;
 use schema::applied::compatibility::Compatibility;
 use schema::applied::migrations::Migrations;
 use schema::definitions::{Entity, Source};
-use schema::{AppliedDefinitions, Definitions, FeatureName, FeatureService, FeatureView, ModelDefinition, OnDemandView, ViewId};
+use schema::{
+    AppliedDefinitions, Definitions, FeatureName, FeatureService, FeatureView, ModelDefinition, OnDemandView, ViewId,
+};
 use serde::Serialize;
 
 use crate::push::carry::carries;
@@ -134,12 +136,8 @@ pub fn plan(applied: &AppliedDefinitions, declared: &Definitions, around: &Surro
             changes.push(Change { change, kind: "feature service", name: name.to_string(), version, details });
         }
     }
-    let words = |model: &ModelDefinition| ModelDefinition {
-        description: None,
-        owner: None,
-        tags: no_tags(),
-        ..model.clone()
-    };
+    let words =
+        |model: &ModelDefinition| ModelDefinition { description: None, owner: None, tags: no_tags(), ..model.clone() };
     plain(&mut changes, "model", &applied.models, &after.models, words);
     for change in changes.iter_mut().filter(|change| change.kind == "model") {
         let of = |definitions: &AppliedDefinitions| definitions.model(&change.name).cloned();

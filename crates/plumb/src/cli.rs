@@ -17,8 +17,8 @@ use crate::failure::Failure;
 pub use definitions::{ApplyArgs, ImportCommand, ImportFeastArgs, InitArgs, PlanArgs};
 pub use features::{FeaturesCommand, FeaturesExplainArgs, FeaturesGetArgs, MaterializeArgs, ReplayArgs};
 pub use model::{
-    AliasArgs, DeleteArgs, DescribeArgs, DiffArgs, ModelCommand, ModelListArgs, ModelNameArgs, PromoteArgs,
-    RegisterArgs, RenameArgs, RollbackArgs, SearchArgs, ShowArgs, TagArgs,
+    AliasArgs, ApproveArgs, DeleteArgs, DescribeArgs, DiffArgs, ModelCommand, ModelListArgs, ModelNameArgs,
+    PromoteArgs, RegisterArgs, RenameArgs, RollbackArgs, SearchArgs, ShowArgs, TagArgs,
 };
 pub use registry::{
     RegistryAtArgs, RegistryCommand, RegistryExportArgs, RegistryImportArgs, RegistryLogArgs, RegistryVerifyArgs,

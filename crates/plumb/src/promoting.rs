@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use featurestore::{OfflineStore, OnlineReader};
-use registry::{Catalog, Command, Event, Model, ModelVersion, Registry, Stage};
+use registry::{Catalog, Command, Event, Model, ModelVersion, Registry, RegistryError, Stage};
 use schema::{Clock, ErrorKind, ModelName};
 use serde_json::{Value, json};
 use serving::promotion::{Checking, Evidence, check};
@@ -54,12 +54,14 @@ pub struct Outcome {
     pub event: Option<Event>,
     /// What holds now.
     pub catalog: Arc<Catalog>,
+    /// Whether a failed check was no reason to refuse.
+    pub overridden: bool,
 }
 
 impl Outcome {
     /// What failed its checks, where that is why nothing changed.
     pub fn refused(&self) -> Option<&Judged> {
-        failed(&self.judged)
+        failed(&self.judged).filter(|_| !self.overridden)
     }
 }
 
@@ -82,10 +84,36 @@ impl Gate {
     /// # Errors
     /// A rule of the registry stands against it, or the checks cannot be made.
     pub async fn execute(&self, model: &ModelName, command: Command, actor: &str) -> Result<Outcome, Failure> {
+        self.execute_overriding(model, command, None, actor).await
+    }
+
+    /// As [`Self::execute`]; with a reason it is done though a check fails, and marked for ever.
+    ///
+    /// # Errors
+    /// As [`Self::execute`]; whoever asks may not override; or there is nothing to override.
+    pub async fn execute_overriding(
+        &self,
+        model: &ModelName,
+        command: Command,
+        reason: Option<&str>,
+        actor: &str,
+    ) -> Result<Outcome, Failure> {
         let catalog = self.registry.refresh().await?;
+        let command = match reason {
+            None => command,
+            Some(reason) => {
+                let (model, reason, command) = (model.clone(), reason.to_owned(), Box::new(command));
+                Command::Override { model, reason, command }
+            }
+        };
         let judged = self.judge(&catalog, model, &command, actor).await?;
+        if reason.is_some() && failed(&judged).is_none() && !judged.is_empty() {
+            return Err(
+                Failure::invalid("there is nothing to override: every check passed").hint("leave `--override` out")
+            );
+        }
         let names_seq = catalog.model(model.as_str()).map(|model| model.names_seq);
-        let command = match (failed(&judged), names_seq) {
+        let command = match (failed(&judged).filter(|_| reason.is_none()), names_seq) {
             (Some(failed), _) => {
                 let (version, to, evidence) = (failed.version, failed.stage, failed.evidence.record());
                 Command::Refuse { model: model.clone(), version, to, evidence }
@@ -96,8 +124,19 @@ impl Gate {
             }
             _ => command,
         };
-        let (event, catalog) = self.registry.execute(command, Clock::wall(), actor).await?;
-        Ok(Outcome { judged, event, catalog })
+        let done = self.registry.execute(command, Clock::wall(), actor).await;
+        if let (Err(why @ RegistryError::NotApproved { needed, by, .. }), Some(first)) = (&done, judged.first()) {
+            // Whoever is asked to approve looks at the report.
+            let (version, to, mut evidence) = (first.version, first.stage, first.evidence.record());
+            evidence["approvals"] = json!({ "needed": needed, "by": by });
+            let command = Command::Refuse { model: model.clone(), version, to, evidence };
+            let (event, _) = self.registry.execute(command, Clock::wall(), actor).await?;
+            let report = event.map(|event| format!("its checks passed, see report {}", id(&event)));
+            let (text, hint) = (why.to_string(), why.hint().unwrap_or_default());
+            return Err(Failure::new(ErrorKind::Denied, text).note(&report.unwrap_or_default()).hint(hint));
+        }
+        let (event, catalog) = done?;
+        Ok(Outcome { judged, event, catalog, overridden: reason.is_some() })
     }
 
     /// Checks each version that `command` would let a name resolve to, where that is another one than before and can be
@@ -138,7 +177,9 @@ impl Gate {
         let candidate = Side { model: self.load(catalog, version).await?, name: named(version.version) };
         let other = async |number: Option<u32>, none: &str| {
             let found = number.filter(|number| *number != version.version).and_then(|number| model?.version(number));
-            let Some(state) = found.filter(|state| state.version.servable.is_some()) else { return Err(none.to_owned()) };
+            let Some(state) = found.filter(|state| state.version.servable.is_some()) else {
+                return Err(none.to_owned());
+            };
             let name = named(state.version.version);
             // What cannot answer any more is nothing to compare with, and must be possible to replace.
             match self.load(catalog, &state.version).await {
@@ -147,7 +188,7 @@ impl Gate {
             }
         };
         let held = other(holder, "no other version holds it").await;
-        let anchor: Option<u32> = None; let _ = stage;
+        let anchor = model.and_then(|model| model.anchor(stage));
         let anchor = other(anchor, "no other version that held it was approved by a person").await;
         let sides = Sides { candidate, holder: held, anchor };
         let with = Checking {
@@ -223,6 +264,9 @@ fn with_evidence(command: Command, judged: &[Judged]) -> Command {
         Command::Transition { model, version, to, archive_existing, .. } => {
             Command::Transition { model, version, to, archive_existing, evidence: record(version) }
         }
+        Command::Override { model, reason, command } => {
+            Command::Override { model, reason, command: Box::new(with_evidence(*command, judged)) }
+        }
         Command::MoveAlias { model, alias, to, .. } => {
             let evidence = to.map_or(Value::Null, record);
             Command::MoveAlias { model, alias, to, evidence }
@@ -268,12 +312,17 @@ pub fn report(judged: &Judged, event: Option<&Event>) -> Value {
         json!({ "name": check.as_str(), "passed": false, "says": "required by the model's policy, and could not be made" })
     }));
     json!({
-        "id": event.map(|event| format!("pr-{:04}", event.seq.0)),
+        "id": event.map(id),
         "version": version.to_string(), "to": stage.as_str(),
         "checks": checks,
         "counterexample": counterexample,
         "as_of": evidence.as_of,
     })
+}
+
+/// The name of the report that an event keeps.
+fn id(event: &Event) -> String {
+    format!("pr-{:04}", event.seq.0)
 }
 
 /// What failed, in a line, and what to do: for clients that show one text.

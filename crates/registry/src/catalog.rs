@@ -73,6 +73,11 @@ impl Catalog {
         self.definitions_seq
     }
 
+    /// Changes what is applied, for a question; no event says so.
+    pub(crate) fn change_definitions(&mut self, change: impl FnOnce(&mut AppliedDefinitions)) {
+        change(Arc::make_mut(&mut self.definitions));
+    }
+
     /// Every model, by name.
     pub fn models(&self) -> impl Iterator<Item = (&ModelName, &Model)> {
         self.models.iter().map(|(name, model)| (name, &**model))

@@ -82,12 +82,17 @@ impl Catalog {
         }
     }
 
-    /// What would hold if `command` were done now; `None` when there is nothing to do. Nothing is written.
+    /// What would hold if `command` were done now and all had approved it; `None` when there is nothing to do. Nothing is
+    /// written.
     ///
     /// # Errors
-    /// As [`Self::decide`].
+    /// As [`Self::decide`], but for approvals that are missing.
     pub fn after(&self, command: &Command, at: Timestamp, actor: &str) -> Result<Option<Self>, RegistryError> {
-        let Some(body) = self.decide(command, at, actor)? else { return Ok(None) };
+        let decided = match self.decide(command, at, actor) {
+            Err(RegistryError::NotApproved { .. }) => self.without_approvals().decide(command, at, actor),
+            decided => decided,
+        };
+        let Some(body) = decided? else { return Ok(None) };
         let event = Event::new(self.seq().next(), at, actor, self.head(), body)?;
         let mut after = self.clone();
         after.apply(&event)?;

@@ -14,6 +14,7 @@ use schema::{Fingerprint, ModelName, Timestamp};
 use serde_json::Value;
 
 use crate::alias::Alias;
+use crate::approval::Approval;
 use crate::seq::Seq;
 use crate::stage::Stage;
 use crate::tag::Tags;
@@ -57,6 +58,10 @@ pub struct Model {
     /// The event after which transitions count for rollbacks: what was before a deletion is not gone back to.
     standing_from: Seq,
     refusals: Vector<Arc<Refusal>>,
+    /// Approvals that count for the next step into Production, in order.
+    approvals: Vec<Approval>,
+    /// The version in Production that a person approved last.
+    anchor: Option<u32>,
 }
 
 /// A version and where it stands.
@@ -114,6 +119,8 @@ impl Model {
             history: Vector::new(),
             standing_from: id,
             refusals: Vector::new(),
+            approvals: Vec::new(),
+            anchor: None,
         }
     }
 
@@ -171,6 +178,16 @@ impl Model {
         self.history.iter().map(|entry| &**entry)
     }
 
+    /// The transitions by which a version came where it stands, oldest first: each starts where the one before ended, so that
+    /// together they are one transition with all their evidence.
+    pub fn chain(&self, version: u32) -> impl Iterator<Item = &HistoryEntry> {
+        let moved = self.history.iter().map(|entry| &**entry).filter(move |entry| entry.3.version == version);
+        let moved: Vec<&HistoryEntry> = moved.collect();
+        // Whoever was archived for another began anew.
+        let breaks = moved.windows(2).rposition(|pair| pair[0].3.to != pair[1].3.from);
+        moved.into_iter().skip(breaks.map_or(0, |at| at + 1))
+    }
+
     /// The newest change of what a stage or an alias resolves to, in words.
     pub(crate) fn newest_naming(&self) -> String {
         let seq = self.names_seq;
@@ -178,6 +195,18 @@ impl Model {
             Some((.., actor, transition)) => format!("event {seq} of {actor} moved {transition}"),
             None => format!("event {seq} changed what its aliases or its versions are"),
         }
+    }
+
+    /// Who approved that a version is to be in Production, as far as it counts still, in order. What is approved is the step
+    /// from today's holder: when Production has another one, all approvals are spent.
+    pub fn approvals_of(&self, version: u32) -> impl Iterator<Item = &Approval> {
+        self.approvals.iter().filter(move |approval| approval.version == version)
+    }
+
+    /// The version that held a stage and that a person approved last: what later ones are measured by. Only Production has
+    /// one.
+    pub fn anchor(&self, stage: Stage) -> Option<u32> {
+        self.anchor.filter(|number| stage == Stage::Production && self.version(*number).is_some())
     }
 
     /// Every transition that was refused, oldest first.
@@ -286,12 +315,36 @@ impl Model {
 
     /// Moves the versions as a transition without [`Self::contradiction`] says.
     pub(crate) fn record(&mut self, (seq, at, actor, transition): HistoryEntry) {
+        let held = self.in_production();
         for number in &transition.archived {
             self.stand(*number, Stage::Archived, seq, at);
         }
         self.stand(transition.version, transition.to, seq, at);
         (self.updated_at, self.names_seq) = (at, seq);
+        if !transition.approved_by.is_empty() && self.in_production() == Some(transition.version) {
+            self.anchor = Some(transition.version);
+        }
+        self.spend_approvals(held);
         self.history.push_back(Arc::new((seq, at, actor, transition)));
+    }
+
+    fn in_production(&self) -> Option<u32> {
+        self.holder(Stage::Production).map(|state| state.version.version)
+    }
+
+    /// What was approved in place of `held` counts no more once Production has another holder.
+    fn spend_approvals(&mut self, held: Option<u32>) {
+        if self.in_production() != held {
+            self.approvals.clear();
+        }
+    }
+
+    /// Somebody approved a version.
+    pub(crate) fn approve(&mut self, approval: Approval) {
+        if self.in_production() == Some(approval.version) {
+            self.anchor = Some(approval.version);
+        }
+        self.approvals.push(approval);
     }
 
     /// Moves one version, which is there.
@@ -319,11 +372,14 @@ impl Model {
 
     /// Takes a version away, with what it is called and the stage that it had.
     pub(crate) fn delete(&mut self, number: u32, seq: Seq, at: Timestamp) -> Result<(), String> {
+        let held = self.in_production();
         let state = self.change(number)?;
         let from = state.stage;
         (state.deleted, state.stage, state.stage_seq, state.updated_at) = (Some(seq), Stage::None, seq, at);
         self.places.take(number, from);
         self.aliases.retain(|_, points_to| *points_to != number);
+        self.approvals.retain(|approval| approval.version != number);
+        self.spend_approvals(held);
         (self.updated_at, self.names_seq) = (at, seq);
         Ok(())
     }
@@ -336,6 +392,7 @@ impl Model {
             self.stand(number, Stage::None, seq, at);
         }
         self.aliases.clear();
+        self.approvals.clear();
         (self.standing_from, self.names_seq, self.updated_at) = (seq, seq, at);
     }
 

@@ -56,10 +56,7 @@ impl Back {
 
     fn tensor(&self, said: &Outputs, tensor: &OutputTensor, contract: &OutputContract) -> OutputTensor {
         let name = tensor.name.as_ref();
-        let only = ResponseContract {
-            share: 0.0,
-            outputs: BTreeMap::from([(name.to_owned(), contract.clone())]),
-        };
+        let only = ResponseContract { share: 0.0, outputs: BTreeMap::from([(name.to_owned(), contract.clone())]) };
         let n = tensor.rows();
         let rows = (0..n).filter_map(|row| read(said, row, &only).pop());
         let adapted: Vec<Answer> = rows.map(|answer| self.adapter.adapt_back(name, answer)).collect();
@@ -86,7 +83,9 @@ impl Back {
 
     /// The probabilities of an older version, in the order in which its classes became those of the contract.
     fn in_order(&self, name: &str, contract: &OutputContract, classes: &BTreeMap<String, f64>) -> Vec<f64> {
-        let OutputKind::Probabilities { classes: known } = &contract.is else { return classes.values().copied().collect() };
+        let OutputKind::Probabilities { classes: known } = &contract.is else {
+            return classes.values().copied().collect();
+        };
         let old_name = |class: &String| match self.adapter.adapt_back(name, Answer::Labels(vec![class.clone()])) {
             Answer::Labels(names) => names.into_iter().next(),
             _ => None,

@@ -208,9 +208,27 @@ impl Prepared {
             squares.push(self.compatibility(chain, sessions, rows, typical, &mut compared)?);
         }
         let contract = |output: &OutputContract| output.tolerance;
-        squares.extend(self.against("contract", &self.sides.holder, self.holder.as_ref(), &contract, sessions, rows, typical, &compared)?);
+        squares.extend(self.against(
+            "contract",
+            &self.sides.holder,
+            self.holder.as_ref(),
+            &contract,
+            sessions,
+            rows,
+            typical,
+            &compared,
+        )?);
         let anchor = |output: &OutputContract| output.anchor_tolerance.unwrap_or(f64::INFINITY);
-        squares.extend(self.against("anchor", &self.sides.anchor, self.anchor.as_ref(), &anchor, sessions, rows, typical, &BTreeSet::new())?);
+        squares.extend(self.against(
+            "anchor",
+            &self.sides.anchor,
+            self.anchor.as_ref(),
+            &anchor,
+            sessions,
+            rows,
+            typical,
+            &BTreeSet::new(),
+        )?);
         Ok(squares)
     }
 
@@ -248,7 +266,8 @@ impl Prepared {
             compared.insert(from.clone());
         }
         let (candidate, contract) = (&self.sides.candidate, &self.contract);
-        let between = format!("{} on {from} then adapted, {} behind the migration", old_side.name, self.sides.candidate.name);
+        let between =
+            format!("{} on {from} then adapted, {} behind the migration", old_side.name, self.sides.candidate.name);
         let mut old_route = |rows: &ProbeRows| {
             let said = sessions.answers(old_binding, old_side, rows, contract)?;
             let adapt = |answers: RowAnswer| {
@@ -303,7 +322,8 @@ impl Prepared {
         compared: &BTreeSet<ServiceVersion>,
     ) -> Result<Vec<Square>, OnnxError> {
         let mut squares = Vec::new();
-        let square = |at: String, between: String, passed: bool, found: Found| Square { check, at, between, passed, found };
+        let square =
+            |at: String, between: String, passed: bool, found: Found| Square { check, at, between, passed, found };
         let (side, release) = match (side, release) {
             (Ok(side), Some(release)) => (side, release),
             (side, _) => {
@@ -456,7 +476,9 @@ struct Sessions {
 impl Sessions {
     async fn of(sides: &Sides) -> Self {
         let mut of_version = BTreeMap::new();
-        for side in [Some(&sides.candidate), sides.holder.as_ref().ok(), sides.anchor.as_ref().ok()].into_iter().flatten() {
+        for side in
+            [Some(&sides.candidate), sides.holder.as_ref().ok(), sides.anchor.as_ref().ok()].into_iter().flatten()
+        {
             if let Entry::Vacant(place) = of_version.entry(side.model.version.version) {
                 place.insert(RefCell::new(side.model.pool.checkout().await));
             }

@@ -17,6 +17,10 @@ pub enum ModelCommand {
     ///
     /// Example: plumb model promote churn 2 --to production
     Promote(PromoteArgs),
+    /// Agree that a version is to be in Production; of the one that is there, that later ones are measured by it.
+    ///
+    /// Example: plumb model approve churn 2 --comment 'looked at the report'
+    Approve(ApproveArgs),
     /// Undo the last transition into a stage.
     Rollback(RollbackArgs),
     /// A model's card: what it takes and gives, its features, where it comes from, and who promoted it on what evidence.
@@ -90,6 +94,9 @@ pub struct AliasArgs {
     /// Print the evidence and change nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Move it though a check fails. Only the model's approvers may; it is kept for ever.
+    #[arg(long = "override", value_name = "REASON", conflicts_with_all = ["dry_run", "remove"])]
+    pub overriding: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -178,6 +185,20 @@ pub struct PromoteArgs {
     /// Print the evidence and change nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Promote it though a check fails. Only the model's approvers may; it is kept for ever.
+    #[arg(long = "override", value_name = "REASON", conflicts_with = "dry_run")]
+    pub overriding: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct ApproveArgs {
+    pub name: String,
+    #[arg(id = "model_version", value_name = "VERSION")]
+    pub version: u32,
+    /// Why, for people.
+    #[arg(long)]
+    pub comment: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -34,6 +34,7 @@ pub async fn run(project: &Project, format: Format, command: ModelCommand) -> Re
         ModelCommand::Register(args) => register(project, format, &args).await,
         ModelCommand::List(args) => list(project, format, args.name.as_deref()),
         ModelCommand::Promote(args) => promote(project, format, &args).await,
+        ModelCommand::Approve(args) => changing::approve(project, format, args).await,
         ModelCommand::Rollback(args) => rollback(project, format, &args).await,
         ModelCommand::Show(args) => reading::show(project, format, &args),
         ModelCommand::History(args) => reading::history(project, format, &args.name).await,
@@ -144,9 +145,16 @@ pub fn list(project: &Project, format: Format, name: Option<&str>) -> Result<Exi
 /// The promotion is refused: exit status 1, with the evidence.
 pub async fn promote(project: &Project, format: Format, args: &PromoteArgs) -> Result<ExitCode, Failure> {
     let to = Stage::from_str(&args.to).map_err(|why| Failure::invalid(why.to_string()))?;
-    let promoted = promote_version(project, &args.name, args.version, to, args.dry_run).await?;
-    let passed = promoted.evidence.as_ref().is_none_or(|evidence| evidence.passed);
+    let how = match (&args.overriding, args.dry_run) {
+        (Some(reason), _) => How::Overriding(reason),
+        (None, true) => How::Dry,
+        (None, false) => How::Checked,
+    };
+    let promoted = promote_version(project, &args.name, args.version, to, how).await?;
+    let overridden = args.overriding.as_deref().filter(|_| promoted.changed);
+    let passed = promoted.evidence.as_ref().is_none_or(|evidence| evidence.passed) || overridden.is_some();
     let verdict = match (passed, args.dry_run, promoted.changed) {
+        (true, false, true) if overridden.is_some() => "promoted though a check failed (OVERRIDDEN)",
         (false, _, _) => "REFUSED",
         (true, true, _) => "would be promoted",
         (true, false, true) => "promoted",
@@ -154,7 +162,7 @@ pub async fn promote(project: &Project, format: Format, args: &PromoteArgs) -> R
     };
     let json = json!({
         "model": args.name, "version": args.version, "to": to.as_str(), "passed": passed, "changed": promoted.changed,
-        "dry_run": args.dry_run, "archived": promoted.archived,
+        "dry_run": args.dry_run, "overridden": overridden, "archived": promoted.archived,
         "vacated": promoted.vacated, "evidence": promoted.evidence,
     });
     output::answer(format, &json, || {
@@ -169,6 +177,17 @@ pub async fn promote(project: &Project, format: Format, args: &PromoteArgs) -> R
         format!("{} version {} -> {to}: {verdict}\n{evidence}{archived}{vacated}", args.name, args.version)
     });
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How strictly a promotion is taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum How<'a> {
+    /// The checks say whether it is done.
+    Checked,
+    /// The checks are made, and nothing else.
+    Dry,
+    /// It is done though a check fails, for this reason.
+    Overriding(&'a str),
 }
 
 /// What a promotion did.
@@ -186,7 +205,7 @@ pub(super) async fn promote_version(
     name: &str,
     number: u32,
     to: Stage,
-    dry_run: bool,
+    how: How<'_>,
 ) -> Result<Promoted, Failure> {
     let catalog = project.registry.refresh().await?;
     let version = find(&catalog, name, number)?;
@@ -199,12 +218,16 @@ pub(super) async fn promote_version(
         evidence: serde_json::Value::Null,
     };
     let gate = gate(project).await?;
-    if dry_run {
+    if let How::Dry = how {
         let judged = gate.judge(&catalog, &model, &command, &actor()).await?;
         let evidence = told(judged, Some(number));
         return Ok(Promoted { evidence, changed: false, archived: Vec::new(), vacated: false });
     }
-    let outcome = gate.execute(&model, command, &actor()).await?;
+    let reason = match how {
+        How::Overriding(reason) => Some(reason),
+        How::Checked | How::Dry => None,
+    };
+    let outcome = gate.execute_overriding(&model, command, reason, &actor()).await?;
     let serves = |catalog: &Catalog| catalog.model(name).is_some_and(|m| m.holder(Stage::Production).is_some());
     let vacated = serves(&catalog) && !serves(&outcome.catalog);
     let (changed, archived) = match outcome.event.map(|event| event.body) {

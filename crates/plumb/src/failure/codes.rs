@@ -1,7 +1,9 @@
 //! All codes of errors. A code never changes its meaning or its kind: programs branch on it. What is here is printed in
 //! docs/http.md, and a test compares the two.
 
-use schema::ErrorKind::{self, CheckFailed, Conflict, Denied, Internal, Invalid, NotFound, Overloaded, Timeout, Unavailable};
+use schema::ErrorKind::{
+    self, CheckFailed, Conflict, Denied, Internal, Invalid, NotFound, Overloaded, Timeout, Unavailable,
+};
 
 /// One code.
 #[derive(Debug)]

@@ -5,10 +5,11 @@ use super::codes::{CODES, find};
 use super::*;
 use crate::http::services::ServiceError;
 
-const KINDS: [ErrorKind; 8] = [
+const KINDS: [ErrorKind; 9] = [
     ErrorKind::Invalid,
     ErrorKind::NotFound,
     ErrorKind::Conflict,
+    ErrorKind::Denied,
     ErrorKind::CheckFailed,
     ErrorKind::Overloaded,
     ErrorKind::Timeout,
@@ -24,7 +25,7 @@ fn each_kind_has_a_code_a_status_and_says_whether_to_retry() {
         assert!(failure.is_listed(), "{kind:?}");
         let theirs = match kind {
             ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::CheckFailed => true,
-            ErrorKind::Overloaded => true,
+            ErrorKind::Denied | ErrorKind::Overloaded => true,
             ErrorKind::Timeout | ErrorKind::Unavailable | ErrorKind::Internal => false,
         };
         assert_eq!(failure.status().is_client_error(), theirs, "{kind:?}");

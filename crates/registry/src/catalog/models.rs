@@ -6,6 +6,7 @@ use imbl::ordmap::Entry;
 use schema::ModelName;
 
 use super::Catalog;
+use crate::approval::Approval;
 use crate::event::{Event, EventBody};
 use crate::model::{Model, Refusal, VersionState};
 use crate::version::ModelVersion;
@@ -31,6 +32,14 @@ impl Catalog {
                 let actor = event.actor.clone();
                 let refusal = Refusal { seq, at, actor, version: *version, to: *to, evidence: evidence.clone() };
                 Arc::make_mut(known).refuse(refusal);
+            }
+            EventBody::Approved { model, version, comment } => {
+                let known = self.known(model)?;
+                if known.version(*version).is_none() {
+                    return Err(format!("there is no version {version} of model `{model}` to approve"));
+                }
+                let (actor, version, comment) = (event.actor.clone(), *version, comment.clone());
+                Arc::make_mut(known).approve(Approval { seq, at, actor, version, comment });
             }
             EventBody::ModelCreated { model, description, tags } => {
                 let Entry::Vacant(free) = self.models.entry(model.clone()) else { return Err(taken(model)) };

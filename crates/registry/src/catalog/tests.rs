@@ -16,7 +16,17 @@ fn forged(story: &Story, body: EventBody) -> Event {
 
 fn moved(version: u32, from: Stage, to: Stage, archived: &[u32], undoes: Option<u64>) -> EventBody {
     let (archived, undoes) = (archived.to_vec(), undoes.map(Seq));
-    EventBody::Transitioned(Transition { model: churn(), version, from, to, archived, evidence: evidence(0), undoes })
+    EventBody::Transitioned(Transition {
+        model: churn(),
+        version,
+        from,
+        to,
+        archived,
+        evidence: evidence(0),
+        undoes,
+        approved_by: Vec::new(),
+        overridden: None,
+    })
 }
 
 #[track_caller]
@@ -110,6 +120,8 @@ fn what_cannot_have_happened_is_refused() {
         from,
         to,
         evidence: serde_json::Value::Null,
+        approved_by: Vec::new(),
+        overridden: None,
     };
     let (description, key) = ("text".to_owned(), "team".to_owned());
     for (body, want) in [
@@ -141,6 +153,7 @@ fn commands() -> impl Strategy<Value = Vec<Wish>> {
         4 => stage.prop_map(Wish::RollBack),
         3 => (0_usize..2, prop::option::of(0_u32..6)).prop_map(|(alias, to)| Wish::Alias(alias, to)),
         3 => (prop::option::of(0_u32..6), prop::option::of(0_u8..3)).prop_map(|(on, value)| Wish::Tag(on, value)),
+        2 => (0_u32..6).prop_map(Wish::Approve),
         2 => (0_u32..6).prop_map(Wish::Delete),
         2 => (0_u32..6).prop_map(Wish::Restore),
         1 => Just(Wish::DeleteModel),
@@ -158,6 +171,7 @@ enum Wish {
     RollBack(Stage),
     Alias(usize, Option<u32>),
     Tag(Option<u32>, Option<u8>),
+    Approve(u32),
     Delete(u32),
     Restore(u32),
     DeleteModel,
@@ -182,6 +196,7 @@ impl Wish {
             Self::Tag(version, value) => {
                 Command::Tag { model, version, key: "team".to_owned(), value: value.map(|value| value.to_string()) }
             }
+            Self::Approve(version) => Command::Approve { model, version, comment: None },
             Self::Delete(version) => Command::DeleteVersion { model, version },
             Self::Restore(version) => Command::RestoreVersion { model, version },
             Self::DeleteModel => Command::DeleteModel { model },

@@ -135,6 +135,8 @@ fn promote_archives_the_holder() {
             archived: vec![1],
             evidence: evidence(3),
             undoes: None,
+            approved_by: Vec::new(),
+            overridden: None,
         }
     );
     assert_eq!(event.body.to_string(), "moved `churn` version 3 from None to Production, archiving 1");
@@ -225,6 +227,8 @@ fn rollback_restores_the_previous_release() {
             archived: vec![2],
             evidence: evidence(1),
             undoes: Some(undone),
+            approved_by: Vec::new(),
+            overridden: None,
         }
     );
     assert_eq!(story.stages(), "Production Archived");
@@ -438,4 +442,5 @@ fn a_removal_is_written_once_makes_older_plans_stale_and_is_undone_by_declaring_
     assert_eq!(folded, story.catalog);
 }
 
+mod approvals;
 mod shared;

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::places::{ByDigest, Places};
 use super::{HistoryEntry, Model, Refusal, VersionState};
 use crate::alias::Alias;
+use crate::approval::Approval;
 use crate::seq::Seq;
 use crate::stage::Stage;
 use crate::tag::Tags;
@@ -37,6 +38,8 @@ pub(crate) struct StoredModel<'a> {
     versions: Vec<StoredState<'a>>,
     history: Vec<StoredTransition<'a>>,
     refusals: Vec<StoredRefusal<'a>>,
+    approvals: Vec<StoredApproval<'a>>,
+    anchor: Option<u32>,
 }
 
 /// Tags and metadata, sorted by key.
@@ -70,6 +73,8 @@ struct StoredTransition<'a> {
     #[serde(borrow)]
     evidence: Cow<'a, str>,
     undoes: Option<u64>,
+    approved_by: Vec<&'a str>,
+    overridden: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -82,6 +87,15 @@ struct StoredRefusal<'a> {
     /// JSON.
     #[serde(borrow)]
     evidence: Cow<'a, str>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredApproval<'a> {
+    seq: u64,
+    at: i64,
+    actor: &'a str,
+    version: u32,
+    comment: Option<&'a str>,
 }
 
 impl<'a> StoredModel<'a> {
@@ -102,6 +116,8 @@ impl<'a> StoredModel<'a> {
             history,
             standing_from,
             refusals,
+            approvals,
+            anchor,
         } = model;
         let before = std::iter::once(None).chain(versions.iter().map(|state| Some(&state.version)));
         Self {
@@ -118,6 +134,8 @@ impl<'a> StoredModel<'a> {
             versions: versions.iter().zip(before).map(|(state, before)| StoredState::of(state, before)).collect(),
             history: history.iter().map(|entry| StoredTransition::of(entry)).collect(),
             refusals: refusals.iter().map(|refusal| StoredRefusal::of(refusal)).collect(),
+            approvals: approvals.iter().map(StoredApproval::of).collect(),
+            anchor: *anchor,
         }
     }
 
@@ -142,6 +160,8 @@ impl<'a> StoredModel<'a> {
             history: Vector::new(),
             standing_from: Seq(self.standing_from),
             refusals: Vector::new(),
+            approvals: self.approvals.into_iter().map(StoredApproval::approval).collect(),
+            anchor: self.anchor,
         };
         for (number, state) in (1..).zip(self.versions) {
             let state = state.state(&name, number, model.versions.last().map(|state| &**state))?;
@@ -190,7 +210,7 @@ impl<'a> StoredState<'a> {
 
 impl<'a> StoredTransition<'a> {
     fn of((seq, at, actor, transition): &'a HistoryEntry) -> Self {
-        let Transition { model, version, from, to, archived, evidence, undoes } = transition;
+        let Transition { model, version, from, to, archived, evidence, undoes, approved_by, overridden } = transition;
         Self {
             seq: seq.0,
             at: at.as_nanos(),
@@ -202,6 +222,8 @@ impl<'a> StoredTransition<'a> {
             archived: archived.clone(),
             evidence: Cow::Owned(evidence.to_string()),
             undoes: undoes.map(|seq| seq.0),
+            approved_by: approved_by.iter().map(String::as_str).collect(),
+            overridden: overridden.as_deref(),
         }
     }
 
@@ -214,8 +236,27 @@ impl<'a> StoredTransition<'a> {
             archived: self.archived,
             evidence: json(&self.evidence)?,
             undoes: self.undoes.map(Seq),
+            approved_by: self.approved_by.into_iter().map(str::to_owned).collect(),
+            overridden: self.overridden.map(str::to_owned),
         };
         Ok((Seq(self.seq), Timestamp::from_nanos(self.at), self.actor.to_owned(), transition))
+    }
+}
+
+impl<'a> StoredApproval<'a> {
+    fn of(approval: &'a Approval) -> Self {
+        let Approval { seq, at, actor, version, comment } = approval;
+        Self { seq: seq.0, at: at.as_nanos(), actor, version: *version, comment: comment.as_deref() }
+    }
+
+    fn approval(self) -> Approval {
+        Approval {
+            seq: Seq(self.seq),
+            at: Timestamp::from_nanos(self.at),
+            actor: self.actor.to_owned(),
+            version: self.version,
+            comment: self.comment.map(str::to_owned),
+        }
     }
 }
 

@@ -21,8 +21,11 @@ fn act(story: &mut Story, what: usize, which: u8) {
     let other = ModelName::new("other").unwrap();
     let model = if which % 3 == 0 { other.clone() } else { churn() };
     let of = (which % 2 == 0).then_some(version);
-    let command = match what % 18 {
-        0 => apply(story.catalog.definitions_seq(), definitions_after(story.catalog.definitions(), &format!("{}d", u32::from(which) + 1))),
+    let command = match what % 19 {
+        0 => apply(
+            story.catalog.definitions_seq(),
+            definitions_after(story.catalog.definitions(), &format!("{}d", u32::from(which) + 1)),
+        ),
         1..=3 => {
             let Some(service) = story.catalog.definitions().current_service("churn_features") else { return };
             let Command::RegisterVersion(mut new) = register(which, service) else { return };
@@ -58,6 +61,10 @@ fn act(story: &mut Story, what: usize, which: u8) {
             let alias = crate::Alias::new(["champion", "next"][usize::from(which) % 2]).unwrap();
             Command::MoveAlias { model, alias, to: of, evidence: json!({ "distance": 0.1 + 0.2 }) }
         }
+        17 => {
+            let comment = (which % 2 == 0).then(|| "looked at it".to_owned());
+            Command::Approve { model, version, comment }
+        }
         _ if which % 3 == 0 => Command::RestoreVersion { model, version },
         _ => Command::DeleteVersion { model, version },
     };
@@ -66,7 +73,7 @@ fn act(story: &mut Story, what: usize, which: u8) {
 }
 
 fn a_history() -> impl Strategy<Value = Story> {
-    proptest::collection::vec((0..18_usize, any::<u8>()), 0..60).prop_map(|acts| {
+    proptest::collection::vec((0..19_usize, any::<u8>()), 0..60).prop_map(|acts| {
         let mut story = Story::with_versions(2);
         for (what, which) in acts {
             act(&mut story, what, which);
@@ -138,7 +145,9 @@ fn a_snapshot_is_due_when_the_log_has_grown_by_what_is_worth_it() {
 /// Everything that a catalog may hold.
 fn everything() -> Story {
     let mut story = Story::with_versions(3);
-    for (what, which) in [(4, 6), (16, 0), (7, 2), (4, 11), (15, 1), (15, 2), (14, 2), (9, 0), (1, 21), (1, 15), (17, 7)] {
+    for (what, which) in
+        [(4, 6), (16, 0), (7, 2), (4, 11), (15, 1), (15, 2), (14, 2), (9, 0), (1, 21), (1, 15), (17, 7)]
+    {
         act(&mut story, what, which);
     }
     for command in [
@@ -152,7 +161,10 @@ fn everything() -> Story {
             service_version: 1,
             service_fingerprint: service(&story.catalog).fingerprint,
             views: Vec::new(),
-            keys: vec![EntityColumns { entity: "user".to_owned(), columns: vec![("user_id".to_owned(), "id".to_owned())] }],
+            keys: vec![EntityColumns {
+                entity: "user".to_owned(),
+                columns: vec![("user_id".to_owned(), "id".to_owned())],
+            }],
         }),
     ] {
         story.tell(command).unwrap().unwrap();

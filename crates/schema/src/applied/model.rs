@@ -93,7 +93,9 @@ impl ModelFault {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NoService { .. } => "`plumb model diff` and the plan say which versions there are; leave it out",
-            Self::NoMigration { .. } => "adapters stand beside single migrations: declare `migrate_from` on the newer service",
+            Self::NoMigration { .. } => {
+                "adapters stand beside single migrations: declare `migrate_from` on the newer service"
+            }
         }
     }
 }

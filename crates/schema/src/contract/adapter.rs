@@ -39,7 +39,11 @@ fn one() -> f64 {
     1.0
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, clippy::float_cmp, reason = "serde hands fields by reference; it is exact")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::float_cmp,
+    reason = "serde hands fields by reference; it is exact"
+)]
 fn is_one(scale: &f64) -> bool {
     *scale == 1.0
 }
@@ -118,9 +122,12 @@ impl OutputAdapter {
                 return Err(format!("`{other}` and `{old}` both become `{new}`"));
             }
         }
-        let brought = self.classes.iter().find(|class| !came_from.contains_key(class) && self.relabel.contains_key(*class));
+        let brought =
+            self.classes.iter().find(|class| !came_from.contains_key(class) && self.relabel.contains_key(*class));
         match brought {
-            Some(class) => Err(format!("the old `{class}` has another name, so the new `{class}` was not there before")),
+            Some(class) => {
+                Err(format!("the old `{class}` has another name, so the new `{class}` was not there before"))
+            }
             None => Ok(()),
         }
     }

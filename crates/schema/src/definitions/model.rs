@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::contract::{ResponseAdapter, ResponseContract};
 use crate::applied::model::PromotionPolicy;
+use crate::contract::{ResponseAdapter, ResponseContract};
 use crate::migration::MigrateFrom;
 use crate::name::ModelName;
 use crate::yaml::Place;

@@ -22,8 +22,7 @@ use crate::yaml::{Fields, Mistake, Node, Place, documents, suggest};
 use references::References;
 use service::service;
 
-pub(super) const KINDS: [&str; 6] =
-    ["entity", "source", "feature_view", "on_demand_view", "feature_service", "model"];
+pub(super) const KINDS: [&str; 6] = ["entity", "source", "feature_view", "on_demand_view", "feature_service", "model"];
 
 /// Names of definitions that could not be read: what refers to them is not a second mistake.
 pub(super) type Broken = BTreeSet<String>;

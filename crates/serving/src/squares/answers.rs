@@ -108,7 +108,9 @@ pub fn fits(contract: &ResponseContract, signature: &Signature) -> Result<(), St
         let width: i64 = given.shape.iter().skip(1).product();
         let is_known = given.shape.iter().skip(1).all(|dim| *dim >= 0);
         let wrong = match &output.is {
-            OutputKind::Probabilities { .. } if !is_float(&given.datatype) => Some("probabilities are floats".to_owned()),
+            OutputKind::Probabilities { .. } if !is_float(&given.datatype) => {
+                Some("probabilities are floats".to_owned())
+            }
             OutputKind::Probabilities { classes } => {
                 let n = i64::try_from(classes.len()).unwrap_or(i64::MAX);
                 let fits = !is_known || width == n || (width == 1 && n == 2);

@@ -158,7 +158,9 @@ impl Comparison<'_> {
         }
         let hint = match &moved_by {
             Some(MovedBy { field, migration: Some(migration), instead, .. }) => {
-                format!("set the default of `{field}` to {instead} in the migration {migration}, apply, and promote again")
+                format!(
+                    "set the default of `{field}` to {instead} in the migration {migration}, apply, and promote again"
+                )
             }
             _ => self.hint.clone(),
         };

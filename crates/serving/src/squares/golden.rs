@@ -20,7 +20,8 @@ pub fn read(text: &[u8], columns: &[ServiceColumn]) -> Result<ProbeRows, String>
     let json: Json = serde_json::from_slice(text).map_err(|why| format!("it is not JSON: {why}"))?;
     let rows = objects(json, columns)?;
     for (at, row) in rows.iter().enumerate() {
-        if let Some(other) = row.keys().find(|name| columns.iter().all(|column| column.name.as_str() != name.as_str())) {
+        if let Some(other) = row.keys().find(|name| columns.iter().all(|column| column.name.as_str() != name.as_str()))
+        {
             let known = columns.iter().map(|column| column.name.as_str());
             let hint = schema::yaml::suggest(other, known);
             return Err(format!("row {at} has `{}`, which is no feature of the service: {hint}", other.escape_debug()));
@@ -28,10 +29,10 @@ pub fn read(text: &[u8], columns: &[ServiceColumn]) -> Result<ProbeRows, String>
     }
     let (mut all, mut statuses) = (Vec::with_capacity(columns.len()), Vec::with_capacity(columns.len()));
     for column in columns {
-        let cells: Vec<Json> = rows.iter().map(|row| row.get(column.name.as_str()).cloned().unwrap_or(Json::Null)).collect();
-        let values = read_column(&cells, column.dtype).map_err(|row| {
-            format!("row {row}: `{}` is {}, which is no {}", column.name, cells[row], column.dtype)
-        })?;
+        let cells: Vec<Json> =
+            rows.iter().map(|row| row.get(column.name.as_str()).cloned().unwrap_or(Json::Null)).collect();
+        let values = read_column(&cells, column.dtype)
+            .map_err(|row| format!("row {row}: `{}` is {}, which is no {}", column.name, cells[row], column.dtype))?;
         let status = |row: &Map<String, Json>| match row.get(column.name.as_str()) {
             None => Status::NotFound,
             Some(Json::Null) => Status::NullValue,

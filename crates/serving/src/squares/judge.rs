@@ -58,7 +58,8 @@ pub(crate) fn judge(
     new: &[RowAnswer],
 ) -> Verdict {
     let mut tallies = [Tally::default(); 3];
-    let mut outputs: Vec<Distances> = contract.outputs.iter().map(|(name, of)| Distances::of(name, tolerance(of))).collect();
+    let mut outputs: Vec<Distances> =
+        contract.outputs.iter().map(|(name, of)| Distances::of(name, tolerance(of))).collect();
     let mut worst: Option<(Rank, usize, String)> = None;
     for (row, sort) in sorts.iter().enumerate() {
         let mut is_off = false;
@@ -243,7 +244,10 @@ mod tests {
     #[test]
     fn classes_are_matched_by_name() {
         let classes = |names: [&str; 2]| names.map(str::to_owned).to_vec();
-        let of = OutputContract { tolerance: 0.1, ..OutputContract::of(OutputKind::Probabilities { classes: classes(["no", "yes"]) }) };
+        let of = OutputContract {
+            tolerance: 0.1,
+            ..OutputContract::of(OutputKind::Probabilities { classes: classes(["no", "yes"]) })
+        };
         let said = |no: f64, yes: f64| {
             vec![vec![Answer::Probabilities(BTreeMap::from([("no".to_owned(), no), ("yes".to_owned(), yes)]))]]
         };

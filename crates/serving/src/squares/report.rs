@@ -118,9 +118,8 @@ pub struct MovedBy {
 
 /// An answer as programs read it.
 pub(crate) fn answer_json(answer: &Answer) -> Json {
-    let number = |value: &f64| {
-        serde_json::Number::from_f64(*value).map_or_else(|| Json::from(value.to_string()), Json::Number)
-    };
+    let number =
+        |value: &f64| serde_json::Number::from_f64(*value).map_or_else(|| Json::from(value.to_string()), Json::Number);
     match answer {
         Answer::Numbers(values) => match &values[..] {
             [one] => number(one),
@@ -234,7 +233,12 @@ impl fmt::Display for Compared {
         let rows = golden.rows + boundary.rows + sampled.rows;
         let figure = |value: &Option<f64>| value.map_or_else(|| "none".to_owned(), short);
         let limit_text = if *judged { format!(" (limit {})", short(*limit)) } else { String::new() };
-        writeln!(f, "`{output}` median {}, p99 {}{limit_text}, {rows} rows, {took_ms} ms", figure(median), figure(p99))?;
+        writeln!(
+            f,
+            "`{output}` median {}, p99 {}{limit_text}, {rows} rows, {took_ms} ms",
+            figure(median),
+            figure(p99)
+        )?;
         if !judged {
             return writeln!(f, "        nothing is judged: no contract is declared (`kind: model`)");
         }

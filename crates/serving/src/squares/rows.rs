@@ -78,7 +78,12 @@ impl ProbeRows {
     ///
     /// # Errors
     /// A value that is not of its column's type.
-    pub fn of_values(columns: &[ServiceColumn], rows: &[Vec<Value>], like: &[Status], sort: Sort) -> Result<Self, OnnxError> {
+    pub fn of_values(
+        columns: &[ServiceColumn],
+        rows: &[Vec<Value>],
+        like: &[Status],
+        sort: Sort,
+    ) -> Result<Self, OnnxError> {
         let mut made = Vec::with_capacity(columns.len());
         let mut statuses = Vec::with_capacity(columns.len());
         for (at, column) in columns.iter().enumerate() {

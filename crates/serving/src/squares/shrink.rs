@@ -31,11 +31,7 @@ pub(crate) fn differing(row: &[Value], base: &[Value]) -> Vec<usize> {
 }
 
 /// Puts back as many fields as can be: halves first, then ever smaller groups, until no single one can go.
-fn fewest_fields(
-    start: Vec<Value>,
-    base: &[Value],
-    fails: &mut dyn FnMut(&[Vec<Value>]) -> Vec<bool>,
-) -> Vec<Value> {
+fn fewest_fields(start: Vec<Value>, base: &[Value], fails: &mut dyn FnMut(&[Vec<Value>]) -> Vec<bool>) -> Vec<Value> {
     let mut row = start;
     let mut n_groups = 1;
     loop {
@@ -167,8 +163,10 @@ mod tests {
 
     #[test]
     fn integers_are_brought_to_the_very_edge() {
-        let at_least = |least: i64| move |rows: &[Vec<Value>]| -> Vec<bool> {
-            rows.iter().map(|row| matches!(row[0], Value::Int(v) if v >= least)).collect()
+        let at_least = |least: i64| {
+            move |rows: &[Vec<Value>]| -> Vec<bool> {
+                rows.iter().map(|row| matches!(row[0], Value::Int(v) if v >= least)).collect()
+            }
         };
         let row = |start: i64, least: i64| {
             smallest(&[Dtype::Int64], vec![Value::Int(start)], &[Value::Int(i64::MIN)], &mut at_least(least))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schema::{Dtype, Decimal, Duration, ServiceColumn, Timestamp, Value};
+use schema::{Decimal, Dtype, Duration, ServiceColumn, Timestamp, Value};
 
 use super::rows::{ProbeRows, Sort};
 

@@ -26,7 +26,8 @@ pub(super) fn json(catalog: &Catalog, model: &Model, state: &VersionState) -> Va
     let transitions = model.history().filter(|(.., transition)| transition.version == version.version);
     let transitions = transitions.map(|(seq, at, actor, transition)| {
         json!({ "event": seq, "at": at, "actor": actor, "from": transition.from, "to": transition.to,
-                "undoes": transition.undoes, "evidence": transition.evidence })
+                "undoes": transition.undoes, "approved_by": transition.approved_by,
+                "overridden": transition.overridden, "evidence": transition.evidence })
     });
     json!({
         "model": model.name, "version": version.version, "stage": state.stage,
@@ -38,6 +39,8 @@ pub(super) fn json(catalog: &Catalog, model: &Model, state: &VersionState) -> Va
         "signature": servable.map(|it| &it.signature),
         "service": servable.map(|it| json!({ "name": it.service, "version": it.service_version, "fingerprint": it.service_fingerprint })),
         "features": features, "training_sets": servable.map(trained), "transitions": transitions.collect::<Vec<_>>(),
+        "approvals": model.approvals_of(version.version).collect::<Vec<_>>(),
+        "contract": catalog.definitions().model(model.name.as_str()),
     })
 }
 
@@ -86,14 +89,42 @@ pub(super) fn text(card: &Value) -> String {
     for set in card["training_sets"].as_array().into_iter().flatten() {
         line("trained on", format!("{}  {} rows of this service", said(&set["path"]), set["rows"]));
     }
+    for approval in card["approvals"].as_array().into_iter().flatten() {
+        line(
+            "approved",
+            format!("by {} at {} {}", said(&approval["actor"]), said(&approval["at"]), said(&approval["comment"])),
+        );
+    }
+    for (name, output) in card["contract"]["contract"]["outputs"].as_object().into_iter().flatten() {
+        line("promises", format!("{name}: {output}"));
+    }
+    let policy = &card["contract"]["promotion"];
+    if policy["approvals"].as_u64().is_some_and(|n| n > 0) {
+        line("needs", format!("{} approvals of {}", policy["approvals"], list(&policy["approvers"]).join(", ")));
+    }
     for moved in card["transitions"].as_array().into_iter().flatten() {
         let evidence = match moved["evidence"]["passed"].as_bool() {
             Some(true) => "checks passed",
             Some(false) => "checks failed",
             None => "without checks",
         };
+        let approved = list(&moved["approved_by"]).join(", ");
+        let approved = if approved.is_empty() { String::new() } else { format!(", approved by {approved}") };
+        let overridden = match &moved["overridden"] {
+            Value::String(reason) => format!(", OVERRIDDEN: {reason}"),
+            _ => String::new(),
+        };
         let text = |key: &str| said(&moved[key]);
-        line("moved", format!("{} -> {}  {} by {}, {evidence}", text("from"), text("to"), text("at"), text("actor")));
+        line(
+            "moved",
+            format!(
+                "{} -> {}  {} by {}, {evidence}{approved}{overridden}",
+                text("from"),
+                text("to"),
+                text("at"),
+                text("actor")
+            ),
+        );
     }
     lines
 }

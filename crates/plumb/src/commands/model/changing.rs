@@ -7,7 +7,7 @@ use schema::{Clock, ModelName};
 use serde_json::{Value, json};
 
 use super::gate;
-use crate::cli::{AliasArgs, DeleteArgs, DescribeArgs, Format, RenameArgs, TagArgs};
+use crate::cli::{AliasArgs, ApproveArgs, DeleteArgs, DescribeArgs, Format, RenameArgs, TagArgs};
 use crate::config::actor;
 use crate::failure::Failure;
 use crate::output;
@@ -29,7 +29,7 @@ async fn execute(project: &Project, format: Format, command: Command) -> Result<
 
 /// Moves an alias, once what it is to point to passed its checks.
 pub(super) async fn alias(project: &Project, format: Format, args: AliasArgs) -> Result<ExitCode, Failure> {
-    let AliasArgs { name: model, alias, version, remove, dry_run } = args;
+    let AliasArgs { name: model, alias, version, remove, dry_run, overriding } = args;
     let model = name(&model)?;
     let alias = Alias::new(alias).map_err(|why| Failure::invalid(why.to_string()))?;
     let to = if remove { None } else { version };
@@ -38,11 +38,11 @@ pub(super) async fn alias(project: &Project, format: Format, args: AliasArgs) ->
     let (judged, event) = if dry_run {
         (gate.judge(&project.registry.refresh().await?, &model, &command, &actor()).await?, None)
     } else {
-        let outcome = gate.execute(&model, command, &actor()).await?;
+        let outcome = gate.execute_overriding(&model, command, overriding.as_deref(), &actor()).await?;
         (outcome.judged, outcome.event)
     };
     let evidence = told(judged, to);
-    let passed = evidence.as_ref().is_none_or(|evidence| evidence.passed);
+    let passed = overriding.is_some() || evidence.as_ref().is_none_or(|evidence| evidence.passed);
     let said = match (&event, passed, dry_run) {
         (_, false, _) => format!("alias `{alias}` of `{model}`: REFUSED"),
         (_, true, true) => format!("alias `{alias}` of `{model}` would be moved"),
@@ -51,10 +51,16 @@ pub(super) async fn alias(project: &Project, format: Format, args: AliasArgs) ->
     };
     let json = json!({
         "model": model, "alias": alias.as_str(), "version": to, "passed": passed, "changed": passed && event.is_some(),
-        "dry_run": dry_run, "evidence": evidence,
+        "dry_run": dry_run, "overridden": overriding, "evidence": evidence,
     });
     output::answer(format, &json, || format!("{said}\n{}", evidence.map(|it| it.to_string()).unwrap_or_default()));
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Approves a version.
+pub(super) async fn approve(project: &Project, format: Format, args: ApproveArgs) -> Result<ExitCode, Failure> {
+    let ApproveArgs { name: model, version, comment } = args;
+    execute(project, format, Command::Approve { model: name(&model)?, version, comment }).await
 }
 
 /// Sets a tag or takes it away.

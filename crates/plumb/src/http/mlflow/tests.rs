@@ -79,6 +79,7 @@ fn every_kind_of_failure_has_a_code_that_the_client_knows() {
     assert_eq!(said(ErrorKind::NotFound), ("RESOURCE_DOES_NOT_EXIST", 404));
     assert_eq!(said(ErrorKind::Conflict), ("RESOURCE_CONFLICT", 409));
     assert_eq!(said(ErrorKind::CheckFailed), ("RESOURCE_CONFLICT", 409));
+    assert_eq!(said(ErrorKind::Denied), ("PERMISSION_DENIED", 403));
     assert_eq!(said(ErrorKind::Overloaded), ("RESOURCE_EXHAUSTED", 429));
     assert_eq!(said(ErrorKind::Timeout), ("DEADLINE_EXCEEDED", 504));
     assert_eq!(said(ErrorKind::Unavailable), ("TEMPORARILY_UNAVAILABLE", 503));

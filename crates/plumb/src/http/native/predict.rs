@@ -14,9 +14,9 @@ use schema::ErrorKind;
 use schema::migration::ServiceVersion;
 use schema::yaml::suggest;
 use serde::{Deserialize, Serialize};
+use serving::adapted::Back;
 use serving::onnx::OutputTensor;
 use serving::onnx::rows::row_json;
-use serving::adapted::Back;
 use serving::scorer::Older;
 use serving::{LoadedModel, Prediction, Scorer};
 
@@ -30,7 +30,8 @@ use crate::http::body::{ApiJson, ApiPath, json};
 use crate::http::services::{self, Compiled};
 
 /// What to do where answers do not go back.
-const ONE_WAY_HINT: &str = "speak the model's own service version, or let the adapter say `back: true` where it can be undone";
+const ONE_WAY_HINT: &str =
+    "speak the model's own service version, or let the adapter say `back: true` where it can be undone";
 
 /// The models, and the definitions for clients of other service versions.
 #[derive(Debug)]

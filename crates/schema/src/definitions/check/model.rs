@@ -13,7 +13,8 @@ pub(super) fn check(all: &Definitions, model: &DeclaredModel, broken: &Broken, m
         // Which versions there are is known where they are applied.
         if version.is_none() && !all.services.contains_key(name) && !broken.contains(name) {
             let hint = suggest(name, all.services.keys().map(ServiceName::as_str));
-            let message = format!("model `{}` is asked with feature service `{service}`, which nobody declares", model.name);
+            let message =
+                format!("model `{}` is asked with feature service `{service}`, which nobody declares", model.name);
             mistakes.push(Mistake::new(&model.place, message).hint(hint));
         }
     }

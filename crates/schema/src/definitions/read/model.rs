@@ -209,7 +209,8 @@ fn output_adapter(node: Node<'_>, mistakes: &mut Mistakes) -> OutputAdapter {
     let classes = list_of(&mut fields, "classes", mistakes, |node, mistakes| node.setting(mistakes));
     let scale = number(&mut fields, "scale", mistakes).unwrap_or(1.0);
     if !scale.is_finite() {
-        mistakes.push(Mistake::new(&node.place(), format!("`scale` is {scale}, and no number can be multiplied by it")));
+        mistakes
+            .push(Mistake::new(&node.place(), format!("`scale` is {scale}, and no number can be multiplied by it")));
     }
     fields.finish(mistakes);
     OutputAdapter { relabel, classes, scale }
