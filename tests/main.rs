@@ -12,6 +12,7 @@ mod applying;
 mod approving;
 mod bad_days;
 mod bad_input;
+mod between_steps;
 mod bounded_memory;
 mod clocks;
 mod doctor;

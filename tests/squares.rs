@@ -239,3 +239,76 @@ fn a_model_that_is_declared_wrongly_is_told_where() {
     );
     fails("colour: red", &["colour"]);
 }
+
+#[test]
+fn golden_rows_are_pinned_with_a_version_and_every_one_must_pass() {
+    let plumb = Plumb::demo_online();
+    let one = linear(&plumb, "one.onnx", &[1.0, 0.0, 0.0], 0.0);
+    plumb.write("golden.json", r#"[{"total_orders": 3, "avg_order_value": 20.5}, {"total_orders": 900000}]"#);
+    let golden = plumb.path().join("golden.json").display().to_string();
+    plumb.write("wrong.json", r#"[{"total": 3}]"#);
+    let wrong = plumb.path().join("wrong.json").display().to_string();
+    let register = |file: &str, golden: &str| {
+        plumb.run(&format!("model register m {file} --service repeat_purchase_v1 --golden {golden}"))
+    };
+    register(&one, &wrong).fails(2, &["row 0 has `total`, which is no feature of the service"]);
+    register(&one, &golden).ok();
+    register(&one, &golden).ok();
+    plumb.write("golden2.json", "[]");
+    register(&one, &plumb.path().join("golden2.json").display().to_string()).fails(4, &["with other golden rows"]);
+    // Nobody has so many orders, so a share of the sampled rows says nothing of it.
+    register_plain(&plumb, &linear(&plumb, "two.onnx", &[1.000_01, 0.0, 0.0], 0.0));
+    declare(&plumb, "contract: {share: 0.5, outputs: {score: {is: score, tolerance: 0.01}}}");
+    promote(&plumb, 1).ok();
+    let report = promote(&plumb, 2);
+    assert_eq!(report.code, 1, "{report:?}");
+    let report = report.json();
+    let square = only(&report, "contract");
+    assert_eq!((&square["golden"], &square["sampled"]["off"]), (&json!({ "rows": 2, "off": 1 }), &0.into()), "{square}");
+    let found = &square["counterexample"];
+    assert_eq!(found["sort"], "golden");
+    let orders = found["row"]["total_orders"].as_i64().unwrap();
+    assert!((900..=1_200).contains(&orders), "brought near to where it begins: {found}");
+}
+
+fn register_plain(plumb: &Plumb, file: &str) {
+    register(plumb, file, "repeat_purchase_v1");
+}
+
+#[test]
+fn the_rows_of_a_report_can_be_asked_again_until_somebody_in_them_is_erased() {
+    let plumb = Plumb::demo_online();
+    register_plain(&plumb, &linear(&plumb, "one.onnx", &[1.0, 0.0, 0.0], 0.0));
+    register_plain(&plumb, &linear(&plumb, "two.onnx", &[1.0, 0.1, 0.0], 0.0));
+    declare(&plumb, "contract: {outputs: {score: {is: score, tolerance: 0.1}}}");
+    promote(&plumb, 1).ok();
+    let report = promote(&plumb, 2).json();
+    let digest = report["evidence"]["probes"].as_str().unwrap().to_owned();
+    let again = |digest: &str| plumb.run(&format!("model promote m 2 --dry-run --probes {digest} --output json"));
+    let repeated = again(&digest);
+    assert_eq!(repeated.code, 1);
+    let repeated = repeated.json();
+    assert_eq!(repeated["evidence"]["probes"], digest.as_str());
+    let [a, b] = [&report, &repeated].map(|report| only(report, "contract").clone());
+    for part in ["sampled", "boundary", "median", "p99", "max", "counterexample"] {
+        assert_eq!(a[part], b[part], "{part}");
+    }
+    again(&"0".repeat(64)).fails(2, &["there is no probe set"]);
+    again("nonsense").fails(2, &["--probes"]);
+    let folder = plumb.path().join(".plumb/probes").join(&digest);
+    let file = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let person = sampled_user(&file);
+    let said = plumb.run(&format!("erase --entity user_id={person} --rewrite-sources --yes")).ok().stdout;
+    assert!(said.contains("probe set"), "{said}");
+    again(&digest).fails(4, &["is not what it was"]);
+}
+
+/// The first user whose row is in a file of a probe set.
+fn sampled_user(file: &std::path::Path) -> i64 {
+    use arrow::array::AsArray;
+    use arrow::datatypes::Int64Type;
+    let file = std::fs::File::open(file).unwrap();
+    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let batch = reader.build().unwrap().next().unwrap().unwrap();
+    batch.column_by_name("key.user_id").unwrap().as_primitive::<Int64Type>().value(0)
+}

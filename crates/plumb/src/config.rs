@@ -47,6 +47,8 @@ pub struct Config {
     pub upload_bytes_max: u64,
     /// Folder of the prediction log.
     pub predictions: PathBuf,
+    /// Where the rows are kept that promotions asked.
+    pub probes: PathBuf,
     /// Object stores that sources are in.
     pub storage: StorageConfig,
     /// What one query may take.
@@ -198,6 +200,7 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
     let offline = path("offline", ".plumb/offline", &mut fields);
     let artifacts = path("artifacts", ".plumb/artifacts", &mut fields);
     let predictions = path("predictions", ".plumb/predictions", &mut fields);
+    let probes = path("probes", ".plumb/probes", &mut fields);
     let registry = registry::read(&mut fields, folder, project.as_deref(), mistakes);
     let online = online(&mut fields, folder, mistakes);
     let storage = storage::read(&mut fields, environment, mistakes);
@@ -218,6 +221,7 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
         artifacts,
         upload_bytes_max: upload_mb.map_or(UPLOAD_MB, u64::from) << 20,
         predictions,
+        probes,
         storage,
         limits,
         max_skew,

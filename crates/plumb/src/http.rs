@@ -57,8 +57,9 @@ pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
     let Parts { project, scorer, registry, offline, online, building, clock, readiness, non_finite, mlflow } = parts;
     let mlflow = mlflow.map(|parts| {
         let (registry, offline, online) = (Arc::clone(&registry), offline.clone(), Arc::clone(&online));
-        let (fleet, log) = (Arc::clone(&parts.checking), parts.log.clone());
-        mlflow::router(parts, Gate { registry, fleet, offline, online, log, clock })
+        let fleet = Arc::clone(&parts.checking);
+        let (log, probes) = (parts.log.clone(), parts.probes.clone());
+        mlflow::router(parts, Gate { registry, fleet, offline, online, log, probes, again: None, clock })
     });
     let pusher = pusher::Pusher::new(Arc::clone(&registry), offline.clone(), Arc::clone(&online), clock);
     let pusher = Arc::new(pusher);

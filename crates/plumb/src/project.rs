@@ -146,8 +146,8 @@ impl Project {
         let tree = ArtifactTree::at(&self.config.artifacts.join("runs"))?;
         let (tracker, artifacts) = (Tracker::new(Arc::new(store), self.clock()), Arc::new(self.artifacts()?));
         let checking = Arc::new(Fleet::new(onnxruntime_library(), self.artifacts()?, 1));
-        let log = self.config.predictions.clone();
-        Ok(mlflow::Parts { tracker, tree, artifacts, upload_bytes_max, checking, log })
+        let (log, probes) = (self.config.predictions.clone(), self.config.probes.clone());
+        Ok(mlflow::Parts { tracker, tree, artifacts, upload_bytes_max, checking, log, probes })
     }
 
     /// The definitions as they are written, checked against each other alone: the data may not be there yet.

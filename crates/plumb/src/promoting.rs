@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use featurestore::{OfflineStore, OnlineReader};
 use registry::{Catalog, Command, Event, Model, ModelVersion, Registry, RegistryError, Stage};
-use schema::{Clock, ErrorKind, ModelName};
+use schema::{Clock, ErrorKind, Fingerprint, ModelName};
 use serde_json::{Value, json};
 use serving::promotion::{Checking, Evidence, check};
 use serving::squares::{Side, Sides};
-use serving::{Fleet, LoadedModel};
+use serving::Fleet;
+use serving::fleet::LoadError;
 
 use crate::failure::Failure;
 
@@ -30,6 +31,10 @@ pub struct Gate {
     pub online: Arc<OnlineReader>,
     /// The folder of the prediction log.
     pub log: PathBuf,
+    /// Where the rows that were asked are kept.
+    pub probes: PathBuf,
+    /// Rows that were kept, to be asked again.
+    pub again: Option<Fingerprint>,
     /// The time of features.
     pub clock: Clock,
 }
@@ -174,18 +179,15 @@ impl Gate {
         stage: Stage,
         holder: Option<u32>,
     ) -> Result<Evidence, Failure> {
-        let candidate = Side { model: self.load(catalog, version).await?, name: named(version.version) };
+        let candidate = self.side(catalog, version).await?;
         let other = async |number: Option<u32>, none: &str| {
             let found = number.filter(|number| *number != version.version).and_then(|number| model?.version(number));
             let Some(state) = found.filter(|state| state.version.servable.is_some()) else {
                 return Err(none.to_owned());
             };
-            let name = named(state.version.version);
             // What cannot answer any more is nothing to compare with, and must be possible to replace.
-            match self.load(catalog, &state.version).await {
-                Ok(model) => Ok(Side { model, name }),
-                Err(why) => Err(format!("{name} cannot be loaded: {}", why.message)),
-            }
+            let side = self.side(catalog, &state.version).await;
+            side.map_err(|why| format!("version {} cannot be loaded: {}", state.version.version, why.message))
         };
         let held = other(holder, "no other version holds it").await;
         let anchor = model.and_then(|model| model.anchor(stage));
@@ -196,24 +198,27 @@ impl Gate {
             offline: &self.offline,
             online: &self.online,
             log: &self.log,
+            probes: &self.probes,
+            again: self.again.as_ref(),
             now: self.clock.now(),
         };
         Ok(check(sides, with).await?)
     }
 
-    /// A version, ready to answer.
-    async fn load(&self, catalog: &Arc<Catalog>, version: &ModelVersion) -> Result<Arc<LoadedModel>, Failure> {
+    /// A version, ready to answer, with the rows that are pinned with it.
+    async fn side(&self, catalog: &Arc<Catalog>, version: &ModelVersion) -> Result<Side, Failure> {
         let (fleet, version, catalog) = (Arc::clone(&self.fleet), version.clone(), Arc::clone(catalog));
+        let name = format!("version {}", version.version);
+        let load = move || {
+            let model = fleet.load(&version, &catalog)?;
+            let golden = fleet.golden(&model)?;
+            Ok::<_, LoadError>(Side { model: Arc::new(model), name, golden })
+        };
         #[expect(clippy::disallowed_methods, reason = "loading a model blocks")]
-        let loaded = tokio::task::spawn_blocking(move || fleet.load(&version, &catalog).map_err(Failure::from)).await;
-        let loaded = loaded
-            .map_err(|why| Failure::new(ErrorKind::Internal, format!("loading the version to check: {why}")))??;
-        Ok(Arc::new(loaded))
+        let loaded = tokio::task::spawn_blocking(load).await;
+        let failed = |why| Failure::new(ErrorKind::Internal, format!("loading the version to check: {why}"));
+        Ok(loaded.map_err(failed)??)
     }
-}
-
-fn named(version: u32) -> String {
-    format!("version {version}")
 }
 
 /// A version that a name resolves to now and did not before.

@@ -21,6 +21,7 @@ use crate::onnx::OnnxError;
 use crate::onnx::pool::SessionPool;
 use crate::onnx::runtime::Runtime;
 use crate::onnx::tensors::InputPlan;
+use crate::squares::{ProbeRows, golden};
 pub use meters::Meters;
 
 /// A model version ready to answer.
@@ -242,6 +243,28 @@ impl Fleet {
         }
         let (meters, version) = (Meters::of(version), version.clone());
         Ok(LoadedModel { version, servable, compiled, plan, pool, batching, meters })
+    }
+
+    /// The rows that are pinned with a version: of the files that have some, as far as they are of its features. An input
+    /// example that is not, as a tensor's is not, is no row.
+    ///
+    /// # Errors
+    /// [`LoadError::Artifact`] if a file is not there.
+    pub fn golden(&self, model: &LoadedModel) -> Result<ProbeRows, LoadError> {
+        let columns = &model.compiled.service.columns;
+        let mut all = ProbeRows::none(columns);
+        for file in model.version.files.iter().filter(|file| golden::FILES.contains(&file.path.as_str())) {
+            let bytes = self.artifacts.get(&file.digest).map_err(|source| LoadError::Artifact {
+                model: model.version.name.to_string(),
+                version: model.version.version,
+                source,
+            })?;
+            if let Ok(rows) = golden::read(&bytes, columns) {
+                // They were made for these columns.
+                let _ = all.append(rows);
+            }
+        }
+        Ok(all)
     }
 
     /// ONNX Runtime, opened on first use.

@@ -20,6 +20,7 @@ use std::time::Duration;
 use metrics::counter;
 
 use crate::scorer::Prediction;
+pub(crate) use rows::{FEATURE, KEY, STATUS};
 use room::{Room, Taken};
 
 /// How the log is kept.

@@ -9,6 +9,7 @@ pub(crate) mod sample;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use featurestore::offline::{OfflineError, OfflineStore};
@@ -17,13 +18,15 @@ use featurestore::training::fill_all;
 use featurestore::{CompiledService, FeatureRows, OnlineReader};
 use schema::contract::CheckName;
 use schema::pii;
-use schema::{AppliedDefinitions, ErrorKind, Timestamp};
+use schema::migration::ServiceVersion;
+use schema::{AppliedDefinitions, ErrorKind, Fingerprint, Timestamp};
 use serde::Serialize;
 
 use crate::batch_check::{BatchCheck, ProbeSet, check_batches};
 use crate::compare::{FeatureComparison, compare};
 use crate::onnx::OnnxError;
-use crate::squares::{Prepared, ProbeRows, Sides, Sort, SquareError, Squares, fits, gather};
+use crate::squares::probe_set::{self, Gathered, ProbeSetError};
+use crate::squares::{Prepared, ProbeRows, Sides, SquareError, Squares, fits, gather};
 
 /// Entities compared in the feature square.
 pub const SAMPLE_ENTITIES: usize = 512;
@@ -54,6 +57,9 @@ pub enum PromotionError {
     /// The model does not run.
     #[error("running the batch square")]
     Run(#[source] OnnxError),
+    /// The rows that were asked cannot be kept, or asked again.
+    #[error(transparent)]
+    Probes(#[from] ProbeSetError),
     /// Older versions cannot be compared with.
     #[error(transparent)]
     Squares(#[from] SquareError),
@@ -67,6 +73,9 @@ impl PromotionError {
             Self::Online { source, .. } => source.kind(),
             Self::Run(source) => source.kind(),
             Self::Squares(why) => why.kind(),
+            Self::Probes(ProbeSetError::Io { .. }) => ErrorKind::Unavailable,
+            Self::Probes(ProbeSetError::Unknown { .. }) => ErrorKind::NotFound,
+            Self::Probes(ProbeSetError::Changed { .. }) => ErrorKind::Conflict,
         }
     }
 }
@@ -88,6 +97,9 @@ pub struct Evidence {
     /// Against the versions before it.
     #[serde(flatten)]
     pub squares: Squares,
+    /// The rows that were asked, by the digest under which they are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probes: Option<Fingerprint>,
     /// Checks that the model's policy requires and that could not be made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unmade: Vec<CheckName>,
@@ -142,6 +154,10 @@ pub struct Checking<'a> {
     pub online: &'a OnlineReader,
     /// The folder of the prediction log, whose requests are asked again.
     pub log: &'a Path,
+    /// Where the rows that were asked are kept.
+    pub probes: &'a Path,
+    /// Rows that were kept, to be asked again instead of new ones.
+    pub again: Option<&'a Fingerprint>,
     /// The time of features.
     pub now: Timestamp,
 }
@@ -152,7 +168,7 @@ pub struct Checking<'a> {
 /// [`PromotionError`] if a check cannot be made.
 pub async fn check(sides: Sides, with: Checking<'_>) -> Result<Evidence, PromotionError> {
     let Checking { definitions, offline, online, now, .. } = with;
-    let model = std::sync::Arc::clone(&sides.candidate.model);
+    let model = Arc::clone(&sides.candidate.model);
     let compiled = &model.compiled;
     let from_offline = |source| PromotionError::Offline { service: compiled.service.name.to_string(), source };
     let (entities, there) = gather::of_history(compiled, offline, now).await.map_err(from_offline)?;
@@ -180,13 +196,13 @@ pub async fn check(sides: Sides, with: Checking<'_>) -> Result<Evidence, Promoti
     let definition = definitions.model(model.version.name.as_str());
     let contract = definition.and_then(|definition| definition.contract.as_ref());
     let misfit = contract.and_then(|contract| fits(contract, &model.servable.signature).err());
-    let squares = match &misfit {
+    let (squares, probes) = match &misfit {
         // What is not there cannot be compared.
-        Some(_) => Squares::default(),
+        Some(_) => (Squares::default(), None),
         None => {
             let prepared = Prepared::new(sides, definitions)?;
-            let rows = probe_rows(&prepared, compiled, there, with).await?;
-            prepared.run(rows).await?
+            let (rows, digest) = probe_rows(&prepared, compiled, (&entities, there), with).await?;
+            (prepared.run(rows).await?, Some(digest))
         }
     };
     let required = definition.map(|definition| &definition.promotion.required[..]).unwrap_or_default();
@@ -197,33 +213,42 @@ pub async fn check(sides: Sides, with: Checking<'_>) -> Result<Evidence, Promoti
     let unmade: Vec<CheckName> = required.iter().filter(|check| !was_made(check)).copied().collect();
     // A model whose answers depend on their batch is served one row at a time, not refused.
     let passed = features.passed && misfit.is_none() && unmade.is_empty() && squares.passed();
-    Ok(Evidence { passed, types, misfit, features, batches, squares, unmade, as_of: now })
+    Ok(Evidence { passed, types, misfit, features, batches, squares, probes, unmade, as_of: now })
 }
 
-/// Rows of every service version that the candidate answers: logged requests and entities of history.
+/// Rows of every service version that the candidate answers: pinned ones, logged requests and entities of history; and the
+/// digest under which they are kept.
 async fn probe_rows(
     prepared: &Prepared,
     own: &CompiledService,
-    there: FeatureRows,
+    (entities, there): (&EntityRows, FeatureRows),
     with: Checking<'_>,
-) -> Result<BTreeMap<schema::migration::ServiceVersion, ProbeRows>, PromotionError> {
-    let mut rows = BTreeMap::new();
+) -> Result<(BTreeMap<ServiceVersion, ProbeRows>, Fingerprint), PromotionError> {
+    if let Some(digest) = with.again {
+        let services: Vec<_> = prepared.bindings().iter().map(|binding| Arc::new(binding.service.service.clone())).collect();
+        return Ok((probe_set::read(with.probes, digest, &services)?, *digest));
+    }
+    let mut set = BTreeMap::new();
     let mut own_rows = Some(there);
     for binding in prepared.bindings() {
         let compiled = &binding.service;
         let of_history = match own_rows.take_if(|_| compiled.service.id() == own.service.id()) {
-            Some(there) => there,
+            Some(there) => gather::sampled(compiled, entities, there),
             None => {
-                let service = || compiled.service.name.to_string();
                 let found = gather::of_history(compiled, with.offline, with.now).await;
-                found.map_err(|source| PromotionError::Offline { service: service(), source })?.1
+                let service = || compiled.service.name.to_string();
+                let (entities, there) =
+                    found.map_err(|source| PromotionError::Offline { service: service(), source })?;
+                gather::sampled(compiled, &entities, there)
             }
         };
-        let mut all = gather::logged(compiled, with.log);
-        all.append(ProbeRows::found(of_history, Sort::Sampled)).map_err(PromotionError::Run)?;
-        rows.insert(binding.id(), all);
+        let mut all = Gathered { rows: prepared.golden(binding), keys: BTreeMap::new() };
+        all.append(gather::logged(compiled, with.log)).map_err(PromotionError::Run)?;
+        all.append(of_history).map_err(PromotionError::Run)?;
+        set.insert(binding.id(), (Arc::new(compiled.service.clone()), all));
     }
-    Ok(rows)
+    let digest = probe_set::keep(with.probes, &set)?;
+    Ok((set.into_iter().map(|(id, (_, gathered))| (id, gathered.rows)).collect(), digest))
 }
 
 /// A row's keys and fields; where some are personal, which are masked, its number in the sample too.
@@ -271,6 +296,9 @@ impl fmt::Display for Evidence {
         let safe = self.batches.batching();
         writeln!(f, "  {}  batch square    {}", if safe { "ok" } else { "! " }, self.batches)?;
         self.squares.squares.iter().try_for_each(|square| write!(f, "{square}"))?;
+        if let Some(probes) = &self.probes {
+            writeln!(f, "      rows sha256:{probes}")?;
+        }
         for check in &self.unmade {
             writeln!(f, "  x   {:<15} required by the model's policy, and could not be made", check.as_str())?;
         }

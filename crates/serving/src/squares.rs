@@ -10,6 +10,7 @@ mod compare;
 pub mod gather;
 pub mod golden;
 mod judge;
+pub mod probe_set;
 pub mod release;
 mod report;
 mod rows;
@@ -70,6 +71,8 @@ pub struct Side {
     pub model: Arc<LoadedModel>,
     /// What it is in the comparison: `version 6`.
     pub name: String,
+    /// The rows that are pinned with it, of its own service version.
+    pub golden: ProbeRows,
 }
 
 /// What is judged, and what it is held against.
@@ -173,6 +176,21 @@ impl Prepared {
     /// The service versions whose rows are needed.
     pub fn bindings(&self) -> &[Binding] {
         &self.candidate.bindings
+    }
+
+    /// The rows that are pinned with the versions whose own service version a binding's is.
+    pub fn golden(&self, binding: &Binding) -> ProbeRows {
+        let mut all = ProbeRows::none(&binding.service.service.columns);
+        let Sides { candidate, holder, anchor } = &self.sides;
+        let mut asked = BTreeSet::new();
+        for side in [Some(candidate), holder.as_ref().ok(), anchor.as_ref().ok()].into_iter().flatten() {
+            let is_own = side.model.compiled.service.id() == binding.id();
+            // Rows that were read once for its columns are of its columns.
+            if is_own && asked.insert(side.model.version.version) && all.append(side.golden.clone()).is_err() {
+                all = ProbeRows::none(&binding.service.service.columns);
+            }
+        }
+        all
     }
 
     /// Runs every square on `rows`, by service version. Computes on this task's thread.

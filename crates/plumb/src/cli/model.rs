@@ -165,6 +165,9 @@ pub struct RegisterArgs {
     /// For people.
     #[arg(long)]
     pub description: Option<String>,
+    /// Rows that every later version must answer as this one does, within the contract: JSON, features by name.
+    #[arg(long, value_name = "FILE")]
+    pub golden: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -185,6 +188,9 @@ pub struct PromoteArgs {
     /// Print the evidence and change nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Ask the rows of an earlier report again, by their digest, instead of new ones.
+    #[arg(long, value_name = "SHA256")]
+    pub probes: Option<String>,
     /// Promote it though a check fails. Only the model's approvers may; it is kept for ever.
     #[arg(long = "override", value_name = "REASON", conflicts_with = "dry_run")]
     pub overriding: Option<String>,

@@ -158,6 +158,7 @@ async fn register_step(project: &Project) -> Result<String, Failure> {
         let args = RegisterArgs {
             name: MODEL.to_owned(),
             file: project.folder.join(format!("models/{MODEL}_v{version}.onnx")),
+            golden: None,
             service: None,
             description: None,
         };
@@ -173,7 +174,7 @@ async fn register_step(project: &Project) -> Result<String, Failure> {
 }
 
 async fn promote_step(project: &Project, version: u32) -> Result<String, Failure> {
-    let promoted = model::promote_version(project, MODEL, version, Stage::Production, model::How::Checked).await?;
+    let promoted = model::promote_version(project, MODEL, version, Stage::Production, model::How::Checked, None).await?;
     let Some(evidence) = promoted.evidence else {
         return Err(Failure::new(ErrorKind::CheckFailed, "the promotion left no evidence"));
     };
@@ -227,7 +228,7 @@ async fn rollback_step(project: &Project, url: &str) -> Result<String, Failure> 
     let args = RollbackArgs { name: MODEL.to_owned(), stage: "production".to_owned() };
     model::roll_back(project, &args).await?;
     let (_, took) = blocking(|| client::until_version(url, MODEL, &users, 1, SWITCH_WITHIN))?;
-    model::promote_version(project, MODEL, 2, Stage::Production, model::How::Checked).await?;
+    model::promote_version(project, MODEL, 2, Stage::Production, model::How::Checked, None).await?;
     blocking(|| client::until_version(url, MODEL, &users, 2, SWITCH_WITHIN))?;
     Ok(format!("version 1 again after {} ms; then version 2 once more", took.as_millis()))
 }

@@ -4,18 +4,21 @@ mod card;
 mod changing;
 mod reading;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use featurestore::OnlineReader;
 use registry::alias::LATEST;
-use registry::{Alias, Catalog, Command, Model, ModelVersion, NewVersion, Origin, Servable, Stage, Tags, VersionState};
+use registry::version::MODEL_FILE;
+use registry::{Alias, Catalog, Command, Model, ModelVersion, NewVersion, Origin, PinnedFile, Servable, Stage, Tags, VersionState};
 use schema::yaml::suggest;
-use schema::{Clock, ErrorKind, ModelName};
+use schema::{Clock, ErrorKind, Fingerprint, ModelName};
 use serde_json::json;
 use serving::Fleet;
 use serving::promotion::Evidence;
+use serving::squares::golden;
 
 use crate::cli::{Format, ModelCommand, PromoteArgs, RegisterArgs, RollbackArgs};
 use crate::config::{actor, onnxruntime_library};
@@ -74,13 +77,22 @@ pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Res
     let file = registering::read(&fleet(project)?, &shown, &bytes)?;
     let catalog = project.registry.refresh().await?;
     let servable = registering::fit(&catalog, &shown, &file, &bytes, args.service.as_deref())?;
+    let mut files = Vec::new();
+    if let Some(golden) = &args.golden {
+        let rows = golden_rows(&catalog, &servable, golden)?;
+        let artifacts = project.artifacts()?;
+        for (path, bytes) in [(MODEL_FILE, &bytes), (golden::FILES[0], &rows)] {
+            let digest = artifacts.put(bytes)?;
+            files.push(PinnedFile { path: path.to_owned(), digest, size_bytes: bytes.len() as u64 });
+        }
+    }
     project.artifacts()?.put(&bytes)?;
     let (digest, fingerprint) = (servable.digest, servable.service_fingerprint);
     let command = Command::RegisterVersion(NewVersion {
         name: name.clone(),
         once: true,
         origin: Origin::default(),
-        files: Vec::new(),
+        files: files.clone(),
         servable: Some(servable),
         description: args.description.clone(),
         metadata: file.metadata,
@@ -88,9 +100,24 @@ pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Res
     });
     let (_, catalog) = project.registry.execute(command, Clock::wall(), &actor()).await?;
     let found = catalog.model(name.as_str()).and_then(|model| model.same(&digest, &fingerprint));
+    if let Some(state) = found.filter(|state| !files.is_empty() && state.version.files != files) {
+        let message = format!("the file is version {} of `{name}` already, with other golden rows", state.version.version);
+        return Err(Failure::new(ErrorKind::Conflict, message)
+            .hint("rows are pinned with a version and never change: register the file under another name"));
+    }
     found
         .map(|state| state.version.clone())
         .ok_or_else(|| Failure::new(ErrorKind::Internal, "the registered version is not in the catalog"))
+}
+
+/// The bytes of a file of golden rows, which are rows of the model's service.
+fn golden_rows(catalog: &Catalog, servable: &Servable, path: &Path) -> Result<Vec<u8>, Failure> {
+    let shown = path.display();
+    let bytes = std::fs::read(path).map_err(|why| Failure::invalid(format!("reading `{shown}`: {why}")))?;
+    let service = catalog.definitions().service_by_fingerprint(servable.service.as_str(), &servable.service_fingerprint);
+    let columns = service.map(|service| &service.columns[..]).unwrap_or_default();
+    golden::read(&bytes, columns).map_err(|why| Failure::invalid(format!("`{shown}`: {why}")))?;
+    Ok(bytes)
 }
 
 pub(super) fn fleet(project: &Project) -> Result<Fleet, Failure> {
@@ -150,7 +177,9 @@ pub async fn promote(project: &Project, format: Format, args: &PromoteArgs) -> R
         (None, true) => How::Dry,
         (None, false) => How::Checked,
     };
-    let promoted = promote_version(project, &args.name, args.version, to, how).await?;
+    let again = args.probes.as_deref().map(|text| text.trim_start_matches("sha256:").to_owned().try_into());
+    let again: Option<Fingerprint> = again.transpose().map_err(|why| Failure::invalid(format!("--probes: {why}")))?;
+    let promoted = promote_version(project, &args.name, args.version, to, how, again).await?;
     let overridden = args.overriding.as_deref().filter(|_| promoted.changed);
     let passed = promoted.evidence.as_ref().is_none_or(|evidence| evidence.passed) || overridden.is_some();
     let verdict = match (passed, args.dry_run, promoted.changed) {
@@ -206,6 +235,7 @@ pub(super) async fn promote_version(
     number: u32,
     to: Stage,
     how: How<'_>,
+    again: Option<Fingerprint>,
 ) -> Result<Promoted, Failure> {
     let catalog = project.registry.refresh().await?;
     let version = find(&catalog, name, number)?;
@@ -217,7 +247,7 @@ pub(super) async fn promote_version(
         archive_existing: true,
         evidence: serde_json::Value::Null,
     };
-    let gate = gate(project).await?;
+    let gate = Gate { again, ..gate(project).await? };
     if let How::Dry = how {
         let judged = gate.judge(&catalog, &model, &command, &actor()).await?;
         let evidence = told(judged, Some(number));
@@ -246,6 +276,8 @@ async fn gate(project: &Project) -> Result<Gate, Failure> {
         offline: project.offline.clone(),
         online: Arc::new(OnlineReader::new(project.online().await?)),
         log: project.config.predictions.clone(),
+        probes: project.config.probes.clone(),
+        again: None,
         clock: project.clock(),
     })
 }

@@ -41,6 +41,8 @@ pub struct Parts {
     pub checking: Arc<Fleet>,
     /// The folder of the prediction log, whose requests they are asked.
     pub log: PathBuf,
+    /// Where the rows are kept that they were asked.
+    pub probes: PathBuf,
 }
 
 /// Whether a route is one of MLflow's, whose errors are MLflow's too.
@@ -51,7 +53,7 @@ pub(super) fn is_ours(route: &str) -> bool {
 /// The routes, under the prefix that clients use and under that of browsers. Each part gives its routes without the prefix:
 /// `/2.0/mlflow/runs/create`.
 pub fn router(parts: Parts, gate: Gate) -> Router {
-    let Parts { tracker, tree, artifacts, upload_bytes_max, checking: _, log: _ } = parts;
+    let Parts { tracker, tree, artifacts, upload_bytes_max, checking: _, log: _, probes: _ } = parts;
     let registry = Arc::clone(&gate.registry);
     let registered = registered::Registered { registry: Arc::clone(&registry), artifacts: Arc::clone(&artifacts) };
     let files = artifacts::ArtifactFiles { tree: tree.clone(), registered, upload_bytes_max };

@@ -16,13 +16,13 @@ use crate::onnx::rows::row_json;
 use crate::scorer::Prediction;
 
 /// Prefix of key columns.
-pub(super) const KEY: &str = "key.";
+pub(crate) const KEY: &str = "key.";
 /// Prefix of columns of request fields.
 pub(super) const REQUEST: &str = "request.";
 /// Prefix of feature columns.
-pub(super) const FEATURE: &str = "feature.";
+pub(crate) const FEATURE: &str = "feature.";
 /// Prefix of status columns; the values are [`schema::Status`] as numbers.
-pub(super) const STATUS: &str = "status.";
+pub(crate) const STATUS: &str = "status.";
 /// Prefix of the event time columns, one for each use of a view.
 const EVENT_TIME: &str = "event_time.";
 /// Prefix of the columns that say which state of its data a view was answered from, one for each use of a view.

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use arrow::array::{ArrayRef, UInt64Array};
 use arrow::compute::take;
+use arrow::error::ArrowError;
 use featurestore::offline::{OfflineError, OfflineStore};
 use featurestore::retrieve::EntityRows;
 use featurestore::training::features_at;
 use featurestore::{CompiledService, FeatureRows};
-use schema::Timestamp;
+use schema::{Status, Timestamp};
 
+use super::probe_set::Gathered;
 use super::rows::{ProbeRows, Sort};
 use crate::prediction_log::read::{LoggedRows, files};
 use crate::prediction_log::sample::KeySample;
@@ -21,20 +23,19 @@ pub const LOGGED_MAX: usize = 2048;
 
 /// The newest logged requests of a service version, up to [`LOGGED_MAX`], as they were answered. What of the log cannot be
 /// read is not a sample of anything, and is left out.
-pub fn logged(compiled: &CompiledService, folder: &Path) -> ProbeRows {
-    let mut all = ProbeRows::none(&compiled.service.columns);
+pub fn logged(compiled: &CompiledService, folder: &Path) -> Gathered {
+    let mut all = Gathered::none(&compiled.service);
     let Ok((files, _)) = files(folder) else { return all };
     // Oldest first, as they come.
     for file in files.iter().rev().filter(|file| file.service == compiled.service.fingerprint) {
         let Ok(parts) = file.read(compiled, KeySample::ALL) else { continue };
         for part in parts.into_iter().rev() {
-            let room = LOGGED_MAX - all.len();
-            // Rows whose values the store could not give are no rows of the service.
-            let rows = newest(part, room);
-            if rows.is_empty() || all.append(rows).is_err() {
+            let room = LOGGED_MAX - all.rows.len();
+            let Ok(rows) = newest(compiled, &part, room) else { continue };
+            if rows.rows.is_empty() || all.append(rows).is_err() {
                 continue;
             }
-            if all.len() >= LOGGED_MAX {
+            if all.rows.len() >= LOGGED_MAX {
                 return all;
             }
         }
@@ -42,18 +43,31 @@ pub fn logged(compiled: &CompiledService, folder: &Path) -> ProbeRows {
     all
 }
 
-fn newest(part: LoggedRows, most: usize) -> ProbeRows {
-    let n = part.ids.len();
-    let known = |row: &usize| part.features.statuses.iter().all(|of| of[*row] != schema::Status::Unavailable);
-    let rows: Vec<usize> = (0..n).rev().filter(known).take(most).collect();
-    let places: UInt64Array = rows.iter().filter_map(|row| u64::try_from(*row).ok()).collect();
-    let column = |column: &ArrayRef| take(column, &places, None);
+/// The last rows of a part of the log, newest first. Rows whose values the store could not give are no rows of the service.
+fn newest(compiled: &CompiledService, part: &LoggedRows, most: usize) -> Result<Gathered, ArrowError> {
     let FeatureRows { columns, statuses, .. } = &part.features;
-    let Ok(columns) = columns.iter().map(column).collect::<Result<Vec<_>, _>>() else {
-        return ProbeRows { columns: Vec::new(), statuses: Vec::new(), sorts: Vec::new() };
-    };
+    let known = |row: &usize| statuses.iter().all(|of| of[*row] != Status::Unavailable);
+    let rows: Vec<usize> = (0..part.ids.len()).rev().filter(known).take(most).collect();
+    let places: UInt64Array = rows.iter().filter_map(|row| u64::try_from(*row).ok()).collect();
+    let picked = |column: &ArrayRef| take(column, &places, None);
     let statuses = statuses.iter().map(|of| rows.iter().map(|row| of[*row]).collect()).collect();
-    ProbeRows { columns, statuses, sorts: vec![Sort::Sampled; rows.len()] }
+    let columns = columns.iter().map(picked).collect::<Result<_, _>>()?;
+    let keys = keys(compiled, &part.entities).map(|(name, column)| Ok((name, picked(column)?)));
+    Ok(Gathered {
+        keys: keys.collect::<Result<_, ArrowError>>()?,
+        rows: ProbeRows { columns, statuses, sorts: vec![Sort::Sampled; rows.len()] },
+    })
+}
+
+fn keys<'e>(compiled: &'e CompiledService, entities: &'e EntityRows) -> impl Iterator<Item = (String, &'e ArrayRef)> {
+    let of = |key: &schema::definitions::JoinKey| Some((key.name.to_string(), entities.columns.get(key.name.as_str())?));
+    compiled.keys().into_iter().filter_map(of)
+}
+
+/// Rows of history with the keys of whom they are of.
+pub fn sampled(compiled: &CompiledService, entities: &EntityRows, there: FeatureRows) -> Gathered {
+    let keys = keys(compiled, entities).map(|(name, column)| (name, ArrayRef::clone(column))).collect();
+    Gathered { keys, rows: ProbeRows::found(there, Sort::Sampled) }
 }
 
 /// Entities of a service version, by the hash of their keys, with their features as of `now`; fields of the request are made

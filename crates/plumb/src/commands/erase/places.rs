@@ -41,6 +41,8 @@ pub(super) enum Kind {
     Cache,
     /// A file of the prediction log.
     Predictions,
+    /// Rows that promotions asked: a set whose rows change has another digest, and is not asked again.
+    Probes,
     /// The online store, by view version: cells of all its generations.
     Online,
     /// A training set: named, never changed.
@@ -64,6 +66,7 @@ impl fmt::Display for Kind {
             Self::Table => "table",
             Self::Cache => "cache",
             Self::Predictions => "prediction log",
+            Self::Probes => "probe set",
             Self::Online => "online store",
             Self::TrainingSet => "training set",
             Self::Registry => "registry",
@@ -277,10 +280,14 @@ impl<'p> Search<'p> {
     }
 
     fn predictions(&self, dry_run: bool) -> Result<Vec<Place>, Failure> {
-        let folder = &self.project.config.predictions;
+        let config = &self.project.config;
         let logged = |list: &Vec<String>| list.iter().map(|name| format!("key.{name}")).collect();
         let columns: Vec<Vec<String>> = self.columns.iter().map(logged).collect();
-        self.parquet(&files::parquet_under(folder)?, folder, Kind::Predictions, &columns, dry_run)
+        let mut places = Vec::new();
+        for (folder, kind) in [(&config.predictions, Kind::Predictions), (&config.probes, Kind::Probes)] {
+            places.extend(self.parquet(&files::parquet_under(folder)?, folder, kind, &columns, dry_run)?);
+        }
+        Ok(places)
     }
 
     fn parquet(

@@ -32,7 +32,7 @@ impl Served {
         let artifacts = Arc::new(Artifacts::open(&folder.path().join("artifacts")).unwrap());
         let checking = Arc::new(Fleet::new(None, Artifacts::open(&folder.path().join("artifacts")).unwrap(), 1));
         let gate = gate(folder.path(), clock, &checking).await;
-        let parts = Parts { tracker, tree, artifacts, upload_bytes_max: 3_000_000, checking, log: PathBuf::new() };
+        let parts = Parts { tracker, tree, artifacts, upload_bytes_max: 3_000_000, checking, log: PathBuf::new(), probes: PathBuf::new() };
         let router = router(parts, gate);
         Self { folder, router }
     }
@@ -61,6 +61,8 @@ async fn gate(folder: &Path, clock: Clock, checking: &Arc<Fleet>) -> Gate {
         offline: OfflineStore::new(folder, &folder.join("offline")),
         online: Arc::new(OnlineReader::new(Arc::new(online))),
         log: folder.join("predictions"),
+        probes: folder.join("probes"),
+        again: None,
         clock,
     }
 }

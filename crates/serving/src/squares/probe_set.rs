@@ -1,0 +1,212 @@
+//! The sampled and pinned rows of a promotion, kept under the digest that its report cites, so that they can be asked again.
+//!
+//! A set is a folder named by its digest, with a Parquet file for each service version. The columns have the names of the
+//! prediction log's, so that an erasure finds and rewrites them as it does there; the digest is another one then, and the
+//! set is refused.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt8Array, new_null_array};
+use arrow::compute::concat;
+use arrow::datatypes::{Field, Schema, UInt8Type};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use schema::migration::ServiceVersion;
+use schema::{BoxError, FeatureService, Fingerprint, Hashing, Status};
+
+use super::rows::{ProbeRows, Sort};
+use crate::prediction_log::{FEATURE, KEY, STATUS};
+
+const SORT: &str = "sort";
+
+/// Rows of one service version with the keys of whom they are of.
+#[derive(Debug, Clone)]
+pub struct Gathered {
+    /// The rows.
+    pub rows: ProbeRows,
+    /// The join keys, by the names of the service's requests; null for rows of nobody.
+    pub keys: BTreeMap<String, ArrayRef>,
+}
+
+/// Why a set cannot be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeSetError {
+    /// A file fails.
+    #[error("{doing} the probe set `{path}`")]
+    Io {
+        /// Reading or writing.
+        doing: &'static str,
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// There is none.
+    #[error("there is no probe set {digest}")]
+    Unknown {
+        /// What was asked for.
+        digest: String,
+    },
+    /// It is not what it was.
+    #[error("probe set {digest} is not what it was: somebody whose rows were in it was erased, or it is damaged")]
+    Changed {
+        /// What was asked for.
+        digest: String,
+    },
+}
+
+impl Gathered {
+    /// No rows of a service.
+    pub fn none(service: &FeatureService) -> Self {
+        Self { rows: ProbeRows::none(&service.columns), keys: BTreeMap::new() }
+    }
+
+    /// Adds rows of the same service.
+    ///
+    /// # Errors
+    /// Arrow's: rows of other columns.
+    pub fn append(&mut self, more: Self) -> Result<(), crate::onnx::OnnxError> {
+        let (n, m) = (self.rows.len(), more.rows.len());
+        let names: Vec<String> = self.keys.keys().chain(more.keys.keys()).cloned().collect();
+        for name in names {
+            let (a, b) = (self.keys.get(&name), more.keys.get(&name));
+            let Some(dtype) = a.or(b).map(|column| column.data_type().clone()) else { continue };
+            let side = |column: Option<&ArrayRef>, rows| column.cloned().unwrap_or_else(|| new_null_array(&dtype, rows));
+            let both = concat(&[side(a, n).as_ref(), side(b, m).as_ref()]).map_err(super::rows::unmade)?;
+            if both.len() == n + m {
+                self.keys.insert(name, both);
+            }
+        }
+        self.rows.append(more.rows)
+    }
+}
+
+/// Keeps the rows, if they are not kept already: their digest.
+///
+/// # Errors
+/// [`ProbeSetError::Io`]; what was written of them is no set then.
+pub fn keep(folder: &Path, set: &BTreeMap<ServiceVersion, (Arc<FeatureService>, Gathered)>) -> Result<Fingerprint, ProbeSetError> {
+    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for (id, (service, gathered)) in set {
+        let name = format!("{id}.parquet");
+        let bytes = encode(service, gathered).map_err(|why| failed("writing", &folder.join(&name), why))?;
+        files.insert(name, bytes);
+    }
+    let digest = digest(&files);
+    let home = folder.join(digest.to_string());
+    if home.is_dir() {
+        return Ok(digest);
+    }
+    std::fs::create_dir_all(folder).map_err(|why| failed("writing", folder, why.into()))?;
+    // Whole or not at all: the folder gets its name when everything is in it.
+    let draft = tempfile::Builder::new().prefix(".draft").tempdir_in(folder);
+    let draft = draft.map_err(|why| failed("writing", folder, why.into()))?;
+    for (name, bytes) in &files {
+        let path = draft.path().join(name);
+        std::fs::write(&path, bytes).map_err(|why| failed("writing", &path, why.into()))?;
+    }
+    match std::fs::rename(draft.path(), &home) {
+        Err(why) if !home.is_dir() => Err(failed("writing", &home, why.into())),
+        // Somebody else kept the same rows.
+        _ => Ok(digest),
+    }
+}
+
+/// The rows that are kept under a digest, of those of `services` that are in it.
+///
+/// # Errors
+/// [`ProbeSetError`].
+pub fn read(
+    folder: &Path,
+    digest: &Fingerprint,
+    services: &[Arc<FeatureService>],
+) -> Result<BTreeMap<ServiceVersion, ProbeRows>, ProbeSetError> {
+    let home = folder.join(digest.to_string());
+    let listed = std::fs::read_dir(&home);
+    let listed = listed.map_err(|_gone| ProbeSetError::Unknown { digest: digest.to_string() })?;
+    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for entry in listed {
+        let entry = entry.map_err(|why| failed("reading", &home, why.into()))?;
+        let bytes = std::fs::read(entry.path()).map_err(|why| failed("reading", &entry.path(), why.into()))?;
+        files.insert(entry.file_name().to_string_lossy().into_owned(), bytes);
+    }
+    if self::digest(&files) != *digest {
+        return Err(ProbeSetError::Changed { digest: digest.to_string() });
+    }
+    let mut rows = BTreeMap::new();
+    for service in services {
+        let path = home.join(format!("{}.parquet", service.id()));
+        if path.is_file() {
+            rows.insert(service.id(), decode(&path, service).map_err(|why| failed("reading", &path, why))?);
+        }
+    }
+    Ok(rows)
+}
+
+fn digest(files: &BTreeMap<String, Vec<u8>>) -> Fingerprint {
+    let mut hashing = Hashing::default();
+    for (name, bytes) in files {
+        let content = Fingerprint::of_bytes(bytes);
+        hashing.add(format!("{name}\n{content}\n").as_bytes());
+    }
+    hashing.end()
+}
+
+fn encode(service: &FeatureService, gathered: &Gathered) -> Result<Vec<u8>, BoxError> {
+    let Gathered { rows, keys } = gathered;
+    let (mut fields, mut columns): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
+    let mut push = |name: String, column: ArrayRef| {
+        fields.push(Field::new(name, column.data_type().clone(), true));
+        columns.push(column);
+    };
+    let sort = |sort: &Sort| match sort {
+        Sort::Golden => "golden",
+        Sort::Boundary => "boundary",
+        Sort::Sampled => "sampled",
+    };
+    push(SORT.to_owned(), Arc::new(StringArray::from_iter_values(rows.sorts.iter().map(sort))));
+    for (name, column) in keys {
+        push(format!("{KEY}{name}"), Arc::clone(column));
+    }
+    for (at, column) in service.columns.iter().enumerate() {
+        push(format!("{FEATURE}{}", column.name), Arc::clone(&rows.columns[at]));
+        let statuses = rows.statuses[at].iter().map(|status| *status as u8);
+        push(format!("{STATUS}{}", column.name), Arc::new(UInt8Array::from_iter_values(statuses)));
+    }
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None)?;
+    writer.write(&batch)?;
+    Ok(writer.into_inner()?)
+}
+
+fn decode(path: &Path, service: &FeatureService) -> Result<ProbeRows, BoxError> {
+    let mut all = ProbeRows::none(&service.columns);
+    for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()? {
+        let batch = batch?;
+        let column = |name: String| batch.column_by_name(&name).cloned().ok_or_else(|| format!("it has no `{name}`"));
+        let sorts = column(SORT.to_owned())?;
+        let sort = |text: Option<&str>| match text {
+            Some("golden") => Sort::Golden,
+            Some("boundary") => Sort::Boundary,
+            _ => Sort::Sampled,
+        };
+        let mut rows = ProbeRows { columns: Vec::new(), statuses: Vec::new(), sorts: Vec::new() };
+        rows.sorts = sorts.as_string::<i32>().iter().map(sort).collect();
+        for feature in &service.columns {
+            rows.columns.push(column(format!("{FEATURE}{}", feature.name))?);
+            let codes = column(format!("{STATUS}{}", feature.name))?;
+            let codes = codes.as_primitive::<UInt8Type>().values().iter();
+            rows.statuses.push(codes.map(|code| Status::from_u8(*code).unwrap_or(Status::NotFound)).collect());
+        }
+        all.append(rows)?;
+    }
+    Ok(all)
+}
+
+fn failed(doing: &'static str, path: &Path, source: BoxError) -> ProbeSetError {
+    ProbeSetError::Io { doing, path: PathBuf::from(path).display().to_string(), source }
+}
