@@ -111,7 +111,7 @@ fn whoever_is_killed_while_it_writes_a_snapshot_leaves_a_registry_that_works() {
     let path = snapshot_of(&plumb);
     let part = plumb.path().join(".plumb/registry.db.snapshot.part");
     let size = path.metadata().unwrap().len();
-    let want = plumb.json("model list");
+    let want = plumb.json("model search");
     let mut n_killed = 0;
     for moment in 0..MOMENTS {
         // Without one, whoever opens the registry writes one.
@@ -125,7 +125,7 @@ fn whoever_is_killed_while_it_writes_a_snapshot_leaves_a_registry_that_works() {
         child.wait().unwrap();
         n_killed += usize::from(!path.exists());
         assert!(!path.exists() || as_of(&path) == Some(LONG), "a snapshot is there whole, or not");
-        assert_eq!(plumb.json("model list"), want);
+        assert_eq!(plumb.json("model search"), want);
         assert_eq!(as_of(&path), Some(LONG), "the next one wrote it");
         assert!(!part.exists(), "and left nothing beside it");
     }
