@@ -17,9 +17,9 @@ use registry::{
     Alias, Catalog, Command, NewVersion, Origin, PinnedFile, Registry, RegistryStore, Seq, Servable, SqliteLog, Stage,
     search, snapshot,
 };
+use schema::definitions::File;
 use schema::signature::{Signature, TensorSpec};
 use schema::{AppliedDefinitions, Definitions, FeatureService, Fingerprint, ModelName, Timestamp};
-use schema::definitions::File;
 use serde_json::json;
 
 #[tokio::main(flavor = "current_thread")]
@@ -103,7 +103,12 @@ fn history(service: &FeatureService, name: &ModelName, of: u32, version: u32) ->
         let (model, to) = (name.clone(), Stage::Production);
         commands.push(Command::Transition { model, version, to, archive_existing: true, evidence });
         let alias = Alias::new("champion").unwrap();
-        commands.push(Command::MoveAlias { model: name.clone(), alias, to: Some(version), evidence: json!({ "squares": "none" }) });
+        commands.push(Command::MoveAlias {
+            model: name.clone(),
+            alias,
+            to: Some(version),
+            evidence: json!({ "squares": "none" }),
+        });
     }
     commands
 }

@@ -141,7 +141,9 @@ impl Registry {
                 Ok(()) => tracing::debug!(seq = now.0, "a snapshot of the registry `{location}` as of event {now}"),
                 Err(why) => tracing::warn!(seq = now.0, "{}; the log has all of it", schema::error::chain(&why)),
             },
-            Err(why) => tracing::warn!(seq = now.0, "no snapshot of the registry `{location}`: {why}; the log has all of it"),
+            Err(why) => {
+                tracing::warn!(seq = now.0, "no snapshot of the registry `{location}`: {why}; the log has all of it")
+            }
         }
     }
 
@@ -262,11 +264,7 @@ impl Registry {
 }
 
 /// The last of these events that is not after `until`, and its hash, where they follow each other from `last` on.
-fn chained(
-    page: &[Stored],
-    last: (Seq, Fingerprint),
-    until: Seq,
-) -> Result<(Seq, Fingerprint), LogError> {
+fn chained(page: &[Stored], last: (Seq, Fingerprint), until: Seq) -> Result<(Seq, Fingerprint), LogError> {
     let mut at = last;
     let before = page.iter().take_while(|stored| stored.seq <= until);
     for stored in before {

@@ -66,7 +66,8 @@ pub fn read(bytes: &[u8]) -> Result<Catalog, String> {
     if format != FORMAT {
         return Err(format!("it has format {format}, this program reads format {FORMAT}"));
     }
-    let (covered, sum) = bytes.split_last_chunk::<CHECKSUM>().filter(|(all, _)| all.len() > HEADER).ok_or("it is cut off")?;
+    let (covered, sum) =
+        bytes.split_last_chunk::<CHECKSUM>().filter(|(all, _)| all.len() > HEADER).ok_or("it is cut off")?;
     if Fingerprint::of_bytes(covered).as_bytes() != sum {
         return Err("it is damaged: its checksum is another one".to_owned());
     }
@@ -76,7 +77,10 @@ pub fn read(bytes: &[u8]) -> Result<Catalog, String> {
 /// The catalog of the snapshot that is kept beside a log, if the log goes with it.
 pub(crate) async fn restore(log: &dyn RegistryStore) -> Option<Catalog> {
     let passed_over = |why: &str| {
-        tracing::warn!("a snapshot of the registry `{}` is passed over: {why}; its log is read from the start", log.location());
+        tracing::warn!(
+            "a snapshot of the registry `{}` is passed over: {why}; its log is read from the start",
+            log.location()
+        );
     };
     let bytes = match log.read_snapshot().await {
         Ok(bytes) => bytes?,

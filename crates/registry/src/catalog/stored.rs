@@ -62,7 +62,8 @@ impl Catalog {
     /// # Errors
     /// Why the bytes are none, in words.
     pub(crate) fn from_stored(bytes: &[u8]) -> Result<Self, String> {
-        let (stored, mut rest): (StoredHead<'_>, _) = postcard::take_from_bytes(bytes).map_err(|why| why.to_string())?;
+        let (stored, mut rest): (StoredHead<'_>, _) =
+            postcard::take_from_bytes(bytes).map_err(|why| why.to_string())?;
         let mut all = Vec::new();
         while let Some((length, after)) = rest.split_first_chunk::<LENGTH>() {
             let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|why| why.to_string())?;
@@ -101,7 +102,10 @@ fn models(stored: &[&[u8]]) -> Result<Vec<Arc<Model>>, String> {
     let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = stored.len().div_ceil(n_threads).max(1);
     std::thread::scope(|scope| {
-        let started: Vec<_> = stored.chunks(share).map(|share| scope.spawn(|| share.iter().map(|bytes| model(bytes)).collect())).collect();
+        let started: Vec<_> = stored
+            .chunks(share)
+            .map(|share| scope.spawn(|| share.iter().map(|bytes| model(bytes)).collect()))
+            .collect();
         let mut all = Vec::with_capacity(stored.len());
         for thread in started {
             let models: Result<Vec<_>, String> = thread.join().map_err(|_| "a model could not be read".to_owned())?;

@@ -22,7 +22,10 @@ fn act(story: &mut Story, what: usize, which: u8) {
     let model = if which % 3 == 0 { other.clone() } else { churn() };
     let of = (which % 2 == 0).then_some(version);
     let command = match what % 18 {
-        0 => apply(story.catalog.definitions_seq(), definitions_after(story.catalog.definitions(), &format!("{}d", u32::from(which) + 1))),
+        0 => apply(
+            story.catalog.definitions_seq(),
+            definitions_after(story.catalog.definitions(), &format!("{}d", u32::from(which) + 1)),
+        ),
         1..=3 => {
             let Some(service) = story.catalog.definitions().current_service("churn_features") else { return };
             let Command::RegisterVersion(mut new) = register(which, service) else { return };
@@ -138,7 +141,9 @@ fn a_snapshot_is_due_when_the_log_has_grown_by_what_is_worth_it() {
 /// Everything that a catalog may hold.
 fn everything() -> Story {
     let mut story = Story::with_versions(3);
-    for (what, which) in [(4, 6), (16, 0), (7, 2), (4, 11), (15, 1), (15, 2), (14, 2), (9, 0), (1, 21), (1, 15), (17, 7)] {
+    for (what, which) in
+        [(4, 6), (16, 0), (7, 2), (4, 11), (15, 1), (15, 2), (14, 2), (9, 0), (1, 21), (1, 15), (17, 7)]
+    {
         act(&mut story, what, which);
     }
     for command in [
@@ -152,7 +157,10 @@ fn everything() -> Story {
             service_version: 1,
             service_fingerprint: service(&story.catalog).fingerprint,
             views: Vec::new(),
-            keys: vec![EntityColumns { entity: "user".to_owned(), columns: vec![("user_id".to_owned(), "id".to_owned())] }],
+            keys: vec![EntityColumns {
+                entity: "user".to_owned(),
+                columns: vec![("user_id".to_owned(), "id".to_owned())],
+            }],
         }),
     ] {
         story.tell(command).unwrap().unwrap();
