@@ -333,7 +333,7 @@ async fn what_a_killed_process_left_of_a_snapshot_is_written_over() {
     let path = folder.path().join("registry.db");
     let log = SqliteLog::open(&path).unwrap();
     let part = folder.path().join("registry.db.snapshot.part");
-    std::fs::write(&part, "longer than what comes").unwrap();
+    fs::write(&part, "longer than what comes").unwrap();
     assert_eq!(log.read_snapshot().await.unwrap(), None, "it is not there before it is whole");
     log.write_snapshot(b"whole").await.unwrap();
     assert_eq!(log.read_snapshot().await.unwrap().unwrap(), b"whole");
