@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use schema::applied::Chain;
-use schema::contract::{Answer, OutputContract, OutputKind, ResponseAdapter, ResponseContract};
+use schema::contract::{Answer, Edges, OutputContract, OutputKind, ResponseAdapter, ResponseContract};
 use schema::{ModelDefinition, migration::ServiceVersion};
 
 use crate::onnx::{OutputData, OutputTensor, Outputs};
@@ -56,7 +56,11 @@ impl Back {
 
     fn tensor(&self, said: &Outputs, tensor: &OutputTensor, contract: &OutputContract) -> OutputTensor {
         let name = tensor.name.as_ref();
-        let only = ResponseContract { share: 0.0, outputs: BTreeMap::from([(name.to_owned(), contract.clone())]) };
+        let only = ResponseContract {
+            share: 0.0,
+            edges: Edges::default(),
+            outputs: BTreeMap::from([(name.to_owned(), contract.clone())]),
+        };
         let n = tensor.rows();
         let rows = (0..n).filter_map(|row| read(said, row, &only).pop());
         let adapted: Vec<Answer> = rows.map(|answer| self.adapter.adapt_back(name, answer)).collect();

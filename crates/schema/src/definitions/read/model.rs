@@ -7,7 +7,7 @@ use saphyr::Scalar;
 use super::{Mistakes, list_of, name, tags};
 use crate::applied::model::PromotionPolicy;
 use crate::contract::{
-    CheckName, OutputAdapter, OutputContract, OutputKind, Relation, ResponseAdapter, ResponseContract,
+    CheckName, Edges, OutputAdapter, OutputContract, OutputKind, Relation, ResponseAdapter, ResponseContract,
 };
 use crate::definitions::model::{DeclaredAdapter, DeclaredModel};
 use crate::migration::MigrateFrom;
@@ -64,8 +64,15 @@ fn contract(node: Node<'_>, mistakes: &mut Mistakes) -> ResponseContract {
             }
         }
     }
+    let edges = fields.optional("edges").and_then(|node| {
+        node.parse(mistakes, |text| match text {
+            "judged" => Ok(Edges::Judged),
+            "told" => Ok(Edges::Told),
+            other => Err(format!("`{other}` is not what becomes of made-up rows; write `judged` or `told`")),
+        })
+    });
     fields.finish(mistakes);
-    ResponseContract { share, outputs }
+    ResponseContract { share, edges: edges.unwrap_or_default(), outputs }
 }
 
 fn output(node: Node<'_>, mistakes: &mut Mistakes) -> Option<OutputContract> {
