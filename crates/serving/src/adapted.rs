@@ -3,6 +3,7 @@
 //! One rule for the gate and for the wire: both go through [`ResponseAdapter::adapt_back`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schema::applied::Chain;
 use schema::contract::{Answer, Edges, OutputContract, OutputKind, ResponseAdapter, ResponseContract};
@@ -82,7 +83,7 @@ impl Back {
         if let (Some(last), true) = (shape.last_mut(), tensor.shape.len() > 1) {
             *last = i64::try_from(width).unwrap_or(*last);
         }
-        OutputTensor { name: tensor.name.clone(), datatype: data.datatype(), shape, data }
+        OutputTensor { name: Arc::clone(&tensor.name), datatype: data.datatype(), shape, data }
     }
 
     /// The probabilities of an older version, in the order in which its classes became those of the contract.
@@ -101,9 +102,8 @@ impl Back {
 /// Adds a row in the type of the model's output; labels that are no integers any more are texts.
 fn append(data: &mut Option<OutputData>, like: &OutputData, values: &[f64], labels: Vec<String>) {
     if !labels.is_empty() {
-        match data.get_or_insert_with(|| OutputData::Text(Vec::new())) {
-            OutputData::Text(all) => all.extend(labels),
-            _ => {}
+        if let OutputData::Text(all) = data.get_or_insert_with(|| OutputData::Text(Vec::new())) {
+            all.extend(labels);
         }
         return;
     }
