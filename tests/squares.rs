@@ -23,10 +23,18 @@ fn linear(plumb: &Plumb, name: &str, weights: &[f32], bias: f32) -> String {
 
 /// Two probabilities, of which the second (or, swapped, the first) is a sigmoid of the orders.
 fn classifier(plumb: &Plumb, name: &str, is_swapped: bool) -> String {
+    classifier_of(plumb, name, is_swapped, 3)
+}
+
+/// The same over more features, of which it reads the first.
+fn classifier_of(plumb: &Plumb, name: &str, is_swapped: bool, n_features: usize) -> String {
+    let n = i64::try_from(n_features).unwrap();
+    let mut weights = vec![0.0; n_features];
+    weights[0] = 0.3;
     let parts = if is_swapped { ["p", "q"] } else { ["q", "p"] };
     let model = Graph::new()
-        .input("features", FLOAT, &[-1, 3])
-        .floats("w", &[3, 1], &[0.3, 0.0, 0.0])
+        .input("features", FLOAT, &[-1, n])
+        .floats("w", &[n, 1], &weights)
         .floats("b", &[1], &[-2.0])
         .floats("one", &[1], &[1.0])
         .node(Node::new("MatMul", &["features", "w"], &["x"]))
@@ -178,6 +186,38 @@ fn swapped_classes_are_refused_unless_an_adapter_says_so() {
     let found = &square["counterexample"];
     let (old, new) = (&found["old"], &found["new"]);
     assert!((old["no"].as_f64().unwrap() - new["yes"].as_f64().unwrap()).abs() < 1e-6, "{found}");
+
+    // The same on the next service version, whose answers the migration's adapter turns round, for older clients too.
+    let next = classifier_of(&plumb, "three.onnx", true, 4);
+    register(&plumb, &next, "repeat_purchase_v2");
+    promote(&plumb, 1).ok();
+    let accepts = "accepts: [repeat_purchase_v1]";
+    declare(&plumb, &format!("{accepts}\n{contract}"));
+    assert_eq!(promote(&plumb, 3).code, 1);
+    let adapter = "adapters: [{from: repeat_purchase_v1, to: repeat_purchase_v2, back: true, \
+                   outputs: {probabilities: {relabel: {no: yes, yes: no}}}}]";
+    declare(&plumb, &format!("{accepts}\n{contract}\n{adapter}"));
+    let server = plumb.serve();
+    let ask = || {
+        let body = json!({ "service": "repeat_purchase_v1", "entities": { "user_id": [4, 18, 99_999_999] } });
+        let (status, answer) = server.post("/v1/models/m/predict", &body.to_string());
+        assert_eq!(status, 200, "{answer}");
+        (answer["version"].clone(), answer["outputs"]["probabilities"].clone())
+    };
+    let (version, before) = ask();
+    assert_eq!(version, 1);
+    let report = promote(&plumb, 3).ok().json();
+    let square = only(&report, "compatibility");
+    assert_eq!((&square["passed"], &square["outcome"]), (&true.into(), &"compared".into()), "{square}");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let after = loop {
+        let (version, after) = ask();
+        if version == 3 {
+            break after;
+        }
+        assert!(std::time::Instant::now() < deadline, "version {version} still answers");
+    };
+    assert_eq!(after, before, "who speaks the older version hears what it heard");
 }
 
 #[test]

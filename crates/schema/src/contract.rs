@@ -173,3 +173,6 @@ impl OutputContract {
         }
     }
 }
+
+#[cfg(test)]
+mod laws;

@@ -86,7 +86,8 @@ impl Back {
         OutputTensor { name: Arc::clone(&tensor.name), datatype: data.datatype(), shape, data }
     }
 
-    /// The probabilities of an older version, in the order in which its classes became those of the contract.
+    /// The probabilities of an older version, in the contract's order where its classes are the contract's, and otherwise in
+    /// that in which they became those of the contract.
     fn in_order(&self, name: &str, contract: &OutputContract, classes: &BTreeMap<String, f64>) -> Vec<f64> {
         let OutputKind::Probabilities { classes: known } = &contract.is else {
             return classes.values().copied().collect();
@@ -95,6 +96,9 @@ impl Back {
             Answer::Labels(names) => names.into_iter().next(),
             _ => None,
         };
+        if known.iter().all(|class| classes.contains_key(class)) {
+            return known.iter().map(|class| classes[class]).collect();
+        }
         known.iter().filter_map(|class| classes.get(&old_name(class)?).copied()).collect()
     }
 }
@@ -116,5 +120,70 @@ fn append(data: &mut Option<OutputData>, like: &OutputData, values: &[f64], labe
         OutputData::F32(all) => all.extend(values.iter().map(|value| *value as f32)),
         OutputData::F64(all) => all.extend(values),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::contract::OutputAdapter;
+
+    use super::*;
+
+    fn tensor(name: &str, shape: Vec<i64>, data: OutputData) -> OutputTensor {
+        OutputTensor { name: name.into(), datatype: data.datatype(), shape, data }
+    }
+
+    fn back(is: OutputKind, adapter: OutputAdapter) -> Back {
+        let outputs = BTreeMap::from([("y".to_owned(), OutputContract::of(is))]);
+        Back {
+            contract: ResponseContract { share: 0.0, edges: Edges::Judged, outputs },
+            adapter: ResponseAdapter { outputs: BTreeMap::from([("y".to_owned(), adapter)]), back: true },
+        }
+    }
+
+    fn relabel(names: &[(&str, &str)]) -> OutputAdapter {
+        let relabel = names.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned())).collect();
+        OutputAdapter { relabel, ..OutputAdapter::default() }
+    }
+
+    fn names(of: [&str; 2]) -> Vec<String> {
+        of.map(str::to_owned).to_vec()
+    }
+
+    #[test]
+    fn numbers_are_in_the_old_unit_and_other_outputs_as_they_are() {
+        let cents = back(OutputKind::Amount, OutputAdapter { scale: 100.0, ..OutputAdapter::default() });
+        let said = Outputs {
+            columns: vec![
+                tensor("y", vec![2, 1], OutputData::F32(vec![150.0, 25.0])),
+                tensor("z", vec![2], OutputData::I64(vec![1, 2])),
+            ],
+        };
+        let old = cents.outputs(&said);
+        assert!(matches!(&old.columns[0].data, OutputData::F32(values) if values == &[1.5, 0.25]), "{old:?}");
+        assert_eq!(old.columns[0].shape, [2, 1]);
+        assert!(old.row_same_bits(0, &old, 0) && matches!(&old.columns[1].data, OutputData::I64(v) if v == &[1, 2]));
+    }
+
+    #[test]
+    fn labels_have_their_old_names() {
+        let of = back(OutputKind::Label { classes: Vec::new() }, relabel(&[("good", "ok")]));
+        let said = Outputs { columns: vec![tensor("y", vec![2], OutputData::Text(names(["ok", "bad"])))] };
+        let old = of.outputs(&said);
+        assert!(matches!(&old.columns[0].data, OutputData::Text(labels) if labels == &["good", "bad"]), "{old:?}");
+    }
+
+    #[test]
+    fn probabilities_stand_where_older_clients_look_for_them() {
+        let said = || Outputs { columns: vec![tensor("y", vec![1, 2], OutputData::F32(vec![0.25, 0.75]))] };
+        let values = |of: Back| match of.outputs(&said()).columns.remove(0).data {
+            OutputData::F32(values) => values,
+            other => panic!("{other:?}"),
+        };
+        let classes = |of| OutputKind::Probabilities { classes: names(of) };
+        // Only renamed: in their places.
+        assert_eq!(values(back(classes(["ok", "bad"]), relabel(&[("good", "ok")]))), [0.25, 0.75]);
+        // The names changed places: so do the values.
+        assert_eq!(values(back(classes(["no", "yes"]), relabel(&[("no", "yes"), ("yes", "no")]))), [0.75, 0.25]);
     }
 }

@@ -62,7 +62,7 @@ fn the_reference_has_every_setting() {
     assert!(n_words > 60, "{n_words} words of settings were found");
     let examples: Vec<&str> =
         reference.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 3);
+    assert_eq!(examples.len(), 4);
     for example in examples {
         let (config, mistakes) = read(example);
         assert!(config.is_some() && mistakes.is_empty(), "{example}: {mistakes:?}");

@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_with_its_row() {
-        check("[{\"a\": 1}, {\"c\": 1}]", "row 1 has `c`, which is no feature of the service: there are `a`, `b`");
+        check("[{\"a\": 1}, {\"c\": 1}]", "row 1 has `c`, which is no feature of the service: did you mean `a`?");
         check("[[1]]", "row 0 has 1 values for 2 columns");
         check(r#"[{"a": "x"}]"#, "row 0: `a` is \"x\", which is no int64");
         check(r#"{"a": [1], "b": [1, 2]}"#, "`b` has 2 values, other columns 1");

@@ -75,7 +75,7 @@ fn nearest(
     };
     match (&row[at], &base[at]) {
         (Value::Float(bad), Value::Float(good)) if bad.is_finite() && good.is_finite() => {
-            let (mut bad, mut good) = (*bad, *good);
+            let (start, mut bad, mut good) = (*bad, *bad, *good);
             for _ in 0..BISECTIONS {
                 let middle = stored(dtype, good + (bad - good) / 2.0);
                 if middle.total_cmp(&bad).is_eq() || middle.total_cmp(&good).is_eq() {
@@ -84,7 +84,15 @@ fn nearest(
                 let still = fails(&[with(Value::Float(middle))]).first() == Some(&true);
                 *if still { &mut bad } else { &mut good } = middle;
             }
-            let short: Vec<f64> = (0..DIGITS_MAX).map(|digits| stored(dtype, rounded(bad, digits))).collect();
+            // Written shorter, but no farther from the base than it was; from three digits on the next one outwards too.
+            let shorter = (0..DIGITS_MAX).flat_map(|digits| {
+                let near = rounded(bad, digits);
+                let unit = 10.0_f64.powi(exponent(bad) - i32::try_from(digits).unwrap_or(0));
+                let outwards = rounded(near + unit.copysign(bad - good), digits);
+                [Some(near), (digits >= 2).then_some(outwards)]
+            });
+            let is_near = |value: &f64| (value - good).abs() <= (start - good).abs();
+            let short: Vec<f64> = shorter.flatten().map(|value| stored(dtype, value)).filter(is_near).collect();
             let tried: Vec<Vec<Value>> = short.iter().map(|value| with(Value::Float(*value))).collect();
             let shortest = fails(&tried).into_iter().position(|fails| fails);
             Value::Float(shortest.map_or(bad, |at| short[at]))
@@ -113,6 +121,11 @@ fn stored(dtype: Dtype, value: f64) -> f64 {
         Dtype::Float32 => f64::from(value as f32),
         _ => value,
     }
+}
+
+/// The power of ten of the first digit.
+fn exponent(value: f64) -> i32 {
+    format!("{value:e}").split_once('e').and_then(|(_, power)| power.parse().ok()).unwrap_or(0)
 }
 
 fn rounded(value: f64, digits: usize) -> f64 {
