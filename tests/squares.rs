@@ -264,7 +264,11 @@ fn golden_rows_are_pinned_with_a_version_and_every_one_must_pass() {
     assert_eq!(report.code, 1, "{report:?}");
     let report = report.json();
     let square = only(&report, "contract");
-    assert_eq!((&square["golden"], &square["sampled"]["off"]), (&json!({ "rows": 2, "off": 1 }), &0.into()), "{square}");
+    assert_eq!(
+        (&square["golden"], &square["sampled"]["off"]),
+        (&json!({ "rows": 2, "off": 1 }), &0.into()),
+        "{square}"
+    );
     let found = &square["counterexample"];
     assert_eq!(found["sort"], "golden");
     let orders = found["row"]["total_orders"].as_i64().unwrap();

@@ -11,10 +11,10 @@ use featurestore::{OfflineStore, OnlineReader};
 use registry::{Catalog, Command, Event, Model, ModelVersion, Registry, RegistryError, Stage};
 use schema::{Clock, ErrorKind, Fingerprint, ModelName};
 use serde_json::{Value, json};
-use serving::promotion::{Checking, Evidence, check};
-use serving::squares::{Side, Sides};
 use serving::Fleet;
 use serving::fleet::LoadError;
+use serving::promotion::{Checking, Evidence, check};
+use serving::squares::{Side, Sides};
 
 use crate::failure::Failure;
 

@@ -20,8 +20,8 @@ use std::time::Duration;
 use metrics::counter;
 
 use crate::scorer::Prediction;
-pub(crate) use rows::{FEATURE, KEY, STATUS};
 use room::{Room, Taken};
+pub(crate) use rows::{FEATURE, KEY, STATUS};
 
 /// How the log is kept.
 #[derive(Debug, Clone)]

@@ -17,8 +17,8 @@ use featurestore::retrieve::{EntityRows, RetrieveError, retrieve};
 use featurestore::training::fill_all;
 use featurestore::{CompiledService, FeatureRows, OnlineReader};
 use schema::contract::CheckName;
-use schema::pii;
 use schema::migration::ServiceVersion;
+use schema::pii;
 use schema::{AppliedDefinitions, ErrorKind, Fingerprint, Timestamp};
 use serde::Serialize;
 
@@ -225,7 +225,8 @@ async fn probe_rows(
     with: Checking<'_>,
 ) -> Result<(BTreeMap<ServiceVersion, ProbeRows>, Fingerprint), PromotionError> {
     if let Some(digest) = with.again {
-        let services: Vec<_> = prepared.bindings().iter().map(|binding| Arc::new(binding.service.service.clone())).collect();
+        let services: Vec<_> =
+            prepared.bindings().iter().map(|binding| Arc::new(binding.service.service.clone())).collect();
         return Ok((probe_set::read(with.probes, digest, &services)?, *digest));
     }
     let mut set = BTreeMap::new();

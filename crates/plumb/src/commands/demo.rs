@@ -174,7 +174,8 @@ async fn register_step(project: &Project) -> Result<String, Failure> {
 }
 
 async fn promote_step(project: &Project, version: u32) -> Result<String, Failure> {
-    let promoted = model::promote_version(project, MODEL, version, Stage::Production, model::How::Checked, None).await?;
+    let promoted =
+        model::promote_version(project, MODEL, version, Stage::Production, model::How::Checked, None).await?;
     let Some(evidence) = promoted.evidence else {
         return Err(Failure::new(ErrorKind::CheckFailed, "the promotion left no evidence"));
     };

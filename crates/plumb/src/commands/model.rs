@@ -12,7 +12,9 @@ use std::sync::Arc;
 use featurestore::OnlineReader;
 use registry::alias::LATEST;
 use registry::version::MODEL_FILE;
-use registry::{Alias, Catalog, Command, Model, ModelVersion, NewVersion, Origin, PinnedFile, Servable, Stage, Tags, VersionState};
+use registry::{
+    Alias, Catalog, Command, Model, ModelVersion, NewVersion, Origin, PinnedFile, Servable, Stage, Tags, VersionState,
+};
 use schema::yaml::suggest;
 use schema::{Clock, ErrorKind, Fingerprint, ModelName};
 use serde_json::json;
@@ -101,7 +103,8 @@ pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Res
     let (_, catalog) = project.registry.execute(command, Clock::wall(), &actor()).await?;
     let found = catalog.model(name.as_str()).and_then(|model| model.same(&digest, &fingerprint));
     if let Some(state) = found.filter(|state| !files.is_empty() && state.version.files != files) {
-        let message = format!("the file is version {} of `{name}` already, with other golden rows", state.version.version);
+        let message =
+            format!("the file is version {} of `{name}` already, with other golden rows", state.version.version);
         return Err(Failure::new(ErrorKind::Conflict, message)
             .hint("rows are pinned with a version and never change: register the file under another name"));
     }
@@ -114,7 +117,8 @@ pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Res
 fn golden_rows(catalog: &Catalog, servable: &Servable, path: &Path) -> Result<Vec<u8>, Failure> {
     let shown = path.display();
     let bytes = std::fs::read(path).map_err(|why| Failure::invalid(format!("reading `{shown}`: {why}")))?;
-    let service = catalog.definitions().service_by_fingerprint(servable.service.as_str(), &servable.service_fingerprint);
+    let service =
+        catalog.definitions().service_by_fingerprint(servable.service.as_str(), &servable.service_fingerprint);
     let columns = service.map(|service| &service.columns[..]).unwrap_or_default();
     golden::read(&bytes, columns).map_err(|why| Failure::invalid(format!("`{shown}`: {why}")))?;
     Ok(bytes)

@@ -60,7 +60,8 @@ fn newest(compiled: &CompiledService, part: &LoggedRows, most: usize) -> Result<
 }
 
 fn keys<'e>(compiled: &'e CompiledService, entities: &'e EntityRows) -> impl Iterator<Item = (String, &'e ArrayRef)> {
-    let of = |key: &schema::definitions::JoinKey| Some((key.name.to_string(), entities.columns.get(key.name.as_str())?));
+    let of =
+        |key: &schema::definitions::JoinKey| Some((key.name.to_string(), entities.columns.get(key.name.as_str())?));
     compiled.keys().into_iter().filter_map(of)
 }
 

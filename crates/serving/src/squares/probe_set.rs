@@ -75,7 +75,8 @@ impl Gathered {
         for name in names {
             let (a, b) = (self.keys.get(&name), more.keys.get(&name));
             let Some(dtype) = a.or(b).map(|column| column.data_type().clone()) else { continue };
-            let side = |column: Option<&ArrayRef>, rows| column.cloned().unwrap_or_else(|| new_null_array(&dtype, rows));
+            let side =
+                |column: Option<&ArrayRef>, rows| column.cloned().unwrap_or_else(|| new_null_array(&dtype, rows));
             let both = concat(&[side(a, n).as_ref(), side(b, m).as_ref()]).map_err(super::rows::unmade)?;
             if both.len() == n + m {
                 self.keys.insert(name, both);
@@ -89,7 +90,10 @@ impl Gathered {
 ///
 /// # Errors
 /// [`ProbeSetError::Io`]; what was written of them is no set then.
-pub fn keep(folder: &Path, set: &BTreeMap<ServiceVersion, (Arc<FeatureService>, Gathered)>) -> Result<Fingerprint, ProbeSetError> {
+pub fn keep(
+    folder: &Path,
+    set: &BTreeMap<ServiceVersion, (Arc<FeatureService>, Gathered)>,
+) -> Result<Fingerprint, ProbeSetError> {
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     for (id, (service, gathered)) in set {
         let name = format!("{id}.parquet");

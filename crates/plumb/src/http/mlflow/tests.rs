@@ -32,7 +32,15 @@ impl Served {
         let artifacts = Arc::new(Artifacts::open(&folder.path().join("artifacts")).unwrap());
         let checking = Arc::new(Fleet::new(None, Artifacts::open(&folder.path().join("artifacts")).unwrap(), 1));
         let gate = gate(folder.path(), clock, &checking).await;
-        let parts = Parts { tracker, tree, artifacts, upload_bytes_max: 3_000_000, checking, log: PathBuf::new(), probes: PathBuf::new() };
+        let parts = Parts {
+            tracker,
+            tree,
+            artifacts,
+            upload_bytes_max: 3_000_000,
+            checking,
+            log: PathBuf::new(),
+            probes: PathBuf::new(),
+        };
         let router = router(parts, gate);
         Self { folder, router }
     }
