@@ -80,7 +80,7 @@ fn an_override_is_for_approvers_and_for_ever() {
 
 #[test]
 fn what_a_person_approved_is_the_measure_of_what_comes() {
-    let contract = "contract: {share: 1, outputs: {probabilities: {is: probabilities, classes: ['no', 'yes'], \
+    let contract = "contract: {share: 1, edges: told, outputs: {probabilities: {is: probabilities, classes: ['no', 'yes'], \
                     tolerance: 1, anchor_tolerance: 0.0001}}}";
     let plumb = under(contract);
     run_as(&plumb, "ann", "model promote m 1").ok();

@@ -70,17 +70,25 @@ fn looked_back(server: &Server) -> Json {
     serde_json::from_str(&server.get("/readyz").1).unwrap()
 }
 
+/// Status and body of a tag that is set.
+fn set_tag(server: &Server, value: &str) -> (u16, String) {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let asked = agent.post(format!("{}/api/2.0/mlflow/registered-models/set-tag", server.url));
+    let body = serde_json::json!({ "name": "m", "key": "k", "value": value }).to_string();
+    let mut answer = asked.header("Content-Type", "application/json").send(body).unwrap();
+    (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+}
+
 #[test]
 fn what_was_edited_before_the_snapshot_is_found_while_the_server_answers_and_then_it_does_not_start_again() {
-    const TAG: &str = "/api/2.0/mlflow/registered-models/set-tag";
-    let body = r#"{"name": "m", "key": "k", "value": "v"}"#;
     let plumb = long(0);
     assert_eq!(as_of(&snapshot_of(&plumb)), Some(LONG));
     let server = plumb.serve();
     let ready = looked_back(&server);
     assert_eq!((&ready["ready"], ready.get("degraded")), (&true.into(), None), "{ready}");
     assert!(server.get("/metrics").1.contains("\nplumb_registry_log_edited 0\n"));
-    assert_eq!(server.post(TAG, body).0, 200);
+    let (status, answer) = set_tag(&server, "v");
+    assert_eq!(status, 200, "{answer}");
     server.stop();
 
     edit(&plumb, "UPDATE events SET json = replace(json, '\"ann\"', '\"eve\"') WHERE seq = 7");
@@ -97,7 +105,7 @@ fn what_was_edited_before_the_snapshot_is_found_while_the_server_answers_and_the
     assert!(ready["because"][0].as_str().unwrap().contains("event 7 of the registry's log was edited"), "{ready}");
     assert!(server.get("/metrics").1.contains("\nplumb_registry_log_edited 1\n"));
     assert_eq!(server.get("/api/2.0/mlflow/registered-models/get?name=m").0, 200, "what is known is still answered");
-    let (status, answer) = server.post(TAG, r#"{"name": "m", "key": "k", "value": "w"}"#);
+    let (status, answer) = set_tag(&server, "w");
     assert_eq!(status, 500, "{answer}");
     server.stop();
     assert!(std::fs::read_to_string(log).unwrap().contains("event 7 of the registry's log was edited"));
@@ -111,7 +119,7 @@ fn whoever_is_killed_while_it_writes_a_snapshot_leaves_a_registry_that_works() {
     let path = snapshot_of(&plumb);
     let part = plumb.path().join(".plumb/registry.db.snapshot.part");
     let size = path.metadata().unwrap().len();
-    let want = plumb.json("model list");
+    let want = plumb.json("model search");
     let mut n_killed = 0;
     for moment in 0..MOMENTS {
         // Without one, whoever opens the registry writes one.
@@ -125,7 +133,7 @@ fn whoever_is_killed_while_it_writes_a_snapshot_leaves_a_registry_that_works() {
         child.wait().unwrap();
         n_killed += usize::from(!path.exists());
         assert!(!path.exists() || as_of(&path) == Some(LONG), "a snapshot is there whole, or not");
-        assert_eq!(plumb.json("model list"), want);
+        assert_eq!(plumb.json("model search"), want);
         assert_eq!(as_of(&path), Some(LONG), "the next one wrote it");
         assert!(!part.exists(), "and left nothing beside it");
     }

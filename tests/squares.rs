@@ -109,7 +109,7 @@ fn a_version_that_answers_otherwise_is_refused_with_the_smallest_row() {
     assert_eq!(plumb.json("model list m")["versions"][1]["stage"], "Production", "version 1 still holds it");
 
     // A contract that allows it for some lets it through, and says how far it is off.
-    declare(&plumb, "contract: {share: 1, outputs: {score: {is: score, tolerance: 0.2}}}");
+    declare(&plumb, "contract: {share: 1, edges: told, outputs: {score: {is: score, tolerance: 0.2}}}");
     let report = promote(&plumb, 2).ok().json();
     let square = only(&report, "contract");
     assert!(square["p99"].as_f64().unwrap() > 0.2 && square["upper_bound"].as_f64().is_some(), "{square}");
@@ -288,8 +288,8 @@ fn the_rows_of_a_report_can_be_asked_again_until_somebody_in_them_is_erased() {
     promote(&plumb, 1).ok();
     let report = promote(&plumb, 2).json();
     let digest = report["evidence"]["probes"].as_str().unwrap().to_owned();
-    let again = |digest: &str| plumb.run(&format!("model promote m 2 --dry-run --probes {digest} --output json"));
-    let repeated = again(&digest);
+    let again = |digest: &str| plumb.run(&format!("model promote m 2 --dry-run --probes {digest}"));
+    let repeated = plumb.run(&format!("model promote m 2 --dry-run --probes {digest} --output json"));
     assert_eq!(repeated.code, 1);
     let repeated = repeated.json();
     assert_eq!(repeated["evidence"]["probes"], digest.as_str());

@@ -77,6 +77,7 @@ impl World<'_> {
             artifacts: folder.join("not used"),
             upload_bytes_max: 0,
             predictions: folder.join("not used"),
+            probes: folder.join("not used"),
             storage: Default::default(),
             limits: Default::default(),
             max_skew: None,

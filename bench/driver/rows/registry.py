@@ -86,15 +86,14 @@ def measure(machine: Machine) -> list[Line]:
             file.write_text("".join(f"{path}\n" for path in paths))
             targets = [Target(side.name, side.server, side.url, file, "get.lua") for side in (theirs, ours)]
             samples = in_turn(machine, targets, CONNECTIONS)
-            lines.append(Line(ROW, work, "req/s", theirs.name, samples[theirs.name], samples[ours.name],
-                              Goal(at_least=100), notes))
-            lines.append(Line(ROW, f"{work}, p99", "ms", theirs.name, p99(samples[theirs.name]),
-                              p99(samples[ours.name]), None, notes))
-            lines.append(Line(ROW, f"{work}, p99 alone", "ms", "", None, p99(samples[ours.name]), Goal(at_most=5), notes))
-        memory = [Sample(side.server.resident_mb()) for side in (theirs, ours)]
-        work = f"resident memory, {n_each * N_MODELS:,} versions"
-        lines.append(Line(ROW, f"{work}, peer's", "MB", theirs.name, memory[:1], memory[1:], None, notes))
-        lines.append(Line(ROW, work, "MB", "", None, memory[1:], Goal(at_most=100), notes))
+            peers, mine = samples[theirs.name], samples[ours.name]
+            lines.append(Line(ROW, work, "req/s", theirs.name, peers, mine, Goal(at_least=100), notes))
+            lines.append(Line(ROW, f"{work}, p99", "ms", theirs.name, p99(peers), p99(mine)))
+            lines.append(Line(ROW, f"{work}, p99", "ms", "", None, p99(mine), Goal(at_most=5)))
+        peers, mine = ([Sample(side.server.resident_mb())] for side in (theirs, ours))
+        work = f"resident, {n_each * N_MODELS:,} versions"
+        lines.append(Line(ROW, work, "MB", theirs.name, peers, mine))
+        lines.append(Line(ROW, work, "MB", "", None, mine, Goal(at_most=100)))
     return lines + promotions(machine, folder)
 
 
@@ -106,7 +105,7 @@ def promotions(machine: Machine, folder: Path) -> list[Line]:
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Failed(f"`plumb demo --once` ended with {done.returncode}: {last_lines(done.stdout + done.stderr)}")
-    model = project.plumb(machine, demo, "model", "list")["models"][0]["name"]
+    model = project.plumb(machine, demo, "model", "list")["versions"][0]["name"]
 
     def by_command(stage: str) -> None:
         project.plumb(machine, demo, "model", "promote", model, 1, "--to", stage)

@@ -38,7 +38,7 @@ pub struct Cli {
     /// The project's folder.
     #[arg(long, global = true, default_value = ".", value_name = "DIR")]
     pub project: PathBuf,
-    /// The registry in place of the one in plumb.yaml: postgres://user@host/database?schema=name, or a SQLite file.
+    /// The registry in place of the one in plumb.yaml: `postgres://user@host/database?schema=name`, or a SQLite file.
     ///
     /// A password is better written in plumb.yaml, as ${NAME} of the environment: other users of the machine see command
     /// lines.

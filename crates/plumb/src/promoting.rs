@@ -12,7 +12,6 @@ use registry::{Catalog, Command, Event, Model, ModelVersion, Registry, RegistryE
 use schema::{Clock, ErrorKind, Fingerprint, ModelName};
 use serde_json::{Value, json};
 use serving::Fleet;
-use serving::fleet::LoadError;
 use serving::promotion::{Checking, Evidence, check};
 use serving::squares::{Side, Sides};
 
@@ -210,14 +209,14 @@ impl Gate {
         let (fleet, version, catalog) = (Arc::clone(&self.fleet), version.clone(), Arc::clone(catalog));
         let name = format!("version {}", version.version);
         let load = move || {
-            let model = fleet.load(&version, &catalog)?;
-            let golden = fleet.golden(&model)?;
-            Ok::<_, LoadError>(Side { model: Arc::new(model), name, golden })
+            let model = fleet.load(&version, &catalog).map_err(Failure::from)?;
+            let golden = fleet.golden(&model).map_err(Failure::from)?;
+            Ok::<_, Failure>(Side { model: Arc::new(model), name, golden })
         };
         #[expect(clippy::disallowed_methods, reason = "loading a model blocks")]
         let loaded = tokio::task::spawn_blocking(load).await;
         let failed = |why| Failure::new(ErrorKind::Internal, format!("loading the version to check: {why}"));
-        Ok(loaded.map_err(failed)??)
+        loaded.map_err(failed)?
     }
 }
 

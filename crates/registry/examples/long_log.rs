@@ -7,7 +7,7 @@
 //! A log that is in FOLDER is kept and measured. Each version is registered with metadata, a tag and a signature of twenty
 //! columns, every second one is tagged once more, every third one is promoted, and each model has an alias that moves.
 #![expect(clippy::print_stdout, reason = "it is a measurement: what it prints is its result")]
-#![allow(clippy::unwrap_used, missing_docs, reason = "a measurement that fails may end")]
+#![expect(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a measurement may end, and is rounded")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -94,11 +94,11 @@ fn history(service: &FeatureService, name: &ModelName, of: u32, version: u32) ->
         tags: [("team".to_owned(), "risk".to_owned())].into(),
     };
     let mut commands = vec![Command::RegisterVersion(new)];
-    if version % 2 == 0 {
+    if version.is_multiple_of(2) {
         let (key, value) = ("reviewed".to_owned(), Some("yes".to_owned()));
         commands.push(Command::Tag { model: name.clone(), version: Some(version), key, value });
     }
-    if version % 3 == 0 {
+    if version.is_multiple_of(3) {
         let evidence = json!({ "squares": { "features": { "n": 200, "equal": 200 }, "serving": { "n": 200, "max_abs": 1.2e-7 } } });
         let (model, to) = (name.clone(), Stage::Production);
         commands.push(Command::Transition { model, version, to, archive_existing: true, evidence });

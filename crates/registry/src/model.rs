@@ -363,7 +363,7 @@ impl Model {
 
     /// The versions go with their model's name.
     pub(crate) fn rename(&mut self, to: ModelName, at: Timestamp) {
-        for state in self.versions.iter_mut() {
+        for state in &mut self.versions {
             let state = Arc::make_mut(state);
             (state.version.name, state.updated_at) = (to.clone(), at);
         }

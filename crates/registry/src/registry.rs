@@ -142,7 +142,7 @@ impl Registry {
                 Err(why) => tracing::warn!(seq = now.0, "{}; the log has all of it", schema::error::chain(&why)),
             },
             Err(why) => {
-                tracing::warn!(seq = now.0, "no snapshot of the registry `{location}`: {why}; the log has all of it")
+                tracing::warn!(seq = now.0, "no snapshot of the registry `{location}`: {why}; the log has all of it");
             }
         }
     }

@@ -1,5 +1,7 @@
 //! A log as a file of JSON lines, to be taken from one store to another: a header, then each event byte for byte as it is
-//! stored. The header says how many events there are and the hash of the last, so a file that was cut is told from a whole
+//! stored.
+//!
+//! The header says how many events there are and the hash of the last, so a file that was cut is told from a whole
 //! one; the same log makes the same bytes, whichever store it is in.
 
 use std::fs::File;

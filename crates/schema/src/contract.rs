@@ -19,8 +19,29 @@ pub struct ResponseContract {
     /// The share of sampled rows that may exceed a tolerance, from 0 to 1.
     #[serde(default)]
     pub share: f64,
+    /// What becomes of made-up rows on which both sides differ in kind.
+    #[serde(default, skip_serializing_if = "Edges::are_judged")]
+    pub edges: Edges,
     /// By the output's name in the graph.
     pub outputs: BTreeMap<String, OutputContract>,
+}
+
+/// How rows at the edges of types are taken: of one model NaN may be an answer, of another it is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Edges {
+    /// Both sides must agree in kind: a value, NaN, an error of one kind.
+    #[default]
+    Judged,
+    /// They are counted and told.
+    Told,
+}
+
+impl Edges {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields by reference")]
+    fn are_judged(&self) -> bool {
+        *self == Self::Judged
+    }
 }
 
 /// What is promised of one output.

@@ -3,9 +3,10 @@
 //! One rule for the gate and for the wire: both go through [`ResponseAdapter::adapt_back`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schema::applied::Chain;
-use schema::contract::{Answer, OutputContract, OutputKind, ResponseAdapter, ResponseContract};
+use schema::contract::{Answer, Edges, OutputContract, OutputKind, ResponseAdapter, ResponseContract};
 use schema::{ModelDefinition, migration::ServiceVersion};
 
 use crate::onnx::{OutputData, OutputTensor, Outputs};
@@ -56,7 +57,11 @@ impl Back {
 
     fn tensor(&self, said: &Outputs, tensor: &OutputTensor, contract: &OutputContract) -> OutputTensor {
         let name = tensor.name.as_ref();
-        let only = ResponseContract { share: 0.0, outputs: BTreeMap::from([(name.to_owned(), contract.clone())]) };
+        let only = ResponseContract {
+            share: 0.0,
+            edges: Edges::default(),
+            outputs: BTreeMap::from([(name.to_owned(), contract.clone())]),
+        };
         let n = tensor.rows();
         let rows = (0..n).filter_map(|row| read(said, row, &only).pop());
         let adapted: Vec<Answer> = rows.map(|answer| self.adapter.adapt_back(name, answer)).collect();
@@ -78,7 +83,7 @@ impl Back {
         if let (Some(last), true) = (shape.last_mut(), tensor.shape.len() > 1) {
             *last = i64::try_from(width).unwrap_or(*last);
         }
-        OutputTensor { name: tensor.name.clone(), datatype: data.datatype(), shape, data }
+        OutputTensor { name: Arc::clone(&tensor.name), datatype: data.datatype(), shape, data }
     }
 
     /// The probabilities of an older version, in the order in which its classes became those of the contract.
@@ -97,9 +102,8 @@ impl Back {
 /// Adds a row in the type of the model's output; labels that are no integers any more are texts.
 fn append(data: &mut Option<OutputData>, like: &OutputData, values: &[f64], labels: Vec<String>) {
     if !labels.is_empty() {
-        match data.get_or_insert_with(|| OutputData::Text(Vec::new())) {
-            OutputData::Text(all) => all.extend(labels),
-            _ => {}
+        if let OutputData::Text(all) = data.get_or_insert_with(|| OutputData::Text(Vec::new())) {
+            all.extend(labels);
         }
         return;
     }

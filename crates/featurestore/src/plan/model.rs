@@ -1,7 +1,7 @@
 //! What changes of a model's contract and of the policy of its promotions, a line each.
 
 use schema::ModelDefinition;
-use schema::contract::{OutputContract, ResponseContract};
+use schema::contract::{Edges, OutputContract, ResponseContract};
 use serde::Serialize;
 
 /// What differs between what was declared of a model and what is.
@@ -18,7 +18,9 @@ pub(super) fn details(was: Option<&ModelDefinition>, now: Option<&ModelDefinitio
     say("accepts".to_owned(), accepts(was), accepts(now));
     let share = |model: &ModelDefinition| model.contract.as_ref().map_or("none".to_owned(), |of| of.share.to_string());
     say("share of rows that may be off".to_owned(), share(was), share(now));
-    let none = ResponseContract { share: 0.0, outputs: std::collections::BTreeMap::new() };
+    let edges = |model: &ModelDefinition| model.contract.as_ref().map_or("none".to_owned(), |of| text(&of.edges));
+    say("made-up rows".to_owned(), edges(was), edges(now));
+    let none = ResponseContract { share: 0.0, edges: Edges::Judged, outputs: std::collections::BTreeMap::new() };
     let (before, after) = (was.contract.as_ref().unwrap_or(&none), now.contract.as_ref().unwrap_or(&none));
     let names: std::collections::BTreeSet<&String> = before.outputs.keys().chain(after.outputs.keys()).collect();
     let promised = |of: Option<&OutputContract>| of.map_or("none".to_owned(), text);

@@ -30,7 +30,7 @@ pub enum RegistryCommand {
     Export(RegistryExportArgs),
     /// Bring an exported log into an empty registry. Safe to repeat, and after a kill: what is there is skipped.
     ///
-    /// Example: plumb registry import log.jsonl --registry 'postgres://ann@db/plumb?schema=shop'
+    /// Example: plumb registry import log.jsonl --registry `postgres://ann@db/plumb?schema=shop`
     Import(RegistryImportArgs),
 }
 

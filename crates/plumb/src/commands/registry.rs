@@ -76,7 +76,7 @@ async fn verify(
         let mut said = format!("registry `{}`\n", log.location());
         match fault {
             None => {
-                said += &format!("{} events, each follows the one before; head {}\n", catalog.seq(), catalog.head())
+                said += &format!("{} events, each follows the one before; head {}\n", catalog.seq(), catalog.head());
             }
             Some(why) => said += &told(why, catalog, walked.at),
         }

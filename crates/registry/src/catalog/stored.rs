@@ -108,7 +108,8 @@ fn models(stored: &[&[u8]]) -> Result<Vec<Arc<Model>>, String> {
             .collect();
         let mut all = Vec::with_capacity(stored.len());
         for thread in started {
-            let models: Result<Vec<_>, String> = thread.join().map_err(|_| "a model could not be read".to_owned())?;
+            let models: Result<Vec<_>, String> =
+                thread.join().map_err(|_panic| "a model could not be read".to_owned())?;
             all.extend(models?);
         }
         Ok(all)

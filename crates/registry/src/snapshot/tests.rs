@@ -19,8 +19,8 @@ fn act(story: &mut Story, what: usize, which: u8) {
     let version = u32::from(which % 5) + 1;
     let stage = Stage::ALL[usize::from(which) % 4];
     let other = ModelName::new("other").unwrap();
-    let model = if which % 3 == 0 { other.clone() } else { churn() };
-    let of = (which % 2 == 0).then_some(version);
+    let model = if which.is_multiple_of(3) { other.clone() } else { churn() };
+    let of = (which.is_multiple_of(2)).then_some(version);
     let command = match what % 19 {
         0 => apply(
             story.catalog.definitions_seq(),
@@ -30,15 +30,15 @@ fn act(story: &mut Story, what: usize, which: u8) {
             let Some(service) = story.catalog.definitions().current_service("churn_features") else { return };
             let Command::RegisterVersion(mut new) = register(which, service) else { return };
             new.name = model;
-            new.once = which % 2 == 0;
-            if which % 7 == 0 {
+            new.once = which.is_multiple_of(2);
+            if which.is_multiple_of(7) {
                 new.servable = None;
                 new.origin.source = format!("s3://models/{which}");
             }
-            if which % 5 == 0 {
+            if which.is_multiple_of(5) {
                 new.tags = [("team".to_owned(), "käse".to_owned())].into();
             }
-            if let Some(servable) = new.servable.as_mut().filter(|_| which % 4 == 0) {
+            if let Some(servable) = new.servable.as_mut().filter(|_| which.is_multiple_of(4)) {
                 Arc::make_mut(&mut servable.signature).inputs[0].shape = vec![-1, i64::from(which)];
             }
             Command::RegisterVersion(new)
@@ -54,7 +54,7 @@ fn act(story: &mut Story, what: usize, which: u8) {
         13 => Command::RestoreModel { model },
         14 => Command::Describe { model, version: of, description: format!("as of {which}") },
         15 => {
-            let value = (which % 4 != 0).then(|| which.to_string());
+            let value = (!which.is_multiple_of(4)).then(|| which.to_string());
             Command::Tag { model, version: of, key: format!("k{}", which % 3), value }
         }
         16 => {
@@ -62,10 +62,10 @@ fn act(story: &mut Story, what: usize, which: u8) {
             Command::MoveAlias { model, alias, to: of, evidence: json!({ "distance": 0.1 + 0.2 }) }
         }
         17 => {
-            let comment = (which % 2 == 0).then(|| "looked at it".to_owned());
+            let comment = (which.is_multiple_of(2)).then(|| "looked at it".to_owned());
             Command::Approve { model, version, comment }
         }
-        _ if which % 3 == 0 => Command::RestoreVersion { model, version },
+        _ if which.is_multiple_of(3) => Command::RestoreVersion { model, version },
         _ => Command::DeleteVersion { model, version },
     };
     // A rule may be against it.
@@ -105,11 +105,11 @@ proptest! {
         for (_, model) in story.catalog.models() {
             let numbers = |stage| model.versions().filter(move |state| state.stage == stage).map(|state| state.version.version);
             for stage in Stage::ALL {
-                prop_assert_eq!(model.holder(stage).map(|state| state.version.version), numbers(stage).last());
+                prop_assert_eq!(model.holder(stage).map(|state| state.version.version), numbers(stage).next_back());
                 let others: Vec<u32> = numbers(stage).filter(|number| stage.has_one_holder() && *number != 1).collect();
                 prop_assert_eq!(model.displaced(stage, 1), others);
             }
-            prop_assert_eq!(model.latest(), model.versions().last());
+            prop_assert_eq!(model.latest(), model.versions().next_back());
             for state in model.versions() {
                 let Some(it) = &state.version.servable else { continue };
                 let same = |state: &&crate::VersionState| state.version.servable.as_ref().is_some_and(|other| {

@@ -2,7 +2,14 @@
 //!
 //! A model file is a protocol buffer, of which this writes the few fields that the runtime needs.
 
-#![expect(clippy::unwrap_used, clippy::panic, missing_docs, reason = "it is for tests, which fail at once")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    clippy::new_without_default,
+    missing_docs,
+    reason = "it is for tests, which fail at once"
+)]
 
 use std::path::Path;
 use std::sync::Arc;

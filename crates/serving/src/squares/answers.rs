@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::ArrayRef;
 use featurestore::training::fill_all;
-use schema::contract::{Answer, OutputContract, OutputKind, ResponseContract};
+use schema::contract::{Answer, Edges, OutputContract, OutputKind, ResponseContract};
 use schema::signature::{Signature, TensorSpec};
 
 use super::rows::ProbeRows;
@@ -92,7 +92,7 @@ pub fn undeclared(signature: &Signature) -> ResponseContract {
         let is = if is_float(&output.datatype) { OutputKind::Score } else { OutputKind::Label { classes: Vec::new() } };
         (output.name.clone(), OutputContract::of(is))
     };
-    ResponseContract { share: 0.0, outputs: signature.outputs.iter().map(one).collect() }
+    ResponseContract { share: 0.0, edges: Edges::default(), outputs: signature.outputs.iter().map(one).collect() }
 }
 
 /// That a model gives what its contract declares.

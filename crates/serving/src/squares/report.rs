@@ -244,7 +244,8 @@ impl fmt::Display for Compared {
         }
         for (sort, tally) in [("golden", golden), ("boundary", boundary)] {
             if tally.off > 0 {
-                writeln!(f, "        {} of {} {sort} rows do not agree: none may", tally.off, tally.rows)?;
+                let none = if sort == "golden" { "none may" } else { "they are to agree in kind" };
+                writeln!(f, "        {} of {} {sort} rows do not agree: {none}", tally.off, tally.rows)?;
             }
         }
         if sampled.rows > 0 {

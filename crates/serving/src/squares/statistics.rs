@@ -6,8 +6,9 @@ use statrs::distribution::{Beta, ContinuousCDF};
 /// The confidence of every bound that is printed.
 const CONFIDENCE: f64 = 0.95;
 
-/// The share of violations is below this with 95 % confidence, when `k` of `n` uniformly sampled rows are violations:
-/// the one-sided bound of Clopper and Pearson, `BetaInv(0.95; k + 1, n - k)`. `None` of no rows at all.
+/// The share of violations is below this with 95 % confidence, when `k` of `n` uniformly sampled rows are violations.
+///
+/// The one-sided bound of Clopper and Pearson, `BetaInv(0.95; k + 1, n - k)`. `None` of no rows at all.
 pub fn upper_bound(k: usize, n: usize) -> Option<f64> {
     if n == 0 {
         return None;

@@ -247,10 +247,14 @@ async fn what_was_acknowledged_outlives_a_server_that_is_killed_under_its_writer
     let mut server = TestPostgres::spawn();
     let (_, events) = written(&server).await;
     let mut writers = JoinSet::new();
+    let mut registries = Vec::new();
     for version in 1..=3 {
+        // All are open before one of them writes: the server may be gone soon after.
         let log: Arc<dyn RegistryStore> = Arc::new(open(&server).await);
+        registries.push((version, Registry::open(log).await.unwrap()));
+    }
+    for (version, registry) in registries {
         writers.spawn(async move {
-            let registry = Registry::open(log).await.unwrap();
             let mut acknowledged = Vec::new();
             // Until the server is gone.
             for to in [Stage::Staging, Stage::Archived].into_iter().cycle() {

@@ -1,4 +1,4 @@
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::{Arc, Barrier};
 
@@ -325,4 +325,22 @@ fn a_path_is_a_path_also_when_it_looks_like_a_uri() {
     let path = folder.path().join("file:registry.db?mode=memory");
     SqliteLog::open(&path).unwrap();
     assert!(path.exists());
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_of_a_snapshot_is_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    let log = SqliteLog::open(&path).unwrap();
+    let part = folder.path().join("registry.db.snapshot.part");
+    fs::write(&part, "longer than what comes").unwrap();
+    assert_eq!(log.read_snapshot().await.unwrap(), None, "it is not there before it is whole");
+    log.write_snapshot(b"whole").await.unwrap();
+    assert_eq!(log.read_snapshot().await.unwrap().unwrap(), b"whole");
+    assert!(!part.exists());
+    // Another process is at it: there is nothing to do.
+    let held = File::create(&part).unwrap();
+    held.lock().unwrap();
+    log.write_snapshot(b"second").await.unwrap();
+    assert_eq!(log.read_snapshot().await.unwrap().unwrap(), b"whole");
 }

@@ -7,7 +7,7 @@ use saphyr::Scalar;
 use super::{Mistakes, list_of, name, tags};
 use crate::applied::model::PromotionPolicy;
 use crate::contract::{
-    CheckName, OutputAdapter, OutputContract, OutputKind, Relation, ResponseAdapter, ResponseContract,
+    CheckName, Edges, OutputAdapter, OutputContract, OutputKind, Relation, ResponseAdapter, ResponseContract,
 };
 use crate::definitions::model::{DeclaredAdapter, DeclaredModel};
 use crate::migration::MigrateFrom;
@@ -46,6 +46,15 @@ pub(super) fn model(node: Node<'_>, mistakes: &mut Mistakes) -> Option<DeclaredM
     Some(DeclaredModel { name, accepts, contract, adapters, promotion, description, owner, tags, place })
 }
 
+/// The name of a class, which may look like a number.
+fn class(node: Node<'_>, mistakes: &mut Mistakes) -> Option<String> {
+    node.setting(mistakes)
+}
+
+fn person(node: Node<'_>, mistakes: &mut Mistakes) -> Option<String> {
+    node.text(mistakes)
+}
+
 fn service_version(node: Node<'_>, mistakes: &mut Mistakes) -> Option<MigrateFrom> {
     node.parse(mistakes, str::parse)
 }
@@ -64,13 +73,20 @@ fn contract(node: Node<'_>, mistakes: &mut Mistakes) -> ResponseContract {
             }
         }
     }
+    let edges = fields.optional("edges").and_then(|node| {
+        node.parse(mistakes, |text| match text {
+            "judged" => Ok(Edges::Judged),
+            "told" => Ok(Edges::Told),
+            other => Err(format!("`{other}` is not what becomes of made-up rows; write `judged` or `told`")),
+        })
+    });
     fields.finish(mistakes);
-    ResponseContract { share, outputs }
+    ResponseContract { share, edges: edges.unwrap_or_default(), outputs }
 }
 
 fn output(node: Node<'_>, mistakes: &mut Mistakes) -> Option<OutputContract> {
     let mut fields = node.fields("an output", mistakes);
-    let classes = list_of(&mut fields, "classes", mistakes, |node, mistakes| node.setting(mistakes));
+    let classes = list_of(&mut fields, "classes", mistakes, class);
     let kind = fields.required("is", mistakes).and_then(|kind| Some((kind, kind.text(mistakes)?)));
     let is = kind.and_then(|(node, text)| match text.as_str() {
         "probabilities" => Some(OutputKind::Probabilities { classes: classes.clone() }),
@@ -161,12 +177,10 @@ fn relation(fields: &mut Fields<'_>, is: Option<&OutputKind>, mistakes: &mut Mis
         let message = "`threshold` and `class` belong to `relation: same_decision`";
         mistakes.push(Mistake::new(&place, message));
     }
-    match (&relation, is) {
-        (Relation::NeverLower, Some(OutputKind::Label { .. } | OutputKind::Probabilities { .. })) => {
-            let message = "`never_lower` is said of scores and amounts: classes have no order";
-            mistakes.push(Mistake::new(&place, message));
-        }
-        _ => {}
+    let is_of_classes = matches!(is, Some(OutputKind::Label { .. } | OutputKind::Probabilities { .. }));
+    if relation == Relation::NeverLower && is_of_classes {
+        let message = "`never_lower` is said of scores and amounts: classes have no order";
+        mistakes.push(Mistake::new(&place, message));
     }
     relation
 }
@@ -206,7 +220,7 @@ fn output_adapter(node: Node<'_>, mistakes: &mut Mistakes) -> OutputAdapter {
             }
         }
     }
-    let classes = list_of(&mut fields, "classes", mistakes, |node, mistakes| node.setting(mistakes));
+    let classes = list_of(&mut fields, "classes", mistakes, class);
     let scale = number(&mut fields, "scale", mistakes).unwrap_or(1.0);
     if !scale.is_finite() {
         mistakes
@@ -219,7 +233,7 @@ fn output_adapter(node: Node<'_>, mistakes: &mut Mistakes) -> OutputAdapter {
 fn policy(node: Node<'_>, mistakes: &mut Mistakes) -> PromotionPolicy {
     let mut fields = node.fields("the policy of promotions", mistakes);
     let approvals = fields.optional("approvals").and_then(|node| node.count(mistakes)).unwrap_or(0);
-    let approvers = list_of(&mut fields, "approvers", mistakes, |node, mistakes| node.text(mistakes));
+    let approvers = list_of(&mut fields, "approvers", mistakes, person);
     let required = list_of(&mut fields, "required", mistakes, |node, mistakes| {
         let text = node.text(mistakes)?;
         let found = CheckName::ALL.into_iter().find(|check| check.as_str() == text);

@@ -2,17 +2,38 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::get;
-use axum::{Json, Router};
 use registry::search::{self, Query, SearchError};
-use serde_json::Value;
+use serde::Serialize;
 
-use super::{Registrar, entities};
-use crate::http::mlflow::{Fields, Refusal, Sent, wire};
+use super::Registrar;
+use super::entities::{self, ModelEntity, VersionEntity};
+use crate::http::body;
+use crate::http::mlflow::{Fields, Refusal, Sent};
 
-type Answer = Result<Json<Value>, Refusal>;
+type Answer = Result<Response, Refusal>;
 type This = State<Arc<Registrar>>;
+
+/// What is empty is left out.
+#[derive(Serialize)]
+struct Models<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    registered_models: Vec<ModelEntity<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
+}
+
+/// What is empty is left out.
+#[derive(Serialize)]
+struct Versions<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    model_versions: Vec<VersionEntity<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
+}
 
 /// Models of a page: by default, and at most.
 const MODELS: (usize, usize) = (100, 1_000);
@@ -51,13 +72,13 @@ fn query(fields: &Fields, (usual, most): (usize, usize)) -> Result<Query<'_>, Re
 async fn models(State(this): This, Sent(fields): Sent) -> Answer {
     let catalog = this.catalog();
     let page = search::models(&catalog, &query(&fields, MODELS)?)?;
-    let models = page.entries.into_iter().map(entities::model).collect();
-    Ok(Json(wire::page("registered_models", models, page.next)))
+    let registered_models = page.entries.into_iter().map(entities::model).collect();
+    Ok(body::json(&Models { registered_models, next_page_token: page.next })?)
 }
 
 async fn versions(State(this): This, Sent(fields): Sent) -> Answer {
     let catalog = this.catalog();
     let page = search::versions(&catalog, &query(&fields, VERSIONS)?)?;
-    let versions = page.entries.into_iter().map(|(model, state)| entities::version(model, state)).collect();
-    Ok(Json(wire::page("model_versions", versions, page.next)))
+    let model_versions = page.entries.into_iter().map(|(model, state)| entities::version(model, state)).collect();
+    Ok(body::json(&Versions { model_versions, next_page_token: page.next })?)
 }
