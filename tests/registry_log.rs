@@ -1,5 +1,5 @@
 //! The registry's log as its users meet it: any change of it is found, the past can be looked at, it moves between SQLite and
-//! PostgreSQL byte for byte, and of two that promote at once one wins and the other is told.
+//! PostgreSQL byte for byte, runs are where it is, and of two that promote at once one wins and the other is told.
 
 use std::process::Stdio;
 
@@ -169,10 +169,7 @@ fn a_log_moves_to_postgresql_and_back_byte_for_byte() {
 fn a_project_lives_in_postgresql_and_never_says_its_password() {
     let server = TestPostgres::start();
     let plumb = Plumb::demo();
-    let text = plumb.read("plumb.yaml");
-    let kept: String =
-        text.lines().filter(|line| !line.starts_with("registry:")).map(|line| format!("{line}\n")).collect();
-    plumb.write("plumb.yaml", &format!("{kept}registry: {{kind: postgres, url: \"${{REGISTRY_URL}}\"}}\n"));
+    in_postgres(&plumb, "${REGISTRY_URL}");
     let run = |line: &str, url: &str| -> Answer {
         let answer: Answer = plumb.command(line).env("REGISTRY_URL", url).output().unwrap().into();
         assert!(!format!("{answer:?}").contains(PASSWORD), "{answer:?}");
@@ -193,6 +190,105 @@ fn a_project_lives_in_postgresql_and_never_says_its_password() {
     run("model list", "postgres://ann:wr0ng@127.0.0.1:1/shop")
         .fails(6, &["postgres://ann@127.0.0.1:1/shop", "refused"]);
     run("model list", "postgres://ann:wr0ng@127.0.0.1").fails(2, &["plumb.yaml", "names no database"]);
+}
+
+/// The registry's setting replaced by one in PostgreSQL.
+fn in_postgres(plumb: &Plumb, url: &str) {
+    let text = plumb.read("plumb.yaml");
+    let kept: String =
+        text.lines().filter(|line| !line.starts_with("registry:")).map(|line| format!("{line}\n")).collect();
+    plumb.write("plumb.yaml", &format!("{kept}registry: {{kind: postgres, url: \"{url}\"}}\n"));
+}
+
+#[test]
+fn runs_are_tracked_where_the_registry_is_by_servers_of_several_machines_at_once() {
+    const MLFLOW: &str = "/api/2.0/mlflow";
+    const EACH: usize = 40;
+    let server = TestPostgres::start();
+    // Two folders, as on two machines: they have nothing in common but the database.
+    let [one, two] = [Plumb::demo(), Plumb::demo()];
+    for plumb in [&one, &two] {
+        in_postgres(plumb, &server.url());
+    }
+    let findings = |plumb: &Plumb| -> Vec<String> {
+        let said = plumb.run("doctor --output json").json();
+        let all = said["findings"].as_array().unwrap().iter().filter(|finding| finding["check"] == "runs");
+        all.map(|f| format!("{} {}", f["level"].as_str().unwrap(), f["says"].as_str().unwrap())).collect()
+    };
+    one.run("apply --yes").ok();
+    assert_eq!(findings(&one), Vec::<String>::new(), "to look makes nothing");
+    let servers = [one.serve(), two.serve()];
+    let made = servers[0].post(&format!("{MLFLOW}/runs/create"), r#"{"experiment_id": "0", "start_time": 1}"#);
+    let id = made.1["run"]["info"]["run_id"].as_str().unwrap_or_else(|| panic!("{made:?}")).to_owned();
+    std::thread::scope(|scope| {
+        for (n, server) in servers.iter().enumerate() {
+            let id = &id;
+            scope.spawn(move || {
+                for step in 0..EACH {
+                    let log = serde_json::json!({
+                        "run_id": id,
+                        "metrics": [{"key": "m", "value": 0.5, "timestamp": n, "step": step}],
+                        "params": [{"key": format!("p{n}.{}", step % 20), "value": "1"}, {"key": "shared", "value": "x"}],
+                        "tags": [{"key": "shared", "value": format!("{n}.{step}\0")}],
+                    });
+                    let said = server.post(&format!("{MLFLOW}/runs/log-batch"), &log.to_string());
+                    assert_eq!(said.0, 200, "{said:?}");
+                }
+            });
+        }
+    });
+    let [said, other] = [&servers[0], &servers[1]].map(|server| {
+        let (status, text) = server.get(&format!("{MLFLOW}/runs/get?run_id={id}"));
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str::<Json>(&text).unwrap()
+    });
+    assert_eq!(said, other);
+    assert_eq!(said["run"]["data"]["params"].as_array().unwrap().len(), 41);
+    let tags = said["run"]["data"]["tags"].as_array().unwrap();
+    let last = tags.iter().find(|tag| tag["key"] == "shared").unwrap()["value"].as_str().unwrap();
+    assert!(["0.39\0", "1.39\0"].contains(&last), "{last:?}");
+    let (_, text) = servers[1].get(&format!("{MLFLOW}/metrics/get-history?run_id={id}&metric_key=m"));
+    let history: Json = serde_json::from_str(&text).unwrap();
+    assert_eq!(history["metrics"].as_array().unwrap().len(), 2 * EACH);
+    for server in servers {
+        server.stop();
+    }
+    for plumb in [&one, &two] {
+        assert!(!plumb.path().join(".plumb/tracking.db").exists(), "nothing is beside the database");
+    }
+    assert_eq!(findings(&one), ["ok 1 can be read"]);
+    // Whoever comes from SQLite is told of the runs that stay behind.
+    one.write(".plumb/tracking.db", "");
+    assert_eq!(
+        findings(&one)[1..],
+        ["warning it has the runs of a time when the registry was a file, and nobody reads them"]
+    );
+    server.sql(&format!("UPDATE {}.meta SET value = '9' WHERE key = 'format of runs'", server.schema()));
+    let said = findings(&one).remove(0);
+    assert!(said.starts_with("failed") && said.contains("has format `9` of runs"), "{said}");
+    two.run("serve --http 127.0.0.1:0").fails(2, &["has format `9` of runs"]);
+}
+
+#[test]
+fn a_server_whose_role_may_only_read_serves_and_refuses_what_is_to_be_tracked() {
+    let server = TestPostgres::start();
+    let plumb = Plumb::demo();
+    in_postgres(&plumb, &server.url());
+    plumb.run("apply --yes").ok();
+    let (schema, reader) = (server.schema(), format!("{}_reader", server.schema()));
+    server.sql(&format!(
+        "CREATE ROLE {reader} LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA {schema} TO {reader};
+         GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {reader}"
+    ));
+    in_postgres(&plumb, &server.url().replace(&format!("plumb:{PASSWORD}"), &format!("{reader}:x")));
+    let serving = plumb.serve();
+    let create = || serving.post("/api/2.0/mlflow/runs/create", r#"{"experiment_id": "0", "start_time": 1}"#);
+    let (status, said) = create();
+    assert!(status >= 500 && said["message"].as_str().unwrap().contains("refuses"), "{status} {said}");
+    // With the right it works at once.
+    server.sql(&format!("GRANT plumb TO {reader}"));
+    assert_eq!(create().0, 200, "{:?}", create());
+    serving.stop();
 }
 
 #[test]

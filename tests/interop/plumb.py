@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -34,6 +35,14 @@ class Project:
         text = path.read_text()
         assert old in text, f"{old!r} is not in {file}"
         path.write_text(text.replace(old, new))
+
+
+def registry(kind: str, folder: Path) -> str:
+    """The setting of a registry that is the project's in `folder` alone: in a file, or in a schema of the tests' PostgreSQL."""
+    if kind == "sqlite":
+        return "registry: {kind: sqlite, path: .plumb/registry.db}\n"
+    schema = "t" + hashlib.sha256(str(folder).encode()).hexdigest()[:20]
+    return f'registry: {{kind: postgres, url: "{os.environ["PLUMB_TEST_POSTGRES"]}?schema={schema}"}}\n'
 
 
 def one_view(path: str, more: str = "", features: str = "{name: x, type: int64}") -> str:

@@ -13,14 +13,21 @@ from pathlib import Path
 import pytest
 import requests
 from mlflow_clients import PYTHONS, Client
-from plumb import ROOT, Project, Server, Written
+from plumb import ROOT, Project, Server, Written, registry
 
 API = "/api/2.0/mlflow"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = Server(Written(tmp_path_factory.mktemp("registered"), "project: registered\n", ""))
+KINDS = ["sqlite", "postgres"]
+
+
+def start(folder: Path, kind: str) -> Server:
+    return Server(Written(folder, "project: registered\n" + registry(kind, folder), ""))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def server(request, tmp_path_factory):
+    server = start(tmp_path_factory.mktemp("registered"), request.param)
     yield server
     server.stop()
 
@@ -322,14 +329,19 @@ def mlflows_own(tmp_path_factory):
         process.wait()
 
 
-@pytest.mark.parametrize("version", ["3", "2"])
-def test_a_long_script_says_what_it_says_on_mlflows_server(version, mlflows_own, tmp_path, tmp_path_factory):
-    oracle = Client(version, mlflows_own, tmp_path)
-    if version == "2":
-        # One database for both clients: what the first left is taken away.
-        oracle.run("[client.delete_registered_model(m.name) for m in client.search_registered_models()]; answer(None)")
-    theirs = oracle.run(SCRIPT)
-    server = Server(Written(tmp_path_factory.mktemp("ours"), "project: ours\n", ""))
+@pytest.fixture(scope="module", params=["3", "2"])
+def theirs(request, mlflows_own, tmp_path_factory):
+    """The version of a client, and what MLflow's own server says to it."""
+    oracle = Client(request.param, mlflows_own, tmp_path_factory.mktemp("oracles-client"))
+    # One database for both clients: what another left is taken away.
+    oracle.run("[client.delete_registered_model(m.name) for m in client.search_registered_models()]; answer(None)")
+    return request.param, oracle.run(SCRIPT)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_long_script_says_what_it_says_on_mlflows_server(kind, theirs, tmp_path, tmp_path_factory):
+    version, theirs = theirs
+    server = start(tmp_path_factory.mktemp("ours"), kind)
     try:
         ours = Client(version, server.http, tmp_path).run(SCRIPT)
     finally:

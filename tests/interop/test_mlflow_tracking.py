@@ -1,6 +1,6 @@
 """MLflow's own clients track runs and keep their files here.
 
-One server for all; each story has experiments of its own. What clients send wrongly, and what no client sends, goes as raw
+One server for all stories, over a registry of each kind; each story has experiments of its own. What clients send wrongly, and what no client sends, goes as raw
 HTTP.
 """
 
@@ -21,21 +21,26 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from mlflow_clients import Client
-from plumb import Server, Written
+from plumb import Server, Written, registry
 
 SETTINGS = "project: tracked\nartifacts: {path: .plumb/artifacts, upload_mb: 64}\n"
 API = "/api/2.0/mlflow"
 FILES = "/api/2.0/mlflow-artifacts/artifacts"
 
 
-def start(folder: Path) -> Server:
-    return Server(Written(folder, SETTINGS, ""))
+KINDS = ["sqlite", "postgres"]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = start(tmp_path_factory.mktemp("tracked"))
+def start(folder: Path, kind: str) -> Server:
+    return Server(Written(folder, SETTINGS + registry(kind, folder), ""))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def server(request, tmp_path_factory):
+    server = start(tmp_path_factory.mktemp("tracked"), request.param)
     yield server
+    # All of it is where the registry is.
+    assert (server.folder / ".plumb/tracking.db").exists() == (request.param == "sqlite")
     server.stop()
 
 
@@ -258,10 +263,11 @@ def test_many_clients_at_once_lose_nothing(server, tmp_path):
     assert [len(one) for one in points] == [40, 40]
 
 
-def test_a_server_killed_in_the_middle_of_a_file_keeps_what_it_acknowledged(tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_killed_in_the_middle_of_a_file_keeps_what_it_acknowledged(kind, tmp_path):
     folder = tmp_path / "project"
     folder.mkdir()
-    server = start(folder)
+    server = start(folder, kind)
     run = new_run(server)
     root = f"{FILES}/{run['artifact_uri'].removeprefix('mlflow-artifacts:/')}"
     kept = os.urandom(3_000_000)
@@ -287,7 +293,7 @@ def test_a_server_killed_in_the_middle_of_a_file_keeps_what_it_acknowledged(tmp_
         half.close()
     assert len(list(drafts.iterdir())) == 2, "the server had both halves"
 
-    server = start(folder)
+    server = start(folder, kind)
     assert not list(drafts.iterdir()), "halves of the dead are swept"
     names = requests.get(f"{server.http}{FILES}", params={"path": root.removeprefix(f"{FILES}/")}, timeout=10).json()
     assert [file["path"] for file in names["files"]] == ["both", "kept"]

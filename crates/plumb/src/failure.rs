@@ -210,6 +210,16 @@ impl From<registry::StoreError> for Failure {
     }
 }
 
+impl From<registry::tracking::TrackingError> for Failure {
+    fn from(error: registry::tracking::TrackingError) -> Self {
+        let code = match &error {
+            registry::tracking::TrackingError::Store(why) => code_of_store(why),
+            other => code_of(other.kind()),
+        };
+        Self { hint: error.hint(), code, ..Self::new(error.kind(), chain(&error)) }
+    }
+}
+
 impl From<registry::RegistryError> for Failure {
     fn from(error: registry::RegistryError) -> Self {
         let code = match &error {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use featurestore::check::Checked;
 use featurestore::online::{FeastRedis, GuardedStore, embedded::EmbeddedStore, redis::RedisStore};
 use featurestore::{OfflineStore, OnlineReader, OnlineStore};
-use registry::tracking::{SqliteTracking, Tracker};
+use registry::tracking::{PostgresTracking, SqliteTracking, Tracker, TrackingError, TrackingStore};
 use registry::{ArtifactTree, Artifacts, PostgresLog, Registry, RegistryStore, SqliteLog};
 use schema::definitions::File;
 use schema::error::chain;
@@ -136,15 +136,15 @@ impl Project {
         Ok(Artifacts::open(&self.config.artifacts)?)
     }
 
-    /// What MLflow's clients keep: runs beside the registry, their files beside the model files.
+    /// What MLflow's clients keep: runs beside the registry's log, their files beside the model files.
     ///
     /// # Errors
     /// They cannot be opened.
-    pub fn mlflow(&self) -> Result<mlflow::Parts, Failure> {
-        let store = SqliteTracking::open(&self.config.registry.beside("tracking.db", &self.folder))?;
+    pub async fn mlflow(&self) -> Result<mlflow::Parts, Failure> {
+        let store = tracking(&self.config.registry, &self.folder).await?;
         let upload_bytes_max = self.config.upload_bytes_max;
         let tree = ArtifactTree::at(&self.config.artifacts.join("runs"))?;
-        let (tracker, artifacts) = (Tracker::new(Arc::new(store), self.clock()), Arc::new(self.artifacts()?));
+        let (tracker, artifacts) = (Tracker::new(store, self.clock()), Arc::new(self.artifacts()?));
         let checking = Arc::new(Fleet::new(onnxruntime_library(), self.artifacts()?, 1));
         let (log, probes) = (self.config.predictions.clone(), self.config.probes.clone());
         Ok(mlflow::Parts { tracker, tree, artifacts, upload_bytes_max, checking, log, probes })
@@ -190,6 +190,27 @@ pub async fn log(config: &RegistryConfig) -> Result<Arc<dyn RegistryStore>, Fail
         RegistryConfig::Sqlite { path } => Arc::new(SqliteLog::open(path)?),
         RegistryConfig::Postgres(config) => Arc::new(PostgresLog::open(config).await?),
     })
+}
+
+/// The runs, where the registry's log is; made where there are none.
+async fn tracking(config: &RegistryConfig, folder: &Path) -> Result<Arc<dyn TrackingStore>, Failure> {
+    let file = config.tracking_file(folder);
+    let config = match config {
+        RegistryConfig::Sqlite { .. } => return Ok(Arc::new(SqliteTracking::open(&file)?)),
+        RegistryConfig::Postgres(config) => config,
+    };
+    if file.exists() {
+        tracing::warn!("runs are in the registry's database; those in `{}` are not shown", file.display());
+    }
+    let store = PostgresTracking::new(config)?;
+    match store.check().await {
+        // A role that may only read serves all the same; whoever tracks is told.
+        Err(TrackingError::Store(why)) if why.is_auth() => {
+            tracing::warn!("serving without a place for runs: {}", chain(&why));
+        }
+        checked => checked?,
+    }
+    Ok(Arc::new(store))
 }
 
 /// The registry's log, if there is one; nothing is made.

@@ -36,6 +36,7 @@ pub mod walk;
 pub mod artifact_tree;
 pub mod artifacts;
 mod durable;
+mod postgres;
 mod sqlite;
 
 pub mod tracking;
@@ -56,12 +57,11 @@ pub use error::RegistryError;
 pub use event::{Event, EventBody};
 pub use log::LogError;
 pub use model::{HistoryEntry, Model, Refusal, VersionState};
+pub use postgres::{PostgresConfig, PostgresUrl};
 pub use registry::{Past, Registry};
 pub use seq::Seq;
 pub use stage::Stage;
-pub use store::{
-    AppendError, MemoryLog, PostgresConfig, PostgresLog, PostgresUrl, RegistryStore, SqliteLog, StoreError, Stored,
-};
+pub use store::{AppendError, MemoryLog, PostgresLog, RegistryStore, SqliteLog, StoreError, Stored};
 pub use tag::Tags;
 pub use training_set::{EntityColumns, TrainingSet};
 pub use transfer::TransferError;

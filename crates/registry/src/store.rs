@@ -17,7 +17,7 @@ use crate::log::LogError;
 use crate::seq::Seq;
 
 pub use memory::MemoryLog;
-pub use postgres::{PostgresConfig, PostgresLog, PostgresUrl};
+pub use postgres::PostgresLog;
 pub use sqlite::SqliteLog;
 
 /// How many events are read at once, so that a long log never is in memory as a whole.

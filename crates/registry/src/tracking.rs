@@ -2,17 +2,20 @@
 //! runs log. MLflow's names, none of its protocol.
 //!
 //! Not in the registry's log: a run is written thousands of times, its points are measurements and not decisions, and
-//! nothing that is served depends on one. So it is rows of a [`TrackingStore`]: one file of SQLite beside the log. [`Tracker`]
+//! nothing that is served depends on one. So it is rows of a [`TrackingStore`]: one file of SQLite beside the log, or tables
+//! in the schema of a log in PostgreSQL. [`Tracker`]
 //! holds the rules: what may be written ([`limits`]), and what a new thing is called.
 
 mod error;
 mod experiment;
+mod kind;
 mod logged_model;
 mod names;
 mod page;
 mod run;
 
 pub mod limits;
+mod postgres;
 mod sqlite;
 mod tracker;
 
@@ -27,6 +30,7 @@ pub use error::TrackingError;
 pub use experiment::{Experiment, ExperimentChange, ExperimentId, NewExperiment};
 pub use logged_model::{LoggedModel, LoggedModelChange, ModelStatus, ModelsWanted};
 pub use page::{Page, PageToken};
+pub use postgres::PostgresTracking;
 pub use run::{Batch, Metric, ModelOutput, Run, RunChange, RunInfo, RunStatus, RunsWanted};
 pub use sqlite::SqliteTracking;
 pub use tracker::{NewLoggedModel, NewRun, Tracker};
@@ -50,6 +54,11 @@ impl Lifecycle {
             Self::Active => "active",
             Self::Deleted => "deleted",
         }
+    }
+
+    /// The state of a word.
+    fn parse(word: &str) -> Option<Self> {
+        [Self::Active, Self::Deleted].into_iter().find(|lifecycle| lifecycle.as_str() == word)
     }
 }
 

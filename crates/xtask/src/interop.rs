@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::failure::Failure;
+use crate::services::Postgres;
 use crate::workspace::{Profile, Workspace};
 use crate::{node, process, setup, venv};
 
@@ -24,6 +25,7 @@ pub(crate) fn run(workspace: &Workspace, args: Vec<OsString>) -> Result<(), Fail
     let node = clouds.with_file_name("");
     let azurite = node::programs(workspace, &node, "azurite", AZURITE)?;
     process::run(workspace.cargo("build").args(["--workspace", "--bin", "plumb"]))?;
+    let postgres = Postgres::start()?;
     let mut tests = Command::new(python);
     tests.current_dir(workspace.root().join("tests/interop")).args(["-m", "pytest", "--quiet"]).args(args);
     tests.env("PLUMB_BIN", workspace.program(Profile::Dev, "plumb")).env("ORT_DYLIB_PATH", library);
@@ -31,6 +33,8 @@ pub(crate) fn run(workspace: &Workspace, args: Vec<OsString>) -> Result<(), Fail
     tests.env("MOTO_SERVER", s3.with_file_name("moto_server"));
     // The versions of MLflow's client, each with the libraries of its time.
     tests.env("MLFLOW3_PYTHON", mlflow).env("MLFLOW2_PYTHON", mlflow2);
+    // Where registries of some tests are, each in a schema of its own.
+    tests.env("PLUMB_TEST_POSTGRES", postgres.url());
     tests.env("AZURITE_BLOB", azurite.join("azurite-blob")).env("NODE_BIN", node);
     process::run(&mut tests)
 }

@@ -12,6 +12,7 @@ mod online;
 mod registry;
 mod runtime;
 mod sources;
+mod tracking;
 mod views;
 
 pub(super) use offline::unnamed;
@@ -37,6 +38,7 @@ pub async fn doctor(folder: &Path, config: &Config, format: Format, args: &Docto
     let mut found = Findings::default();
 
     let registry = registry::look(config, &mut found).await;
+    tracking::look(folder, config, &mut found).await;
     let catalog = registry.as_ref().map(|registry| registry.catalog.as_ref());
     let declared = definitions::look(folder, catalog, &mut found);
     offline::look(&offline, &mut found);

@@ -151,7 +151,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         clock: project.clock(),
         readiness: Arc::clone(&readiness),
         non_finite: project.config.non_finite,
-        mlflow: Some(project.mlflow()?),
+        mlflow: Some(project.mlflow().await?),
     };
     let grpc_parts = grpc::Parts {
         project: parts.project.clone(),

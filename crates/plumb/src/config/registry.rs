@@ -22,11 +22,12 @@ pub enum RegistryConfig {
 }
 
 impl RegistryConfig {
-    /// Where a file that belongs to the registry is: beside its own, or where that would be by default.
-    pub fn beside(&self, name: &str, folder: &Path) -> PathBuf {
+    /// The file of the runs: beside that of the log. A registry in PostgreSQL has them in its schema; where their file
+    /// would be is still looked at, for a project may have moved.
+    pub fn tracking_file(&self, folder: &Path) -> PathBuf {
         match self {
-            Self::Sqlite { path } => path.with_file_name(name),
-            Self::Postgres(_) => folder.join(".plumb").join(name),
+            Self::Sqlite { path } => path.with_file_name("tracking.db"),
+            Self::Postgres(_) => folder.join(".plumb/tracking.db"),
         }
     }
 

@@ -6,11 +6,6 @@
 //! of an append, the session that may still be at it is ended and the log is looked at ([`PostgresLog::find_out`]): what
 //! happened is found out, not guessed (docs/decisions/0062).
 
-mod fault;
-mod link;
-mod tls;
-mod url;
-
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,32 +19,13 @@ use tokio_postgres::types::ToSql;
 use super::{AppendError, RegistryStore, StoreError, Stored, check_next};
 use crate::event::Event;
 use crate::log::LogError;
+use crate::postgres::fault::{self, Place};
+use crate::postgres::link::{self, Door, Link, PAUSE, Session};
+use crate::postgres::{MAKING, PostgresConfig, tables};
 use crate::seq::Seq;
-use fault::Place;
-use link::{Door, Link, Session};
-
-pub use url::PostgresUrl;
 
 /// Format of the tables; the events in them carry their own.
 const FORMAT: u32 = 1;
-/// Between two looks at a server that is not back yet.
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// Where a log is, and how long to wait for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PostgresConfig {
-    /// The server and the database.
-    pub url: PostgresUrl,
-    /// The schema, where the address names none.
-    pub schema: String,
-    /// How long one call may take. An append whose connection broke may take as long once more, to find out about it.
-    pub timeout: Duration,
-}
-
-impl PostgresConfig {
-    /// How long a call may take, where nobody says: an append takes milliseconds, and a server restarts within seconds.
-    pub const TIMEOUT: Duration = Duration::from_secs(5);
-}
 
 /// A log in PostgreSQL.
 #[derive(Debug)]
@@ -83,10 +59,10 @@ impl Statements {
         // Letters, digits, `_` and `-`, so nothing in it ends the quotes.
         let s = format!("\"{schema}\"");
         Self {
-            // The lock lets one process at a time make them. Its number is of nobody else: "plumbreg" as bytes.
+            // The lock lets one process at a time make them.
             create: format!(
                 "BEGIN;
-                 SELECT pg_advisory_xact_lock(8100404046938105191);
+                 SELECT pg_advisory_xact_lock({MAKING});
                  CREATE SCHEMA IF NOT EXISTS {s};
                  CREATE TABLE IF NOT EXISTS {s}.meta (key text PRIMARY KEY, value text NOT NULL);
                  CREATE TABLE IF NOT EXISTS {s}.events (seq bigint PRIMARY KEY CHECK (seq > 0), json text NOT NULL);
@@ -109,7 +85,7 @@ impl Statements {
             // Stored as they are: they hardly shrink.
             make_snapshots: format!(
                 "BEGIN;
-                 SELECT pg_advisory_xact_lock(8100404046938105191);
+                 SELECT pg_advisory_xact_lock({MAKING});
                  CREATE TABLE IF NOT EXISTS {s}.snapshots (id int PRIMARY KEY CHECK (id = 1), bytes bytea NOT NULL);
                  ALTER TABLE {s}.snapshots ALTER COLUMN bytes SET STORAGE EXTERNAL;
                  COMMIT"
@@ -154,28 +130,14 @@ impl PostgresLog {
     }
 
     fn new(config: &PostgresConfig) -> Result<Self, StoreError> {
-        let schema = config.url.schema.as_ref().unwrap_or(&config.schema);
-        let mut shown = config.url.clone();
-        shown.schema = Some(schema.clone());
-        let place = Place { location: shown.to_string() };
-        let settings = |problem| StoreError::Settings { location: place.location.clone(), problem };
-        let schema = url::checked_schema(schema).map_err(settings)?;
-        let door = Door::new(&config.url, config.timeout).map_err(settings)?;
+        let (place, schema, door) = config.ready()?;
         let sql = Statements::of(&schema);
         Ok(Self { place, door, schema, timeout: config.timeout, sql, link: Mutex::default() })
     }
 
     /// A connection. A server that is just starting is waited for.
     async fn ready(&self, deadline: Instant, doing: &'static str) -> Result<Link, StoreError> {
-        self.in_time(deadline, doing, async {
-            loop {
-                match self.door.connect().await {
-                    Err(why) if why.code() == Some(&SqlState::CANNOT_CONNECT_NOW) => sleep(PAUSE).await,
-                    connected => return connected,
-                }
-            }
-        })
-        .await?
+        self.in_time(deadline, doing, self.door.connect_patiently()).await?
     }
 
     /// What `work` gives before the deadline, faults told in our words.
@@ -191,20 +153,11 @@ impl PostgresLog {
         }
     }
 
-    /// Whether the tables are there; `false` for a schema that is empty or not there. Reads only.
+    /// Whether the tables are there; `false` for a schema that is not there, or has nothing but runs. Reads only.
     async fn is_registry(&self, link: &Link) -> Result<bool, StoreError> {
-        const TABLES: &str = "SELECT c.relname FROM pg_catalog.pg_class c
-             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-             WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') LIMIT 100";
-        let schema: [&(dyn ToSql + Sync); 1] = [&self.schema];
-        let asking = link.client.query(TABLES, &schema);
-        let rows = self.in_time(Instant::now() + self.timeout, "opening", asking).await??;
-        let has = |name: &str| rows.iter().any(|row| row.get::<_, &str>(0) == name);
-        match (has("events") && has("meta"), rows.is_empty()) {
-            (true, _) => Ok(true),
-            (false, true) => Ok(false),
-            (false, false) => Err(self.place.not_a_registry("its schema has tables of something else")),
-        }
+        let asking = tables::of(&link.client, &self.schema);
+        let found = self.in_time(Instant::now() + self.timeout, "opening", asking).await??;
+        found.hold(&["events", "meta"], &self.place)
     }
 
     async fn check_format(&self, link: &mut Link) -> Result<(), StoreError> {
@@ -278,13 +231,8 @@ impl PostgresLog {
 
     /// One look: ends the session, waits until it is gone, and reads the place.
     async fn look(&self, seq: i64, lost: Session) -> Result<(Link, Option<String>), tokio_postgres::Error> {
-        // A process of the server is told from a later one with the same number by when it began.
-        const END: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-             WHERE pid = $1 AND (extract(epoch FROM backend_start) * 1000000)::bigint = $2";
         let link = self.door.connect().await?;
-        while !link.client.query(END, &[&lost.pid, &lost.began_us]).await?.is_empty() {
-            sleep(PAUSE).await;
-        }
+        link::end(&link.client, lost).await?;
         let row = link.client.query_opt(&self.sql.at, &[&seq]).await?;
         Ok((link, row.map(|row| row.get(0))))
     }

@@ -11,6 +11,15 @@ pub enum TrackingError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The server was lost while it wrote, and did not come back in time to tell whether it did.
+    #[error("whether a call was written to the registry `{location}` is not known")]
+    Unknown {
+        /// The address.
+        location: String,
+        /// What the store says.
+        #[source]
+        source: BoxError,
+    },
     /// More calls wait for the store than may.
     #[error("{waiting} calls wait for the tracking store")]
     Overloaded {
@@ -90,6 +99,7 @@ impl TrackingError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Store(why) => why.kind(),
+            Self::Unknown { .. } => ErrorKind::Unavailable,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
             Self::Internal { .. } => ErrorKind::Internal,
             Self::UnknownExperiment { .. }

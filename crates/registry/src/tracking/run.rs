@@ -1,6 +1,9 @@
 //! Runs: what was tried, with which parameters, and what was measured.
 
-use super::{ExperimentId, Lifecycle, PageToken, Pair};
+use super::{ExperimentId, Lifecycle, PageToken, Pair, TrackingError};
+
+/// The tag that has what clients of MLflow 2 say of models, as a JSON list.
+pub(super) const MODEL_HISTORY: &str = "mlflow.log-model.history";
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,4 +142,26 @@ impl RunStatus {
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
+}
+
+impl Metric {
+    /// Its value: one of all NaNs, and one of both zeros, for what is equal, or no number, is one point.
+    pub(super) fn bits(&self) -> i64 {
+        let one = if self.value.is_nan() { f64::NAN } else { self.value + 0.0 };
+        one.to_bits().cast_signed()
+    }
+}
+
+/// The list `before` with `json` behind it, unless it ends with the same: the client asked twice.
+///
+/// # Errors
+/// [`TrackingError::Invalid`] if `json` is none.
+pub(super) fn with_model(before: &str, json: &str) -> Result<String, TrackingError> {
+    let said: serde_json::Value = serde_json::from_str(json)
+        .map_err(|why| TrackingError::Invalid(format!("`model_json` is not valid JSON: {why}")))?;
+    let mut all: Vec<serde_json::Value> = serde_json::from_str(before).unwrap_or_default();
+    if all.last() != Some(&said) {
+        all.push(said);
+    }
+    Ok(serde_json::Value::Array(all).to_string())
 }

@@ -199,10 +199,6 @@ fn word<T>(row: &rusqlite::Row<'_>, column: usize, parse: impl Fn(&str) -> Optio
     })
 }
 
-fn lifecycle(word: &str) -> Option<Lifecycle> {
-    [Lifecycle::Active, Lifecycle::Deleted].into_iter().find(|lifecycle| lifecycle.as_str() == word)
-}
-
 /// `?,?,?`, for so many values.
 fn marks(n: usize) -> String {
     vec!["?"; n].join(",")

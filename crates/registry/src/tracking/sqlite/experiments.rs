@@ -2,8 +2,8 @@
 
 use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
 
-use super::pairs::{self, Kind};
-use super::{Done, Fault, TrackingError, lifecycle, marks, word};
+use super::{Done, Fault, TrackingError, marks, pairs, word};
+use crate::tracking::kind::Kind;
 use crate::tracking::{Experiment, ExperimentChange, ExperimentId, Lifecycle, NewExperiment, Page, PageToken};
 
 const COLUMNS: &str = "id, name, artifact_location, lifecycle, created, updated";
@@ -116,7 +116,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Experiment> {
         id: ExperimentId(row.get(0)?),
         name: row.get(1)?,
         artifact_location: row.get(2)?,
-        lifecycle: word(row, 3, lifecycle)?,
+        lifecycle: word(row, 3, Lifecycle::parse)?,
         created_ms: row.get(4)?,
         updated_ms: row.get(5)?,
         tags: Vec::new(),

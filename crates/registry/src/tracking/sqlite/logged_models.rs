@@ -2,8 +2,8 @@
 
 use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
 
-use super::pairs::{self, Kind};
-use super::{Done, TrackingError, experiments, marks, metrics, word};
+use super::{Done, TrackingError, experiments, marks, metrics, pairs, word};
+use crate::tracking::kind::Kind;
 use crate::tracking::{
     ExperimentId, Lifecycle, LoggedModel, LoggedModelChange, ModelStatus, ModelsWanted, Page, PageToken,
 };

@@ -24,7 +24,7 @@ pub(super) fn add(t: &Transaction<'_>, run: &str, metrics: &[Metric]) -> Done<()
         let (name, digest) = dataset.as_ref().map_or(("", ""), |(name, digest)| (name, digest));
         let model = model.as_deref().unwrap_or_default();
         let number = Some(*value).filter(|value| !value.is_nan());
-        let row = params![run, key, at_ms, step, bits(*value), number, model, name, digest];
+        let row = params![run, key, at_ms, step, metric.bits(), number, model, name, digest];
         let place: Option<i64> = insert.query_row(row, |row| row.get(0)).optional()?;
         if let Some(place) = place {
             latest.execute(params![run, key, place])?;
@@ -81,10 +81,4 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(i64, Metric)> {
         dataset: Some(dataset).filter(|(name, _)| !name.is_empty()),
     };
     Ok((row.get(0)?, metric))
-}
-
-/// One of all NaNs, and one of both zeros: what is equal, or no number, is one row.
-fn bits(value: f64) -> i64 {
-    let one = if value.is_nan() { f64::NAN } else { value + 0.0 };
-    one.to_bits().cast_signed()
 }

@@ -4,28 +4,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{Done, TrackingError};
 use crate::tracking::Pair;
-
-/// What has the pairs, and which pairs they are.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
-    ExperimentTag,
-    RunTag,
-    RunParam,
-    ModelTag,
-    ModelParam,
-}
-
-impl Kind {
-    fn word(self) -> &'static str {
-        match self {
-            Self::ExperimentTag => "experiment tag",
-            Self::RunTag => "run tag",
-            Self::RunParam => "run param",
-            Self::ModelTag => "model tag",
-            Self::ModelParam => "model param",
-        }
-    }
-}
+use crate::tracking::kind::Kind;
 
 /// In the order of their keys.
 pub(super) fn of(t: &Transaction<'_>, kind: Kind, of: &str) -> rusqlite::Result<Vec<Pair>> {

@@ -2,16 +2,15 @@
 
 use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
 
-use super::pairs::{self, Kind};
-use super::{Done, TrackingError, experiments, lifecycle, marks, metrics, word};
+use super::{Done, TrackingError, experiments, marks, metrics, pairs, word};
+use crate::tracking::kind::Kind;
+use crate::tracking::run::{MODEL_HISTORY, with_model};
 use crate::tracking::tracker::RUN_NAME;
 use crate::tracking::{
     Batch, ExperimentId, Lifecycle, ModelOutput, Page, PageToken, Run, RunChange, RunInfo, RunStatus, RunsWanted,
 };
 
 const COLUMNS: &str = "id, experiment, name, user, status, started, ended, artifact_uri, lifecycle, place";
-/// What clients of MLflow 2 say of models, as a JSON list.
-const MODEL_HISTORY: &str = "mlflow.log-model.history";
 
 pub(super) fn create(t: &Transaction<'_>, run: &Run) -> Done<()> {
     let RunInfo { id, experiment, name, user, status, start_ms, end_ms, artifact_uri, lifecycle } = &run.info;
@@ -98,17 +97,9 @@ pub(super) fn log(t: &Transaction<'_>, id: &str, batch: &Batch) -> Done<()> {
     Ok(())
 }
 
-/// Appends to the list, unless it ends with the same: the client asked twice.
 fn remember_model(t: &Transaction<'_>, id: &str, json: &str) -> Done<()> {
-    let said: serde_json::Value = serde_json::from_str(json)
-        .map_err(|why| TrackingError::Invalid(format!("`model_json` is not valid JSON: {why}")))?;
     let before = pairs::one(t, Kind::RunTag, id, MODEL_HISTORY)?.unwrap_or_default();
-    let mut all: Vec<serde_json::Value> = serde_json::from_str(&before).unwrap_or_default();
-    if all.last() != Some(&said) {
-        all.push(said);
-    }
-    let all = serde_json::Value::Array(all).to_string();
-    Ok(pairs::set(t, Kind::RunTag, id, &[(MODEL_HISTORY.to_owned(), all)])?)
+    Ok(pairs::set(t, Kind::RunTag, id, &[(MODEL_HISTORY.to_owned(), with_model(&before, json)?)])?)
 }
 
 pub(super) fn page(t: &Transaction<'_>, wanted: &RunsWanted) -> Done<Page<Run>> {
@@ -152,7 +143,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(PageToken, RunInfo)> {
         start_ms: row.get(5)?,
         end_ms: row.get(6)?,
         artifact_uri: row.get(7)?,
-        lifecycle: word(row, 8, lifecycle)?,
+        lifecycle: word(row, 8, Lifecycle::parse)?,
     };
     Ok((PageToken([info.start_ms, row.get(9)?, 0]), info))
 }

@@ -9,13 +9,13 @@ use tokio_postgres::config::{Config, Host, SslMode};
 /// The address of a log, taken apart. Neither `Display` nor `Debug` shows the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresUrl {
-    pub(super) server: Config,
+    pub(crate) server: Config,
     /// Named in the address.
-    pub(super) schema: Option<String>,
+    pub(crate) schema: Option<String>,
     /// Whether connections are encrypted.
-    pub(super) encrypted: bool,
+    pub(crate) encrypted: bool,
     /// Authorities to trust in place of the machine's.
-    pub(super) ca: Option<PathBuf>,
+    pub(crate) ca: Option<PathBuf>,
 }
 
 impl PostgresUrl {
@@ -66,7 +66,7 @@ impl FromStr for PostgresUrl {
 }
 
 /// A name that needs no thought: letters, digits, `_` and `-`, of at most 63 bytes, none of the server's own.
-pub(super) fn checked_schema(name: &str) -> Result<String, String> {
+pub(crate) fn checked_schema(name: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if name.is_empty() || name.len() > 63 || !name.chars().all(plain) || name.starts_with("pg_") {
         let why = "is no schema for a registry: write up to 63 letters, digits, `_` and `-`, not beginning with `pg_`";

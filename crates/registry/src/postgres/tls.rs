@@ -18,14 +18,14 @@ use tokio_rustls::TlsConnector;
 
 /// How to open an encrypted connection.
 #[derive(Clone)]
-pub(super) struct Tls(Arc<ClientConfig>);
+pub(crate) struct Tls(Arc<ClientConfig>);
 
 impl Tls {
     /// Trusts the authorities in the file, or the machine's.
     ///
     /// # Errors
     /// A sentence: the file cannot be read, or nobody is trusted.
-    pub(super) fn new(ca: Option<&Path>) -> Result<Self, String> {
+    pub(crate) fn new(ca: Option<&Path>) -> Result<Self, String> {
         let ring = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(ring)
             .with_safe_default_protocol_versions()
@@ -71,7 +71,7 @@ impl MakeTlsConnect<Socket> for Tls {
 }
 
 /// A connection to be made to one host.
-pub(super) struct ToHost {
+pub(crate) struct ToHost {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
@@ -90,7 +90,7 @@ impl TlsConnect<Socket> for ToHost {
 }
 
 /// An encrypted connection.
-pub(super) struct Encrypted(Box<tokio_rustls::client::TlsStream<Socket>>);
+pub(crate) struct Encrypted(Box<tokio_rustls::client::TlsStream<Socket>>);
 
 impl TlsStream for Encrypted {
     fn channel_binding(&self) -> ChannelBinding {
