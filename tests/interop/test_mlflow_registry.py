@@ -383,7 +383,8 @@ def test_a_version_that_can_be_served_is_let_through_the_gate_or_refused_with_it
         [code, report, text], called, stage, aliases = said
         assert (code, called, stage, aliases) == ("RESOURCE_CONFLICT", "RESOURCE_CONFLICT", "None", {})
         assert report["id"].startswith("pr-") and report["version"] == "1" and report["to"] == "Production"
-        assert {check["name"]: check["passed"] for check in report["checks"]} == {"types": True, "features": False, "batches": True}
+        assert {check["name"]: check["passed"] for check in report["checks"]} == {
+                "types": True, "features": False, "batches": True, "contract": None, "anchor": None}
         assert "promotion refused" in text and report["id"] in text
         project.run("materialize")
         said = client.run(

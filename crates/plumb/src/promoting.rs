@@ -310,6 +310,10 @@ pub fn report(judged: &Judged, event: Option<&Event>) -> Value {
     checks.extend(squares.iter().map(|square| {
         let mut check = json!(square);
         check["name"] = square.check.into();
+        if !square.was_made() {
+            // What was not made neither passed nor failed.
+            check["passed"] = Value::Null;
+        }
         check
     }));
     checks.extend(evidence.unmade.iter().map(|check| {

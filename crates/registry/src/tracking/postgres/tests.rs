@@ -169,7 +169,7 @@ fn slow(server: &TestPostgres) {
 }
 
 /// Sessions that are at the end of a transaction of this test's store.
-async fn committing(server: &TestPostgres, pid: i32) -> i64 {
+fn committing(server: &TestPostgres, pid: i32) -> i64 {
     server.number(&format!(
         "SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND state = 'active' AND query = 'COMMIT'"
     ))
@@ -187,7 +187,7 @@ async fn of_a_connection_that_is_cut_at_the_end_of_a_call_the_outcome_is_found_o
         let store = Arc::clone(&store);
         async move { store.create_run(run_of("a")).await }
     });
-    while committing(&server, pid).await == 0 {
+    while committing(&server, pid) == 0 {
         tokio::task::yield_now().await;
     }
     server.number(&format!("SELECT pg_terminate_backend({pid})::int::bigint"));
@@ -207,7 +207,7 @@ async fn a_session_that_hangs_at_the_end_is_ended_before_anybody_says_that_it_fa
     let pid = store.writes.pid().await.unwrap();
     let why = store.create_run(run_of("a")).await.unwrap_err();
     assert!(matches!(why, TrackingError::Store(_)), "it is known not to be there: {why}");
-    assert_eq!(committing(&server, pid).await, 0, "nothing can come of it any more");
+    assert_eq!(committing(&server, pid), 0, "nothing can come of it any more");
     assert_eq!(store.count().await.unwrap(), Some(0));
 }
 
