@@ -185,7 +185,8 @@ impl Server {
     /// Status and body of a POST.
     pub(crate) fn post(&self, path: &str, body: &str) -> (u16, Json) {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let mut response = agent.post(format!("{}{path}", self.url)).send(body).unwrap();
+        let mut response =
+            agent.post(format!("{}{path}", self.url)).content_type("application/json").send(body).unwrap();
         let status = response.status().as_u16();
         (status, response.body_mut().read_json().unwrap())
     }
@@ -193,7 +194,7 @@ impl Server {
     /// As [`Self::post`] of a server that may die meanwhile.
     pub(crate) fn try_post(url: &str, path: &str, body: &str) -> Result<(u16, Json), ureq::Error> {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let mut response = agent.post(format!("{url}{path}")).send(body)?;
+        let mut response = agent.post(format!("{url}{path}")).content_type("application/json").send(body)?;
         Ok((response.status().as_u16(), response.body_mut().read_json()?))
     }
 
