@@ -66,6 +66,16 @@ async fn it_conforms() {
     conformance::tracking_store(|| open(&config) as Arc<dyn TrackingStore>).await;
 }
 
+/// The servers of tests compare text as bytes anyway, most others do not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_conforms_in_a_database_that_orders_as_people_do() {
+    let server = TestPostgres::spawn();
+    server.sql("CREATE DATABASE people TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'");
+    let url = server.url().replace("/postgres?", "/people?").parse().unwrap();
+    let config = PostgresConfig { url, ..config(&server) };
+    conformance::tracking_store(|| open(&config) as Arc<dyn TrackingStore>).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_processes_make_one_set_of_tables_beside_the_log() {
     let server = TestPostgres::start();
@@ -102,11 +112,11 @@ fn tables(server: &TestPostgres) -> String {
 async fn a_schema_of_something_else_or_another_time_is_refused_and_not_changed() {
     let server = TestPostgres::start();
     let schema = server.schema();
-    server.sql(&format!("CREATE SCHEMA {schema}; CREATE TABLE {schema}.tracked_runs (id int)"));
+    server.sql(&format!("CREATE SCHEMA {schema}; CREATE TABLE {schema}.orders (id int)"));
     let why = open(&config(&server)).check().await.unwrap_err();
     assert!(matches!(why, TrackingError::Store(StoreError::NotARegistry { .. })), "{why}");
     assert_eq!(server.number(&tables(&server)), 1);
-    server.sql(&format!("DROP TABLE {schema}.tracked_runs"));
+    server.sql(&format!("DROP TABLE {schema}.orders"));
     let store = open(&config(&server));
     store.check().await.unwrap();
     server.sql(&format!("UPDATE {schema}.meta SET value = '2' WHERE key = 'format of runs'"));
