@@ -317,3 +317,139 @@ fn http_says_what_is_wrong_and_never_5xx() {
     assert!(metrics.contains("plumb_http_requests_total"), "{metrics}");
     server.stop();
 }
+
+#[test]
+fn what_names_nothing_is_no_name() {
+    let plumb = Plumb::demo();
+    plumb.run("apply --yes").ok();
+    // Variables that nobody set.
+    plumb.run("model list --registry ''").fails(2, &["--registry"]);
+    plumb.run("registry verify --head ''").fails(2, &["is no hash of an event", "8 of its hexadecimal digits"]);
+    plumb.run("registry verify --head 0").fails(2, &["is no hash of an event"]);
+    let wrong = plumb.run("registry verify --head 00000000");
+    assert!(wrong.code == 1 && wrong.stdout.contains("no event has the hash"), "{wrong:?}");
+    plumb.write("empty", "");
+    let hook = format!(
+        "webhook create w --url https://example.com/ --topic model_version.transitioned --secret-file {}",
+        plumb.path().join("empty").display()
+    );
+    plumb.run(&hook).fails(2, &["is empty", "--secret-file"]);
+}
+
+#[test]
+fn what_is_no_file_is_no_model() {
+    let plumb = Plumb::demo();
+    plumb.run("apply --yes").ok();
+    plumb.run("model register m /dev/zero --service repeat_purchase_v1").fails(2, &["/dev/zero", "is no plain file"]);
+    // Nobody writes into it.
+    let pipe = plumb.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+    plumb.run(&format!("model register m {}", pipe.display())).fails(2, &["is no plain file"]);
+    let folder = plumb.path().join("two");
+    std::fs::create_dir(&folder).unwrap();
+    for name in ["a.onnx", "b.onnx"] {
+        std::fs::copy(plumb.model("repeat_purchase_v1.onnx"), folder.join(name)).unwrap();
+    }
+    plumb.run(&format!("model register m {}", folder.display())).fails(2, &["2 ONNX files", "`model.onnx`"]);
+    plumb.write("golden.json", "[]");
+    let (file, golden) = (plumb.model("repeat_purchase_v1.onnx"), plumb.path().join("golden.json"));
+    let line = format!("model register m {} --golden {}", file.display(), golden.display());
+    plumb.run(&line).fails(2, &["has no rows"]);
+}
+
+#[test]
+fn who_stops_reading_or_has_no_room_loses_an_answer_and_nothing_else() {
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::process::Stdio;
+    let plumb = Plumb::demo();
+    plumb.run("apply --yes").ok();
+    let mut closed =
+        plumb.command("registry log --output json").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Before anything is written.
+    drop(closed.stdout.take());
+    let ended = closed.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), &ended.stderr[..]), (Some(0), &b""[..]));
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let ended = plumb.command("model list").stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.code() == Some(3) && said.contains("the answer cannot be written"), "{said}");
+    // A word that is no text.
+    let mut command = plumb.command("model register");
+    command.arg(std::ffi::OsStr::from_bytes(b"bad\xff")).arg("f");
+    let ended = command.output().unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
+fn shells_complete_command_lines() {
+    let plumb = Plumb::empty();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = plumb.run(&format!("completions {shell}")).ok().stdout;
+        assert!(script.contains("promote") && script.contains("webhook"), "{shell}");
+    }
+    plumb.write("plumb.bash", &plumb.run("completions bash").ok().stdout);
+    let complete =
+        "source plumb.bash; COMP_WORDS=(plumb model pro); COMP_CWORD=2; _plumb plumb pro model; echo ${COMPREPLY[@]}";
+    let said = std::process::Command::new("bash").args(["-c", complete]).current_dir(plumb.path()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), "promote", "{said:?}");
+    // What is to be pasted has no marks of the documentation in it.
+    let help = plumb.run("erase --help").ok().stdout;
+    assert!(help.contains("plumb erase --entity user_id=42 --yes"), "{help}");
+    plumb.run("completions tcsh").fails(2, &["tcsh"]);
+}
+
+#[test]
+fn a_log_that_is_cut_says_so() {
+    let plumb = Plumb::demo();
+    plumb.run("apply --yes").ok();
+    for n in 0..3 {
+        plumb
+            .run(&format!(
+                "model register m{n} {} --service repeat_purchase_v1",
+                plumb.model("repeat_purchase_v1.onnx").display()
+            ))
+            .ok();
+    }
+    let cut = plumb.run("registry log --limit 2");
+    assert!(cut.code == 0 && cut.stderr.contains("there are more: --after 2"), "{cut:?}");
+    assert_eq!(plumb.json("registry log --limit 2")["more"], json!(true));
+    assert_eq!(plumb.json("registry log --limit 4")["more"], json!(false));
+    assert_eq!(plumb.json("registry log --limit 9")["more"], json!(false));
+}
+
+#[test]
+fn a_registry_that_is_named_and_not_there_is_not_made_by_who_only_looks() {
+    let plumb = Plumb::demo();
+    let typo = plumb.path().join("typo.db");
+    let named = |words: &str| plumb.run(&format!("--registry {} {words}", typo.display()));
+    for words in
+        ["plan", "model list", "model promote m 1", "training-set list", "webhook list", "registry log", "materialize"]
+    {
+        named(words).fails(2, &["there is no registry", "typo.db", "plumb apply makes one"]);
+        assert!(!typo.exists(), "{words}");
+    }
+    named("apply --yes").ok();
+    named("model list").ok();
+    // What the machine does not allow is no reason to try again.
+    for place in ["/sys/plumb.db", "/sys/plumb/registry.db"] {
+        let refused = plumb.run(&format!("--registry {place} apply --yes -o json"));
+        assert_eq!((refused.code, &refused.json()["error"]["code"]), (3, &json!("environment")), "{refused:?}");
+    }
+}
+
+#[test]
+fn what_was_registered_before_keeps_its_words_and_what_comes_back_its_name_alone() {
+    let plumb = Plumb::demo();
+    plumb.run("apply --yes").ok();
+    let file = plumb.model("repeat_purchase_v1.onnx");
+    let register = |words: &str| {
+        let line = format!("model register m {} --service repeat_purchase_v1 --description {words}", file.display());
+        plumb.run(&line)
+    };
+    assert!(!register("first").stderr.contains("keeps its description"));
+    let again = register("second");
+    assert!(again.code == 0 && again.stderr.contains("plumb model describe m 1"), "{again:?}");
+    plumb.run("model delete m 1").ok();
+    let back = plumb.run("model restore m 1");
+    assert!(back.code == 0 && back.stderr.contains("plumb model alias"), "{back:?}");
+}

@@ -4,31 +4,15 @@
 //! a run comes through.
 
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value as Json;
 
-use crate::harness::{Plumb, root};
+use crate::harness::{Plumb, preloaded};
 
 /// More steps than any of the commands takes.
 const STEPS_MAX: u32 = 400;
-
-/// The library, or `None` where there is no C compiler.
-#[expect(clippy::print_stdout, reason = "who reads the test's output learns that it tested nothing")]
-fn library(folder: &Path) -> Option<PathBuf> {
-    let made = folder.join("kill.so");
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&made).arg(root().join("tests/between_steps/kill.c")).arg("-ldl");
-    match cc.output() {
-        Ok(done) if done.status.success() => Some(made),
-        Ok(done) => panic!("{}", String::from_utf8_lossy(&done.stderr)),
-        Err(why) => {
-            println!("not tested: there is no C compiler: {why}");
-            None
-        }
-    }
-}
 
 /// What the registry is, and its last event: versions with their stages.
 fn state(plumb: &Plumb) -> (Vec<String>, Json) {
@@ -88,7 +72,7 @@ fn killed_everywhere(plumb: &Plumb, library: &Path, line: &str, says: &str) {
 #[test]
 fn a_command_that_is_killed_between_any_two_steps_did_all_or_nothing() {
     let plumb = Plumb::demo_online();
-    let Some(library) = library(plumb.path()) else { return };
+    let Some(library) = preloaded(plumb.path(), "between_steps/kill.c") else { return };
     let model = |version: u32| plumb.model(&format!("repeat_purchase_v{version}.onnx")).display().to_string();
     killed_everywhere(&plumb, &library, &format!("model register m {}", model(1)), "version 1 on service");
     plumb.run(&format!("model register m {}", model(2))).ok();

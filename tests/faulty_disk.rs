@@ -2,8 +2,7 @@
 //! file becomes one with fewer rows. Method: the binary runs with a small library before its C library (`faulty_disk/reads.c`)
 //! that lets reads of one file fail, end early or give little, from each read on in turn.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
@@ -11,27 +10,11 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
-use crate::harness::{Answer, Plumb, root};
+use crate::harness::{Answer, Plumb, preloaded};
 
 const USERS: i64 = 6_000;
 /// The time of all rows, in microseconds.
 const AT: i64 = 1_704_067_200_000_000;
-
-/// The library, or `None` where there is no C compiler.
-#[expect(clippy::print_stdout, reason = "who reads the test's output learns that it tested nothing")]
-fn library(folder: &Path) -> Option<PathBuf> {
-    let made = folder.join("reads.so");
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&made).arg(root().join("tests/faulty_disk/reads.c")).arg("-ldl");
-    match cc.output() {
-        Ok(done) if done.status.success() => Some(made),
-        Ok(done) => panic!("{}", String::from_utf8_lossy(&done.stderr)),
-        Err(why) => {
-            println!("not tested: there is no C compiler: {why}");
-            None
-        }
-    }
-}
 
 fn user(row: i64) -> i64 {
     row * 1_000_003 % USERS
@@ -112,7 +95,7 @@ fn some(plumb: &Plumb) -> String {
 #[test]
 fn a_read_that_fails_is_an_error_that_names_the_file_and_never_fewer_rows() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(library) = library(folder.path()) else { return };
+    let Some(library) = preloaded(folder.path(), "faulty_disk/reads.c") else { return };
     for format in ["csv", "jsonl", "parquet"] {
         let plumb = project(format);
         let file = format!("rows.{format}");

@@ -251,6 +251,67 @@ fn an_append_that_does_not_fit_is_no_version_of_the_table() {
     assert_eq!(tables::online(&plumb, "1,2,3")[0], "[5,20,30]");
 }
 
+/// All files below a folder, but for the one that fills the disk.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false if path.ends_with("filler") => {}
+            false => found.push(path),
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_file_and_a_version_that_do_not_fit_are_refused_and_come_when_there_is_room() {
+    const API: &str = "/api/2.0/mlflow";
+    const BYTES: usize = 300_000;
+    let plumb = Plumb::demo();
+    let Some(disk) = SmallDisk::over(&plumb, ".plumb/artifacts", "8m") else { return };
+    plumb.run("apply --yes").ok();
+    let server = plumb.serve();
+    let post = |route: &str, body: serde_json::Value| server.post(&format!("{API}/{route}"), &body.to_string());
+    let run =
+        post("runs/create", json!({ "experiment_id": "0" })).1["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+    let root = format!("/api/2.0/mlflow-artifacts/artifacts/0/{run}/artifacts");
+    assert_eq!(server.put(&format!("{root}/m/weights"), &vec![1; BYTES]).0, 200);
+    assert_eq!(post("registered-models/create", json!({ "name": "m" })).0, 200);
+    let create =
+        || post("model-versions/create", json!({ "name": "m", "source": format!("runs:/{run}/m"), "run_id": run }));
+    let before = files(&disk.folder);
+
+    disk.fill(64 << 10);
+    for _ in 0..2 {
+        let (status, said) = server.put(&format!("{root}/more"), &vec![2; BYTES]);
+        assert_eq!((status, &said["error_code"]), (503, &json!("TEMPORARILY_UNAVAILABLE")), "{said}");
+        assert!(said["message"].as_str().unwrap().contains("No space left on device"), "{said}");
+        let (status, said) = create();
+        assert_eq!((status, &said["error_code"]), (503, &json!("TEMPORARILY_UNAVAILABLE")), "{said}");
+        assert!(said["message"].as_str().unwrap().contains("No space left on device"), "{said}");
+    }
+    // A file that was there stays what it was when another one was to take its place.
+    assert_eq!(server.put(&format!("{root}/m/weights"), &vec![3; BYTES]).0, 503);
+    assert_eq!(files(&disk.folder), before, "no half file is left");
+    assert_eq!(server.get(&format!("{root}/more")).0, 404);
+    assert_eq!(server.get(&format!("{root}/m/weights")).1.as_bytes(), vec![1; BYTES]);
+    let (_, found) = server.get(&format!("{API}/model-versions/search"));
+    assert_eq!(found, "{}", "and no version");
+
+    disk.make_room();
+    assert_eq!(server.put(&format!("{root}/more"), &vec![2; BYTES]).0, 200);
+    let (status, made) = create();
+    assert_eq!((status, &made["model_version"]["version"]), (200, &json!("1")), "{made}");
+    let (_, uri) = server.get(&format!("{API}/model-versions/get-download-uri?name=m&version=1"));
+    let uri: serde_json::Value = serde_json::from_str(&uri).unwrap();
+    let path = uri["artifact_uri"].as_str().unwrap().strip_prefix("mlflow-artifacts:/").unwrap();
+    let (status, text) = server.get(&format!("/api/2.0/mlflow-artifacts/artifacts/{path}/weights"));
+    assert_eq!((status, text.as_bytes()), (200, &vec![1; BYTES][..]));
+    server.stop();
+}
+
 #[test]
 fn a_registry_whose_snapshot_does_not_fit_goes_on_without_it() {
     let plumb = crate::long_log::long(100);

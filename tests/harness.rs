@@ -12,6 +12,23 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
+/// A library to be put before the C library of a process (`LD_PRELOAD`), made of a file of `tests/`; `None` where there is no
+/// C compiler.
+#[expect(clippy::print_stdout, reason = "who reads the test's output learns that it tested nothing")]
+pub(crate) fn preloaded(folder: &Path, source: &str) -> Option<PathBuf> {
+    let made = folder.join("preloaded.so");
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&made).arg(root().join("tests").join(source)).arg("-ldl");
+    match cc.output() {
+        Ok(done) if done.status.success() => Some(made),
+        Ok(done) => panic!("{}", String::from_utf8_lossy(&done.stderr)),
+        Err(why) => {
+            println!("not tested: there is no C compiler: {why}");
+            None
+        }
+    }
+}
+
 pub(crate) struct Plumb {
     folder: TempDir,
 }
@@ -187,6 +204,14 @@ impl Server {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut response =
             agent.post(format!("{}{path}", self.url)).content_type("application/json").send(body).unwrap();
+        let status = response.status().as_u16();
+        (status, response.body_mut().read_json().unwrap())
+    }
+
+    /// Status and body of a PUT of a file.
+    pub(crate) fn put(&self, path: &str, bytes: &[u8]) -> (u16, Json) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut response = agent.put(format!("{}{path}", self.url)).send(bytes).unwrap();
         let status = response.status().as_u16();
         (status, response.body_mut().read_json().unwrap())
     }

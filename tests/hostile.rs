@@ -8,8 +8,9 @@ use arrow::array::{ListArray, TimestampMicrosecondArray};
 use arrow::datatypes::Int64Type;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 use serde_json::Value as Json;
+use serving::onnx::toy::{Graph, Node, STRING};
 
-use crate::harness::{Plumb, Server};
+use crate::harness::{Answer, Plumb, Server};
 
 /// Numbers from a seed, the same each time.
 pub(crate) struct Dice(pub u64);
@@ -120,4 +121,64 @@ fn json_without_end_in_files_is_a_bad_row() {
     plumb.write("in.csv", &format!("user_id,at,note\n5,2024-01-01T00:00:00Z,\"{quoted}\"\n6,2024-01-01T00:00:00Z,1\n"));
     let done: Json = plumb.run("ingest rows in.csv --output json").json();
     assert_eq!((&done["rows"], &done["quarantined"]), (&1.into(), &1.into()), "{done}");
+}
+
+/// T29: what a terminal would obey.
+#[test]
+fn a_terminal_is_shown_no_escapes_of_data_and_of_models() {
+    /// What a model calls its output.
+    const SAID: &str = "said\x1b[2J";
+    let plumb = Plumb::empty();
+    plumb.write("plumb.yaml", "project: escapes\nclock: {now: \"2024-01-05T00:00:00Z\"}\n");
+    plumb.write(
+        "features.yaml",
+        "{kind: entity, name: user, join_key: user_id, type: string}
+---
+{kind: source, name: rows, path: rows.csv, event_time: at}
+---
+kind: feature_view
+name: words
+entity: user
+source: rows
+features: [{name: word, type: string}]
+---
+{kind: feature_service, name: texts, features: ['words:word']}
+",
+    );
+    plumb.write("rows.csv", "user_id,at,word\n\x1b[5mann,2024-01-01,\x1b]0;title\x07\n");
+    plumb.run("apply --yes").ok();
+    plumb.run("materialize").ok();
+    let echo = Graph::new().input("word", STRING, &[-1, 1]).output(SAID, STRING, &[-1, 1]);
+    std::fs::write(plumb.path().join("echo.onnx"), echo.node(Node::new("Identity", &["word"], &[SAID])).model())
+        .unwrap();
+    let model = plumb.path().join("echo.onnx");
+    is_plain(&plumb.run(&format!("model register m {} --service texts", model.display())).ok());
+    // What is online is not what history says any more.
+    plumb.write("rows.csv", "user_id,at,word\n\x1b[5mann,2024-01-01,\x1b[2Jcleared\n");
+    for line in
+        ["model promote m 1 --to production", "model alias m champion 1", "model promote m 1 --to staging --dry-run"]
+    {
+        let answer = plumb.run(line);
+        assert_eq!(answer.code, 1, "{answer:?}");
+        assert!(answer.stdout.contains("REFUSED"), "{answer:?}");
+        // Values are quoted. Names in a model's file are not, and have a sign in place of what a terminal would obey.
+        for shown in
+            [r"\u{1b}]0;title\u{7}", r"\u{1b}[2Jcleared", r#"user_id="\u{1b}[5mann""#, "(said\u{fffd}[2J: BYTES"]
+        {
+            assert!(answer.stdout.contains(shown), "{line}: {answer:?}");
+        }
+        is_plain(&answer);
+    }
+    for line in ["model show m", "model history m", "registry log"] {
+        is_plain(&plumb.run(line).ok());
+    }
+    // A program is given all of it, escaped as JSON does.
+    let answer = plumb.run("model promote m 1 --to production --output json");
+    assert!(answer.stdout.contains(r"(said\u001b[2J: BYTES"), "{answer:?}");
+}
+
+#[track_caller]
+fn is_plain(answer: &Answer) {
+    let said = [&answer.stdout[..], &answer.stderr].concat();
+    assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
 }

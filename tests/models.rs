@@ -1,6 +1,6 @@
 //! Models as people meet them on the command line: cards, histories, differences, names.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::harness::Plumb;
 
@@ -101,6 +101,33 @@ fn a_model_keeps_its_history_under_whatever_name() {
     let names: Vec<&str> = found["models"].as_array().unwrap().iter().filter_map(|one| one["model"].as_str()).collect();
     assert_eq!(names, ["next_order", "repeat_purchase"]);
     plumb.run("model search name=x").fails(2, &["quoted string"]);
+}
+
+#[test]
+fn a_server_predicts_many_rows_as_it_predicts_one() {
+    let plumb = registered();
+    plumb.run("model promote repeat_purchase 1").ok();
+    let server = plumb.serve();
+    let of = |answer: &Json, row: usize| answer["outputs"]["probabilities"][row].clone();
+    let (_, one) = server.predict("repeat_purchase", &[4]);
+    // Short and long in bytes and in rows: wherever a request is answered.
+    for n in [255, 257, 500, 2_000, 10_000] {
+        let (status, many) = server.predict("repeat_purchase", &vec![4; n]);
+        assert_eq!(status, 200, "{n} rows: {many}");
+        assert!(
+            of(&one, 0) != Json::Null && of(&many, 0) == of(&one, 0) && of(&many, n - 1) == of(&one, 0),
+            "{n} rows"
+        );
+    }
+    let feature = |n: usize| vec![json!(1); n];
+    for n in [1, 300, 3_000] {
+        let names = ["total_orders", "avg_order_value", "days_since_last_order"];
+        let features: serde_json::Map<_, _> =
+            names.map(|name| (name.to_owned(), feature(n).into())).into_iter().collect();
+        let (status, said) =
+            server.post("/v1/models/repeat_purchase/predict", &json!({ "features": features }).to_string());
+        assert_eq!(status, 200, "{n} rows: {said}");
+    }
 }
 
 #[test]

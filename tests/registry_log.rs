@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use crate::harness::{Answer, Plumb};
 
 /// The demo applied, with two versions of a model, the first in Staging: four events.
-fn registered() -> Plumb {
+pub(crate) fn registered() -> Plumb {
     let plumb = Plumb::demo_online();
     for file in ["repeat_purchase_v1.onnx", "repeat_purchase_v2.onnx"] {
         plumb.run(&format!("model register m {}", plumb.model(file).display())).ok();
@@ -78,6 +78,10 @@ for n, text in ((2, b), (3, a)): db.execute('update events set json = ? where se
             )
             .ok();
         let good = plumb.path().join("good.jsonl");
+        // The damaged one is not mended by them.
+        plumb
+            .run(&format!("registry import {}", good.display()))
+            .fails(3, &[&format!("event {shows}"), "--registry NEW.db"]);
         let rescued = plumb.path().join(format!("rescued{shows}.db"));
         drop(std::fs::remove_file(&rescued));
         let to = format!("--registry {}", rescued.display());
@@ -193,7 +197,7 @@ fn a_project_lives_in_postgresql_and_never_says_its_password() {
 }
 
 /// The registry's setting replaced by one in PostgreSQL.
-fn in_postgres(plumb: &Plumb, url: &str) {
+pub(crate) fn in_postgres(plumb: &Plumb, url: &str) {
     let text = plumb.read("plumb.yaml");
     let kept: String =
         text.lines().filter(|line| !line.starts_with("registry:")).map(|line| format!("{line}\n")).collect();

@@ -295,4 +295,22 @@ fn a_source_that_cannot_be_read_holds_up_no_other_view() {
         refused.fails(2, &["there is no file `b.csv`", "; 2 other views are online", "column `x` of `c.csv`"]);
         assert_eq!(online(), [Some(x), Some(1), Some(1), Some(x)], "{jobs} at a time");
     }
+    // By a server as well, whoever asks it.
+    let server = plumb.serve();
+    let feast = json!({
+        "start_ts": null, "end_ts": null, "feature_views": ["a", "b", "c", "d"], "disable_event_timestamp": true,
+        "full_feature_names": false, "version": null,
+    });
+    for (path, body, x) in [("/v1/materialize", json!({}), 4), ("/materialize", feast, 5)] {
+        ["a", "d"].iter().for_each(|name| write(name, x));
+        let (status, answer) = server.post(path, &body.to_string());
+        let said = answer.to_string();
+        assert!(status == 404 && said.contains("`b.csv`") && said.contains("; 2 other views are online"), "{said}");
+        let told = [x, 1, 1, x].map(|x| json!([x]));
+        for (name, want) in names.iter().zip(told) {
+            let body = json!({ "features": [format!("{name}:x")], "entities": { "user_id": [1] } });
+            let (_, answer) = server.post("/v1/features", &body.to_string());
+            assert_eq!(answer["features"]["x"]["values"], want, "{path}: {name}");
+        }
+    }
 }

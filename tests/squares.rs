@@ -8,7 +8,7 @@ use serving::onnx::toy::{FLOAT, Graph, Node};
 use crate::harness::{Answer, Plumb};
 
 /// `score = weights . features + bias`, on one of the demo's services.
-fn linear(plumb: &Plumb, name: &str, weights: &[f32], bias: f32) -> String {
+pub(crate) fn linear(plumb: &Plumb, name: &str, weights: &[f32], bias: f32) -> String {
     let n = i64::try_from(weights.len()).unwrap();
     let model = Graph::new()
         .input("features", FLOAT, &[-1, n])
@@ -28,6 +28,17 @@ fn classifier(plumb: &Plumb, name: &str, is_swapped: bool) -> String {
 
 /// The same over more features, of which it reads the first.
 fn classifier_of(plumb: &Plumb, name: &str, is_swapped: bool, n_features: usize) -> String {
+    classifier_named(plumb, name, is_swapped, n_features, None)
+}
+
+/// The same with the classes of its columns in its file.
+pub(crate) fn classifier_named(
+    plumb: &Plumb,
+    name: &str,
+    is_swapped: bool,
+    n_features: usize,
+    classes: Option<&str>,
+) -> String {
     let n = i64::try_from(n_features).unwrap();
     let mut weights = vec![0.0; n_features];
     weights[0] = 0.3;
@@ -42,9 +53,9 @@ fn classifier_of(plumb: &Plumb, name: &str, is_swapped: bool, n_features: usize)
         .node(Node::new("Sigmoid", &["y"], &["p"]))
         .node(Node::new("Sub", &["one", "p"], &["q"]))
         .node(Node::new("Concat", &parts, &["probabilities"]).int("axis", 1))
-        .output("probabilities", FLOAT, &[-1, 2])
-        .model();
-    write(plumb, name, &model)
+        .output("probabilities", FLOAT, &[-1, 2]);
+    let model = classes.into_iter().fold(model, |model, classes| model.metadata("plumb.classes", classes));
+    write(plumb, name, &model.model())
 }
 
 fn write(plumb: &Plumb, name: &str, model: &[u8]) -> String {
@@ -53,26 +64,26 @@ fn write(plumb: &Plumb, name: &str, model: &[u8]) -> String {
     path.display().to_string()
 }
 
-fn register(plumb: &Plumb, file: &str, service: &str) {
+pub(crate) fn register(plumb: &Plumb, file: &str, service: &str) {
     plumb.run(&format!("model register m {file} --service {service}")).ok();
 }
 
-fn declare(plumb: &Plumb, model: &str) {
+pub(crate) fn declare(plumb: &Plumb, model: &str) {
     plumb.write("models/m.yaml", &format!("kind: model\nname: m\n{model}\n"));
     plumb.run("apply --yes").ok();
 }
 
-fn promote(plumb: &Plumb, version: u32) -> Answer {
+pub(crate) fn promote(plumb: &Plumb, version: u32) -> Answer {
     plumb.run(&format!("model promote m {version} --output json"))
 }
 
 /// The squares of a report with a name.
-fn squares<'r>(report: &'r Json, check: &str) -> Vec<&'r Json> {
+pub(crate) fn squares<'r>(report: &'r Json, check: &str) -> Vec<&'r Json> {
     let all = report["evidence"]["squares"].as_array().unwrap_or_else(|| panic!("{report}"));
     all.iter().filter(|square| square["check"] == check).collect()
 }
 
-fn only<'r>(report: &'r Json, check: &str) -> &'r Json {
+pub(crate) fn only<'r>(report: &'r Json, check: &str) -> &'r Json {
     match squares(report, check)[..] {
         [one] => one,
         ref other => panic!("{check}: {other:?}"),
@@ -160,6 +171,17 @@ fn a_wrong_default_of_a_migration_is_found_and_named() {
     assert_eq!(found["moved_by"]["field"], "total_cds", "{found}");
     assert_eq!(found["moved_by"]["value"], 1);
     assert!(found["hint"].as_str().unwrap().contains("set the default of `total_cds`"), "{found}");
+    // What is personal is masked on this side of the migration too.
+    let features = plumb.read("features/user_features.yaml");
+    let personal = features.replace("name: total_cds, type: int64,", "name: total_cds, type: int64, pii: true,");
+    assert_ne!(features, personal);
+    plumb.write("features/user_features.yaml", &personal);
+    plumb.run("apply --yes").ok();
+    let report = promote(&plumb, 2).json();
+    let moved_by = &only(&report, "compatibility")["counterexample"]["moved_by"];
+    assert_eq!(moved_by["field"], "total_cds");
+    assert_eq!((&moved_by["value"], &moved_by["instead"]), (&json!("***"), &json!("***")), "{moved_by}");
+    plumb.write("features/user_features.yaml", &features);
 
     plumb.write("features/services.yaml", &services.replace("when_missing: null", "when_missing: 0"));
     plumb.run("apply --yes").ok();
@@ -206,6 +228,14 @@ fn swapped_classes_are_refused_unless_an_adapter_says_so() {
     };
     let (version, before) = ask();
     assert_eq!(version, 1);
+    // Another model on the same services, which adapts nothing, is asked by the same clients first.
+    plumb.run(&format!("model register n {next} --service repeat_purchase_v2")).ok();
+    plumb.run("model promote n 1").ok();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let body = json!({ "service": "repeat_purchase_v1", "entities": { "user_id": [4] } }).to_string();
+    while server.post("/v1/models/n/predict", &body).0 != 200 {
+        assert!(std::time::Instant::now() < deadline, "the server does not load model n");
+    }
     let report = promote(&plumb, 3).ok().json();
     let square = only(&report, "compatibility");
     assert_eq!((&square["passed"], &square["outcome"]), (&true.into(), &"compared".into()), "{square}");
@@ -229,8 +259,13 @@ fn what_the_contract_declares_must_be_there() {
     assert_eq!(said.code, 1);
     assert!(said.stdout.contains("declares output `price`, the model gives score"), "{}", said.stdout);
     declare(&plumb, "contract: {outputs: {score: {is: score, range: [0, 0.5]}}}");
-    let refused = promote(&plumb, 1);
-    assert_eq!(refused.code, 0, "nobody holds it, so nothing was asked: {refused:?}");
+    // Also where nobody holds the stage, so that there is nothing to compare with.
+    let said = plumb.run("model promote m 1");
+    assert_eq!(said.code, 1);
+    assert!(said.stdout.contains("beyond what the contract declares: output `score`: "), "{}", said.stdout);
+    assert!(said.stdout.contains("is not between 0 and 0.5"), "{}", said.stdout);
+    declare(&plumb, "contract: {outputs: {score: {is: score, range: [0, 10000]}}}");
+    promote(&plumb, 1).ok();
 }
 
 #[test]
@@ -268,14 +303,19 @@ fn a_model_that_is_declared_wrongly_is_told_where() {
     fails("contract: {outputs: {y: {is: score, range: [1, 0]}}}", &["the least and the greatest value"]);
     fails("contract: {outputs: {y: {is: score, relation: same_decision}}}", &["needs the value", "threshold"]);
     fails("contract: {outputs: {y: {is: label, relation: never_lower}}}", &["classes have no order"]);
-    fails("accepts: [nobody]", &["`nobody`, which nobody declares"]);
-    fails("accepts: [repeat_purchase_v1@v7]", &["`repeat_purchase_v1@v7`, of which there is no such version"]);
+    fails("accepts: [nobody]", &["`nobody`, which nobody declares", "models/m.yaml:3:11"]);
+    let versions = "accepts:\n- repeat_purchase_v1\n- repeat_purchase_v1@v7";
+    fails(versions, &["`repeat_purchase_v1@v7`, of which there is no such version", "models/m.yaml:5:3"]);
+    let decision = "relation: same_decision, threshold: 0.5";
+    fails(&format!("contract: {{outputs: {{y: {{is: label, {decision}}}}}}}"), &["a label is the decision"]);
+    let of_class = format!("contract: {{outputs: {{y: {{is: score, {decision}, class: yes}}}}}}");
+    fails(&of_class, &["a number has no classes", "leave `class` out"]);
     fails("promotion: {required: [contracts]}", &["`contracts` is not a check", "did you mean `contract`"]);
     fails("promotion: {approvals: 2, approvers: [ann]}", &["2 must approve, and only 1 may"]);
     let adapter = "adapters: [{from: repeat_purchase_v2, to: repeat_purchase_v1, outputs: {y: {scale: 2}}}]";
     fails(
         &format!("contract: {{outputs: {{y: {{is: score}}}}}}\n{adapter}"),
-        &["between which no migration is declared"],
+        &["between which no migration is declared", "models/m.yaml:4:19"],
     );
     fails("colour: red", &["colour"]);
 }
@@ -294,7 +334,7 @@ fn golden_rows_are_pinned_with_a_version_and_every_one_must_pass() {
     register(&one, &wrong).fails(2, &["row 0 has `total`, which is no feature of the service"]);
     register(&one, &golden).ok();
     register(&one, &golden).ok();
-    plumb.write("golden2.json", "[]");
+    plumb.write("golden2.json", r#"[{"total_orders": 3}]"#);
     register(&one, &plumb.path().join("golden2.json").display().to_string()).fails(4, &["with other golden rows"]);
     // Nobody has so many orders, so a share of the sampled rows says nothing of it.
     register_plain(&plumb, &linear(&plumb, "two.onnx", &[1.000_01, 0.0, 0.0], 0.0));

@@ -16,18 +16,18 @@ TIMEOUT_S = 30
 
 @dataclass(frozen=True)
 class Target:
-    """A server, where it is asked, and the file of bodies (of paths, with `get.lua`) that it is sent, one a line."""
+    """A server, where it is asked, and the file of bodies (or of `paths`) that it is sent, one a line."""
 
     name: str
     server: Server
     url: str
     bodies: Path
-    script: str = "post.lua"
+    lines: str = "bodies"
 
     def under(self, machine: Machine, connections: int, seconds: int) -> Sample:
         """Requests per second with this many connections."""
         before = self.server.cpu_s()
-        done = wrk(machine, self.url, self.script, self.bodies, connections, seconds)
+        done = wrk(machine, self.url, self.lines, self.bodies, connections, seconds)
         requests = done["requests"]
         return Sample(
             value=requests / (done["duration_us"] / 1e6),
@@ -37,13 +37,13 @@ class Target:
         )
 
 
-def wrk(machine: Machine, url: str, script: str, bodies: Path, connections: int, seconds: int) -> dict[str, float]:
+def wrk(machine: Machine, url: str, lines: str, bodies: Path, connections: int, seconds: int) -> dict[str, float]:
     program = installed("wrk", "wrk")
     if "wrk" not in machine.versions:
         said = subprocess.run([program, "-v"], capture_output=True, text=True, check=False)
         machine.versions["wrk"] = (said.stdout + said.stderr).split()[1]
     command = [program, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", f"{TIMEOUT_S}s"]
-    command += ["-s", ROOT / "bench" / script, url, "--", bodies]
+    command += ["-s", ROOT / "bench" / "send.lua", url, "--", lines, bodies]
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
     result = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode != 0 or not result:

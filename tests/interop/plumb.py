@@ -114,8 +114,12 @@ class Server:
 
     def posts(self) -> dict[int, int]:
         """How many requests `/get-online-features` has answered, by status."""
+        return self.answered("/get-online-features")
+
+    def answered(self, route: str) -> dict[int, int]:
+        """How many requests a route has answered, by status."""
         text = requests.get(f"{self.http}/metrics", timeout=10).text
-        found = re.findall(r'plumb_http_requests_total\{route="/get-online-features",status="(\d+)"\} (\d+)', text)
+        found = re.findall(rf'plumb_http_requests_total\{{route="{re.escape(route)}",status="(\d+)"\}} (\d+)', text)
         return {int(status): int(count) for status, count in found}
 
 

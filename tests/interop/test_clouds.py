@@ -1,16 +1,22 @@
-"""Goal: sources in Azure's object store are as good as one in S3. Method: Azure's own server, the real settings, and tables
-that the `deltalake` package writes there. Of Google's store there is no server that speaks the protocol of its objects."""
+"""Goal: sources and files of models in Azure's object store are as good as those in S3. Method: Azure's own server, the real
+settings, and tables that the `deltalake` package writes there. Of Google's store there is no server that speaks the protocol of
+its objects."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import requests
 from azurite import ACCOUNT, KEY, Azurite
 from deltalake import write_deltalake
-from plumb import Written, one_view
+from plumb import BINARY, ROOT, Project, Server, Written, one_view
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +98,34 @@ def test_what_azure_refuses_is_said(azurite, tmp_path, path, key, words):
     for word in words:
         assert word in said, f"{word!r} is not in: {said}"
     assert "Z3Vlc3NlZA" not in said and KEY not in said, "a secret was told"
+
+
+def test_files_of_models_are_kept_in_a_container_and_read_from_there(azurite, tmp_path):
+    azurite.put("models")
+    project = Project(ROOT / "examples/repeat_purchase", tmp_path / "project")
+    bucket = "artifacts: {path: .plumb/artifacts, url: 'az://models/shop'}"
+    storage = f"storage: {{{azurite.settings()}, request_timeout: 5s, retries: 1}}"
+    project.edit("plumb.yaml", "artifacts: {path: .plumb/artifacts}", f"{bucket}\n{storage}")
+    project.run("apply", "--yes")
+    project.run("materialize")
+    # A folder is the model: one of its files is sent in parts.
+    (given := tmp_path / "given").mkdir()
+    model = (ROOT / "models/repeat_purchase_v1.onnx").read_bytes()
+    (given / "model.onnx").write_bytes(model)
+    (given / "notes.bin").write_bytes(os.urandom(17 << 20))
+    project.run("model", "register", "repeat_purchase", given)
+    project.run("model", "promote", "repeat_purchase", "1")
+    shutil.rmtree(project.folder / ".plumb/artifacts/sha256")
+    server = Server(project)
+    asked = requests.post(f"{server.http}/v1/models/repeat_purchase/predict", json={"entities": {"user_id": [4]}}, timeout=10)
+    assert asked.status_code == 200, asked.text
+    server.stop()
+    assert "2 are what was registered, byte for byte" in project.run("doctor", "--deep")
+    digest = hashlib.sha256(model).hexdigest()
+    azurite.put(f"models/shop/sha256/{digest[:2]}/{digest[2:]}", model[:-1])
+    command = [BINARY, "doctor", "--project", project.folder]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1, said
+    assert f"`az://models/shop/sha256/{digest[:2]}/{digest[2:]}` is damaged" in " ".join(said.split()), said
+    assert KEY not in said, "a secret was told"

@@ -123,6 +123,106 @@ def test_registered_files_are_read_and_never_written(client, server):
     assert requests.get(f"{files}/{path}/other", timeout=30).status_code == 404
 
 
+def test_mistakes_of_the_caller_are_asked_once(client, server):
+    """MLflow's server fails on these, and its client tries again for minutes."""
+    routes = ["model-versions/transition-stage", "registered-models/search", "model-versions/search"]
+    routes = [f"{API}/{route}" for route in routes]
+    before = [server.answered(route) for route in routes]
+    said = client.run(
+        """
+        name = "mistaken " + sys.argv[1]
+        client.create_registered_model(name)
+        client.create_model_version(name, "s3://b/1")
+        mistakes = []
+        for stage in ["Archived", "None"]:
+            move = client.transition_model_version_stage
+            mistakes.append(refused(move, name, "1", stage, archive_existing_versions=True))
+        for search in [client.search_registered_models, client.search_model_versions]:
+            mistakes.append(refused(search, order_by=["name", "name DESC"]))
+        answer([[code for code, _ in mistakes], client.get_model_version(name, "1").current_stage])
+        """,
+        client.version,
+    )
+    assert said == [["INVALID_PARAMETER_VALUE"] * 4, "None"]
+    for route, before, n in zip(routes, before, [2, 1, 1], strict=True):
+        after = server.answered(route)
+        assert after.get(400, 0) - before.get(400, 0) == n, (route, before, after)
+        assert max(after) < 500, (route, after)
+
+
+# The names by which a program loads a model and asks it.
+ASKED = """
+import onnxruntime
+onnx_model, X = model()
+
+def asked(uri):
+    session = onnxruntime.InferenceSession(mlflow.onnx.load_model(uri).SerializeToString())
+    return session.run(None, {session.get_inputs()[0].name: X})[0].tolist()
+"""
+
+
+def test_a_model_that_was_logged_under_a_name_is_registered_by_its_run_and_without_one(server, tmp_path):
+    """The run has no file of the model: the client of MLflow 3 finds the logged model, and registers that."""
+    said = Client("3", server.http, tmp_path).run(
+        ASKED
+        + """
+with mlflow.start_run() as run:
+    info = mlflow.onnx.log_model(onnx_model, name="model")
+version = mlflow.register_model(f"runs:/{run.info.run_id}/model", "by run")
+again = mlflow.register_model(f"models:/{info.model_id}", "by run")
+alone = mlflow.onnx.log_model(onnx_model, name="alone", registered_model_name="alone")
+kept = client.get_model_version("alone", "1")
+versions = [json.loads(mlflow.get_logged_model(it.model_id).tags["mlflow.modelVersions"]) for it in [info, alone]]
+answer({
+    "run": run.info.run_id, "model": info.model_id, "source": version.source, "of_run": version.run_id,
+    "asked": [asked(f"models:/{name}/1") for name in ["by run", "alone"]] + [asked("models:/by run/2")],
+    "again": [again.version, again.source, again.run_id], "versions": versions,
+    "alone": [kept.source == f"models:/{alone.model_id}", kept.run_id or "", kept.status],
+})
+"""
+    )
+    run, model = said["run"], said["model"]
+    assert (said["source"], said["of_run"]) == (f"models:/{model}", run)
+    assert said["again"] == ["2", f"models:/{model}", run]
+    assert said["asked"] == [[0, 0, 1, 1]] * 3
+    assert said["alone"] == [True, "", "READY"]
+    by_run = [{"name": "by run", "version": "1"}, {"name": "by run", "version": "2"}]
+    assert said["versions"] == [by_run, [{"name": "alone", "version": "1"}]]
+    # As it is on the wire.
+    logged = requests.get(f"{server.http}{API}/logged-models/{model}", timeout=30).json()["model"]
+    info = logged["info"]
+    tags = {tag["key"]: tag["value"] for tag in info.pop("tags")}
+    assert json.loads(tags["mlflow.modelVersions"]) == by_run
+    times = [info.pop(key) for key in ["creation_timestamp_ms", "last_updated_timestamp_ms"]]
+    assert all(isinstance(at, int) and at > 1_600_000_000_000 for at in times) and times[0] <= times[1]
+    assert info == {
+        "model_id": model,
+        "experiment_id": "0",
+        "name": "model",
+        "artifact_uri": f"mlflow-artifacts:/0/models/{model}/artifacts",
+        "status": "LOGGED_MODEL_READY",
+        "source_run_id": run,
+    }
+    assert logged["data"] == {}
+
+
+def test_a_model_whose_upload_failed_stays_so(server, tmp_path):
+    model, status, found = Client("3", server.http, tmp_path).run(
+        """
+        model = mlflow.initialize_logged_model(name="broken")
+        pending = mlflow.get_logged_model(model.model_id).status
+        mlflow.finalize_logged_model(model.model_id, "FAILED")
+        found = mlflow.search_logged_models(filter_string="name = 'broken'", output_format="list")
+        status = [pending, mlflow.get_logged_model(model.model_id).status]
+        answer([model.model_id, [str(one) for one in status], [[one.model_id, str(one.status)] for one in found]])
+        """
+    )
+    assert status == ["PENDING", "FAILED"]
+    assert [model, "FAILED"] in found
+    logged = requests.get(f"{server.http}{API}/logged-models/{model}", timeout=30).json()["model"]
+    assert logged["info"]["status"] == "LOGGED_MODEL_UPLOAD_FAILED"
+
+
 # What is said of each step: the answer without what no two servers say alike, or the code of the error.
 SCRIPT = r'''
 import re
@@ -408,5 +508,167 @@ def test_a_version_that_can_be_served_is_let_through_the_gate_or_refused_with_it
         assert (last["version"], last["to"], last["evidence"]["passed"]) == (2, "Staging", True)
         [other] = last["evidence"]["exposes"]
         assert (other["version"], other["stage"], other["evidence"]["passed"]) == (1, "Production", True)
+    finally:
+        server.stop()
+
+
+def demo(folder):
+    """The demo's project, with its features online."""
+    project = Project(ROOT / "examples/repeat_purchase", folder / "project")
+    project.run("apply", "--yes")
+    project.run("materialize")
+    return project
+
+
+def clients(server, folder):
+    """Each version of the client, in a home of its own."""
+    for version in PYTHONS:
+        home = folder / version
+        home.mkdir()
+        yield Client(version, server.http, home)
+
+
+def test_weights_that_the_flavor_keeps_in_another_file_are_registered_promoted_and_served(tmp_path):
+    """`mlflow.onnx.log_model` with its defaults: initializers of a kilobyte or more go to a file beside the graph."""
+    project = demo(tmp_path)
+    server = Server(project)
+    try:
+        for client in clients(server, tmp_path):
+            name = f"wide_{client.version}"
+            status, files = client.run(
+                """
+                from onnx import TensorProto, helper, numpy_helper
+                random = np.random.default_rng(7)
+                first, last = (random.normal(size=shape).astype(np.float32) for shape in [(3, 512), (512, 1)])
+                graph = helper.make_graph(
+                    [
+                        helper.make_node("MatMul", ["features", "first"], ["y"]),
+                        helper.make_node("Relu", ["y"], ["z"]),
+                        helper.make_node("MatMul", ["z", "last"], ["score"]),
+                    ],
+                    "wide",
+                    [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", 3])],
+                    [helper.make_tensor_value_info("score", TensorProto.FLOAT, ["N", 1])],
+                    [numpy_helper.from_array(first, "first"), numpy_helper.from_array(last, "last")],
+                )
+                wide = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+                helper.set_model_props(wide, {"plumb.service": "repeat_purchase_v1"})
+                where = {"artifact_path": "model"} if mlflow.__version__.startswith("2") else {"name": "model"}
+                with mlflow.start_run():
+                    mlflow.onnx.log_model(wide, registered_model_name=sys.argv[1], **where)
+                version = client.get_model_version(sys.argv[1], "1")
+                client.transition_model_version_stage(sys.argv[1], "1", "Production")
+                path = client.get_model_version_download_uri(sys.argv[1], "1")
+                got = mlflow.artifacts.download_artifacts(artifact_uri=path, dst_path="got")
+                answer([version.status, {name: os.path.getsize(os.path.join(got, name)) for name in os.listdir(got)}])
+                """,
+                name,
+            )
+            assert status == "READY"
+            weights = [size for file, size in files.items() if file.endswith(".data")]
+            assert sum(weights) >= 4 * 3 * 512 + 4 * 512 and files["model.onnx"] < 2_000, files
+            # The server learns of the promotion within a moment.
+            deadline = time.monotonic() + 30
+            while True:
+                body = {"entities": {"user_id": [4, 5]}}
+                reply = requests.post(f"{server.http}/v1/models/{name}/predict", json=body, timeout=30)
+                if reply.status_code == 200 or time.monotonic() > deadline:
+                    break
+                time.sleep(0.05)
+            answered = reply.json()
+            assert reply.status_code == 200, answered
+            rows = client.run(
+                """
+                import onnxruntime
+                loaded = mlflow.onnx.load_model(f"models:/{sys.argv[1]}/Production")
+                session = onnxruntime.InferenceSession(loaded.SerializeToString())
+                features = np.array(json.loads(sys.argv[2]), dtype=np.float32)
+                answer(session.run(None, {"features": features})[0].ravel().tolist())
+                """,
+                name,
+                json.dumps(list(zip(*(one["values"] for one in answered["features"].values()), strict=True))),
+            )
+            scores = [score[0] if isinstance(score, list) else score for score in answered["outputs"]["score"]]
+            assert scores == pytest.approx(rows, rel=1e-4), answered
+    finally:
+        server.stop()
+
+
+def test_a_version_that_takes_long_to_read_is_waited_for_and_one_that_fails_says_why(tmp_path):
+    """`create_model_version` polls while a registration is pending, and raises with the reason where it failed."""
+    project = demo(tmp_path)
+    settings = project.folder / "plumb.yaml"
+    text, kept = settings.read_text(), "artifacts: {path: .plumb/artifacts}"
+    assert kept in text
+    settings.write_text(text.replace(kept, "artifacts: {path: .plumb/artifacts, inspect_seconds: 20}"))
+    server = Server(project)
+    try:
+        for client in clients(server, tmp_path):
+            name = f"slow_{client.version}"
+            said = client.run(
+                """
+                import time
+                from onnx import TensorProto, helper, numpy_helper
+
+                def info(name, kind, shape):
+                    return helper.make_tensor_value_info(name, kind, shape)
+
+                def looping(times):
+                    steps = [helper.make_node("Identity", ["go"], ["go_on"]), helper.make_node("Neg", ["x"], ["y"])]
+                    known = [info("i", TensorProto.INT64, []), info("go", TensorProto.BOOL, []), info("x", TensorProto.FLOAT, ["N", 3])]
+                    made = [info("go_on", TensorProto.BOOL, []), info("y", TensorProto.FLOAT, ["N", 3])]
+                    loop = helper.make_node("Loop", ["times", "", "features"], ["last"], body=helper.make_graph(steps, "body", known, made))
+                    constants = [
+                        numpy_helper.from_array(np.array(times, dtype=np.int64), "times"),
+                        numpy_helper.from_array(np.ones((3, 1), dtype=np.float32), "w"),
+                    ]
+                    graph = helper.make_graph(
+                        [loop, helper.make_node("MatMul", ["last", "w"], ["score"])],
+                        "looping",
+                        [info("features", TensorProto.FLOAT, ["N", 3])],
+                        [info("score", TensorProto.FLOAT, ["N", 1])],
+                        constants,
+                    )
+                    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+                    helper.set_model_props(model, {"plumb.service": "repeat_purchase_v1"})
+                    return model
+
+                def register(times):
+                    path = f"{times}.onnx"
+                    open(path, "wb").write(looping(times).SerializeToString())
+                    with mlflow.start_run() as run:
+                        client.log_artifact(run.info.run_id, path, "model")
+                    begun = time.monotonic()
+                    try:
+                        made = client.create_model_version(sys.argv[1], f"runs:/{run.info.run_id}/model", run.info.run_id)
+                        said = [made.version, made.status]
+                    except MlflowException as why:
+                        said = str(why)
+                    return said, time.monotonic() - begun
+
+                client.create_registered_model(sys.argv[1])
+                slow, waited = register(8_000_000)
+                failed, _ = register(2**62)
+                kept = client.get_model_version(sys.argv[1], "2")
+                try:
+                    client.transition_model_version_stage(sys.argv[1], "2", "Production")
+                    moved = None
+                except RestException as why:
+                    moved = why.error_code
+                answer([slow, waited, failed, kept.status, kept.status_message, moved])
+                """,
+                name,
+            )
+            slow, waited, failed, status, message, moved = said
+            assert (slow[0], slow[1]) in [("1", "READY"), ("1", "PENDING_REGISTRATION")], slow
+            assert waited > 2, "it was read at once: this says nothing of waiting"
+            beginning = f"Model version creation failed for model name: {name} version: 2 with status: FAILED_REGISTRATION"
+            assert failed.startswith(beginning), failed
+            assert "inspect_seconds" in message or "20 s of a processor" in message or "within 40 s" in message, message
+            assert message in failed
+            assert (status, moved) == ("FAILED_REGISTRATION", "RESOURCE_CONFLICT")
+            listed = json.loads(project.run("model", "show", name, "2", "--output", "json"))
+            assert listed["registration"] == {"status": "failed", "reason": message}
+            assert json.loads(project.run("model", "show", name, "1", "--output", "json"))["registration"] == {"status": "done"}
     finally:
         server.stop()

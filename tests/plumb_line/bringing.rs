@@ -7,7 +7,7 @@ use featurestore::offline::lease::Leasing;
 use featurestore::online::OnlineStore;
 use featurestore::online::marks::Marks;
 use plumb::commands::materialize::{Mode, bring};
-use plumb::config::{Config, NonFinite, OnlineConfig, RegistryConfig};
+use plumb::config::{ArtifactsConfig, Config, NonFinite, OnlineConfig, RegistryConfig};
 use plumb::project::Project;
 use schema::{Clock, FeatureView, Timestamp};
 
@@ -74,13 +74,14 @@ impl World<'_> {
             feast: None,
             non_finite: NonFinite::Text,
             registry: RegistryConfig::Sqlite { path: folder.join("not used") },
-            artifacts: folder.join("not used"),
-            upload_bytes_max: 0,
+            artifacts: ArtifactsConfig::at(folder.join("not used")),
             predictions: folder.join("not used"),
             probes: folder.join("not used"),
             storage: Default::default(),
             limits: Default::default(),
             max_skew: None,
+            webhooks: Default::default(),
+            hosts: Default::default(),
         };
         Project { folder, config, registry: registry_of(&self.definitions).await, offline: self.offline.clone() }
     }

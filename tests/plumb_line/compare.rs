@@ -129,7 +129,7 @@ fn is_right(world: &World<'_>, instants: &[i64], there: &FeatureRows) -> Result<
     for (feature, (name, dtype)) in world.shape.features().into_iter().enumerate() {
         let statuses: Vec<Status> =
             winners.iter().zip(&asked).map(|(winner, (at, _))| oracle.status(*winner, feature, *at)).collect();
-        prop_assert_eq!(&there.statuses[feature], &statuses, "{} of {:?}", name, asked);
+        prop_assert_eq!(there.statuses[feature].as_slice(), statuses.as_slice(), "{} of {:?}", name, asked);
         let cell = |(winner, status): (&Option<&super::rows::Row>, &Status)| -> Cell {
             winner.filter(|_| *status == Status::Present).and_then(|row| row.cells[feature].clone())
         };

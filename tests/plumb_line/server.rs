@@ -86,6 +86,8 @@ impl Server {
             readiness,
             non_finite: NonFinite::Text,
             mlflow: None,
+            webhooks: None,
+            hosts: plumb::config::Hosts::default(),
         };
         Self { http: http::router(parts, measuring), grpc }
     }

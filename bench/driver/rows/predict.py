@@ -87,7 +87,7 @@ def plumb(machine: Machine, folder: Path, data: Path, model: Path, rows: Rows) -
     project.plumb(machine, ours, "model", "register", MODEL, model, "--service", project.SERVICE)
     project.plumb(machine, ours, "model", "promote", MODEL, 1, "--to", "production")
     address = f"127.0.0.1:{free_port()}"
-    with Server([machine.plumb, "--project", ours, "serve", "--http", address], folder / "plumb.log") as server:
+    with Server([machine.plumb, "--project", ours, "serve", "--http", address, "--grpc", "127.0.0.1:0"], folder / "plumb.log") as server:
         server.wait_until(f"http://{address}/readyz")
         yield Side(
             server,

@@ -28,7 +28,7 @@ def measure(machine: Machine) -> list[Line]:
     # The first start brings the program into the page cache.
     for _ in range(machine.sizes.pairs + 1):
         address = f"127.0.0.1:{free_port()}"
-        with Server([machine.plumb, "--project", project, "serve", "--http", address], folder / "serve.log") as server:
+        with Server([machine.plumb, "--project", project, "serve", "--http", address, "--grpc", "127.0.0.1:0"], folder / "serve.log") as server:
             ready_s = server.wait_until(f"http://{address}/readyz", every_s=EVERY_S)
             time.sleep(IDLE_S)
             starts.append(Sample(ready_s, server.peak_mb(), server.cpu_s()))

@@ -84,7 +84,7 @@ def measure(machine: Machine) -> list[Line]:
         for work, paths in READS.items():
             file = folder / f"{work.replace(' ', '-')}.paths"
             file.write_text("".join(f"{path}\n" for path in paths))
-            targets = [Target(side.name, side.server, side.url, file, "get.lua") for side in (theirs, ours)]
+            targets = [Target(side.name, side.server, side.url, file, "paths") for side in (theirs, ours)]
             samples = in_turn(machine, targets, CONNECTIONS)
             peers, mine = samples[theirs.name], samples[ours.name]
             lines.append(Line(ROW, work, "req/s", theirs.name, peers, mine, Goal(at_least=100), notes))
@@ -111,7 +111,7 @@ def promotions(machine: Machine, folder: Path) -> list[Line]:
         project.plumb(machine, demo, "model", "promote", model, 1, "--to", stage)
 
     commanded = moves(machine, by_command)
-    with started("plumb", [machine.plumb, "--project", demo, "serve", "--http"], folder / "demo.log", "/readyz") as side:
+    with started("plumb", [machine.plumb, "--project", demo, "serve", "--grpc", "127.0.0.1:0", "--http"], folder / "demo.log", "/readyz") as side:
 
         def by_route(stage: str) -> None:
             asked = {"name": model, "version": "1", "stage": stage.capitalize(), "archive_existing_versions": True}
@@ -146,7 +146,7 @@ def plumb(machine: Machine, folder: Path, n_each: int) -> Iterator[Side]:
     (ours / "plumb.yaml").write_text("project: bench\n")
     if kept.is_file():
         shutil.copy(kept, ours / ".plumb" / "registry.db")
-    command = [machine.plumb, "--project", ours, "serve", "--http"]
+    command = [machine.plumb, "--project", ours, "serve", "--grpc", "127.0.0.1:0", "--http"]
     with started("plumb", command, folder / "plumb.log", "/readyz") as side:
         if not kept.is_file():
             write(side, n_each)

@@ -1,11 +1,17 @@
 //! From the stored rows of each view to a service's columns: the one path that training and serving share.
 
+use std::borrow::Cow;
+
 use arrow::array::{Array, ArrayRef, BooleanArray, TimestampNanosecondArray};
 use arrow::compute::nullif;
 use schema::{Status, Timestamp, Ttl};
+use smallvec::SmallVec;
 use transform::ExprError;
 
 use crate::compiled::{ColumnSource, CompiledService, CompiledView};
+
+/// The statuses of a feature's values, one a row. A request has few rows: theirs need no memory of their own.
+pub type Statuses = SmallVec<[Status; 16]>;
 
 /// What a view has for each row asked: found offline by the join, or online by key.
 #[derive(Debug, Clone)]
@@ -27,10 +33,13 @@ pub struct FeatureRows {
     /// One column per feature of the service, in its order: null unless the status is `Present`.
     pub columns: Vec<ArrayRef>,
     /// For each feature, the status of each row.
-    pub statuses: Vec<Vec<Status>>,
+    pub statuses: Vec<Statuses>,
     /// For each feature view that the service reads, the event time of each row's answer.
     pub event_times: Vec<Vec<Option<Timestamp>>>,
 }
+
+/// The instant of each row, which only expressions ask for.
+pub type Instants<'a> = &'a dyn Fn() -> &'a TimestampNanosecondArray;
 
 /// The status that TTL leaves a found row with: the one comparison, both bounds inclusive.
 pub fn status_at(event_time: Timestamp, ttl: Option<Ttl>, at: Timestamp) -> Status {
@@ -61,24 +70,24 @@ impl ViewRows {
 }
 
 /// Adds the computed features of one view to its stored ones.
-fn with_computed(
+fn with_computed<'r>(
     view: &CompiledView,
-    rows: &ViewRows,
-    at: &TimestampNanosecondArray,
-) -> Result<Vec<ArrayRef>, ExprError> {
+    rows: &'r ViewRows,
+    at: Instants<'_>,
+) -> Result<Cow<'r, [ArrayRef]>, ExprError> {
     if view.computed.is_empty() {
-        return Ok(rows.stored.clone());
+        return Ok(Cow::Borrowed(&rows.stored));
     }
     let present: BooleanArray = rows.statuses.iter().map(|status| Some(*status == Status::Present)).collect();
     let mut columns = rows.stored.clone();
-    columns.extend(view.computed.evaluate(&rows.stored, at, &present)?);
-    Ok(columns)
+    columns.extend(view.computed.evaluate(&rows.stored, at(), &present)?);
+    Ok(Cow::Owned(columns))
 }
 
 /// A service's columns from the rows of its views and the fields of the request.
 ///
 /// `views` are in the order of [`CompiledService::views`], `fields` in that of [`CompiledService::fields`]; `at` is the
-/// instant of each row (the spine time, or the request's). An on-demand feature is `Present` or `NullValue`: its
+/// instant of each row (the spine time, or the request's), in UTC. An on-demand feature is `Present` or `NullValue`: its
 /// expression sees null for every input that is not `Present`. Where an input of its view is `Unavailable`, so is it: what
 /// is unknown is not null, and an expression that makes something of null would make something up.
 ///
@@ -88,7 +97,7 @@ pub fn assemble(
     compiled: &CompiledService,
     views: Vec<ViewRows>,
     fields: &[ArrayRef],
-    at: &TimestampNanosecondArray,
+    at: Instants<'_>,
 ) -> Result<FeatureRows, ExprError> {
     let whole = compiled.views.iter().zip(&views).map(|(view, rows)| with_computed(view, rows, at));
     let whole = whole.collect::<Result<Vec<_>, _>>()?;
@@ -98,7 +107,7 @@ pub fn assemble(
     for view in &compiled.on_demand {
         let inputs = view.inputs.iter().map(|input| column_of(*input, &whole, &on_demand));
         let fields = view.fields.iter().map(|field| &fields[*field]);
-        let features = view.features.evaluate(inputs.chain(fields).cloned().collect(), at)?;
+        let features = view.features.evaluate(inputs.chain(fields).cloned().collect(), at())?;
         let unknown = unknown(&view.inputs, &lost_rows, &lost);
         on_demand.push(match &unknown {
             None => features,
@@ -155,7 +164,11 @@ fn unknown(
     all.reduce(either).map(BooleanArray::from)
 }
 
-fn column_of<'a>(source: ColumnSource, stored: &'a [Vec<ArrayRef>], on_demand: &'a [Vec<ArrayRef>]) -> &'a ArrayRef {
+fn column_of<'a>(
+    source: ColumnSource,
+    stored: &'a [Cow<'_, [ArrayRef]>],
+    on_demand: &'a [Vec<ArrayRef>],
+) -> &'a ArrayRef {
     match source {
         ColumnSource::Stored { view, feature } => &stored[view][feature],
         ColumnSource::OnDemand { view, feature } => &on_demand[view][feature],

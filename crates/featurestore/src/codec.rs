@@ -7,10 +7,12 @@
 mod cell;
 mod list;
 
+use arrow::array::builder::NullBufferBuilder;
 use arrow::array::{Array, ArrayRef};
-use schema::Dtype;
+use arrow::buffer::{Buffer, MutableBuffer};
+use schema::{Dtype, Scalar};
 
-use cell::{CellBuilder, push_value, width};
+use cell::{CellBuilder, numbers, push_value, width};
 use list::ListBuilder;
 
 /// First byte of every packed row: readers accept old formats, writers write this one.
@@ -62,9 +64,11 @@ impl RowCodec {
         out
     }
 
-    /// Columns into which rows are unpacked one after the other.
+    /// Columns into which rows are unpacked one after the other, `capacity` of them at most: more are a bug, and panic.
     pub fn decoder(&self, capacity: usize) -> RowDecoder<'_> {
-        RowDecoder { codec: self, builders: self.dtypes.iter().map(|d| Builder::new(*d, capacity)).collect() }
+        let mut numbers = Numbers::default();
+        let builders = self.dtypes.iter().map(|dtype| Builder::new(*dtype, capacity, &mut numbers)).collect();
+        RowDecoder { codec: self, builders, memory: MutableBuffer::from_len_zeroed(numbers.n_bytes) }
     }
 }
 
@@ -78,6 +82,8 @@ fn fixed_width(dtype: Dtype) -> Option<usize> {
 pub struct RowDecoder<'c> {
     codec: &'c RowCodec,
     builders: Vec<Builder>,
+    /// The numbers of all columns. For few rows, making a piece of memory for each column is most of the work.
+    memory: MutableBuffer,
 }
 
 impl RowDecoder<'_> {
@@ -102,10 +108,15 @@ impl RowDecoder<'_> {
                 continue;
             }
             let mut fixed_cell = &fixed[self.codec.fixed_at[i]..];
+            if let Builder::Number(column) = builder {
+                column.push(fixed_cell, &mut self.memory).ok_or(corrupt)?;
+                continue;
+            }
             let bytes = if fixed_width(self.codec.dtypes[i]).is_some() { &mut fixed_cell } else { &mut texts };
             match builder {
                 Builder::Cell(builder) => builder.push(bytes),
                 Builder::List(builder) => builder.push(bytes),
+                Builder::Number(_) => Some(()),
             }
             .ok_or(corrupt)?;
         }
@@ -114,35 +125,100 @@ impl RowDecoder<'_> {
 
     /// The columns.
     pub fn finish(self) -> Vec<ArrayRef> {
-        self.builders.into_iter().map(Builder::finish).collect()
+        let memory = Buffer::from(self.memory);
+        self.builders.into_iter().map(|builder| builder.finish(&memory)).collect()
+    }
+}
+
+/// Where numbers are in the memory of a decoder.
+#[derive(Debug, Default)]
+struct Numbers {
+    n_bytes: usize,
+}
+
+impl Numbers {
+    /// Every column begins where the widest number may.
+    const ALIGNMENT: usize = 16;
+
+    fn take(&mut self, n_bytes: usize) -> usize {
+        let at = self.n_bytes;
+        self.n_bytes = (at + n_bytes).next_multiple_of(Self::ALIGNMENT);
+        at
+    }
+}
+
+/// Packed numbers are little-endian, and are copied as they are.
+const _: () = assert!(cfg!(target_endian = "little"));
+
+/// A column of numbers being filled.
+#[derive(Debug)]
+struct NumberColumn {
+    scalar: Scalar,
+    width: usize,
+    at: usize,
+    rows: usize,
+    capacity: usize,
+    nulls: NullBufferBuilder,
+}
+
+impl NumberColumn {
+    /// Takes a number off the front of `bytes`, which is there as it is in memory: little-endian.
+    fn push(&mut self, bytes: &[u8], memory: &mut MutableBuffer) -> Option<()> {
+        let at = self.at + self.row() * self.width;
+        memory[at..at + self.width].copy_from_slice(bytes.get(..self.width)?);
+        self.nulls.append_non_null();
+        Some(())
+    }
+
+    fn push_null(&mut self) {
+        self.row();
+        self.nulls.append_null();
+    }
+
+    /// The next row. Behind the last one lies the next column.
+    fn row(&mut self) -> usize {
+        assert!(self.rows < self.capacity, "a decoder of {} rows is given more", self.capacity);
+        self.rows += 1;
+        self.rows - 1
     }
 }
 
 /// A column being filled.
 #[derive(Debug)]
 enum Builder {
+    Number(NumberColumn),
     Cell(CellBuilder),
     List(ListBuilder),
 }
 
 impl Builder {
-    fn new(dtype: Dtype, capacity: usize) -> Self {
+    fn new(dtype: Dtype, capacity: usize, numbers: &mut Numbers) -> Self {
         if dtype.is_list() {
-            Self::List(ListBuilder::new(dtype, capacity))
-        } else {
-            Self::Cell(CellBuilder::new(dtype.item(), capacity))
+            return Self::List(ListBuilder::new(dtype, capacity));
+        }
+        match (dtype.item(), fixed_width(dtype)) {
+            // One bit each.
+            (Scalar::Bool, _) | (_, None) => Self::Cell(CellBuilder::new(dtype.item(), capacity)),
+            (scalar, Some(width)) => {
+                let (at, nulls) = (numbers.take(width * capacity), NullBufferBuilder::new(capacity));
+                Self::Number(NumberColumn { scalar, width, at, rows: 0, capacity, nulls })
+            }
         }
     }
 
     fn push_null(&mut self) {
         match self {
+            Self::Number(column) => column.push_null(),
             Self::Cell(builder) => builder.push_null(),
             Self::List(builder) => builder.push_null(),
         }
     }
 
-    fn finish(self) -> ArrayRef {
+    fn finish(self, memory: &Buffer) -> ArrayRef {
         match self {
+            Self::Number(NumberColumn { scalar, at, rows, mut nulls, .. }) => {
+                numbers(scalar, memory, at, rows, nulls.finish()).expect("it was taken for a number")
+            }
             Self::Cell(builder) => builder.finish(),
             Self::List(builder) => builder.finish(),
         }

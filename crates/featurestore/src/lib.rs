@@ -30,7 +30,7 @@ mod testing;
 mod ties;
 pub mod training;
 
-pub use assemble::FeatureRows;
+pub use assemble::{FeatureRows, Statuses};
 pub use compiled::CompiledService;
 pub use offline::{OfflineError, OfflineStore};
 pub use online::{OnlineError, OnlineReader, OnlineStore};

@@ -12,13 +12,15 @@ use arrow::compute::kernels::zip::zip;
 use schema::migration::{Migration, MigrationError, Origin, Presence};
 use schema::{FeatureService, Status};
 
+use crate::assemble::Statuses;
+
 /// Features of `n` rows, in a service's order.
 #[derive(Debug, Clone)]
 pub struct Migrated {
     /// One column per feature.
     pub columns: Vec<ArrayRef>,
     /// For each feature, the status of each row.
-    pub statuses: Vec<Vec<Status>>,
+    pub statuses: Vec<Statuses>,
 }
 
 /// Migrates features of `older`, in its order, by a migration that starts at it.
@@ -28,10 +30,10 @@ pub struct Migrated {
 pub fn migrate(
     older: &FeatureService,
     columns: &[ArrayRef],
-    statuses: &[Vec<Status>],
+    statuses: &[Statuses],
     migration: &Migration,
 ) -> Result<Migrated, MigrationError> {
-    let n = statuses.first().map_or(0, Vec::len);
+    let n = statuses.first().map_or(0, Statuses::len);
     let rows = rows_of(older, statuses);
     let whole = vec![Status::Present; n];
     let of = |view: &Option<String>| view.as_ref().and_then(|view| rows.get(view.as_str())).unwrap_or(&whole);
@@ -69,7 +71,7 @@ pub fn migrate(
 
 /// For each view that the service reads, by the name that it uses, whether it has a row: `Present`, or why not. A feature
 /// on demand is of no row; it is always there, but where its inputs are unknown.
-fn rows_of<'s>(service: &'s FeatureService, statuses: &[Vec<Status>]) -> BTreeMap<&'s str, Vec<Status>> {
+fn rows_of<'s>(service: &'s FeatureService, statuses: &[Statuses]) -> BTreeMap<&'s str, Vec<Status>> {
     let mut rows: BTreeMap<&str, Vec<Status>> = BTreeMap::new();
     for (column, statuses) in service.columns.iter().zip(statuses) {
         let on_demand = service.on_demand.iter().any(|used| used.name == column.use_name());

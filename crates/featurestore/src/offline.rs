@@ -14,7 +14,6 @@ pub(crate) mod seal;
 pub mod snapshot;
 pub mod source;
 pub mod standing;
-pub mod storage;
 pub mod table;
 pub mod whole;
 
@@ -24,11 +23,11 @@ use std::sync::Arc;
 
 use schema::definitions::{Format, Source};
 use schema::{BoxError, ErrorKind, FeatureView, Ttl};
+use storage::StorageConfig;
 
 use history::{Held, History};
 use lease::Leasing;
 use query::QueryLimits;
-use storage::StorageConfig;
 use table::{Table, TableError};
 
 use crate::erase::Tombstones;

@@ -114,5 +114,5 @@ pub async fn recompute_each(
     }
     let at = TimestampNanosecondArray::from_iter_values(as_of.iter().map(|at| at.as_nanos())).with_timezone("UTC");
     let failed = |source| ReplayError::Compute { service: compiled.service.name.to_string(), source };
-    assemble(compiled, views, &fields, &at).map_err(failed)
+    assemble(compiled, views, &fields, &|| &at).map_err(failed)
 }

@@ -2,6 +2,7 @@
 
 mod answered;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -187,13 +188,18 @@ pub async fn retrieve_with(
     for (i, (rows, by)) in trips.iter().flat_map(|trip| &trip.members).zip(read.into_iter().flatten()) {
         (views[*i], served[*i]) = (Some(rows), by);
     }
-    let at = TimestampNanosecondArray::from(vec![as_of.as_nanos(); entities.n]).with_timezone("UTC");
-    let rows = assemble(compiled, views.into_iter().flatten().collect(), &fields, &at)
+    let (at, made) = (OnceCell::new(), || instants(as_of, entities.n));
+    let rows = assemble(compiled, views.into_iter().flatten().collect(), &fields, &|| at.get_or_init(made))
         .map_err(|source| RetrieveError::Compute { service: compiled.service.name.to_string(), source })?;
     if let Some(answered) = reader.answered() {
         answered.count(compiled, &rows, as_of);
     }
     Ok(Retrieved { rows, served })
+}
+
+/// The one instant, for each row.
+fn instants(as_of: Timestamp, n: usize) -> TimestampNanosecondArray {
+    TimestampNanosecondArray::from(vec![as_of.as_nanos(); n]).with_timezone("UTC")
 }
 
 /// Views that are read together.

@@ -8,17 +8,19 @@ mod serve;
 mod tables;
 mod training_set;
 mod upkeep;
+mod webhook;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::failure::Failure;
 pub use definitions::{ApplyArgs, ImportCommand, ImportFeastArgs, InitArgs, PlanArgs};
 pub use features::{FeaturesCommand, FeaturesExplainArgs, FeaturesGetArgs, MaterializeArgs, ReplayArgs};
 pub use model::{
-    AliasArgs, ApproveArgs, DeleteArgs, DescribeArgs, DiffArgs, ModelCommand, ModelListArgs, ModelNameArgs,
-    PromoteArgs, RegisterArgs, RenameArgs, RollbackArgs, SearchArgs, ShowArgs, TagArgs,
+    AliasArgs, ApproveArgs, DeleteArgs, DescribeArgs, DiffArgs, InspectArgs, ModelCommand, ModelListArgs,
+    ModelNameArgs, PromoteArgs, RegisterArgs, RenameArgs, RollbackArgs, SearchArgs, ShowArgs, TagArgs,
 };
 pub use registry::{
     RegistryAtArgs, RegistryCommand, RegistryExportArgs, RegistryImportArgs, RegistryLogArgs, RegistryVerifyArgs,
@@ -30,6 +32,7 @@ pub use tables::{
 };
 pub use training_set::{RebuildArgs, TrainingSetArgs, TrainingSetCommand, TrainingSetFile};
 pub use upkeep::{DoctorArgs, EraseArgs, SkewArgs, ViewCommand, ViewRemoveArgs};
+pub use webhook::{WebhookCommand, WebhookCreateArgs, WebhookDeliveriesArgs, WebhookIdArgs, WebhookTestArgs};
 
 /// Features defined once, trained and served from one definition.
 #[derive(Debug, Parser)]
@@ -42,7 +45,7 @@ pub struct Cli {
     ///
     /// A password is better written in plumb.yaml, as ${NAME} of the environment: other users of the machine see command
     /// lines.
-    #[arg(long, global = true, value_name = "URL|FILE")]
+    #[arg(long, global = true, value_name = "URL|FILE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub registry: Option<String>,
     /// Tables for people, JSON for programs.
     #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
@@ -57,6 +60,25 @@ pub fn wants_json(words: impl IntoIterator<Item = String>) -> bool {
     let words: Vec<String> = words.into_iter().collect();
     let apart = words.windows(2).any(|pair| matches!(pair[0].as_str(), "--output" | "-o") && pair[1] == "json");
     apart || words.iter().any(|word| matches!(word.as_str(), "--output=json" | "-o=json" | "-ojson"))
+}
+
+/// The command line's grammar. Texts of help are shown as they are: what is to be read as code in the documentation is to be
+/// pasted here.
+pub fn grammar() -> clap::Command {
+    fn plain(command: clap::Command) -> clap::Command {
+        let text = |styled: Option<&clap::builder::StyledStr>| styled.map(|text| text.to_string().replace('`', ""));
+        let (about, long) = (text(command.get_about()), text(command.get_long_about()));
+        let command = match about {
+            Some(about) => command.about(about),
+            None => command,
+        };
+        let command = match long {
+            Some(long) => command.long_about(long),
+            None => command,
+        };
+        command.mut_subcommands(plain)
+    }
+    plain(Cli::command())
 }
 
 /// A command line that could not be read, as any other invalid input.
@@ -114,6 +136,9 @@ pub enum Command {
     /// Look at the registry's log: what holds, what held, whether it is whole; take it elsewhere.
     #[command(subcommand)]
     Registry(RegistryCommand),
+    /// Who is told what happens to models: addresses on the web.
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// Turn the definitions of another system into ours.
     #[command(subcommand)]
     Import(ImportCommand),
@@ -145,4 +170,15 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Run the whole line on real data, every answer checked.
     Demo(DemoArgs),
+    /// Print the script by which a shell completes this command line.
+    ///
+    /// Example: plumb completions bash > ~/.local/share/bash-completion/completions/plumb
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Read the model that standard input names, within limits. Started by `model register` and by the server.
+    #[command(hide = true)]
+    InspectModel(InspectArgs),
 }

@@ -1,28 +1,31 @@
 //! `plumb.yaml`: which stores a project uses, and its clock. The only place that reads the environment.
 
+mod artifacts;
 mod feast_answers;
+mod hosts;
 mod query;
 mod redis;
 mod registry;
 mod storage;
+mod webhooks;
 
 use std::path::{Path, PathBuf};
 
+use ::registry::webhook::AddressRules;
+use ::storage::StorageConfig;
 use featurestore::offline::query::QueryLimits;
-use featurestore::offline::storage::StorageConfig;
 use featurestore::online::RedisConfig;
 use schema::yaml::{Mistake, Place, documents, suggest};
 use schema::{Clock, Timestamp, Ttl};
 
 use crate::failure::Failure;
+pub use artifacts::ArtifactsConfig;
 pub use feast_answers::NonFinite;
+pub use hosts::{HostPattern, Hosts};
 pub use registry::RegistryConfig;
 
 /// The name of a project's main file.
 pub const MAIN_FILE: &str = "plumb.yaml";
-
-/// Files of models are rarely larger than these 10 GB, and a disk that is filled by mistake is worse than a refusal.
-const UPLOAD_MB: u64 = 10_240;
 
 /// A project's configuration; paths are absolute or relative to the project's folder.
 #[derive(Debug, Clone)]
@@ -41,10 +44,8 @@ pub struct Config {
     pub non_finite: NonFinite,
     /// The registry's log.
     pub registry: RegistryConfig,
-    /// Folder of model files.
-    pub artifacts: PathBuf,
-    /// The largest file that clients of MLflow may send: `artifacts: {upload_mb: 10240}`.
-    pub upload_bytes_max: u64,
+    /// Files of models.
+    pub artifacts: ArtifactsConfig,
     /// Folder of the prediction log.
     pub predictions: PathBuf,
     /// Where the rows are kept that promotions asked.
@@ -55,6 +56,10 @@ pub struct Config {
     pub limits: QueryLimits,
     /// How far ahead of now rows may come, where a view does not say.
     pub max_skew: Option<Ttl>,
+    /// Where webhooks may point.
+    pub webhooks: AddressRules,
+    /// What the server is called.
+    pub hosts: Hosts,
 }
 
 /// Which online store.
@@ -118,10 +123,24 @@ pub fn onnxruntime_library() -> Option<PathBuf> {
     environment("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
+/// What the loader of ONNX Runtime's library goes by: all that a process is given which reads a model.
+pub fn loader_environment() -> Vec<(String, String)> {
+    const NAME: &str = "LD_LIBRARY_PATH";
+    environment(NAME).map(|value| (NAME.to_owned(), value)).into_iter().collect()
+}
+
 /// Who is acting, for the audit trail.
 pub fn actor() -> String {
     let named = ["PLUMB_ACTOR", "USER", "LOGNAME"].into_iter().find_map(environment);
-    named.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+    named.map(|name| one_line(&name)).filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The longest name that is kept of whoever acts, in characters.
+const ACTOR_MAX: usize = 128;
+
+/// A name as a line of a log has it: it is kept for ever.
+fn one_line(name: &str) -> String {
+    name.trim().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(ACTOR_MAX).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
@@ -184,23 +203,19 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
             now.map_or(Clock::System, Clock::Fixed)
         }
     };
-    let mut upload_mb = None;
     let mut path = |name: &'static str, default: &str, fields: &mut schema::yaml::Fields<'_>| {
         let mut found = None;
         if let Some(node) = fields.optional(name) {
             let mut inner = node.fields("a store", mistakes);
             found = inner.text("path", mistakes);
-            if name == "artifacts" {
-                upload_mb = inner.optional("upload_mb").and_then(|node| node.count(mistakes));
-            }
             inner.finish(mistakes);
         }
         folder.join(found.unwrap_or_else(|| default.to_owned()))
     };
     let offline = path("offline", ".plumb/offline", &mut fields);
-    let artifacts = path("artifacts", ".plumb/artifacts", &mut fields);
     let predictions = path("predictions", ".plumb/predictions", &mut fields);
     let probes = path("probes", ".plumb/probes", &mut fields);
+    let artifacts = artifacts::read(&mut fields, folder, mistakes);
     let registry = registry::read(&mut fields, folder, project.as_deref(), mistakes);
     let online = online(&mut fields, folder, mistakes);
     let storage = storage::read(&mut fields, environment, mistakes);
@@ -208,6 +223,8 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
     let max_skew = fields.optional("max_skew").and_then(|node| node.parse(mistakes, Ttl::parse));
     let feast = feast(&mut fields, folder, mistakes);
     let non_finite = feast_answers::read(&mut fields, mistakes);
+    let webhooks = webhooks::read(&mut fields, mistakes);
+    let hosts = hosts::read(&mut fields, mistakes);
     fields.finish(mistakes);
     let (project, online, registry) = (project?, online?, registry?);
     Some(Config {
@@ -219,12 +236,13 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
         non_finite,
         registry,
         artifacts,
-        upload_bytes_max: upload_mb.map_or(UPLOAD_MB, u64::from) << 20,
         predictions,
         probes,
         storage,
         limits,
         max_skew,
+        webhooks,
+        hosts,
     })
 }
 

@@ -2,6 +2,7 @@
 //! knows exit codes and HTTP status codes.
 
 pub mod codes;
+mod machine;
 mod panicked;
 #[cfg(test)]
 mod tests;
@@ -139,6 +140,11 @@ impl Failure {
     }
 }
 
+/// The code of an error without one of its own.
+fn code_for(kind: ErrorKind, error: &(dyn std::error::Error + 'static)) -> &'static str {
+    if kind == ErrorKind::Unavailable && machine::forbids(error) { ENVIRONMENT } else { code_of(kind) }
+}
+
 fn code_of(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Invalid => "invalid_input",
@@ -183,7 +189,7 @@ macro_rules! from_errors {
         impl From<$error> for Failure {
             fn from(error: $error) -> Self {
                 let hint: fn(&$error) -> Option<String> = $hint;
-                let failure = Self::new(error.kind(), chain(&error));
+                let failure = Self::new(error.kind(), chain(&error)).code(code_for(error.kind(), &error));
                 match hint(&error) {
                     Some(hint) => failure.hint(hint),
                     None => failure,
@@ -199,6 +205,7 @@ from_errors! {
     registry::TransferError { registry::TransferError::hint },
     registry::ArtifactError { registry::ArtifactError::hint },
     registry::artifact_tree::TreeError { |_| None },
+    storage::BucketError { |why| Some(why.hint().to_owned()) },
     featurestore::explain::ExplainError { |_| None },
     serving::promotion::PromotionError { |_| None },
     serving::skew::SkewError { |_| None },
@@ -214,7 +221,17 @@ impl From<registry::tracking::TrackingError> for Failure {
     fn from(error: registry::tracking::TrackingError) -> Self {
         let code = match &error {
             registry::tracking::TrackingError::Store(why) => code_of_store(why),
-            other => code_of(other.kind()),
+            other => code_for(other.kind(), other),
+        };
+        Self { hint: error.hint(), code, ..Self::new(error.kind(), chain(&error)) }
+    }
+}
+
+impl From<registry::webhook::WebhookError> for Failure {
+    fn from(error: registry::webhook::WebhookError) -> Self {
+        let code = match &error {
+            registry::webhook::WebhookError::Store(why) => code_of_store(why),
+            other => code_for(other.kind(), other),
         };
         Self { hint: error.hint(), code, ..Self::new(error.kind(), chain(&error)) }
     }
@@ -224,14 +241,18 @@ impl From<registry::RegistryError> for Failure {
     fn from(error: registry::RegistryError) -> Self {
         let code = match &error {
             registry::RegistryError::Store(why) => code_of_store(why),
-            other => code_of(other.kind()),
+            other => code_for(other.kind(), other),
         };
         Self { hint: error.hint(), code, ..Self::new(error.kind(), chain(&error)) }
     }
 }
 
 fn code_of_store(error: &registry::StoreError) -> &'static str {
-    if error.is_auth() { REGISTRY_AUTH } else { code_of(error.kind()) }
+    match error {
+        _ if error.is_auth() => REGISTRY_AUTH,
+        registry::StoreError::Forbidden { .. } => ENVIRONMENT,
+        other => code_for(other.kind(), other),
+    }
 }
 
 impl From<featurestore::OnlineError> for Failure {
@@ -244,7 +265,7 @@ impl From<featurestore::OnlineError> for Failure {
 fn code_of_online(error: &featurestore::OnlineError) -> &'static str {
     match error.refusal() {
         Some(refusal) if refusal.is_auth() => ONLINE_STORE_AUTH,
-        _ => code_of(error.kind()),
+        _ => code_for(error.kind(), error),
     }
 }
 
@@ -259,7 +280,7 @@ impl From<ScoreError> for Failure {
         let code = match &error {
             ScoreError::Features { source, .. } => code_of_features(source),
             ScoreError::Migrate { source: MigrationError::Refused { .. }, .. } => "cannot_migrate",
-            other => code_of(other.kind()),
+            other => code_for(other.kind(), other),
         };
         Self { hint: error.hint(), code, ..Self::new(error.kind(), chain(&error)) }
     }
@@ -269,7 +290,7 @@ fn code_of_features(error: &RetrieveError) -> &'static str {
     match error {
         RetrieveError::NotOnline { .. } => "not_materialized",
         RetrieveError::Online { source, .. } => code_of_online(source),
-        other => code_of(other.kind()),
+        other => code_for(other.kind(), other),
     }
 }
 
@@ -292,6 +313,7 @@ impl From<serving::fleet::LoadError> for Failure {
     fn from(error: serving::fleet::LoadError) -> Self {
         let hint = match &error {
             serving::fleet::LoadError::Onnx { source, .. } => source.hint(),
+            serving::fleet::LoadError::Artifact { source, .. } => source.hint(),
             _ => None,
         };
         Self { hint, ..Self::new(error.kind(), chain(&error)) }

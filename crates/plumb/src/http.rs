@@ -7,6 +7,8 @@ pub mod building;
 pub mod error;
 pub mod feast;
 pub mod health;
+pub mod hosts;
+pub mod lanes;
 pub mod materializing;
 pub mod measuring;
 pub mod metrics;
@@ -24,8 +26,9 @@ use registry::Registry;
 use schema::Clock;
 use serving::Scorer;
 
-use crate::config::NonFinite;
+use crate::config::{Hosts, NonFinite};
 use crate::promoting::Gate;
+use crate::webhooks::Webhooks;
 
 /// What the routers are made of.
 #[derive(Debug)]
@@ -50,11 +53,16 @@ pub struct Parts {
     pub non_finite: NonFinite,
     /// What MLflow's clients ask for, if this server is for them.
     pub mlflow: Option<mlflow::Parts>,
+    /// Who is told what happens, if anybody is.
+    pub webhooks: Option<Arc<Webhooks>>,
+    /// What the server is called.
+    pub hosts: Hosts,
 }
 
 /// All routes.
 pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
-    let Parts { project, scorer, registry, offline, online, building, clock, readiness, non_finite, mlflow } = parts;
+    let Parts { project, scorer, registry, offline, online, building, clock, readiness, .. } = parts;
+    let Parts { non_finite, mlflow, webhooks, hosts, .. } = parts;
     let mlflow = mlflow.map(|parts| {
         let (registry, offline, online) = (Arc::clone(&registry), offline.clone(), Arc::clone(&online));
         let fleet = Arc::clone(&parts.checking);
@@ -76,19 +84,17 @@ pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
         .merge(native::materialize::router(materializing))
         .merge(native::push::router(pusher))
         .merge(native::training_sets::router(building))
+        .merge(webhooks.map(native::webhooks::router).unwrap_or_default())
         .merge(feast::router(Arc::new(feast), Arc::new(feast_writer)))
         .merge(mlflow.unwrap_or_default())
         .merge(health::router(readiness))
         .route("/metrics", get(async move || measuring.scrape().await));
-    attended(routes)
+    attended(routes, hosts)
 }
 
-/// Routes with what all have: names for requests, answers for what no route takes, and for what panics.
-fn attended(routes: Router) -> Router {
-    routes
-        .fallback(error::no_route)
-        .method_not_allowed_fallback(error::no_method)
-        .layer(axum::middleware::from_fn(attend::attend))
+/// Routes with what all have: names for requests, a look at what the server is called, answers for what no route takes, and for what panics.
+fn attended(routes: Router, hosts: Hosts) -> Router {
+    routes.fallback(error::no_route).method_not_allowed_fallback(error::no_method).layer(attend::Attend(hosts))
 }
 
 #[cfg(test)]

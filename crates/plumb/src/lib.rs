@@ -18,3 +18,4 @@ pub mod recorded;
 pub mod registering;
 pub mod replay;
 pub mod request_id;
+pub mod webhooks;

@@ -2,20 +2,22 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use plumb::cli::{Cli, Format};
+use clap::FromArgMatches;
+use plumb::cli::{Cli, Format, grammar};
 
 /// Answers are made of many small pieces: an eighth less time for a request by key than with glibc's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = grammar().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         // Help and version are answers, not mistakes; clap knows which stream each goes to.
         Err(message) => {
             let code = u8::try_from(message.exit_code()).unwrap_or(2);
-            if code != 0 && plumb::cli::wants_json(std::env::args()) {
+            if code != 0 && plumb::cli::wants_json(std::env::args_os().map(|word| word.to_string_lossy().into_owned()))
+            {
                 plumb::output::failure(Format::Json, &plumb::cli::failure(&message));
             } else {
                 drop(message.print());
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
     plumb::output::logging(&cli);
     let output = cli.output;
     match plumb::commands::run(cli) {
+        // What was to be done is done; whoever asked was not told.
+        Ok(_) if plumb::output::is_lost() => ExitCode::from(3),
         Ok(code) => code,
         Err(failure) => {
             plumb::output::failure(output, &failure);

@@ -1,9 +1,9 @@
 //! What a command prints: tables for people on a terminal, JSON for programs, progress and messages on stderr.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the command line prints")]
 
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -16,13 +16,38 @@ use crate::cli::{Cli, Format};
 use crate::failure::Failure;
 use crate::request_id::RequestId;
 
-/// Prints a JSON document, or what `table` says of it.
+/// Whether an answer could not be written.
+static IS_LOST: AtomicBool = AtomicBool::new(false);
+
+/// Whether something was to be told that whoever asked could not be told: a disk was full, say.
+pub fn is_lost() -> bool {
+    IS_LOST.load(Ordering::Relaxed)
+}
+
+/// Writes on stdout. Who closed it, as `head` does, has seen enough.
+fn put(text: fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    match out.write_fmt(text).and_then(|()| out.flush()) {
+        Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => {
+            IS_LOST.store(true, Ordering::Relaxed);
+            tell(format_args!("error[environment]: the answer cannot be written: {why}\n"));
+        }
+        _ => {}
+    }
+}
+
+/// Writes on stderr, if anybody listens.
+fn tell(text: fmt::Arguments<'_>) {
+    let _ = std::io::stderr().write_fmt(text);
+}
+
+/// Prints a JSON document, or what `table` says of it: a terminal is shown no control characters of names and of data.
 pub fn answer(format: Format, json: &serde_json::Value, table: impl FnOnce() -> String) {
     match format {
-        Format::Json => println!("{json:#}"),
+        Format::Json => put(format_args!("{json:#}\n")),
         Format::Table => {
-            let text = table();
-            print!("{}{}", text, if text.is_empty() || text.ends_with('\n') { "" } else { "\n" });
+            let text = printable(&table());
+            put(format_args!("{}{}", text, if text.is_empty() || text.ends_with('\n') { "" } else { "\n" }));
         }
     }
 }
@@ -37,7 +62,7 @@ pub fn exact_answer(
     table: impl FnOnce() -> String,
 ) -> Result<(), serde_json::Error> {
     match format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(json)?),
+        Format::Json => put(format_args!("{}\n", serde_json::to_string_pretty(json)?)),
         Format::Table => answer(format, &serde_json::Value::Null, table),
     }
     Ok(())
@@ -45,19 +70,19 @@ pub fn exact_answer(
 
 /// A line on stderr.
 pub fn note(text: &str) {
-    eprintln!("{text}");
+    tell(format_args!("{text}\n"));
 }
 
 /// A line on stdout, for commands that tell their steps.
 pub fn say(text: &str) {
-    println!("{text}");
+    put(format_args!("{text}\n"));
 }
 
 /// Prints a failure: text on stderr, or JSON on stdout where JSON was asked for.
 pub fn failure(format: Format, failure: &Failure) {
     match format {
-        Format::Json => println!("{:#}", failure.to_json()),
-        Format::Table => eprintln!("{}", printable(&failure.to_string())),
+        Format::Json => put(format_args!("{:#}\n", failure.to_json())),
+        Format::Table => tell(format_args!("{}\n", printable(&failure.to_string()))),
     }
 }
 

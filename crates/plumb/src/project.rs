@@ -8,16 +8,25 @@ use featurestore::check::Checked;
 use featurestore::online::{FeastRedis, GuardedStore, embedded::EmbeddedStore, redis::RedisStore};
 use featurestore::{OfflineStore, OnlineReader, OnlineStore};
 use registry::tracking::{PostgresTracking, SqliteTracking, Tracker, TrackingError, TrackingStore};
+use registry::webhook::{Hooks, PostgresWebhooks, SqliteWebhooks, WebhookStore};
 use registry::{ArtifactTree, Artifacts, PostgresLog, Registry, RegistryStore, SqliteLog};
 use schema::definitions::File;
 use schema::error::chain;
 use schema::{Clock, Definitions, SourceName};
 use serving::Fleet;
+use storage::Bucket;
 
-use crate::config::{Config, FeastConfig, MAIN_FILE, OnlineConfig, RegistryConfig, onnxruntime_library};
+use crate::config::{
+    Config, FeastConfig, MAIN_FILE, OnlineConfig, RegistryConfig, loader_environment, onnxruntime_library,
+};
 use crate::failure::Failure;
 use crate::http::mlflow;
 use crate::output;
+use crate::registering::Inspector;
+use crate::webhooks::Webhooks;
+use crate::webhooks::courier::Courier;
+use crate::webhooks::names::SystemNames;
+use crate::webhooks::sender::Sender;
 
 /// An open project.
 #[derive(Debug, Clone)]
@@ -128,26 +137,56 @@ impl Project {
         Ok(self.config.feast.as_ref().map(open).transpose()?)
     }
 
-    /// The model files.
+    /// The files of model versions. A bucket that they are in is not asked yet.
     ///
     /// # Errors
-    /// Their folder cannot be made.
+    /// Their folder cannot be made, or what is said of the bucket does not fit together.
     pub fn artifacts(&self) -> Result<Artifacts, Failure> {
-        Ok(Artifacts::open(&self.config.artifacts)?)
+        Ok(Artifacts::open(&self.config.artifacts.path)?.in_bucket(bucket(&self.config)?))
     }
 
     /// What MLflow's clients keep: runs beside the registry's log, their files beside the model files.
     ///
     /// # Errors
     /// They cannot be opened.
-    pub async fn mlflow(&self) -> Result<mlflow::Parts, Failure> {
+    pub async fn mlflow(&self, artifacts: Artifacts, webhooks: Arc<Webhooks>) -> Result<mlflow::Parts, Failure> {
         let store = tracking(&self.config.registry, &self.folder).await?;
-        let upload_bytes_max = self.config.upload_bytes_max;
-        let tree = ArtifactTree::at(&self.config.artifacts.join("runs"))?;
-        let (tracker, artifacts) = (Tracker::new(store, self.clock()), Arc::new(self.artifacts()?));
-        let checking = Arc::new(Fleet::new(onnxruntime_library(), self.artifacts()?, 1));
-        let (log, probes) = (self.config.predictions.clone(), self.config.probes.clone());
-        Ok(mlflow::Parts { tracker, tree, artifacts, upload_bytes_max, checking, log, probes })
+        let Config { artifacts: config, storage, predictions, probes, .. } = &self.config;
+        let copied = config.copy_from.iter().map(|place| Bucket::open(storage, place));
+        Ok(mlflow::Parts {
+            tracker: Tracker::new(store, self.clock()),
+            tree: ArtifactTree::at(&config.path.join("runs"))?,
+            copied: copied.collect::<Result<_, _>>()?,
+            upload_bytes_max: config.upload_bytes_max,
+            inspector: self.inspector(),
+            checking: Arc::new(Fleet::new(onnxruntime_library(), artifacts.clone(), 1)),
+            artifacts: Arc::new(artifacts),
+            log: predictions.clone(),
+            probes: probes.clone(),
+            webhooks,
+            prompt: mlflow::PROMPT,
+        })
+    }
+
+    /// What reads models that are to be registered.
+    pub fn inspector(&self) -> Inspector {
+        Inspector::new(onnxruntime_library(), loader_environment(), self.config.artifacts.inspection)
+    }
+
+    /// Who is told what happens, and what tells them.
+    ///
+    /// # Errors
+    /// Their store cannot be opened.
+    pub fn webhooks(&self) -> Result<(Webhooks, Courier), Failure> {
+        let store: Arc<dyn WebhookStore> = match &self.config.registry {
+            // Named after the log, for it says how far its hooks were told of that one.
+            RegistryConfig::Sqlite { path } => Arc::new(SqliteWebhooks::open(&path.with_extension("webhooks.db"))?),
+            RegistryConfig::Postgres(config) => Arc::new(PostgresWebhooks::new(config)?),
+        };
+        let hooks = Hooks::new(store, self.config.webhooks.clone());
+        let sender = Arc::new(Sender::new(self.config.webhooks.clone(), Arc::new(SystemNames)));
+        let courier = Courier::new(Arc::clone(&self.registry), hooks.clone(), Arc::clone(&sender));
+        Ok((Webhooks::new(Arc::clone(&self.registry), hooks, sender), courier))
     }
 
     /// The definitions as they are written, checked against each other alone: the data may not be there yet.
@@ -179,6 +218,20 @@ impl Project {
         let Checked { mistakes, rows } = featurestore::check::check(&self.offline, &definitions).await?;
         if mistakes.is_empty() { Ok((definitions, rows)) } else { Err(mistakes.into()) }
     }
+}
+
+/// The files of model versions as they are: nothing is made.
+///
+/// # Errors
+/// What is said of a bucket does not fit together.
+pub fn artifacts_as_they_are(config: &Config) -> Result<Artifacts, Failure> {
+    Ok(Artifacts::at(&config.artifacts.path).in_bucket(bucket(config)?))
+}
+
+/// The bucket that files of model versions are in, if they are in one.
+fn bucket(config: &Config) -> Result<Option<Bucket>, Failure> {
+    let bucket = config.artifacts.bucket.as_ref().map(|place| Bucket::open(&config.storage, place));
+    Ok(bucket.transpose()?)
 }
 
 /// The registry's log; made where there is none.

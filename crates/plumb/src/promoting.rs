@@ -2,20 +2,29 @@
 //! that can be served is checked first, and done only if nothing changed since.
 //!
 //! The gate guards the holder, not the version that a call names: a demotion or a deletion that leaves a stage to an older
-//! version is judged by that version. A version without a feature service has nothing to be checked, and moves freely.
+//! version is judged by that version, and a model that is renamed by all that its new name gives to clients, as is declared
+//! of that name. A version without a feature service has nothing to be checked, and moves freely.
+
+mod report;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use featurestore::{OfflineStore, OnlineReader};
 use registry::{Catalog, Command, Event, Model, ModelVersion, Registry, RegistryError, Stage};
+use schema::error::chain;
 use schema::{Clock, ErrorKind, Fingerprint, ModelName};
 use serde_json::{Value, json};
 use serving::Fleet;
+use serving::fleet::LoadError;
 use serving::promotion::{Checking, Evidence, check};
 use serving::squares::{Side, Sides};
 
 use crate::failure::Failure;
+pub use report::{in_a_line, report, says};
+
+/// How often a command that needs no check is looked at again where its model changed meanwhile.
+const ATTEMPTS_MAX: u32 = 16;
 
 /// What the checks are made with.
 #[derive(Debug, Clone)]
@@ -47,6 +56,15 @@ pub struct Judged {
     pub stage: Stage,
     /// What the checks found.
     pub evidence: Evidence,
+}
+
+/// What would come of a command.
+#[derive(Debug)]
+pub struct Trial {
+    /// The versions that were checked.
+    pub judged: Vec<Judged>,
+    /// The approvals that are missing, for which it would be denied though its checks pass.
+    pub denied: Option<Failure>,
 }
 
 /// What came of a command.
@@ -102,45 +120,75 @@ impl Gate {
         reason: Option<&str>,
         actor: &str,
     ) -> Result<Outcome, Failure> {
-        let catalog = self.registry.refresh().await?;
         let command = match reason {
             None => command,
             Some(reason) => {
-                let (model, reason, command) = (model.clone(), reason.to_owned(), Box::new(command));
-                Command::Override { model, reason, command }
+                // Who may override is said of the name that clients will use.
+                let (model, reason) = (new_name(&command).unwrap_or(model).clone(), reason.to_owned());
+                Command::Override { model, reason, command: Box::new(command) }
             }
         };
-        let judged = self.judge(&catalog, model, &command, actor).await?;
-        if reason.is_some() && failed(&judged).is_none() && !judged.is_empty() {
-            return Err(
-                Failure::invalid("there is nothing to override: every check passed").hint("leave `--override` out")
-            );
+        let mut attempts = 1;
+        loop {
+            let catalog = self.registry.refresh().await?;
+            let judged = self.judge(&catalog, model, &command, actor).await?;
+            let is_open = || Ok::<_, Failure>(catalog.after(&command, Clock::wall(), actor)?.is_some());
+            if reason.is_some() && failed(&judged).is_none() && is_open()? {
+                return Err(
+                    Failure::invalid("there is nothing to override: no check failed").hint("leave `--override` out")
+                );
+            }
+            let as_judged = match failed(&judged).filter(|_| reason.is_none()) {
+                Some(failed) => refusal(model, failed, failed.evidence.record()),
+                None => as_judged(&catalog, model, command.clone(), &judged),
+            };
+            match (self.registry.execute(as_judged, Clock::wall(), actor).await, judged.first()) {
+                // Where nothing had to be checked, nothing is lost by looking again.
+                (Err(RegistryError::StaleModel { .. }), None) if attempts < ATTEMPTS_MAX => attempts += 1,
+                (Err(why @ RegistryError::NotApproved { .. }), Some(first)) => {
+                    let judged = failed(&judged).unwrap_or(first);
+                    return Err(self.wants_approval(model, judged, &why, actor).await?);
+                }
+                (done, _) => {
+                    let (event, catalog) = done?;
+                    return Ok(Outcome { judged, event, catalog, overridden: reason.is_some() });
+                }
+            }
         }
-        let names_seq = catalog.model(model.as_str()).map(|model| model.names_seq);
-        let command = match (failed(&judged).filter(|_| reason.is_none()), names_seq) {
-            (Some(failed), _) => {
-                let (version, to, evidence) = (failed.version, failed.stage, failed.evidence.record());
-                Command::Refuse { model: model.clone(), version, to, evidence }
-            }
-            (None, Some(names_seq)) if !judged.is_empty() => {
-                let command = Box::new(with_evidence(command, &judged));
-                Command::AsChecked { model: model.clone(), names_seq, command }
-            }
-            _ => command,
+    }
+
+    /// What would come of `command`: what its checks find, and what it lacks besides. Nothing is changed.
+    ///
+    /// # Errors
+    /// As [`Self::execute`], but for approvals that are missing.
+    pub async fn try_out(&self, model: &ModelName, command: &Command, actor: &str) -> Result<Trial, Failure> {
+        let catalog = self.registry.refresh().await?;
+        let judged = self.judge(&catalog, model, command, actor).await?;
+        let denied = match catalog.decide(command, Clock::wall(), actor) {
+            Ok(_) => None,
+            Err(why @ RegistryError::NotApproved { .. }) => Some(why.into()),
+            Err(why) => return Err(why.into()),
         };
-        let done = self.registry.execute(command, Clock::wall(), actor).await;
-        if let (Err(why @ RegistryError::NotApproved { needed, by, .. }), Some(first)) = (&done, judged.first()) {
-            // Whoever is asked to approve looks at the report.
-            let (version, to, mut evidence) = (first.version, first.stage, first.evidence.record());
+        Ok(Trial { judged, denied })
+    }
+
+    /// Records what was found of a version that others must approve yet: whoever is asked to looks at the report.
+    async fn wants_approval(
+        &self,
+        model: &ModelName,
+        judged: &Judged,
+        why: &RegistryError,
+        actor: &str,
+    ) -> Result<Failure, Failure> {
+        let mut evidence = judged.evidence.record();
+        if let RegistryError::NotApproved { needed, by, .. } = why {
             evidence["approvals"] = json!({ "needed": needed, "by": by });
-            let command = Command::Refuse { model: model.clone(), version, to, evidence };
-            let (event, _) = self.registry.execute(command, Clock::wall(), actor).await?;
-            let report = event.map(|event| format!("its checks passed, see report {}", id(&event)));
-            let (text, hint) = (why.to_string(), why.hint().unwrap_or_default());
-            return Err(Failure::new(ErrorKind::Denied, text).note(&report.unwrap_or_default()).hint(hint));
         }
-        let (event, catalog) = done?;
-        Ok(Outcome { judged, event, catalog, overridden: reason.is_some() })
+        let (event, _) = self.registry.execute(refusal(model, judged, evidence), Clock::wall(), actor).await?;
+        let found = if judged.evidence.passed { "its checks passed" } else { "a check of it failed" };
+        let report = event.map(|event| format!("{found}, see report {}", report::id(&event)));
+        let (text, hint) = (why.to_string(), why.hint().unwrap_or_default());
+        Ok(Failure::new(ErrorKind::Denied, text).note(&report.unwrap_or_default()).hint(hint))
     }
 
     /// Checks each version that `command` would let a name resolve to, where that is another one than before and can be
@@ -148,7 +196,7 @@ impl Gate {
     ///
     /// # Errors
     /// As [`Self::execute`].
-    pub async fn judge(
+    async fn judge(
         &self,
         catalog: &Arc<Catalog>,
         model: &ModelName,
@@ -157,14 +205,21 @@ impl Gate {
     ) -> Result<Vec<Judged>, Failure> {
         // What the registry will refuse whatever the checks say is refused before them.
         let Some(after) = catalog.after(command, Clock::wall(), actor)? else { return Ok(Vec::new()) };
-        let Some(now) = after.model(model.as_str()) else { return Ok(Vec::new()) };
+        let name = new_name(command).unwrap_or(model);
+        let Some(now) = after.model(name.as_str()) else { return Ok(Vec::new()) };
         let before = catalog.model(model.as_str());
         let mut judged = Vec::new();
-        for Exposed { version, stage, holder } in exposed(before, now) {
-            let state = now.version(version).filter(|state| state.version.servable.is_some());
-            if let Some(state) = state {
-                let evidence = self.check(catalog, before, &state.version, stage, holder).await?;
-                judged.push(Judged { version, stage, evidence });
+        // Nobody answered to a name that was free.
+        for Exposed { version, stage, holder } in exposed(before.filter(|before| before.name == now.name), now) {
+            match now.version(version) {
+                Some(state) if state.version.servable.is_some() => {
+                    let evidence = self.check(catalog, before, &state.version, stage, holder).await?;
+                    judged.push(Judged { version, stage, evidence });
+                }
+                Some(_) if after.definitions().model(name.as_str()).is_some() => {
+                    return Err(unservable(name, version, stage));
+                }
+                _ => {}
             }
         }
         Ok(judged)
@@ -178,19 +233,29 @@ impl Gate {
         stage: Stage,
         holder: Option<u32>,
     ) -> Result<Evidence, Failure> {
-        let candidate = self.side(catalog, version).await?;
+        let candidate = self.side(catalog, version).await?.map_err(|why| Failure::from(*why))?;
         let other = async |number: Option<u32>, none: &str| {
             let found = number.filter(|number| *number != version.version).and_then(|number| model?.version(number));
             let Some(state) = found.filter(|state| state.version.servable.is_some()) else {
-                return Err(none.to_owned());
+                return Ok(Err(none.to_owned()));
             };
-            // What cannot answer any more is nothing to compare with, and must be possible to replace.
-            let side = self.side(catalog, &state.version).await;
-            side.map_err(|why| format!("version {} cannot be loaded: {}", state.version.version, why.message))
+            let number = state.version.version;
+            match self.side(catalog, &state.version).await? {
+                Ok(side) => Ok(Ok(side)),
+                Err(why) if passes(&why) => {
+                    let message =
+                        format!("version {number}, which this one is held against, cannot be read: {}", chain(&why));
+                    Err(Failure::new(ErrorKind::Unavailable, message).hint("try again when its files can be read"))
+                }
+                // What cannot answer any more is nothing to compare with, and must be possible to replace.
+                Err(why) => Ok(Err(format!("version {number} cannot be loaded: {}", Failure::from(*why).message))),
+            }
         };
-        let held = other(holder, "no other version holds it").await;
+        // A stage that nobody holds is held against what its clients were answered by last.
+        let holder = holder.or_else(|| last_holder(model?, stage));
+        let held = other(holder, "no other version holds or held it").await?;
         let anchor = model.and_then(|model| model.anchor(stage));
-        let anchor = other(anchor, "no other version that held it was approved by a person").await;
+        let anchor = other(anchor, "no other version that held it was approved by a person").await?;
         let sides = Sides { candidate, holder: held, anchor };
         let with = Checking {
             definitions: catalog.definitions(),
@@ -205,19 +270,51 @@ impl Gate {
     }
 
     /// A version, ready to answer, with the rows that are pinned with it.
-    async fn side(&self, catalog: &Arc<Catalog>, version: &ModelVersion) -> Result<Side, Failure> {
+    async fn side(
+        &self,
+        catalog: &Arc<Catalog>,
+        version: &ModelVersion,
+    ) -> Result<Result<Side, Box<LoadError>>, Failure> {
         let (fleet, version, catalog) = (Arc::clone(&self.fleet), version.clone(), Arc::clone(catalog));
         let name = format!("version {}", version.version);
         let load = move || {
-            let model = fleet.load(&version, &catalog).map_err(Failure::from)?;
-            let golden = fleet.golden(&model).map_err(Failure::from)?;
-            Ok::<_, Failure>(Side { model: Arc::new(model), name, golden })
+            let model = fleet.load(&version, &catalog).map_err(Box::new)?;
+            let golden = fleet.golden(&model).map_err(Box::new)?;
+            Ok(Side { model: Arc::new(model), name, golden })
         };
         #[expect(clippy::disallowed_methods, reason = "loading a model blocks")]
         let loaded = tokio::task::spawn_blocking(load).await;
         let failed = |why| Failure::new(ErrorKind::Internal, format!("loading the version to check: {why}"));
-        loaded.map_err(failed)?
+        loaded.map_err(failed)
     }
+}
+
+/// Of what is declared of a model nothing can be checked of a version that cannot answer: it would answer for none of it.
+fn unservable(model: &ModelName, version: u32, stage: Stage) -> Failure {
+    let message = format!(
+        "version {version} of model `{model}` would answer for {stage} and cannot be served, for it has no feature service: nothing \
+         of what is declared of `{model}` can be checked"
+    );
+    Failure::new(ErrorKind::Conflict, message).hint(format!(
+        "register it on the service that it was trained on: `plumb model register {model} FILE --service NAME`, or with tag \
+         `plumb.service` when the version is created"
+    ))
+}
+
+/// The version that left a stage last and is still there.
+fn last_holder(model: &Model, stage: Stage) -> Option<u32> {
+    let left = model.history().rev().flat_map(|(.., moved)| {
+        // Of several that made room the highest number spoke for the stage.
+        let gone = moved.archived.iter().rev().copied().filter(|_| moved.to == stage);
+        gone.chain((moved.from == stage && moved.to != stage).then_some(moved.version))
+    });
+    left.into_iter().find(|number| model.version(*number).is_some())
+}
+
+/// Whether a version may be loaded a moment later: its files could not be read, which says nothing about what is in them.
+/// One that is missing or damaged stays so.
+fn passes(why: &LoadError) -> bool {
+    matches!(why, LoadError::Artifact { source, .. } if source.passes())
 }
 
 /// A version that a name resolves to now and did not before.
@@ -252,18 +349,50 @@ fn exposed(before: Option<&Model>, after: &Model) -> Vec<Exposed> {
     exposed
 }
 
+/// The name that a model has after `command`, where that is another one.
+fn new_name(command: &Command) -> Option<&ModelName> {
+    match command {
+        Command::RenameModel { to, .. } => Some(to),
+        Command::Override { command, .. } => new_name(command),
+        _ => None,
+    }
+}
+
+/// The command with what was found, for the model that it was found of. Also where nothing had to be checked: what a name
+/// would resolve to is known of this model, as it is now.
+fn as_judged(catalog: &Catalog, model: &ModelName, command: Command, judged: &[Judged]) -> Command {
+    let command = with_evidence(command, judged);
+    match catalog.model(model.as_str()) {
+        Some(Model { id, names_seq, .. }) => {
+            let (model, id, names_seq, command) = (model.clone(), *id, *names_seq, Box::new(command));
+            Command::AsChecked { model, id, names_seq, command }
+        }
+        // What comes back was not there to change.
+        None => command,
+    }
+}
+
+/// That a version stays where it is, and what was found.
+fn refusal(model: &ModelName, judged: &Judged, evidence: Value) -> Command {
+    Command::Refuse { model: model.clone(), version: judged.version, to: judged.stage, evidence }
+}
+
 /// The command with what was found of the version that it names, and beside it of others that it leaves a name to.
 fn with_evidence(command: Command, judged: &[Judged]) -> Command {
-    let record = |version: u32| {
-        let own = judged.iter().find(|judged| judged.version == version);
+    if judged.is_empty() {
+        return command;
+    }
+    let exposing = |version: Option<u32>| {
+        let own = judged.iter().find(|judged| Some(judged.version) == version);
         let mut record = own.map_or_else(|| json!({}), |judged| judged.evidence.record());
         let other = |judged: &Judged| json!({ "version": judged.version, "stage": judged.stage, "evidence": judged.evidence.record() });
-        let others: Vec<Value> = judged.iter().filter(|judged| judged.version != version).map(other).collect();
+        let others: Vec<Value> = judged.iter().filter(|judged| Some(judged.version) != version).map(other).collect();
         if !others.is_empty() {
             record["exposes"] = others.into();
         }
         record
     };
+    let record = |version: u32| exposing(Some(version));
     match command {
         Command::Transition { model, version, to, archive_existing, .. } => {
             Command::Transition { model, version, to, archive_existing, evidence: record(version) }
@@ -275,76 +404,29 @@ fn with_evidence(command: Command, judged: &[Judged]) -> Command {
             let evidence = to.map_or(Value::Null, record);
             Command::MoveAlias { model, alias, to, evidence }
         }
-        other => other,
-    }
-}
-
-/// The report of a refusal, as programs read it: each check with what was found, and a row that shows it.
-pub fn report(judged: &Judged, event: Option<&Event>) -> Value {
-    let Judged { version, stage, evidence } = judged;
-    let features = &evidence.features;
-    let differing = features.features.iter().filter(|feature| !feature.is_equal());
-    let of_features = differing.clone().find_map(|feature| {
-        let example = feature.examples.first()?;
-        Some(json!({
-            "row": example.row, "feature": feature.feature, "old": example.offline, "new": example.online,
-            "first_failing": feature.first_failing,
-        }))
-    });
-    let squares = &evidence.squares.squares;
-    let of_squares = squares.iter().find_map(|square| square.counterexample());
-    let counterexample = of_features.or_else(|| of_squares.map(|found| json!(found)));
-    let failed: Vec<&str> = differing.map(|feature| feature.feature.as_str()).collect();
-    let mut checks = vec![
-        json!({
-            "name": "types", "passed": evidence.misfit.is_none(),
-            "says": evidence.misfit.as_ref().unwrap_or(&evidence.types),
-        }),
-        json!({
-            "name": "features", "passed": features.passed, "entities": features.entities,
-            "differing": failed, "hint": features.hint,
-        }),
-        // A version whose rows depend on each other is served row by row, not refused.
-        json!({ "name": "batches", "passed": true, "says": evidence.batches.to_string() }),
-    ];
-    checks.extend(squares.iter().map(|square| {
-        let mut check = json!(square);
-        check["name"] = square.check.into();
-        if !square.was_made() {
-            // What was not made neither passed nor failed.
-            check["passed"] = Value::Null;
+        Command::RenameModel { model, to, .. } => Command::RenameModel { model, to, evidence: exposing(None) },
+        Command::DeleteVersion { model, version, .. } => {
+            Command::DeleteVersion { model, version, evidence: exposing(None) }
         }
-        check
-    }));
-    checks.extend(evidence.unmade.iter().map(|check| {
-        json!({ "name": check.as_str(), "passed": false, "says": "required by the model's policy, and could not be made" })
-    }));
-    json!({
-        "id": event.map(id),
-        "version": version.to_string(), "to": stage.as_str(),
-        "checks": checks,
-        "counterexample": counterexample,
-        "as_of": evidence.as_of,
-    })
-}
-
-/// The name of the report that an event keeps.
-fn id(event: &Event) -> String {
-    format!("pr-{:04}", event.seq.0)
-}
-
-/// What failed, in a line, and what to do: for clients that show one text.
-pub fn in_a_line(judged: &Judged) -> String {
-    let Evidence { features, squares, misfit, .. } = &judged.evidence;
-    let example = features.features.iter().filter(|feature| !feature.is_equal()).find_map(|feature| {
-        let example = feature.examples.first()?;
-        let (name, row) = (&feature.feature, &example.row);
-        Some(format!("; {name} of {row}: offline {}, online {}", example.offline, example.online))
-    });
-    let refused = || squares.squares.iter().find(|square| !square.passed);
-    let row = || refused().and_then(|square| Some(format!("; {}", square.counterexample()?.line())));
-    let shown = example.or_else(|| misfit.as_ref().map(|why| format!("; {why}"))).or_else(row).unwrap_or_default();
-    let hint = features.hint.as_deref().or_else(|| refused().and_then(|square| square.hint()));
-    let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-    format!("{shown}{hint}")
+        Command::AsChecked { model, id, names_seq, command } => {
+            Command::AsChecked { model, id, names_seq, command: Box::new(with_evidence(*command, judged)) }
+        }
+        // These let no name resolve to another version; a rollback is not checked.
+        same @ (Command::ApplyDefinitions { .. }
+        | Command::RemoveView { .. }
+        | Command::CreateModel { .. }
+        | Command::DeleteModel { .. }
+        | Command::RestoreModel { .. }
+        | Command::Describe { .. }
+        | Command::Tag { .. }
+        | Command::RestoreVersion { .. }
+        | Command::RegisterVersion(_)
+        | Command::BeginRegistration(_)
+        | Command::EndRegistration { .. }
+        | Command::FailRegistration { .. }
+        | Command::Approve { .. }
+        | Command::Refuse { .. }
+        | Command::Rollback { .. }
+        | Command::RecordTrainingSet(_)) => same,
+    }
 }

@@ -1,51 +1,98 @@
-//! What serving needs of a model file: its signature, and the feature service whose rows it eats.
+//! What serving needs of a model: its signature, and the feature service whose rows it eats.
+//!
+//! A model is somebody else's program. It is read and run once in a process of its own, which is all that a model can
+//! bring down: [`inspector`] starts it, [`worker`] is what it does.
 
+pub mod abandoned;
+pub mod given;
+pub mod inspector;
+pub mod worker;
+
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use registry::{Catalog, Servable};
+use registry::{Artifacts, Catalog, PinnedFile, Servable};
 use schema::yaml::suggest;
 use schema::{ErrorKind, FeatureService, Fingerprint};
-use serving::Fleet;
-use serving::onnx::inspect::{ModelFile, inspect};
+use serving::onnx::inspect::{self, ModelFile, classes};
 use serving::onnx::tensors::InputPlan;
 
 use crate::failure::Failure;
+pub use inspector::{Inspector, Limits};
+pub use worker::Task;
 
 /// The key under which a model file, or a tag of its version, names its feature service.
 pub const SERVICE: &str = "plumb.service";
 /// The key under which a model file says which meaning of that service it was trained on.
 const SERVICE_FINGERPRINT: &str = "plumb.service_fingerprint";
 
-/// Reads a model file.
-///
-/// # Errors
-/// It is no ONNX model that can be served.
-pub fn read(fleet: &Fleet, shown: &str, bytes: &[u8]) -> Result<ModelFile, Failure> {
-    inspect(&fleet.runtime()?, bytes).map_err(|why| {
-        let failure = Failure::from(why);
-        Failure { message: format!("`{shown}`: {}", failure.message), ..failure }
-    })
+/// What somebody wants to register: files that are kept, one of which is the model's graph.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// Its name for people.
+    pub shown: &'a str,
+    /// Its files.
+    pub files: &'a [PinnedFile],
+    /// The ONNX file among them.
+    pub graph: &'a PinnedFile,
+    /// The feature service that is named for it.
+    pub service: Option<&'a str>,
 }
 
-/// What serves a model file on the feature service that is named, or on the one that the file names.
+/// Reads a model in a process of its own, and runs it there on a row of its feature service.
+///
+/// Blocks: takes its turn among others, then the time of loading it.
+///
+/// # Errors
+/// It is no ONNX model that can be served, or does not end in time; the file names no feature service is not found out here.
+pub fn read(
+    inspector: &Inspector,
+    artifacts: &Artifacts,
+    catalog: &Catalog,
+    candidate: Candidate<'_>,
+) -> Result<ModelFile, Failure> {
+    let Candidate { shown, files, graph, service } = candidate;
+    let of_it = |failure: Failure| Failure { message: format!("`{shown}`: {}", failure.message), ..failure };
+    let metadata = inspect::metadata(&artifacts.get(&graph.digest)?).map_err(|why| of_it(why.into()))?;
+    // Who has no service is told so once it is known that the file is a model.
+    let columns = service_of(catalog, service, &metadata).ok().map(|service| service.columns.clone());
+    // That process has no credentials, and no network to use them on.
+    artifacts.bring(files.iter().map(|file| file.digest))?;
+    let task = Task { artifacts: artifacts.root().to_owned(), files: files.to_vec(), graph: graph.clone(), columns };
+    inspector.inspect(&task).map_err(of_it)
+}
+
+/// Whether a model names the feature service that it is for. What is no model names none.
+///
+/// # Errors
+/// The file is not kept as it was.
+pub fn names_its_service(artifacts: &Artifacts, graph: &PinnedFile) -> Result<bool, Failure> {
+    let said = inspect::metadata(&artifacts.get(&graph.digest)?);
+    Ok(said.is_ok_and(|metadata| metadata.contains_key(SERVICE)))
+}
+
+/// What serves a model on the feature service that is named, or on the one that the file names.
 ///
 /// # Errors
 /// Nobody names one, it is not applied, or the file does not fit it.
-pub fn fit(
-    catalog: &Catalog,
-    shown: &str,
-    file: &ModelFile,
-    bytes: &[u8],
-    service: Option<&str>,
-) -> Result<Servable, Failure> {
-    let service = service_of(catalog, service, file)?;
+pub fn fit(catalog: &Catalog, candidate: Candidate<'_>, file: &ModelFile) -> Result<Servable, Failure> {
+    let Candidate { shown, graph, service, .. } = candidate;
+    let service = service_of(catalog, service, &file.metadata)?;
+    if let Some(said) = file.metadata.get(classes::CLASSES)
+        && classes::read(&file.metadata).is_none()
+    {
+        let message = format!("the metadata `{}` of `{shown}` is `{}`", classes::CLASSES, said.escape_debug());
+        return Err(
+            Failure::invalid(message).hint("write a JSON list of the classes' names, in the order of the model")
+        );
+    }
     InputPlan::fit(&file.signature, &service.columns).map_err(|why| {
         Failure::invalid(format!("`{shown}` does not fit feature service `{}`: {why}", service.name)).code("misfit")
     })?;
     Ok(Servable {
-        digest: Fingerprint::of_bytes(bytes),
-        size_bytes: bytes.len() as u64,
+        digest: graph.digest,
+        size_bytes: graph.size_bytes,
         signature: Arc::new(file.signature.clone()),
         service: service.name.clone(),
         service_version: service.version,
@@ -57,15 +104,15 @@ pub fn fit(
 fn service_of<'c>(
     catalog: &'c Catalog,
     service: Option<&str>,
-    file: &ModelFile,
+    metadata: &BTreeMap<String, String>,
 ) -> Result<&'c FeatureService, Failure> {
     let definitions = catalog.definitions();
-    let inside = file.metadata.get(SERVICE_FINGERPRINT);
+    let inside = metadata.get(SERVICE_FINGERPRINT);
     let inside = inside
         .map(|text| Fingerprint::from_str(text))
         .transpose()
         .map_err(|why| Failure::invalid(format!("the file's metadata `{SERVICE_FINGERPRINT}`: {why}")))?;
-    let named = service.or(file.metadata.get(SERVICE).map(String::as_str));
+    let named = service.or(metadata.get(SERVICE).map(String::as_str));
     let Some(named) = named else {
         return Err(Failure::invalid("the file does not say which feature service it was trained on")
             .hint("name it: --service NAME"));

@@ -25,13 +25,13 @@ pub use token::{Asked, MalformedToken, Token, ViewState};
 /// What tokens of one compiled request begin with; made once.
 #[derive(Debug)]
 pub struct Replayable {
-    head: Vec<u8>,
+    frame: token::Frame,
 }
 
 impl Replayable {
     /// For a service under the definitions of a sequence number.
     pub fn new(compiled: &CompiledService, definitions: Seq) -> Self {
-        Self { head: token::head(definitions.0, &asked(compiled), compiled) }
+        Self { frame: token::Frame::new(definitions.0, &asked(compiled), compiled) }
     }
 
     /// The token of an answer.
@@ -43,7 +43,7 @@ impl Replayable {
         rows: &FeatureRows,
         served: &[Option<Arc<Served>>],
     ) -> String {
-        token::write(&self.head, compiled, entities, as_of, rows, served)
+        token::write(&self.frame, compiled, entities, as_of, rows, served)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A client may give the name, so that its own log and ours speak of the same; what it sends is taken only if it is short
 //! and cannot forge a line of a log. What runs for a request on another thread or later than its handler is told whose it is:
-//! [`RequestId::scope`], [`RequestId::stream`].
+//! [`RequestId::scope`], [`streamed`].
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;

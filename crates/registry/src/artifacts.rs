@@ -1,20 +1,28 @@
-//! The bytes of models, named by their SHA-256: `sha256/<2 digits>/<62 digits>` below one folder.
+//! The bytes of models, named by their SHA-256: `sha256/<2 digits>/<62 digits>` in a folder, or in a bucket.
 //!
-//! A name never changes its content, so nothing is locked and nothing is deleted. What is read is checked at every read.
+//! A name never changes its content, so nothing is locked and nothing is deleted. What is read is checked at every read: a
+//! bucket's files are read through copies in the folder, which are checked like all others, so the folder can be emptied at
+//! any time, and whoever changes a copy changes no answer. All calls block, on the disk or on the network.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
+mod folder;
+
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use schema::{BoxError, ErrorKind, Fingerprint, Hashing};
+use schema::{BoxError, ErrorKind, Fingerprint};
+use storage::{Bucket, BucketError};
 
-use crate::durable;
+use folder::{Folder, copy_hashing};
 
-/// A folder of artifacts. Several processes may share it.
-#[derive(Debug)]
+/// Where artifacts are. Several processes may share it; clones are the same one.
+#[derive(Debug, Clone)]
 pub struct Artifacts {
-    root: PathBuf,
+    folder: Folder,
+    /// Where they are kept, if the folder has only copies.
+    bucket: Option<Bucket>,
 }
 
 /// Why an artifact was not kept or not given.
@@ -25,13 +33,13 @@ pub enum ArtifactError {
     Missing {
         /// Its name.
         digest: Fingerprint,
-        /// The folder.
+        /// The folder, or the bucket's URL.
         root: String,
     },
     /// It is there, with other bytes.
     #[error("artifact `{path}` is damaged: its name says `{}`, its {size_bytes} bytes hash to `{}`", .stated.short(), .found.short())]
     Damaged {
-        /// The file.
+        /// The file, or the object's URL.
         path: String,
         /// The digest in its name.
         stated: Fingerprint,
@@ -39,6 +47,16 @@ pub enum ArtifactError {
         found: Fingerprint,
         /// How many bytes there are.
         size_bytes: usize,
+    },
+    /// It is there, in another length.
+    #[error("artifact `{path}` is damaged: it has {found_bytes} bytes of {size_bytes}")]
+    Length {
+        /// The file, or the object's URL.
+        path: String,
+        /// How many bytes there must be.
+        size_bytes: u64,
+        /// How many there are.
+        found_bytes: u64,
     },
     /// The disk failed.
     #[error("{doing} `{path}`")]
@@ -51,6 +69,9 @@ pub enum ArtifactError {
         #[source]
         source: BoxError,
     },
+    /// The bucket failed.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
 }
 
 impl Artifacts {
@@ -59,73 +80,58 @@ impl Artifacts {
     /// # Errors
     /// [`ArtifactError::Io`] if it cannot be made.
     pub fn open(dir: &Path) -> Result<Self, ArtifactError> {
-        durable::create_dirs(&dir.join("sha256")).map_err(io_error("making artifact folder", dir))?;
-        Ok(Self { root: dir.to_owned() })
+        Ok(Self { folder: Folder::open(dir)?, bucket: None })
     }
 
-    /// Keeps `bytes`; returns their name. They are on disk when this returns. Keeping them again mends a damaged copy
-    /// and otherwise changes nothing.
+    /// The folder `dir` as it is, to read from: nothing is made.
+    pub fn at(dir: &Path) -> Self {
+        Self { folder: Folder::at(dir), bucket: None }
+    }
+
+    /// Keeps them in a bucket; the folder has copies of what was read or written here.
+    #[must_use]
+    pub fn in_bucket(self, bucket: Option<Bucket>) -> Self {
+        Self { bucket, ..self }
+    }
+
+    /// The folder: of files, or of copies.
+    pub fn root(&self) -> &Path {
+        self.folder.root()
+    }
+
+    /// Where they are kept, for people.
+    pub fn location(&self) -> String {
+        self.bucket.as_ref().map_or_else(|| self.root().display().to_string(), ToString::to_string)
+    }
+
+    /// Keeps `bytes`; returns their name. They are on disk, or acknowledged by the bucket's store, when this returns. Keeping
+    /// them again mends a damaged copy and otherwise changes nothing.
     ///
     /// # Errors
-    /// [`ArtifactError::Io`]; then nothing has the name that did not have it before.
+    /// [`ArtifactError::Io`], [`ArtifactError::Bucket`]; then nothing has the name that did not have it before.
     pub fn put(&self, bytes: &[u8]) -> Result<Fingerprint, ArtifactError> {
-        let digest = Fingerprint::of_bytes(bytes);
-        let path = self.path(&digest);
-        let folder = path.parent().unwrap_or(&self.root);
-        let write = || {
-            durable::create_dirs(folder)?;
-            if fs::read(&path).ok().is_none_or(|there| there != bytes) {
-                write_whole(&path, bytes)?;
-            }
-            // Also for a file that was there: who put it may have died before this line.
-            durable::sync_dir(folder)
-        };
-        write().map_err(io_error("writing artifact", &path))?;
+        let digest = self.folder.put(bytes)?;
+        self.send(&digest)?;
         Ok(digest)
     }
 
     /// Keeps what `from` gives, piece by piece; returns its name and its length. As [`Self::put`] otherwise.
     ///
     /// # Errors
-    /// [`ArtifactError::Io`] if it cannot be read or written.
-    pub fn put_from(&self, from: &mut impl Read) -> Result<(Fingerprint, u64), ArtifactError> {
-        let (draft, mut file) = create_draft(&self.root.join("sha256").join("incoming"))
-            .map_err(io_error("writing artifact", &self.root))?;
-        let copied = copy_hashing(from, &mut file).and_then(|kept| file.sync_all().map(|()| kept));
-        let placed = copied.and_then(|(digest, size_bytes)| {
-            let path = self.path(&digest);
-            let folder = path.parent().unwrap_or(&self.root);
-            durable::create_dirs(folder)?;
-            fs::rename(&draft, &path)?;
-            durable::sync_dir(folder)?;
-            Ok((digest, size_bytes))
-        });
-        if placed.is_err() {
-            // The first failure is the one to report.
-            let _ = fs::remove_file(&draft);
-        }
-        placed.map_err(io_error("writing artifact", &draft))
+    /// As [`Self::put`], and if `from` cannot be read: [`ArtifactError::Bucket`] if it is an object.
+    pub fn put_from(&self, from: &mut impl io::Read) -> Result<(Fingerprint, u64), ArtifactError> {
+        let (digest, size_bytes) = self.folder.put_from(from)?;
+        self.send(&digest)?;
+        Ok((digest, size_bytes))
     }
 
     /// The bytes with this name.
     ///
     /// # Errors
-    /// [`ArtifactError::Missing`], or [`ArtifactError::Damaged`] if the bytes are not those that were kept.
+    /// [`ArtifactError::Missing`], or [`ArtifactError::Damaged`] if the bytes are not those that were kept;
+    /// [`ArtifactError::Io`], [`ArtifactError::Bucket`].
     pub fn get(&self, digest: &Fingerprint) -> Result<Vec<u8>, ArtifactError> {
-        let path = self.path(digest);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => {
-                return Err(ArtifactError::Missing { digest: *digest, root: self.root.display().to_string() });
-            }
-            Err(why) => return Err(io_error("reading artifact", &path)(why)),
-        };
-        let found = Fingerprint::of_bytes(&bytes);
-        if found != *digest {
-            let (path, stated, size_bytes) = (path.display().to_string(), *digest, bytes.len());
-            return Err(ArtifactError::Damaged { path, stated, found, size_bytes });
-        }
-        Ok(bytes)
+        self.here(digest, Folder::get)
     }
 
     /// The bytes with this name, as a file at its start whose content has been looked through.
@@ -133,75 +139,135 @@ impl Artifacts {
     /// # Errors
     /// As [`Self::get`].
     pub fn open_checked(&self, digest: &Fingerprint) -> Result<File, ArtifactError> {
-        let path = self.path(digest);
-        let mut file = match File::open(&path) {
-            Ok(file) => file,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => {
-                return Err(ArtifactError::Missing { digest: *digest, root: self.root.display().to_string() });
+        self.here(digest, Folder::open_checked)
+    }
+
+    /// Reads the bytes with this name where they are kept: of a bucket's, no copy stands in for them.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn check(&self, digest: &Fingerprint) -> Result<(), ArtifactError> {
+        match &self.bucket {
+            Some(bucket) => settled(|| read(bucket, digest, &mut io::sink())),
+            None => self.folder.open_checked(digest).map(drop),
+        }
+    }
+
+    /// Whether bytes with this name and of this length are where they are kept. They are not read.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Missing`], [`ArtifactError::Length`], [`ArtifactError::Io`], [`ArtifactError::Bucket`].
+    pub fn is_there(&self, digest: &Fingerprint, size_bytes: u64) -> Result<(), ArtifactError> {
+        let (found, path) = match &self.bucket {
+            Some(bucket) => (bucket.size(&key(digest))?, bucket.url(&key(digest))),
+            None => (self.folder.size(digest)?, self.path(digest).display().to_string()),
+        };
+        match found {
+            None => Err(ArtifactError::Missing { digest: *digest, root: self.location() }),
+            Some(found_bytes) if found_bytes != size_bytes => {
+                Err(ArtifactError::Length { path, size_bytes, found_bytes })
             }
-            Err(why) => return Err(io_error("reading artifact", &path)(why)),
-        };
-        let (found, size_bytes) =
-            copy_hashing(&mut file, &mut io::sink()).map_err(io_error("reading artifact", &path))?;
-        if found != *digest {
-            let (path, size_bytes) = (path.display().to_string(), usize::try_from(size_bytes).unwrap_or(usize::MAX));
-            return Err(ArtifactError::Damaged { path, stated: *digest, found, size_bytes });
+            Some(_) => Ok(()),
         }
-        file.seek(SeekFrom::Start(0)).map_err(io_error("reading artifact", &path))?;
-        Ok(file)
     }
 
-    /// Where the bytes with this name are, or would be. Who reads there checks nothing.
+    /// Whether what they are kept in can be asked for them; a folder always can.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Bucket`]: it is not there, does not let us in, or does not answer.
+    pub fn reach(&self) -> Result<(), ArtifactError> {
+        Ok(self.bucket.as_ref().map_or(Ok(()), |bucket| bucket.list(1).map(drop))?)
+    }
+
+    /// Sees to it that the folder has these, for a process that reads it by itself.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn bring(&self, digests: impl IntoIterator<Item = Fingerprint>) -> Result<(), ArtifactError> {
+        if self.bucket.is_none() {
+            return Ok(());
+        }
+        digests.into_iter().try_for_each(|digest| self.open_checked(&digest).map(drop))
+    }
+
+    /// Where the file or the copy of the bytes with this name is, or would be. Who reads there checks nothing.
     pub fn path(&self, digest: &Fingerprint) -> PathBuf {
-        let digits = digest.to_string();
-        let (shard, name) = digits.split_at(2);
-        self.root.join("sha256").join(shard).join(name)
+        self.folder.path(digest)
+    }
+
+    /// Reads what is here. A copy that is missing or damaged is made anew from the bucket.
+    fn here<T>(
+        &self,
+        digest: &Fingerprint,
+        read_here: impl Fn(&Folder, &Fingerprint) -> Result<T, ArtifactError>,
+    ) -> Result<T, ArtifactError> {
+        let found = read_here(&self.folder, digest);
+        let (Some(bucket), Err(why)) = (&self.bucket, &found) else { return found };
+        match why {
+            ArtifactError::Missing { .. } => {}
+            ArtifactError::Damaged { .. } => tracing::warn!("{why}: it is a copy, and made anew"),
+            _ => return found,
+        }
+        settled(|| self.folder.copy(digest, |file| read(bucket, digest, file)))?;
+        read_here(&self.folder, digest)
+    }
+
+    /// Brings what the folder has into the bucket, where it is not there as it must be.
+    fn send(&self, digest: &Fingerprint) -> Result<(), ArtifactError> {
+        let Some(bucket) = &self.bucket else { return Ok(()) };
+        match settled(|| read(bucket, digest, &mut io::sink())) {
+            Ok(()) => return Ok(()),
+            Err(ArtifactError::Missing { .. } | ArtifactError::Damaged { .. }) => {}
+            Err(why) => return Err(why),
+        }
+        let (mut file, size_bytes) = self.folder.open_file(digest)?;
+        Ok(bucket.write(&key(digest), &mut file, size_bytes)?)
     }
 }
 
-/// Copies all bytes; returns their fingerprint and their number.
-fn copy_hashing(from: &mut impl Read, to: &mut impl Write) -> io::Result<(Fingerprint, u64)> {
-    const PIECE_BYTES: usize = 1 << 20;
-    let (mut hashing, mut size_bytes) = (Hashing::default(), 0);
-    let mut piece = vec![0; PIECE_BYTES];
-    loop {
-        let n = match from.read(&mut piece) {
-            Ok(0) => return Ok((hashing.end(), size_bytes)),
-            Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
-            read => read?,
-        };
-        hashing.add(&piece[..n]);
-        to.write_all(&piece[..n])?;
-        size_bytes += n as u64;
-    }
-}
+/// How often a read is begun again whose object was written meanwhile.
+const CHANGES_MAX: usize = 8;
 
-/// Writes under another name, to disk, and renames: the name has all of the bytes or does not change.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let (draft, mut file) = create_draft(path)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&draft, path));
-    if written.is_err() {
-        // The first failure is the one to report.
-        let _ = fs::remove_file(&draft);
-    }
-    written
-}
-
-/// A new file beside `path` that is nobody else's: neither another writer's nor left by one that was killed.
-fn create_draft(path: &Path) -> io::Result<(PathBuf, File)> {
-    static DRAFTS: AtomicU64 = AtomicU64::new(0);
-    loop {
-        let draft = DRAFTS.fetch_add(1, Ordering::Relaxed);
-        let draft = path.with_extension(format!("{}-{draft}.tmp", std::process::id()));
-        match File::create_new(&draft) {
-            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
-            created => return created.map(|file| (draft, file)),
+/// Reads again while somebody writes: two who keep the same bytes write the same object.
+fn settled<T>(mut read: impl FnMut() -> Result<T, ArtifactError>) -> Result<T, ArtifactError> {
+    for _ in 0..CHANGES_MAX {
+        match read() {
+            Err(ArtifactError::Bucket(why)) if why.kind() == ErrorKind::Conflict => std::thread::yield_now(),
+            other => return other,
         }
     }
+    read()
 }
 
-fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ArtifactError {
-    move |why| ArtifactError::Io { doing, path: path.display().to_string(), source: why.into() }
+/// Reads an artifact of a bucket; what is written `to` is it only if this says so.
+fn read(bucket: &Bucket, digest: &Fingerprint, to: &mut impl io::Write) -> Result<(), ArtifactError> {
+    let key = key(digest);
+    let Some(mut reader) = bucket.read(&key)? else {
+        return Err(ArtifactError::Missing { digest: *digest, root: bucket.to_string() });
+    };
+    let path = bucket.url(&key);
+    let copied = copy_hashing(&mut reader, to);
+    let (found, size_bytes) = copied.map_err(|why| failed("reading artifact", path.clone(), why))?;
+    if found != *digest {
+        let size_bytes = usize::try_from(size_bytes).unwrap_or(usize::MAX);
+        return Err(ArtifactError::Damaged { path, stated: *digest, found, size_bytes });
+    }
+    Ok(())
+}
+
+/// The path of an artifact, from the folder or the bucket on.
+fn key(digest: &Fingerprint) -> String {
+    let digits = digest.to_string();
+    let (shard, name) = digits.split_at(2);
+    format!("sha256/{shard}/{name}")
+}
+
+/// What a failure to read or to write means: that of a bucket, which a reader wraps, or the disk's.
+fn failed(doing: &'static str, path: String, why: io::Error) -> ArtifactError {
+    match why.downcast::<BucketError>() {
+        Ok(why) => ArtifactError::Bucket(why),
+        Err(why) => ArtifactError::Io { doing, path, source: why.into() },
+    }
 }
 
 impl ArtifactError {
@@ -209,120 +275,34 @@ impl ArtifactError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Missing { .. } => ErrorKind::NotFound,
-            Self::Damaged { .. } => ErrorKind::Internal,
+            Self::Damaged { .. } | Self::Length { .. } => ErrorKind::Internal,
             Self::Io { .. } => ErrorKind::Unavailable,
+            // A bucket that is not there is no artifact that is not there.
+            Self::Bucket(why) if why.kind() == ErrorKind::NotFound => ErrorKind::Unavailable,
+            Self::Bucket(why) => why.kind(),
         }
     }
 
     /// What a person can do.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing { .. } | Self::Damaged { .. } => Some(
+            Self::Missing { .. } | Self::Damaged { .. } | Self::Length { .. } => Some(
                 "restore the file from a backup, or register the same model file again: the same bytes get the same name"
                     .to_owned(),
             ),
             Self::Io { .. } => None,
+            Self::Bucket(why) => Some(why.hint().to_owned()),
+        }
+    }
+
+    /// Whether it may pass: nothing was learned of the bytes.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Missing { .. } | Self::Damaged { .. } | Self::Length { .. } => false,
+            Self::Io { .. } | Self::Bucket(_) => true,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_put_is_given_back_under_its_digest() {
-        let folder = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::open(&folder.path().join("deep/down")).unwrap();
-        let digest = artifacts.put(b"model").unwrap();
-        assert_eq!(digest, Fingerprint::of_bytes(b"model"));
-        assert_eq!(artifacts.get(&digest).unwrap(), b"model");
-        let digits = digest.to_string();
-        let file = folder.path().join("deep/down/sha256").join(&digits[..2]).join(&digits[2..]);
-        assert_eq!(artifacts.path(&digest), file);
-        assert_eq!(fs::read(file).unwrap(), b"model");
-    }
-
-    #[test]
-    fn what_comes_piece_by_piece_is_kept_as_what_comes_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::open(folder.path()).unwrap();
-        let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[1]).collect();
-        let (digest, size_bytes) = artifacts.put_from(&mut &bytes[..]).unwrap();
-        assert_eq!((digest, size_bytes), (Fingerprint::of_bytes(&bytes), 3_000_000));
-        assert_eq!(artifacts.put_from(&mut &bytes[..]).unwrap(), (digest, size_bytes));
-        assert_eq!(artifacts.get(&digest).unwrap(), bytes);
-        // Whoever breaks off leaves nothing.
-        struct Breaks;
-        impl Read for Breaks {
-            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                Err(io::Error::other("it broke off"))
-            }
-        }
-        assert!(matches!(artifacts.put_from(&mut (&bytes[..]).chain(Breaks)), Err(ArtifactError::Io { .. })));
-        let files = |dir: &Path| fs::read_dir(dir).unwrap().filter(|e| e.as_ref().unwrap().path().is_file()).count();
-        assert_eq!(files(&folder.path().join("sha256")), 0);
-    }
-
-    #[test]
-    fn putting_twice_keeps_one_file_and_no_drafts() {
-        let folder = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::open(folder.path()).unwrap();
-        let digest = artifacts.put(b"model").unwrap();
-        assert_eq!(artifacts.put(b"model").unwrap(), digest);
-        let shard = artifacts.path(&digest);
-        assert_eq!(fs::read_dir(shard.parent().unwrap()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_damaged_artifact_is_refused_at_every_read_and_mended_by_putting_it_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::open(folder.path()).unwrap();
-        let digest = artifacts.put(b"model").unwrap();
-        for damage in [&b"modem"[..], b"", b"model and more"] {
-            fs::write(artifacts.path(&digest), damage).unwrap();
-            let why = artifacts.get(&digest).unwrap_err();
-            assert!(matches!(why, ArtifactError::Damaged { stated, .. } if stated == digest), "{why}");
-            assert_eq!(why.kind(), ErrorKind::Internal);
-            assert!(why.hint().unwrap().contains("register the same model file again"));
-        }
-        artifacts.put(b"model").unwrap();
-        assert_eq!(artifacts.get(&digest).unwrap(), b"model");
-    }
-
-    #[test]
-    fn a_missing_artifact_says_what_to_do() {
-        let folder = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::open(folder.path()).unwrap();
-        let why = artifacts.get(&Fingerprint::of_bytes(b"never put")).unwrap_err();
-        assert_eq!(why.kind(), ErrorKind::NotFound);
-        assert!(why.hint().unwrap().contains("backup"));
-    }
-
-    #[test]
-    fn a_draft_of_a_killed_writer_is_never_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::open(folder.path()).unwrap();
-        let digest = Fingerprint::of_bytes(b"model");
-        let path = artifacts.path(&digest);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path.with_extension("7-0.tmp"), b"mod").unwrap();
-        assert!(matches!(artifacts.get(&digest), Err(ArtifactError::Missing { .. })));
-        artifacts.put(b"model").unwrap();
-        assert_eq!(artifacts.get(&digest).unwrap(), b"model");
-    }
-
-    #[test]
-    fn many_writers_of_the_same_bytes_agree() {
-        let folder = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::open(folder.path()).unwrap();
-        let bytes = vec![7; 100_000];
-        let digest = Fingerprint::of_bytes(&bytes);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| assert_eq!(artifacts.put(&bytes).unwrap(), digest));
-            }
-        });
-        assert_eq!(artifacts.get(&digest).unwrap(), bytes);
-    }
-}
+mod tests;

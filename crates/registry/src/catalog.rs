@@ -31,6 +31,8 @@ pub struct Catalog {
     definitions: Arc<AppliedDefinitions>,
     definitions_seq: Seq,
     models: OrdMap<ModelName, Arc<Model>>,
+    /// The names of these models, by the events that made them.
+    names: OrdMap<Seq, ModelName>,
     /// Deleted ones, by the event that made them.
     deleted_models: OrdMap<Seq, Arc<Model>>,
     /// By path.
@@ -46,6 +48,7 @@ impl Default for Catalog {
             definitions: Arc::default(),
             definitions_seq: Seq::START,
             models: OrdMap::new(),
+            names: OrdMap::new(),
             deleted_models: OrdMap::new(),
             training_sets: OrdMap::new(),
         }
@@ -97,6 +100,11 @@ impl Catalog {
     /// A model.
     pub fn model(&self, name: &str) -> Option<&Model> {
         self.models.get(name).map(|model| &**model)
+    }
+
+    /// A model by what it is known by, whatever its name.
+    pub fn model_by_id(&self, id: Seq) -> Option<&Model> {
+        self.model(self.names.get(&id)?.as_str())
     }
 
     /// Every training set that was built, by path. A file that was written again is there once, as it is now.

@@ -65,6 +65,8 @@ pub enum Command {
         model: ModelName,
         /// Its name to be, which is free.
         to: ModelName,
+        /// What was checked of the versions that the new name gives.
+        evidence: serde_json::Value,
     },
     /// Takes a model away with its versions; its name is free then.
     DeleteModel {
@@ -114,6 +116,8 @@ pub enum Command {
         model: ModelName,
         /// The version.
         version: u32,
+        /// What was checked of versions that it leaves a name to.
+        evidence: serde_json::Value,
     },
     /// Brings a deleted version back, in no stage and without aliases.
     RestoreVersion {
@@ -124,6 +128,30 @@ pub enum Command {
     },
     /// Adds a version to a model.
     RegisterVersion(NewVersion),
+    /// Adds a version to a model, of which no files are kept yet: the registration ends or fails later.
+    BeginRegistration(NewVersion),
+    /// Says what a version is made of whose registration was begun. One that has ended or failed stays as it is.
+    EndRegistration {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: u32,
+        /// Its files, which have been put before.
+        files: Vec<PinnedFile>,
+        /// What serving needs.
+        servable: Option<Servable>,
+        /// What its file says of itself.
+        metadata: BTreeMap<String, String>,
+    },
+    /// Says why a version whose registration was begun cannot be kept. One that has ended or failed stays as it is.
+    FailRegistration {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: u32,
+        /// Why.
+        reason: String,
+    },
     /// Moves a version to a stage.
     Transition {
         /// The model.
@@ -138,12 +166,14 @@ pub enum Command {
         /// What was checked.
         evidence: serde_json::Value,
     },
-    /// Does what is asked if nobody changed since what the model's stages and aliases resolve to: what was checked was
-    /// checked on that.
+    /// Does what is asked if the name is still the same model's, and nobody changed since what its stages and aliases resolve
+    /// to: what was checked was checked on that.
     AsChecked {
         /// The model.
         model: ModelName,
-        /// Its [`crate::Model::names_seq`] when it was checked.
+        /// Its [`crate::Model::id`] when it was checked.
+        id: Seq,
+        /// Its [`crate::Model::names_seq`] then.
         names_seq: Seq,
         /// What is asked.
         command: Box<Command>,

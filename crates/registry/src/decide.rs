@@ -20,6 +20,8 @@ use crate::version::ModelVersion;
 mod approvals;
 mod models;
 
+use models::is_registered;
+
 impl Catalog {
     /// What comes of `command`, asked by `actor` at `at`; `None` when there is nothing to do.
     ///
@@ -31,15 +33,27 @@ impl Catalog {
                 self.decide_definitions(*based_on, definitions, summary)
             }
             Command::RemoveView { view } => self.decide_removal(view),
-            Command::RegisterVersion(new) => self.decide_registration(new, at, actor),
+            Command::RegisterVersion(new) => {
+                let version = self.decide_registration(new, at, actor)?;
+                Ok(version.map(|version| EventBody::ModelVersionRegistered(Box::new(version))))
+            }
+            Command::BeginRegistration(new) => {
+                let version = self.decide_registration(new, at, actor)?;
+                Ok(version.map(|version| EventBody::RegistrationBegun(Box::new(version))))
+            }
+            Command::EndRegistration { model, version, files, servable, metadata } => {
+                self.decide_end(model, *version, files, servable.as_ref(), metadata)
+            }
+            Command::FailRegistration { model, version, reason } => self.decide_failure(model, *version, reason),
             Command::Transition { model, version, to, archive_existing, evidence } => {
                 self.decide_transition(model, *version, *to, *archive_existing, evidence)
             }
-            Command::AsChecked { model, names_seq, command } => {
+            Command::AsChecked { model, id, names_seq, command } => {
                 // A command whose effect is there already gives nothing, whoever did it.
                 let decided = self.decide(command, at, actor)?;
                 let known = self.find_model(model)?;
-                if decided.is_some() && known.names_seq > *names_seq {
+                // The name may be another model's meanwhile, whose newest change may be older.
+                if decided.is_some() && (known.id, known.names_seq) != (*id, *names_seq) {
                     let what = known.newest_naming();
                     return Err(RegistryError::StaleModel { model: model.clone(), checked: *names_seq, what });
                 }
@@ -61,7 +75,7 @@ impl Catalog {
             Command::CreateModel { model, description, tags } => {
                 self.decide_creation(model, description.as_ref(), tags)
             }
-            Command::RenameModel { model, to } => self.decide_renaming(model, to),
+            Command::RenameModel { model, to, evidence } => self.decide_renaming(model, to, evidence),
             Command::DeleteModel { model } => {
                 self.find_model(model)?;
                 Ok(Some(EventBody::ModelDeleted { model: model.clone() }))
@@ -70,9 +84,10 @@ impl Catalog {
             Command::Describe { model, version, description } => self.decide_description(model, *version, description),
             Command::Tag { model, version, key, value } => self.decide_tag(model, *version, key, value.as_ref()),
             Command::MoveAlias { model, alias, to, evidence } => self.decide_alias(model, alias, *to, evidence),
-            Command::DeleteVersion { model, version } => {
+            Command::DeleteVersion { model, version, evidence } => {
                 self.find(model, *version)?;
-                Ok(Some(EventBody::VersionDeleted { model: model.clone(), version: *version }))
+                let (model, version, evidence) = (model.clone(), *version, evidence.clone());
+                Ok(Some(EventBody::VersionDeleted { model, version, evidence }))
             }
             Command::RestoreVersion { model, version } => self.decide_version_back(model, *version),
             Command::RecordTrainingSet(set) => {
@@ -167,6 +182,7 @@ impl Catalog {
         if state.stage == to && archived.is_empty() {
             return Ok(None);
         }
+        is_registered(state)?;
         self.has_its_views(&state.version, to)?;
         let approved_by = if to == Stage::Production { self.approved(model, version)? } else { Vec::new() };
         Ok(Some(EventBody::Transitioned(Transition {
@@ -196,6 +212,13 @@ impl Catalog {
         let Some((undone, .., newest)) = model.newest_standing(stage) else {
             return Err(nothing("no version was ever moved there".to_owned()));
         };
+        // What was checked then was checked by what is declared of that name.
+        if newest.model != *name {
+            return Err(nothing(format!(
+                "version {} was moved there while it was called `{}`",
+                newest.version, newest.model
+            )));
+        }
         // Of several that made room the highest number spoke for the stage.
         let before = newest.archived.last().and_then(|number| model.version(*number));
         let Some(VersionState { version: restored, stage: from, .. }) = before.filter(|state| state.stage != stage)
@@ -246,10 +269,8 @@ impl Catalog {
     }
 
     fn find_model(&self, name: &ModelName) -> Result<&Model, RegistryError> {
-        self.model(name.as_str()).ok_or_else(|| RegistryError::UnknownModel {
-            model: name.clone(),
-            hint: suggest(name.as_str(), self.models().map(|(name, _)| name.as_str())),
-        })
+        let missing = || RegistryError::UnknownModel { model: name.clone(), among: Box::new(self.clone()) };
+        self.model(name.as_str()).ok_or_else(missing)
     }
 
     fn find(&self, name: &ModelName, version: u32) -> Result<(&Model, &VersionState), RegistryError> {

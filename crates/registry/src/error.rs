@@ -1,8 +1,11 @@
 //! What goes wrong when the registry is asked for something.
 
+use schema::yaml::suggest;
 use schema::{BoxError, ErrorKind, Fingerprint, ModelName, ServiceName, ViewId};
 
+use crate::catalog::Catalog;
 use crate::log::{LogError, edited_hint};
+use crate::registration::Registration;
 use crate::seq::Seq;
 use crate::stage::Stage;
 use crate::store::{AppendError, StoreError};
@@ -41,6 +44,14 @@ pub enum RegistryError {
         /// The name.
         model: ModelName,
     },
+    /// A name that the definitions declare is answered to.
+    #[error("model `{model}` is declared and answers requests: it is not called `{to}` while it does")]
+    NameIsDeclared {
+        /// The name.
+        model: ModelName,
+        /// What it was to be called.
+        to: ModelName,
+    },
     /// A text is longer than a registry keeps.
     #[error("`{field}` has {characters} characters, at most {limit} are kept")]
     TooLong {
@@ -59,8 +70,8 @@ pub enum RegistryError {
     UnknownModel {
         /// The name asked for.
         model: ModelName,
-        /// The names there are.
-        hint: String,
+        /// What there is. Names are compared when somebody is told, not while others wait to write.
+        among: Box<Catalog>,
     },
     /// No such version.
     #[error("model `{model}` has no version {version}")]
@@ -71,6 +82,16 @@ pub enum RegistryError {
         version: u32,
         /// The versions there are.
         hint: String,
+    },
+    /// It is not known what the version is made of.
+    #[error("version {version} of model `{model}` is {registration}")]
+    NotRegistered {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: u32,
+        /// How far it has come.
+        registration: Registration,
     },
     /// The model's feature service is not what is applied.
     #[error(
@@ -216,6 +237,8 @@ impl RegistryError {
             | Self::ViewInUse { .. }
             | Self::ViewIsRemoved { .. }
             | Self::ModelExists { .. }
+            | Self::NameIsDeclared { .. }
+            | Self::NotRegistered { .. }
             | Self::Contended { .. } => ErrorKind::Conflict,
             Self::NotApproved { .. } | Self::MayNotApprove { .. } | Self::MayNotOverride { .. } => ErrorKind::Denied,
             Self::NoReason | Self::NoRelease { .. } | Self::TooLong { .. } | Self::Tag(_) => ErrorKind::Invalid,
@@ -226,15 +249,25 @@ impl RegistryError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Store(why) => why.hint(),
-            Self::Unknown(_) => Some("try again: what was done is not done twice".to_owned()),
+            // A rollback that is given twice goes back twice.
+            Self::Unknown(_) => Some("look whether it is in `plumb registry log` before you ask again".to_owned()),
             Self::Log(why) => why.hint(),
             Self::Past { seq, .. } => Some(edited_hint(*seq)),
             Self::Definitions { .. } | Self::TooLong { .. } | Self::Tag(_) => None,
             Self::ModelExists { .. } => Some("take another name, or add a version to this model".to_owned()),
-            Self::UnknownModel { hint, .. }
-            | Self::UnknownVersion { hint, .. }
+            Self::UnknownModel { model, among } => {
+                Some(suggest(model.as_str(), among.models().map(|(name, _)| name.as_str())))
+            }
+            Self::NameIsDeclared { model, to } => Some(format!(
+                "declare what is declared of `{model}` of `{to}` instead, and apply; or take its version out of Production, and its aliases away, first"
+            )),
+            Self::UnknownVersion { hint, .. }
             | Self::UnknownView { hint, .. }
             | Self::NothingToRollBack { hint, .. } => Some(hint.clone()),
+            Self::NotRegistered { registration: Registration::Failed { .. }, .. } => {
+                Some("register it again: that is another version".to_owned())
+            }
+            Self::NotRegistered { .. } => Some("try again when it is registered".to_owned()),
             Self::UnknownService { .. } => Some("apply the definitions that the model was trained on first".to_owned()),
             Self::ViewInUse { .. } => Some("remove or archive what uses it first".to_owned()),
             Self::ViewIsRemoved { view, .. } => {

@@ -60,6 +60,19 @@ pub enum EventBody {
     },
     /// A model got a new version.
     ModelVersionRegistered(Box<ModelVersion>),
+    /// A model got a new version, of which no more is kept yet than where it comes from.
+    RegistrationBegun(Box<ModelVersion>),
+    /// What a version is made of is kept: all of it, as it would have been registered at once.
+    RegistrationEnded(Box<ModelVersion>),
+    /// What a version is made of cannot be kept.
+    RegistrationFailed {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: u32,
+        /// Why.
+        reason: String,
+    },
     /// A version changed its stage.
     Transitioned(Transition),
     /// A version did not change its stage, for a check failed.
@@ -90,6 +103,15 @@ pub enum EventBody {
         model: ModelName,
         /// The name it has.
         to: ModelName,
+        /// What was checked of the versions that the new name gives.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        evidence: Value,
+        /// Who approved that the version in Production answers to the new name.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        approved_by: Vec<String>,
+        /// Why it was done though a check failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        overridden: Option<String>,
     },
     /// A model was taken away with its versions, and its name is free.
     ModelDeleted {
@@ -162,6 +184,9 @@ pub enum EventBody {
         model: ModelName,
         /// The version.
         version: u32,
+        /// What was checked of versions that it leaves a name to.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        evidence: Value,
     },
     /// A deleted version is back, in no stage.
     VersionRestored {
@@ -179,9 +204,12 @@ impl EventBody {
     pub fn model(&self) -> Option<&ModelName> {
         match self {
             Self::DefinitionsApplied { .. } | Self::ViewRemoved { .. } | Self::TrainingSetBuilt(_) => None,
-            Self::ModelVersionRegistered(version) => Some(&version.name),
+            Self::ModelVersionRegistered(version)
+            | Self::RegistrationBegun(version)
+            | Self::RegistrationEnded(version) => Some(&version.name),
             Self::Transitioned(transition) => Some(&transition.model),
             Self::PromotionRefused { model, .. }
+            | Self::RegistrationFailed { model, .. }
             | Self::ModelCreated { model, .. }
             | Self::ModelRenamed { model, .. }
             | Self::ModelDeleted { model }
@@ -289,12 +317,24 @@ impl fmt::Display for EventBody {
             Self::ModelVersionRegistered(version) => {
                 write!(f, "registered `{}` version {}", version.name, version.version)
             }
+            Self::RegistrationBegun(version) => {
+                write!(f, "began to register {}", Named(&version.name, Some(version.version)))
+            }
+            Self::RegistrationEnded(version) => {
+                write!(f, "registered {}, which was begun before", Named(&version.name, Some(version.version)))
+            }
+            Self::RegistrationFailed { model, version, reason } => {
+                write!(f, "could not register {}: {}", Named(model, Some(*version)), reason.escape_debug())
+            }
             Self::Transitioned(transition) => write!(f, "moved {transition}"),
             Self::PromotionRefused { model, version, to, .. } => {
                 write!(f, "refused to move `{model}` version {version} to {to}")
             }
             Self::ModelCreated { model, .. } => write!(f, "made model `{model}`"),
-            Self::ModelRenamed { model, to } => write!(f, "renamed model `{model}` to `{to}`"),
+            Self::ModelRenamed { model, to, overridden: None, .. } => write!(f, "renamed model `{model}` to `{to}`"),
+            Self::ModelRenamed { model, to, overridden: Some(reason), .. } => {
+                write!(f, "renamed model `{model}` to `{to}` though a check failed: {}", reason.escape_debug())
+            }
             Self::ModelDeleted { model } => write!(f, "deleted model `{model}`"),
             Self::ModelRestored { model, id } => write!(f, "brought back model `{model}` of event {id}"),
             Self::Described { model, version, .. } => write!(f, "described {}", Named(model, *version)),
@@ -315,7 +355,7 @@ impl fmt::Display for EventBody {
             Self::Approved { model, version, comment: Some(comment) } => {
                 write!(f, "approved {}: {}", Named(model, Some(*version)), comment.escape_debug())
             }
-            Self::VersionDeleted { model, version } => write!(f, "deleted {}", Named(model, Some(*version))),
+            Self::VersionDeleted { model, version, .. } => write!(f, "deleted {}", Named(model, Some(*version))),
             Self::VersionRestored { model, version } => write!(f, "brought back {}", Named(model, Some(*version))),
             Self::TrainingSetBuilt(set) => {
                 let TrainingSet { path, n_rows, service, service_version, .. } = set;

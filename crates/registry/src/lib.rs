@@ -12,6 +12,7 @@ pub mod alias;
 pub mod approval;
 pub mod event;
 pub mod log;
+pub mod registration;
 pub mod seq;
 pub mod stage;
 pub mod tag;
@@ -40,6 +41,7 @@ mod postgres;
 mod sqlite;
 
 pub mod tracking;
+pub mod webhook;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
@@ -58,6 +60,7 @@ pub use event::{Event, EventBody};
 pub use log::LogError;
 pub use model::{HistoryEntry, Model, Refusal, VersionState};
 pub use postgres::{PostgresConfig, PostgresUrl};
+pub use registration::Registration;
 pub use registry::{Past, Registry};
 pub use seq::Seq;
 pub use stage::Stage;
@@ -66,5 +69,5 @@ pub use tag::Tags;
 pub use training_set::{EntityColumns, TrainingSet};
 pub use transfer::TransferError;
 pub use transition::Transition;
-pub use version::{ModelVersion, Origin, PinnedFile, Servable};
+pub use version::{GOLDEN_FILE, MODEL_FILE, ModelVersion, Origin, PinnedFile, Servable};
 pub use walk::Walk;

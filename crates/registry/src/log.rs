@@ -130,7 +130,7 @@ impl LogError {
 pub(crate) fn edited_hint(seq: Seq) -> String {
     format!(
         "the log is never edited, so nothing after event {0} can be trusted: restore it from a backup, or take what is good \
-         into a new registry: plumb registry export good.jsonl --until {0}, then plumb registry import good.jsonl",
+         into a new registry: plumb registry export good.jsonl --until {0}, then plumb registry import good.jsonl --registry NEW.db",
         seq.0.saturating_sub(1)
     )
 }

@@ -15,11 +15,12 @@ use serde_json::Value;
 
 use crate::alias::Alias;
 use crate::approval::Approval;
+use crate::registration::Registration;
 use crate::seq::Seq;
 use crate::stage::Stage;
 use crate::tag::Tags;
 use crate::transition::Transition;
-use crate::version::ModelVersion;
+use crate::version::{ModelVersion, PinnedFile};
 use places::{ByDigest, Places};
 
 pub(crate) use stored::StoredModel;
@@ -40,7 +41,7 @@ pub struct Model {
     pub created_by: String,
     /// When it was last renamed or described, or got, moved or lost a version.
     pub updated_at: Timestamp,
-    /// The newest event that changed what one of its stages or aliases resolves to.
+    /// The newest event that changed its name, or what one of its stages or aliases resolves to.
     pub names_seq: Seq,
     /// For people.
     pub description: Option<String>,
@@ -81,6 +82,8 @@ pub struct VersionState {
     pub updated_at: Timestamp,
     /// The event that deleted it: it is kept, and may come back.
     pub deleted: Option<Seq>,
+    /// How far its registration has come.
+    pub registration: Registration,
 }
 
 /// A transition that was refused.
@@ -165,11 +168,18 @@ impl Model {
         self.aliases.iter().filter(move |(_, points_to)| **points_to == number).map(|(alias, _)| alias)
     }
 
-    /// The version with this artifact and this service meaning, which registering them again gives.
-    pub fn same(&self, digest: &Fingerprint, service_fingerprint: &Fingerprint) -> Option<&VersionState> {
+    /// The version with this artifact and this service meaning, which registering them again gives. One of several files is
+    /// the same only with the same `files`, golden rows aside; a file by itself has none.
+    pub fn same(
+        &self,
+        digest: &Fingerprint,
+        service_fingerprint: &Fingerprint,
+        files: &[PinnedFile],
+    ) -> Option<&VersionState> {
         self.by_digest.candidates(digest).filter_map(|number| self.version(number)).find(|state| {
             let servable = state.version.servable.as_ref();
             servable.is_some_and(|it| it.digest == *digest && it.service_fingerprint == *service_fingerprint)
+                && state.version.is_made_of(files)
         })
     }
 
@@ -193,7 +203,7 @@ impl Model {
         let seq = self.names_seq;
         match self.history().next_back().filter(|(at, ..)| *at == seq) {
             Some((.., actor, transition)) => format!("event {seq} of {actor} moved {transition}"),
-            None => format!("event {seq} changed what its aliases or its versions are"),
+            None => format!("event {seq} changed what its name, its aliases or its versions are"),
         }
     }
 
@@ -261,6 +271,9 @@ impl Model {
         if state.stage != *from {
             return Some(format!("version {version} is moved from {from}, but it is in {}", state.stage));
         }
+        if !state.registration.is_done() {
+            return Some(format!("version {version} is moved to {to}, but it is {}", state.registration));
+        }
         // Who stays where it is may have the stage for itself from here on.
         if from == to && archived.is_empty() {
             return Some(format!("version {version} is moved from {from} to {to}"));
@@ -280,7 +293,7 @@ impl Model {
         None
     }
 
-    pub(crate) fn add(&mut self, mut version: ModelVersion, seq: Seq) {
+    pub(crate) fn add(&mut self, mut version: ModelVersion, seq: Seq, registration: Registration) {
         if let Some(last) = self.versions.last() {
             version.share_with(&last.version);
         }
@@ -288,8 +301,52 @@ impl Model {
             (version.description.clone(), version.tags.clone(), version.registered_at);
         self.updated_at = updated_at;
         let stage = Stage::None;
-        let state = VersionState { version, stage, stage_seq: seq, description, tags, updated_at, deleted: None };
+        let (stage_seq, deleted) = (seq, None);
+        let state = VersionState { version, stage, stage_seq, description, tags, updated_at, deleted, registration };
         self.place(Arc::new(state));
+    }
+
+    /// Says what a version is made of whose registration was begun.
+    ///
+    /// # Errors
+    /// There is no such version, or it says something else of what was known before.
+    pub(crate) fn registered(&mut self, made: &ModelVersion, at: Timestamp) -> Result<(), String> {
+        let number = made.version;
+        let before = self.ever(number.saturating_sub(1)).map(|state| state.version.clone());
+        let state = self.begun(number)?;
+        let (files, servable, metadata) = (made.files.clone(), made.servable.clone(), made.metadata.clone());
+        let mut version = ModelVersion { files, servable, metadata, ..state.version.clone() };
+        if version != *made {
+            return Err(format!("version {number} was begun as another version than it ended as"));
+        }
+        if let Some(before) = before {
+            version.share_with(&before);
+        }
+        let digest = version.servable.as_ref().map(|servable| servable.digest);
+        (state.version, state.registration, state.updated_at) = (version, Registration::Done, at);
+        if let Some(digest) = digest {
+            self.by_digest.add(&digest, number);
+        }
+        Ok(())
+    }
+
+    /// Says why a version whose registration was begun is none.
+    ///
+    /// # Errors
+    /// There is no such version.
+    pub(crate) fn not_registered(&mut self, number: u32, reason: &str, at: Timestamp) -> Result<(), String> {
+        let state = self.begun(number)?;
+        (state.registration, state.updated_at) = (Registration::Failed { reason: reason.to_owned() }, at);
+        Ok(())
+    }
+
+    fn begun(&mut self, number: u32) -> Result<&mut VersionState, String> {
+        let name = self.name.clone();
+        let state = self.change(number)?;
+        match state.registration {
+            Registration::Pending => Ok(state),
+            _ => Err(format!("the registration of version {number} of model `{name}` had ended")),
+        }
     }
 
     /// Puts the next version at the end, and where it stands.
@@ -324,8 +381,30 @@ impl Model {
         if !transition.approved_by.is_empty() && self.in_production() == Some(transition.version) {
             self.anchor = Some(transition.version);
         }
+        if let Some(undone) = transition.undoes {
+            self.take_back(undone);
+        }
         self.spend_approvals(held);
         self.history.push_back(Arc::new((seq, at, actor, transition)));
+    }
+
+    /// What came by a step that is taken back is a measure no more: the one before it is again.
+    fn take_back(&mut self, undone: Seq) {
+        let came = self.history().find(|(seq, ..)| *seq == undone).map(|(.., moved)| moved.version);
+        if self.anchor.is_none() || self.anchor != came {
+            return;
+        }
+        let mut gone: HashSet<Seq> = self.history().filter_map(|(.., moved)| moved.undoes).collect();
+        gone.insert(undone);
+        let counts = |(seq, .., moved): &&HistoryEntry| {
+            moved.to == Stage::Production
+                && !moved.approved_by.is_empty()
+                && moved.model == self.name
+                && *seq > self.standing_from
+                && !gone.contains(seq)
+        };
+        let before = self.history().rev().find(counts).map(|(.., moved)| moved.version);
+        self.anchor = before;
     }
 
     fn in_production(&self) -> Option<u32> {
@@ -361,13 +440,16 @@ impl Model {
         self.refusals.push_back(Arc::new(refusal));
     }
 
-    /// The versions go with their model's name.
-    pub(crate) fn rename(&mut self, to: ModelName, at: Timestamp) {
+    /// The versions go with their model's name. What was approved was approved under the name before: it is spent, and who is
+    /// in Production is a measure of later ones only if it was approved for the new name.
+    pub(crate) fn rename(&mut self, to: ModelName, is_approved: bool, seq: Seq, at: Timestamp) {
         for state in &mut self.versions {
             let state = Arc::make_mut(state);
             (state.version.name, state.updated_at) = (to.clone(), at);
         }
-        (self.name, self.updated_at) = (to, at);
+        self.approvals.clear();
+        self.anchor = self.in_production().filter(|_| is_approved);
+        (self.name, self.updated_at, self.names_seq) = (to, at, seq);
     }
 
     /// Takes a version away, with what it is called and the stage that it had.

@@ -8,7 +8,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use schema::{Fingerprint, ModelName, Timestamp};
 
@@ -28,6 +28,9 @@ const ATTEMPTS_MAX: u32 = 16;
 
 /// How many events of the past are looked at without a rest: half a millisecond's work.
 const CHECKED_AT_ONCE: usize = 16;
+
+/// How long a store that failed is left alone by who looks back: nobody waits for that.
+const LOOK_AGAIN: Duration = if cfg!(test) { Duration::from_millis(1) } else { Duration::from_secs(2) };
 
 /// A log and the catalog folded from it.
 #[derive(Debug)]
@@ -89,39 +92,51 @@ impl Registry {
 
     /// Looks whether the events that this registry was opened without reading are what was written: each has its hash, and
     /// follows the one before, up to the one of the snapshot. Where one does not, nothing is written any more, and what is
-    /// in memory is still read. The snapshot is given up too, so that the next start reads the whole log, and refuses it.
+    /// in memory is still read; [`Self::give_up_snapshot`] is to be called then.
     ///
-    /// After every few events it rests `rests` times as long as it worked, so that others get their turns.
-    ///
-    /// # Errors
-    /// The log cannot be read. That says nothing about what is in it.
-    pub async fn check_past(&self, rests: u32) -> Result<Past, StoreError> {
+    /// After every few events it rests `rests` times as long as it worked, so that others get their turns. That the log cannot
+    /// be read says nothing about what is in it: it looks again until it can.
+    pub async fn check_past(&self, rests: u32) -> Past {
         let (mut last, mut head) = (Seq::START, Catalog::default().head());
         let (until, stated) = self.restored;
+        let mut complaint = Complaint::default();
         while last < until {
             let began = Instant::now();
             let page = match self.store.read_page(last, CHECKED_AT_ONCE).await {
+                Ok(page) => Ok(page),
                 Err(StoreError::Log(fault)) => Err(fault),
-                page => Ok(page?),
+                Err(why) => {
+                    complaint.of("looking at the registry's log from before its snapshot", &why);
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    continue;
+                }
             };
             match page.and_then(|page| chained(&page, (last, head), until)) {
                 Ok(end) => (last, head) = end,
-                Err(fault) => return Ok(self.found(&fault).await),
+                Err(fault) => return self.found(&fault),
             }
             tokio::time::sleep(began.elapsed() * rests).await;
         }
         match head == stated {
-            true => Ok(Past::Whole),
-            false => Ok(self.found(&LogError::Chain { seq: until, stated, found: head }).await),
+            true => Past::Whole,
+            false => self.found(&LogError::Chain { seq: until, stated, found: head }),
         }
     }
 
-    async fn found(&self, fault: &LogError) -> Past {
-        if let Err(why) = self.store.write_snapshot(snapshot::GIVEN_UP).await {
-            tracing::warn!("giving up a snapshot: {}", schema::error::chain(&why));
-        }
+    /// Before anything else is done about it: nobody appends to this log any more.
+    fn found(&self, fault: &LogError) -> Past {
         let (seq, why) = self.past.get_or_init(|| (fault.seq(), schema::error::chain(fault)));
         Past::Edited(*seq, why.clone())
+    }
+
+    /// Gives up the snapshot that the log does not go with, however long the store is away: then the next start reads the
+    /// whole log, and refuses it. No other process writes a snapshot in its place.
+    pub async fn give_up_snapshot(&self) {
+        let mut complaint = Complaint::default();
+        while let Err(why) = self.store.write_snapshot(snapshot::GIVEN_UP).await {
+            complaint.of("giving up a snapshot of the registry", &why);
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Writes a snapshot where one is due. That it could not be written is said, and changes nothing else.
@@ -136,7 +151,10 @@ impl Registry {
             return;
         }
         let location = self.store.location();
-        match snapshot::write(&catalog) {
+        // A fifth of a second's work for 100,000 versions.
+        #[expect(clippy::disallowed_methods, reason = "whoever asked waits for it, others do not")]
+        let encoded = tokio::task::spawn_blocking(move || snapshot::write(&catalog)).await;
+        match encoded.unwrap_or_else(|why| Err(why.to_string())) {
             Ok(bytes) => match self.store.write_snapshot(&bytes).await {
                 Ok(()) => tracing::debug!(seq = now.0, "a snapshot of the registry `{location}` as of event {now}"),
                 Err(why) => tracing::warn!(seq = now.0, "{}; the log has all of it", schema::error::chain(&why)),
@@ -177,6 +195,14 @@ impl Registry {
             history.push(event);
         }
         Ok(history)
+    }
+
+    /// What is stored after `seq`, oldest first, at most `n_max` of it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the log cannot be read.
+    pub async fn events_after(&self, seq: Seq, n_max: usize) -> Result<Vec<Stored>, StoreError> {
+        self.store.read_page(seq, n_max).await
     }
 
     /// Reads what other processes wrote.
@@ -260,6 +286,18 @@ impl Registry {
             *current = Arc::new(next);
         }
         Arc::clone(&current)
+    }
+}
+
+/// Says once that a store failed, however often it does.
+#[derive(Debug, Default)]
+struct Complaint(bool);
+
+impl Complaint {
+    fn of(&mut self, doing: &str, why: &StoreError) {
+        if !std::mem::replace(&mut self.0, true) {
+            tracing::warn!("{doing}: {}; it is tried until it is done", schema::error::chain(why));
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::seq::Seq;
 use crate::store::RegistryStore;
 
 /// The format that is written and read. A snapshot of another one is passed over: the log says the same.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 3;
 
 /// What is kept in place of a snapshot where an event before it is not what was written.
 pub(crate) const GIVEN_UP: &[u8] = b"";

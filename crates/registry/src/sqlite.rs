@@ -113,6 +113,9 @@ pub(crate) fn fault(location: &str, doing: &'static str, why: rusqlite::Error) -
         Some(ErrorCode::NotADatabase) => StoreError::NotARegistry { location, what: "it is not a SQLite database" },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { doing, location },
         Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged { doing, location, source: why.into() },
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            StoreError::Forbidden { doing, location, source: why.into() }
+        }
         _ => StoreError::Io { doing, location, source: why.into() },
     }
 }

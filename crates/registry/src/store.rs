@@ -49,6 +49,9 @@ pub trait RegistryStore: fmt::Debug + Send + Sync + 'static {
 
     /// Keeps `bytes` in place of those before, whole or not at all. It may also keep nothing, when another process is at it.
     /// No append waits for it.
+    ///
+    /// No bytes at all mean that the log is not what its snapshots say. They are kept for sure, and nothing is kept in their
+    /// place, by no process: a person takes them away who has repaired the log.
     async fn write_snapshot(&self, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// Where the log is, for people: without passwords.
@@ -133,6 +136,17 @@ pub enum StoreError {
         #[source]
         source: BoxError,
     },
+    /// The machine does not let us: the file may not be read or written, or its folder not.
+    #[error("{doing} the registry `{location}`")]
+    Forbidden {
+        /// "opening", "reading", "writing to".
+        doing: &'static str,
+        /// The file.
+        location: String,
+        /// What the store says.
+        #[source]
+        source: BoxError,
+    },
     /// The settings cannot be.
     #[error("the registry `{location}` cannot be opened: {problem}")]
     Settings {
@@ -195,7 +209,9 @@ impl StoreError {
         match self {
             Self::Log(why) => why.kind(),
             Self::NotARegistry { .. } | Self::Format { .. } | Self::Settings { .. } => ErrorKind::Invalid,
-            Self::Busy { .. } | Self::Io { .. } | Self::Refused { .. } => ErrorKind::Unavailable,
+            Self::Busy { .. } | Self::Io { .. } | Self::Refused { .. } | Self::Forbidden { .. } => {
+                ErrorKind::Unavailable
+            }
             Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Damaged { .. } => ErrorKind::Internal,
         }
@@ -214,6 +230,9 @@ impl StoreError {
                 Some("name another database or schema: postgres://host/database?schema=name".to_owned())
             }
             Self::NotARegistry { .. } => Some("name another file, or move this one away".to_owned()),
+            Self::Forbidden { .. } => {
+                Some("see that it is a file, and who may read and write it and its folder".to_owned())
+            }
             Self::Refused { .. } => Some("look at the user, its password and its rights".to_owned()),
             Self::Settings { .. } | Self::Timeout { .. } => None,
             Self::Format { .. } => Some("use the version of the program that wrote it, or a newer one".to_owned()),

@@ -35,9 +35,18 @@ impl Story {
         story
     }
 
-    /// Decides, writes and folds.
+    /// Decides, writes and folds, each command a minute after the one before.
     pub(crate) fn tell(&mut self, command: Command) -> Result<Option<Event>, RegistryError> {
         let at = minute(self.catalog.seq().0);
+        self.tell_then(command, at)
+    }
+
+    /// Does what must be possible at a minute of one's own.
+    pub(crate) fn tell_at(&mut self, command: Command, at: u64) {
+        self.tell_then(command, minute(at)).unwrap().unwrap();
+    }
+
+    fn tell_then(&mut self, command: Command, at: Timestamp) -> Result<Option<Event>, RegistryError> {
         let Some(body) = self.catalog.decide(&command, at, "ann")? else { return Ok(None) };
         let event = Event::new(self.catalog.seq().next(), at, "ann", self.catalog.head(), body)?;
         self.catalog.apply(&event)?;
@@ -48,6 +57,13 @@ impl Story {
     /// Moves a version of `churn`; there must be something to do.
     pub(crate) fn promote(&mut self, version: u32, to: Stage) {
         self.tell(promote(version, to)).unwrap().unwrap();
+    }
+
+    /// Moves a version of another model to Production.
+    pub(crate) fn promote_of(&mut self, model: &ModelName, version: u32) {
+        let (to, evidence) = (Stage::Production, evidence(version));
+        let command = Command::Transition { model: model.clone(), version, to, archive_existing: true, evidence };
+        self.tell(command).unwrap().unwrap();
     }
 
     pub(crate) fn model(&self) -> &Model {

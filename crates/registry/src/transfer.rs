@@ -179,6 +179,8 @@ pub async fn export(
 /// fails, what was written before stays.
 pub async fn import(store: &dyn RegistryStore, path: &Path) -> Result<Imported, TransferError> {
     let header = check(path)?;
+    // What is brought behind, or is there already, is of no use in a log that does not hold.
+    walk(store, |_| false).await?.whole()?;
     let mut report = Imported { written: 0, skipped: 0, head: header.head };
     let mut lines = Lines::open(path)?;
     drop(lines.next()?);

@@ -16,6 +16,9 @@ pub(crate) use stored::StoredVersion;
 /// The name of a file that was registered alone.
 pub const MODEL_FILE: &str = "model.onnx";
 
+/// The name of a file of rows that later versions must answer alike: it says nothing of what the model is.
+pub const GOLDEN_FILE: &str = "golden.json";
+
 /// A model version. Nothing in it ever changes but the model's name: its stage, its tags and its description of today are
 /// kept beside it, in [`crate::VersionState`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,10 +206,26 @@ impl ModelVersion {
     pub fn pinned(&self) -> Vec<PinnedFile> {
         match (&self.files[..], &self.servable) {
             ([], Some(servable)) => {
-                let Servable { digest, size_bytes, .. } = servable;
-                vec![PinnedFile { path: MODEL_FILE.to_owned(), digest: *digest, size_bytes: *size_bytes }]
+                vec![servable.file()]
             }
             (files, _) => files.to_vec(),
         }
+    }
+
+    /// Whether it is made of these files, golden rows aside. A file that was registered alone has no list of files: it is
+    /// the same wherever it is.
+    pub(crate) fn is_made_of(&self, files: &[PinnedFile]) -> bool {
+        fn model(files: &[PinnedFile]) -> BTreeMap<&str, &PinnedFile> {
+            let model = files.iter().filter(|file| file.path != GOLDEN_FILE);
+            model.map(|file| (file.path.as_str(), file)).collect()
+        }
+        files.is_empty() || model(&self.pinned()) == model(files)
+    }
+}
+
+impl Servable {
+    /// The ONNX file as one that was registered alone.
+    pub fn file(&self) -> PinnedFile {
+        PinnedFile { path: MODEL_FILE.to_owned(), digest: self.digest, size_bytes: self.size_bytes }
     }
 }

@@ -5,6 +5,7 @@
 mod adapter;
 mod budget;
 mod distance;
+mod path;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use adapter::{OutputAdapter, ResponseAdapter};
 pub use budget::ToleranceBudget;
+pub use path::AdapterPath;
 
 /// What a model promises of its answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,6 +89,9 @@ pub enum OutputKind {
     Amount,
 }
 
+/// What each output is, by name: of a version, whose classes have its names.
+pub type OutputKinds = BTreeMap<String, OutputKind>;
+
 /// How a new answer must stand to the old one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -160,6 +165,13 @@ impl Eq for ResponseContract {}
 impl Eq for OutputContract {}
 impl Eq for Relation {}
 
+impl ResponseContract {
+    /// What its outputs are, in its own words.
+    pub fn kinds(&self) -> OutputKinds {
+        self.outputs.iter().map(|(name, output)| (name.clone(), output.is.clone())).collect()
+    }
+}
+
 impl OutputContract {
     /// An output of which nothing but its kind is said: nothing may differ.
     pub fn of(is: OutputKind) -> Self {
@@ -171,6 +183,11 @@ impl OutputContract {
             anchor_tolerance: None,
             compatibility_tolerance: None,
         }
+    }
+
+    /// How far a new answer may be across a migration.
+    pub fn across_migrations(&self) -> f64 {
+        self.compatibility_tolerance.unwrap_or(self.tolerance)
     }
 }
 

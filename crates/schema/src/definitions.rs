@@ -30,7 +30,7 @@ use crate::yaml::{Mistake, Place};
 pub use ahead::{Ahead, latest, too_far};
 pub use any_view::{AnyView, ViewAlias};
 pub use foreign::foreign;
-pub use model::{DeclaredAdapter, DeclaredModel};
+pub use model::{DeclaredAdapter, DeclaredModel, NamedService};
 pub use on_demand::{OnDemand, RequestField};
 pub use serving::{FeastRows, OnError, Serving};
 pub use ties::Ties;

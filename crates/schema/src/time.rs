@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, TimeZone, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeZone, Timelike, Utc};
 use serde::{Deserialize, Serialize};
 
 /// An instant: nanoseconds since 1970-01-01T00:00:00Z. Comparisons never truncate.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Timestamp(i64);
 
 /// The last second of a day, from midnight, as long as it has no leap second.
@@ -107,8 +107,42 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     /// RFC 3339 with `Z`; a fraction only where there is one, of 3, 6 or 9 digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = Utc.timestamp_nanos(self.0).to_rfc3339_opts(SecondsFormat::AutoSi, true);
-        f.write_str(&text)
+        let (text, length) = self.digits();
+        // They are digits and signs.
+        f.write_str(std::str::from_utf8(&text[..length]).unwrap_or_default())
+    }
+}
+
+impl Timestamp {
+    /// As [`Self::fmt`] writes it, and how much of it is written. Every answer has some: the general way of writing a time
+    /// takes longer than the rest of a small one.
+    fn digits(self) -> ([u8; 30], usize) {
+        let at = Utc.timestamp_nanos(self.0);
+        let mut text = *b"0000-00-00T00:00:00.000000000Z";
+        let mut put = |from: usize, to: usize, mut number: u32| {
+            for digit in text[from..to].iter_mut().rev() {
+                // One of ten.
+                *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+                number /= 10;
+            }
+        };
+        // 64 bits of nanoseconds are the years 1677 to 2262.
+        put(0, 4, at.year().unsigned_abs());
+        put(5, 7, at.month());
+        put(8, 10, at.day());
+        put(11, 13, at.hour());
+        put(14, 16, at.minute());
+        put(17, 19, at.second());
+        let nanos = at.nanosecond();
+        put(20, 29, nanos);
+        let length = match nanos {
+            0 => 20,
+            _ if nanos.is_multiple_of(1_000_000) => 24,
+            _ if nanos.is_multiple_of(1_000) => 27,
+            _ => 30,
+        };
+        text[length - 1] = b'Z';
+        (text, length)
     }
 }
 
@@ -122,6 +156,13 @@ impl TryFrom<String> for Timestamp {
     type Error = TimeError;
     fn try_from(text: String) -> Result<Self, TimeError> {
         Self::parse(&text)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let (text, length) = self.digits();
+        out.serialize_str(std::str::from_utf8(&text[..length]).unwrap_or_default())
     }
 }
 
@@ -281,6 +322,23 @@ mod tests {
     }
 
     /// FT 39.
+    #[test]
+    fn instants_are_written_as_the_calendar_writes_them() {
+        let written = |nanos: i64| {
+            let wanted = Utc.timestamp_nanos(nanos).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
+            let time = Timestamp::from_nanos(nanos);
+            assert_eq!(time.to_string(), wanted);
+            assert_eq!(serde_json::to_string(&time).unwrap(), format!("\"{wanted}\""));
+        };
+        for nanos in [i64::MIN, i64::MIN + 1, -1, 0, 1, 1_000, 1_000_000, 999_999_999, 86_400_000_000_000, i64::MAX] {
+            written(nanos);
+        }
+        proptest::proptest!(|(nanos: i64, coarse in -9_000_000_000..9_000_000_000_i64, unit in proptest::sample::select(vec![1_000_000_000, 1_000_000, 1_000, 1]))| {
+            written(nanos);
+            written(coarse * unit);
+        });
+    }
+
     #[test]
     fn a_leap_second_is_the_first_of_the_next_day() {
         check("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z");

@@ -1,131 +1,143 @@
 //! What a model says, as clients of an older service version are promised it: its response adapters, backwards.
 //!
-//! One rule for the gate and for the wire: both go through [`ResponseAdapter::adapt_back`].
+//! One rule for the gate and for the wire: both go through [`AdapterPath::adapt_back`]. An answer keeps the form that the
+//! model gives it, its shape and its type, for older clients count on that too.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use schema::AppliedDefinitions;
 use schema::applied::Chain;
-use schema::contract::{Answer, Edges, OutputContract, OutputKind, ResponseAdapter, ResponseContract};
+use schema::contract::{AdapterPath, Answer, OutputKind, OutputKinds};
 use schema::{ModelDefinition, migration::ServiceVersion};
 
+use crate::class_order::ClassOrder;
 use crate::onnx::{OutputData, OutputTensor, Outputs};
-use crate::squares::{adapter_along, read};
+use crate::squares::words;
 
 /// The adapters on the way from an older service version to a model's own, which are not the identity.
 #[derive(Debug, Clone)]
 pub struct Back {
-    contract: ResponseContract,
-    adapter: ResponseAdapter,
+    /// What the model's outputs are, in its own words.
+    kinds: OutputKinds,
+    path: AdapterPath,
 }
 
 /// Answers at the model's own version cannot be given at an older one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("answers of the model cannot be given as those of `{from}`: an adapter on the way to `{to}` does not go back")]
+#[error("answers of the model on `{to}` cannot be given as those of `{from}`: {why}")]
 pub struct OneWay {
     /// The older version.
     pub from: ServiceVersion,
     /// The model's own.
     pub to: ServiceVersion,
+    /// Why.
+    pub why: String,
 }
 
 impl Back {
     /// What stands between the answers of a model and clients of where `chain` starts; `None` where nothing does.
     ///
     /// # Errors
-    /// [`OneWay`]: an adapter says how answers change, and does not say that they change back.
-    pub fn along(model: &ModelDefinition, chain: &Chain) -> Result<Option<Self>, OneWay> {
-        let adapter = adapter_along(model, chain);
-        let (Some(contract), false) = (&model.contract, adapter.is_identity()) else { return Ok(None) };
-        match (chain.through.first(), chain.through.last()) {
-            (Some(from), Some(to)) if !adapter.goes_back() => Err(OneWay { from: from.clone(), to: to.clone() }),
-            _ => Ok(Some(Self { contract: contract.clone(), adapter })),
-        }
+    /// [`OneWay`]: an adapter says how answers change, and they do not change back.
+    pub fn along(
+        model: &ModelDefinition,
+        chain: &Chain,
+        definitions: &AppliedDefinitions,
+    ) -> Result<Option<Self>, OneWay> {
+        let path = words::along(model, chain);
+        let (Some(from), Some(to)) = (chain.through.first(), chain.through.last()) else { return Ok(None) };
+        let (Some(contract), false) = (&model.contract, path.is_identity()) else { return Ok(None) };
+        let one_way = |why: String| OneWay { from: from.clone(), to: to.clone(), why };
+        let own_words = words::to_contract(Some(model), to, definitions).map_err(|why| one_way(why.to_string()))?;
+        let kinds = own_words.older_kinds(&contract.kinds());
+        path.check_back(&kinds).map_err(one_way)?;
+        Ok(Some(Self { kinds, path }))
     }
 
-    /// The outputs of a run as the older version has them.
+    /// The outputs of a run, its classes in the order of the model's own version, as the older version has them.
     pub fn outputs(&self, said: &Outputs) -> Outputs {
-        let columns = said.columns.iter().map(|tensor| {
-            let name = tensor.name.as_ref();
-            match self.contract.outputs.get(name).filter(|_| self.adapter.outputs.contains_key(name)) {
-                Some(contract) => self.tensor(said, tensor, contract),
-                None => tensor.clone(),
-            }
+        let columns = said.columns.iter().map(|tensor| match self.kinds.get(tensor.name.as_ref()) {
+            Some(is) => self.tensor(tensor, is),
+            None => tensor.clone(),
         });
         Outputs { columns: columns.collect() }
     }
 
-    fn tensor(&self, said: &Outputs, tensor: &OutputTensor, contract: &OutputContract) -> OutputTensor {
+    fn tensor(&self, tensor: &OutputTensor, is: &OutputKind) -> OutputTensor {
         let name = tensor.name.as_ref();
-        let only = ResponseContract {
-            share: 0.0,
-            edges: Edges::default(),
-            outputs: BTreeMap::from([(name.to_owned(), contract.clone())]),
-        };
-        let n = tensor.rows();
-        let rows = (0..n).filter_map(|row| read(said, row, &only).pop());
-        let adapted: Vec<Answer> = rows.map(|answer| self.adapter.adapt_back(name, answer)).collect();
-        let mut data: Option<OutputData> = None;
-        let mut width = 0;
-        for answer in &adapted {
-            let (values, labels) = match answer {
-                Answer::Numbers(values) => (values.clone(), Vec::new()),
-                Answer::Probabilities(classes) => (self.in_order(name, contract, classes), Vec::new()),
-                Answer::Labels(labels) => (Vec::new(), labels.clone()),
+        match is {
+            OutputKind::Probabilities { classes } => self.probabilities(tensor, classes),
+            OutputKind::Label { .. } => {
+                let rows = (0..tensor.rows()).flat_map(|row| tensor.row(row).labels());
+                let older: Vec<String> = rows.map(|label| self.path.older_name(name, &label)).collect();
+                with(tensor, labels_like(&tensor.data, older))
+            }
+            OutputKind::Score | OutputKind::Amount => {
+                let numbers = (0..tensor.rows()).map(|row| tensor.row(row).numbers());
                 // What is no number has nothing to be adapted.
-                Answer::Failed(_) => return tensor.clone(),
-            };
-            width = values.len().max(labels.len());
-            append(&mut data, &tensor.data, &values, labels);
+                let Some(numbers) = numbers.collect::<Option<Vec<_>>>() else { return tensor.clone() };
+                match self.path.adapt_back(name, Answer::Numbers(numbers.concat())) {
+                    Answer::Numbers(older) => with(tensor, numbers_like(&tensor.data, older)),
+                    _ => tensor.clone(),
+                }
+            }
         }
-        let Some(data) = data.filter(|data| data.len() == n * width) else { return tensor.clone() };
-        let mut shape = tensor.shape.clone();
-        if let (Some(last), true) = (shape.last_mut(), tensor.shape.len() > 1) {
-            *last = i64::try_from(width).unwrap_or(*last);
-        }
-        OutputTensor { name: Arc::clone(&tensor.name), datatype: data.datatype(), shape, data }
     }
 
-    /// The probabilities of an older version, in the contract's order where its classes are the contract's, and otherwise in
-    /// that in which they became those of the contract.
-    fn in_order(&self, name: &str, contract: &OutputContract, classes: &BTreeMap<String, f64>) -> Vec<f64> {
-        let OutputKind::Probabilities { classes: known } = &contract.is else {
-            return classes.values().copied().collect();
-        };
-        let old_name = |class: &String| match self.adapter.adapt_back(name, Answer::Labels(vec![class.clone()])) {
-            Answer::Labels(names) => names.into_iter().next(),
+    /// Each class stays where it is under its older name, unless names changed places: then they stand in the order that was
+    /// declared.
+    fn probabilities(&self, tensor: &OutputTensor, classes: &[String]) -> OutputTensor {
+        let name = tensor.name.as_ref();
+        let here: Vec<String> = classes.iter().map(|class| self.path.older_name(name, class)).collect();
+        let there = self.path.older_kinds(&self.kinds);
+        let order = match there.get(name) {
+            Some(OutputKind::Probabilities { classes }) => ClassOrder::between(name, &here, classes),
             _ => None,
         };
-        if known.iter().all(|class| classes.contains_key(class)) {
-            return known.iter().map(|class| classes[class]).collect();
+        let mut older = tensor.clone();
+        if let Some(order) = order {
+            order.arrange_tensor(&mut older);
         }
-        known.iter().filter_map(|class| classes.get(&old_name(class)?).copied()).collect()
+        older
     }
 }
 
-/// Adds a row in the type of the model's output; labels that are no integers any more are texts.
-fn append(data: &mut Option<OutputData>, like: &OutputData, values: &[f64], labels: Vec<String>) {
-    if !labels.is_empty() {
-        if let OutputData::Text(all) = data.get_or_insert_with(|| OutputData::Text(Vec::new())) {
-            all.extend(labels);
-        }
-        return;
-    }
-    let empty = || match like {
-        OutputData::F32(_) => OutputData::F32(Vec::new()),
-        _ => OutputData::F64(Vec::new()),
-    };
-    match data.get_or_insert_with(empty) {
+/// The tensor with other elements, as many.
+fn with(tensor: &OutputTensor, data: OutputData) -> OutputTensor {
+    let (name, shape) = (Arc::clone(&tensor.name), tensor.shape.clone());
+    OutputTensor { name, datatype: data.datatype(), shape, data }
+}
+
+/// Numbers in the model's own type; integers that are divided become floats.
+fn numbers_like(like: &OutputData, numbers: Vec<f64>) -> OutputData {
+    match like {
         #[expect(clippy::cast_possible_truncation, reason = "the model's own type")]
-        OutputData::F32(all) => all.extend(values.iter().map(|value| *value as f32)),
-        OutputData::F64(all) => all.extend(values),
-        _ => {}
+        OutputData::F32(_) => OutputData::F32(numbers.into_iter().map(|value| value as f32).collect()),
+        _ => OutputData::F64(numbers),
     }
+}
+
+/// Labels in the model's own type, or as texts where a name is no integer of it.
+fn labels_like(like: &OutputData, labels: Vec<String>) -> OutputData {
+    macro_rules! integers {
+        ($($variant:ident),*) => {
+            match like {
+                $(OutputData::$variant(_) => {
+                    let all = labels.iter().map(|label| label.parse().ok()).collect::<Option<Vec<_>>>();
+                    all.map(OutputData::$variant)
+                })*
+                _ => None,
+            }
+        };
+    }
+    integers!(Bool, U8, U16, U32, U64, I8, I16, I32, I64).unwrap_or(OutputData::Text(labels))
 }
 
 #[cfg(test)]
 mod tests {
-    use schema::contract::OutputAdapter;
+    use std::collections::BTreeMap;
+
+    use schema::contract::{OutputAdapter, ResponseAdapter};
 
     use super::*;
 
@@ -134,11 +146,11 @@ mod tests {
     }
 
     fn back(is: OutputKind, adapter: OutputAdapter) -> Back {
-        let outputs = BTreeMap::from([("y".to_owned(), OutputContract::of(is))]);
-        Back {
-            contract: ResponseContract { share: 0.0, edges: Edges::Judged, outputs },
-            adapter: ResponseAdapter { outputs: BTreeMap::from([("y".to_owned(), adapter)]), back: true },
-        }
+        let outputs = BTreeMap::from([("y".to_owned(), adapter)]);
+        let path = AdapterPath::of([ResponseAdapter { outputs, back: true }]);
+        let kinds = BTreeMap::from([("y".to_owned(), is)]);
+        path.check_back(&kinds).unwrap();
+        Back { kinds, path }
     }
 
     fn relabel(names: &[(&str, &str)]) -> OutputAdapter {
@@ -167,10 +179,44 @@ mod tests {
 
     #[test]
     fn labels_have_their_old_names() {
-        let of = back(OutputKind::Label { classes: Vec::new() }, relabel(&[("good", "ok")]));
+        let label = |classes| OutputKind::Label { classes: names(classes) };
+        let of = back(label(["ok", "bad"]), relabel(&[("good", "ok")]));
         let said = Outputs { columns: vec![tensor("y", vec![2], OutputData::Text(names(["ok", "bad"])))] };
         let old = of.outputs(&said);
         assert!(matches!(&old.columns[0].data, OutputData::Text(labels) if labels == &["good", "bad"]), "{old:?}");
+        // Integers stay integers while they can.
+        let said = || Outputs { columns: vec![tensor("y", vec![2, 1], OutputData::I32(vec![1, 0]))] };
+        let old = back(label(["0", "1"]), relabel(&[("0", "1"), ("1", "0")])).outputs(&said());
+        assert!(matches!(&old.columns[0].data, OutputData::I32(labels) if labels == &[0, 1]), "{old:?}");
+        assert_eq!((&old.columns[0].shape, old.columns[0].datatype), (&vec![2, 1], "INT32"));
+        let old = back(label(["0", "1"]), relabel(&[("no", "0"), ("yes", "1")])).outputs(&said());
+        assert!(matches!(&old.columns[0].data, OutputData::Text(labels) if labels == &["yes", "no"]), "{old:?}");
+        assert_eq!(old.columns[0].datatype, "BYTES");
+    }
+
+    #[test]
+    fn answers_keep_the_form_that_the_model_gives_them() {
+        let classes = |of| OutputKind::Probabilities { classes: names(of) };
+        let floats = |of: &Back, shape: Vec<i64>, values: &[f32]| {
+            let mut old =
+                of.outputs(&Outputs { columns: vec![tensor("y", shape.clone(), OutputData::F32(values.to_vec()))] });
+            let column = old.columns.remove(0);
+            assert_eq!(column.shape, shape);
+            match column.data {
+                OutputData::F32(values) => values,
+                other => panic!("{other:?}"),
+            }
+        };
+        // The probability of the second class alone: renamed it is the same one, and of names that changed places the other.
+        let renamed = back(classes(["ok", "bad"]), relabel(&[("good", "ok")]));
+        let swapped = back(classes(["no", "yes"]), relabel(&[("no", "yes"), ("yes", "no")]));
+        for shape in [vec![2], vec![2, 1]] {
+            assert_eq!(floats(&renamed, shape.clone(), &[0.25, 1.0]), [0.25, 1.0]);
+            assert_eq!(floats(&swapped, shape, &[0.25, 1.0]), [0.75, 0.0]);
+        }
+        let cents = back(OutputKind::Score, OutputAdapter { scale: 100.0, ..OutputAdapter::default() });
+        let six = [100.0, 200.0, 300.0, 400.0, 500.0, 600.0];
+        assert_eq!(floats(&cents, vec![1, 2, 3], &six), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     }
 
     #[test]

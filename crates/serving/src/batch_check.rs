@@ -307,11 +307,11 @@ impl fmt::Display for BatchCheck {
         let Self { rows, batches, tolerance, .. } = self;
         match &self.verdict {
             Verdict::Exact => {
-                write!(f, "batching is safe: {rows} rows give the same bits alone and in {batches} batches")
+                write!(f, "batching is on: {rows} rows give the same bits alone and in {batches} batches")
             }
             Verdict::WithinTolerance { max_difference } => write!(
                 f,
-                "batching is safe within {tolerance:e}: {rows} rows in {batches} batches are at most {max_difference:.1e} \
+                "batching is on, within {tolerance:e}: {rows} rows in {batches} batches are at most {max_difference:.1e} \
                  from their answers alone"
             ),
             Verdict::Unsafe(found) => write!(f, "batching is off: an answer depends on the rows beside it\n  {found}"),

@@ -6,7 +6,7 @@ mod measures;
 use std::collections::HashMap;
 
 use arrow::array::Array;
-use featurestore::{CompiledService, FeatureRows};
+use featurestore::{CompiledService, FeatureRows, Statuses};
 use schema::pii;
 use schema::{Status, Timestamp, Value};
 use serde::Serialize;
@@ -135,7 +135,7 @@ impl Then {
 
 /// The rows in which any feature differs between both sides, in order.
 pub fn differing(compiled: &CompiledService, offline: &FeatureRows, online: &FeatureRows) -> Vec<usize> {
-    let n = offline.statuses.first().map_or(0, Vec::len);
+    let n = offline.statuses.first().map_or(0, Statuses::len);
     let differs = |row: &usize| {
         (0..compiled.service.columns.len()).any(|i| {
             let (a, b) = (Side::of(compiled, offline, i, *row), Side::of(compiled, online, i, *row));

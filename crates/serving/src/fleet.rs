@@ -13,15 +13,19 @@ use std::time::Instant;
 
 use featurestore::CompiledService;
 use registry::{Artifacts, Catalog, ModelVersion, Servable, Stage};
+use schema::migration::ServiceVersion;
 use schema::{ErrorKind, ModelName};
 use tracing::{info, warn};
 
 use crate::batch_check::{ProbeSet, check_batches};
+use crate::class_order::ClassOrder;
 use crate::onnx::OnnxError;
+use crate::onnx::inspect::classes;
 use crate::onnx::pool::SessionPool;
 use crate::onnx::runtime::Runtime;
 use crate::onnx::tensors::InputPlan;
-use crate::squares::{ProbeRows, golden};
+use crate::pinned::{self, PinnedError};
+use crate::squares::{ProbeRows, golden, words};
 pub use meters::Meters;
 
 /// A model version ready to answer.
@@ -35,6 +39,10 @@ pub struct LoadedModel {
     pub compiled: CompiledService,
     /// How they go into its inputs.
     pub plan: InputPlan,
+    /// The names of its classes, in the order of its probabilities, where its file names them.
+    pub classes: Option<Vec<String>>,
+    /// What puts these in the order of the model's contract, where it is another.
+    pub order: Option<ClassOrder>,
     /// Its sessions.
     pub pool: SessionPool,
     /// Whether its rows may share a run.
@@ -154,14 +162,18 @@ impl Fleet {
             }
         }
         let before = self.snapshot();
-        // A version whose views are served in another way since is as good as another version, and so is one of a model
-        // that was deleted, when another has its name; none has the number 0.
+        // A version whose views are served, or whose classes are ordered, in another way since is as good as another
+        // version, and so is one of a model that was deleted, when another has its name; none has the number 0.
         let is_known = |model: &LoadedModel| {
             let found =
                 catalog.model(model.version.name.as_str()).and_then(|known| known.version(model.version.version));
             found.is_none_or(|state| state.version == model.version)
         };
-        let is_current = |model: &LoadedModel| is_known(model) && !is_stale(model, catalog);
+        let is_current = |model: &LoadedModel| {
+            is_known(model)
+                && !is_stale(model, catalog)
+                && model.order == order_of(&model.version, &model.compiled.service.id(), catalog)
+        };
         let number = |model: &LoadedModel| if is_current(model) { model.version.version } else { 0 };
         let loaded = before.iter().map(|(name, model)| (name.clone(), number(model))).collect();
         let todo = plan(&wanted, &loaded);
@@ -222,12 +234,14 @@ impl Fleet {
             version: number,
             why: why.to_string(),
         })?;
-        let bytes = self.artifacts.get(&servable.digest).map_err(|source| LoadError::Artifact {
-            model: model.clone(),
-            version: number,
-            source,
-        })?;
         let onnx = |source| LoadError::Onnx { model: model.clone(), version: number, source };
+        let files = version.pinned();
+        let graph = files.iter().find(|file| file.digest == servable.digest);
+        let graph = graph.cloned().unwrap_or_else(|| servable.file());
+        let bytes = pinned::model(&self.artifacts, &files, &graph).map_err(|why| match why {
+            PinnedError::Artifact(source) => LoadError::Artifact { model: model.clone(), version: number, source },
+            PinnedError::Onnx(source) => onnx(source),
+        })?;
         let runtime = self.runtime().map_err(onnx)?;
         let pool = SessionPool::load(&runtime, &bytes, self.sessions).map_err(onnx)?;
         let probes = ProbeSet::new(&service.columns, &[]).map_err(onnx)?;
@@ -241,8 +255,10 @@ impl Fleet {
         if !batching {
             warn!(model.name = %model, model.version = number, "served one row at a time: {batches}");
         }
+        let classes = classes::read(&version.metadata);
+        let order = order_of(version, &service.id(), catalog);
         let (meters, version) = (Meters::of(version), version.clone());
-        Ok(LoadedModel { version, servable, compiled, plan, pool, batching, meters })
+        Ok(LoadedModel { version, servable, compiled, plan, classes, order, pool, batching, meters })
     }
 
     /// The rows that are pinned with a version: of the files that have some, as far as they are of its features. An input
@@ -274,6 +290,15 @@ impl Fleet {
     pub fn runtime(&self) -> Result<Runtime, OnnxError> {
         Runtime::load(self.runtime.explicit.as_deref())
     }
+}
+
+/// What puts a version's answers in the order of its model's contract.
+fn order_of(model: &ModelVersion, service: &ServiceVersion, catalog: &Catalog) -> Option<ClassOrder> {
+    let definition = catalog.definitions().model(model.name.as_str())?;
+    let (contract, named) = (definition.contract.as_ref()?, classes::read(&model.metadata)?);
+    // Migrations that are applied compose.
+    let words = words::to_contract(Some(definition), service, catalog.definitions()).ok()?;
+    ClassOrder::of(&words.older_kinds(&contract.kinds()), &named)
 }
 
 /// Whether a view that the model reads is served from elsewhere since it was loaded, or fails in another way. Its meaning

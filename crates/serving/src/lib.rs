@@ -6,9 +6,11 @@
 
 pub mod adapted;
 pub mod batch_check;
+pub mod class_order;
 pub mod compare;
 pub mod fleet;
 pub mod onnx;
+pub mod pinned;
 pub mod prediction_log;
 pub mod promotion;
 pub mod scorer;

@@ -66,6 +66,16 @@ pub enum OnnxError {
         /// The file that it names.
         location: String,
     },
+    /// Some weights are in another file, and cannot be taken from there.
+    #[error("the model keeps tensor `{tensor}` in `{location}`: {why}")]
+    External {
+        /// The tensor.
+        tensor: String,
+        /// The file that it names.
+        location: String,
+        /// What is wrong with that.
+        why: String,
+    },
     /// An input or output that is a sequence, a map or the like.
     #[error("{side} `{name}` of the model is {what}, not a tensor")]
     NotATensor {
@@ -142,6 +152,7 @@ impl OnnxError {
             Self::NoSuchLibrary { .. } | Self::NoLibrary { .. } | Self::Library { .. } => ErrorKind::Unavailable,
             Self::Unloadable { .. }
             | Self::ExternalData { .. }
+            | Self::External { .. }
             | Self::NotATensor { .. }
             | Self::OutputType { .. }
             | Self::Misfit(_)
@@ -158,8 +169,13 @@ impl OnnxError {
             Self::NoSuchLibrary { .. } | Self::NoLibrary { .. } | Self::Library { .. } => {
                 "run `cargo xtask setup`, or set ORT_DYLIB_PATH to a libonnxruntime.so".to_owned()
             }
-            Self::ExternalData { .. } => {
-                "save the model as one file: `onnx.save(model, path, save_as_external_data=False)`".to_owned()
+            Self::ExternalData { .. } => "register the folder that both files are in, or save the model as one file: \
+                 `onnx.save(model, path, save_as_external_data=False)`"
+                .to_owned(),
+            Self::External { .. } => {
+                "keep a model's weights in files of its own folder, or save the model as one file: \
+                 `onnx.save(model, path, save_as_external_data=False)`"
+                    .to_owned()
             }
             Self::NotATensor { .. } => {
                 "export the model with ZipMap off, so that its scores are one tensor: in skl2onnx \

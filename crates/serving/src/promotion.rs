@@ -21,11 +21,14 @@ use schema::migration::ServiceVersion;
 use schema::pii;
 use schema::{AppliedDefinitions, ErrorKind, Fingerprint, Timestamp};
 use serde::Serialize;
+use tokio::task::block_in_place;
 
 use crate::batch_check::{BatchCheck, ProbeSet, check_batches};
 use crate::compare::{FeatureComparison, compare};
 use crate::onnx::OnnxError;
 use crate::squares::probe_set::{self, Gathered, ProbeSetError};
+use crate::squares::release::ReleaseError;
+use crate::squares::words;
 use crate::squares::{Prepared, ProbeRows, Sides, SquareError, Squares, fits, gather};
 
 /// Entities compared in the feature square.
@@ -76,6 +79,7 @@ impl PromotionError {
             Self::Probes(ProbeSetError::Io { .. }) => ErrorKind::Unavailable,
             Self::Probes(ProbeSetError::Unknown { .. }) => ErrorKind::NotFound,
             Self::Probes(ProbeSetError::Changed { .. }) => ErrorKind::Conflict,
+            Self::Probes(ProbeSetError::Other { .. }) => ErrorKind::Invalid,
         }
     }
 }
@@ -162,7 +166,8 @@ pub struct Checking<'a> {
     pub now: Timestamp,
 }
 
-/// Runs the checks on a loaded candidate and on what it is held against.
+/// Runs the checks on a loaded candidate and on what it is held against. It computes and reads files on the worker that asks,
+/// of a runtime that has several.
 ///
 /// # Errors
 /// [`PromotionError`] if a check cannot be made.
@@ -190,12 +195,16 @@ pub async fn check(sides: Sides, with: Checking<'_>) -> Result<Evidence, Promoti
     let probes = ProbeSet::new(&compiled.service.columns, &probes).map_err(PromotionError::Run)?;
     let batches = {
         let mut lease = model.pool.checkout().await;
-        check_batches(&mut lease, &model.plan, &probes)
+        // Runs of the model, a hundred and more: this worker's other requests go elsewhere.
+        block_in_place(|| check_batches(&mut lease, &model.plan, &probes))
     };
     let types = format!("`{}` takes {} as {}", model.version.name, compiled.service.name, model.servable.signature);
     let definition = definitions.model(model.version.name.as_str());
     let contract = definition.and_then(|definition| definition.contract.as_ref());
-    let misfit = contract.and_then(|contract| fits(contract, &model.servable.signature).err());
+    let words = words::to_contract(definition, &compiled.service.id(), definitions);
+    let words = words.map_err(|why| SquareError::from(ReleaseError::from(why)))?;
+    let fits = |contract| fits(contract, &words, &model.servable.signature, model.classes.as_deref());
+    let misfit = contract.and_then(|contract| fits(contract).err());
     let (squares, probes) = match &misfit {
         // What is not there cannot be compared.
         Some(_) => (Squares::default(), None),
@@ -227,7 +236,7 @@ async fn probe_rows(
     if let Some(digest) = with.again {
         let services: Vec<_> =
             prepared.bindings().iter().map(|binding| Arc::new(binding.service.service.clone())).collect();
-        return Ok((probe_set::read(with.probes, digest, &services)?, *digest));
+        return Ok((block_in_place(|| probe_set::read(with.probes, digest, &services))?, *digest));
     }
     let mut set = BTreeMap::new();
     let mut own_rows = Some(there);
@@ -244,11 +253,11 @@ async fn probe_rows(
             }
         };
         let mut all = Gathered { rows: prepared.golden(binding), keys: BTreeMap::new() };
-        all.append(gather::logged(compiled, with.log)).map_err(PromotionError::Run)?;
+        all.append(block_in_place(|| gather::logged(compiled, with.log))).map_err(PromotionError::Run)?;
         all.append(of_history).map_err(PromotionError::Run)?;
         set.insert(binding.id(), (Arc::new(compiled.service.clone()), all));
     }
-    let digest = probe_set::keep(with.probes, &set)?;
+    let digest = block_in_place(|| probe_set::keep(with.probes, &set))?;
     Ok((set.into_iter().map(|(id, (_, gathered))| (id, gathered.rows)).collect(), digest))
 }
 

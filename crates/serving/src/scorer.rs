@@ -9,9 +9,10 @@ use arrow::array::{Array, ArrayRef};
 use featurestore::migrate::{Migrated, migrate};
 use featurestore::online::Served;
 use featurestore::retrieve::{EntityRows, RetrieveError, Retrieved, Tolerance, retrieve_with};
-use featurestore::{CompiledService, FeatureRows, OnlineReader};
+use featurestore::{CompiledService, FeatureRows, OnlineReader, Statuses};
 use schema::migration::{Migration, MigrationError};
 use schema::{Clock, ErrorKind, Status, Timestamp};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use uuid::Uuid;
 
 use crate::adapted::Back;
@@ -146,11 +147,11 @@ impl Prediction {
 
     /// About how much memory it takes.
     pub fn n_bytes(&self) -> usize {
-        let columns = |columns: &[ArrayRef]| columns.iter().map(Array::get_array_memory_size).sum::<usize>();
-        let statuses = |of: &[Vec<Status>]| of.iter().map(Vec::len).sum::<usize>() * size_of::<Status>();
+        let columns = |columns: &[ArrayRef]| columns.iter().map(bytes_of).sum::<usize>();
+        let statuses = |of: &[Statuses]| of.iter().map(Statuses::len).sum::<usize>() * size_of::<Status>();
         let times = self.features.event_times.iter().map(Vec::len).sum::<usize>() * size_of::<Option<Timestamp>>();
         let migrated = self.migrated.as_ref().map_or(0, |it| columns(&it.columns) + statuses(&it.statuses));
-        let keys: usize = self.entities.columns.values().map(Array::get_array_memory_size).sum();
+        let keys: usize = self.entities.columns.values().map(bytes_of).sum();
         let answers = self.outputs.columns.iter().map(|output| output.data.n_bytes()).sum::<usize>();
         size_of::<Self>()
             + self.ids.len() * size_of::<Uuid>()
@@ -234,7 +235,7 @@ impl Scorer {
         older: Option<Arc<Older>>,
         features: FeatureRows,
     ) -> Result<Arc<Prediction>, ScoreError> {
-        let n = features.statuses.first().map_or(0, Vec::len);
+        let n = features.statuses.first().map_or(0, Statuses::len);
         let entities = EntityRows { n, columns: HashMap::new() };
         let (as_of, served) = (self.clock.now(), Vec::new());
         self.answer(model, Found { entities, features, served, older, as_of, features_us: 0, is_logged: false }).await
@@ -282,7 +283,21 @@ impl Scorer {
     }
 }
 
+/// What a column has of the memory that several may share.
+fn bytes_of(column: &ArrayRef) -> usize {
+    column.to_data().get_slice_memory_size().unwrap_or_default()
+}
+
+/// The model's answers, its classes in the order of the contract.
 async fn run(model: &LoadedModel, columns: &[ArrayRef], n: usize) -> Result<Outputs, OnnxError> {
+    let mut outputs = run_as_it_is(model, columns, n).await?;
+    if let Some(order) = &model.order {
+        order.arrange(&mut outputs);
+    }
+    Ok(outputs)
+}
+
+async fn run_as_it_is(model: &LoadedModel, columns: &[ArrayRef], n: usize) -> Result<Outputs, OnnxError> {
     let mut lease = match model.pool.try_checkout() {
         Some(lease) => lease,
         None => model.pool.checkout().await,
@@ -298,13 +313,37 @@ async fn run(model: &LoadedModel, columns: &[ArrayRef], n: usize) -> Result<Outp
         }
         Ok(all)
     };
-    if n <= INLINE_ROWS {
-        return answer();
-    }
-    // A long run must not hold up the other requests of this worker.
-    tokio::task::block_in_place(answer)
+    // A long run must not hold up the other requests of this worker, where another one can take them over.
+    let others = Handle::try_current().is_ok_and(|here| here.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if n > INLINE_ROWS && others { tokio::task::block_in_place(answer) } else { answer() }
 }
 
 fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::Float64Array;
+    use featurestore::codec::RowCodec;
+    use schema::Dtype;
+
+    use super::*;
+
+    /// Columns that were read together lie in one piece of memory.
+    #[test]
+    fn a_prediction_is_as_large_as_what_it_holds() {
+        const ROWS: usize = 1_000;
+        const COLUMNS: usize = 100;
+        let codec = RowCodec::new([Dtype::Float64; COLUMNS]);
+        let columns: Vec<ArrayRef> =
+            (0..COLUMNS).map(|_| Arc::new(Float64Array::from(vec![0.5])) as ArrayRef).collect();
+        let (row, mut decoder) = (codec.encode(&columns, 0), codec.decoder(ROWS));
+        (0..ROWS).for_each(|_| decoder.push(&row).unwrap());
+        let n_bytes: usize = decoder.finish().iter().map(bytes_of).sum();
+        let held = ROWS * COLUMNS * size_of::<f64>();
+        assert!((held..held * 2).contains(&n_bytes), "{n_bytes} for {held}");
+    }
 }

@@ -1,9 +1,9 @@
-//! `cargo xtask test`: the whole suite, on the embedded stores and on a redis-server and a PostgreSQL of its own.
+//! `cargo xtask test`: the whole suite, on the embedded stores, and on a redis-server, a PostgreSQL and an S3 server of its own.
 
 use std::ffi::OsString;
 
 use crate::failure::Failure;
-use crate::services::{Postgres, Redis};
+use crate::services::{Postgres, Redis, S3};
 use crate::workspace::Workspace;
 use crate::{apt, process, setup};
 
@@ -17,12 +17,15 @@ pub(crate) fn run(workspace: &Workspace, args: Vec<OsString>) -> Result<(), Fail
     eprintln!("redis-server of this run: {}", redis.url());
     let postgres = Postgres::start()?;
     eprintln!("PostgreSQL of this run: {}", postgres.url());
+    let s3 = S3::start(workspace)?;
+    eprintln!("S3 server of this run: {}", s3.url());
     let mut cargo = workspace.cargo("test");
     if !names_packages(&args) {
         cargo.arg("--workspace");
     }
     cargo.arg("--no-fail-fast").args(args);
     cargo.env("PLUMB_TEST_REDIS", redis.url()).env("PLUMB_TEST_POSTGRES", postgres.url());
+    cargo.env("PLUMB_TEST_S3", s3.url());
     cargo.env("ORT_DYLIB_PATH", library);
     process::run(&mut cargo)
 }

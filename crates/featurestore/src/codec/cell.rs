@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::builder::NullBufferBuilder;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, PrimitiveArray, StringBuilder};
+use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{self as at, ArrowPrimitiveType, DataType};
 use schema::{Dtype, Scalar};
 
@@ -128,6 +129,25 @@ macro_rules! builders {
                     Self::Bytes(mut b) => Arc::new(b.finish()),
                     $(Self::$variant(b) => Arc::new(b.finish()),)*
                 }
+            }
+        }
+
+        /// `n` numbers that lie in `memory` from byte `at` on; `None` for what is no number.
+        pub(super) fn numbers(
+            scalar: Scalar,
+            memory: &Buffer,
+            at: usize,
+            n: usize,
+            nulls: Option<NullBuffer>,
+        ) -> Option<ArrayRef> {
+            match scalar {
+                Scalar::Bool | Scalar::String | Scalar::Json | Scalar::Bytes => None,
+                $(Scalar::$variant$({$($parameter)*})? => {
+                    let first = at / size_of::<<$t as ArrowPrimitiveType>::Native>();
+                    let values = ScalarBuffer::new(memory.clone(), first, n);
+                    let dtype = Dtype::from(scalar).to_arrow();
+                    Some(Arc::new(PrimitiveArray::<$t>::new(values, nulls).with_data_type(dtype)))
+                })*
             }
         }
     };

@@ -73,3 +73,43 @@ fn a_torn_list_is_refused() {
     let triple = RowCodec::new([dtype, Dtype::FixedList(Scalar::Bool, 3)]);
     assert!(triple.decoder(1).push(&whole).is_err());
 }
+
+#[test]
+fn columns_of_numbers_of_all_widths_share_memory_and_nothing_else() {
+    let dtypes = ["int8", "decimal(20,2)", "uint16", "float32", "int64", "date", "bool", "uint8", "timestamp"];
+    let dtypes: Vec<Dtype> = dtypes.iter().map(|text| Dtype::parse(text).unwrap()).collect();
+    let value = |dtype: Dtype, row: i64| match (row % 3, dtype.item()) {
+        (2, _) => Value::Null,
+        (_, Scalar::Bool) => Value::Bool(row % 2 == 0),
+        (_, Scalar::Float32) => Value::Float(1.5),
+        (_, Scalar::Timestamp) => Value::Timestamp(schema::Timestamp::from_nanos(row)),
+        (_, Scalar::Decimal { .. }) => Value::String(format!("{row}.25")),
+        (_, _) => Value::Int(row),
+    };
+    let columns: Vec<ArrayRef> = dtypes
+        .iter()
+        .map(|dtype| {
+            let stored = |value: Value| value.clone().canonical(*dtype).unwrap_or(value);
+            let rows = (0..7).map(|row| stored(value(*dtype, row)).to_array(*dtype, 1).unwrap());
+            let rows: Vec<ArrayRef> = rows.collect();
+            arrow::compute::concat(&rows.iter().map(AsRef::as_ref).collect::<Vec<_>>()).unwrap()
+        })
+        .collect();
+    let codec = RowCodec::new(dtypes.iter().copied());
+    let mut decoder = codec.decoder(7);
+    for row in 0..7 {
+        decoder.push(&codec.encode(&columns, row)).unwrap();
+    }
+    for (want, got) in columns.iter().zip(decoder.finish()) {
+        assert_eq!(want, &got);
+    }
+}
+
+#[test]
+#[should_panic(expected = "a decoder of 1 rows is given more")]
+fn more_rows_than_were_said_are_a_bug() {
+    let codec = RowCodec::new([Dtype::Int64, Dtype::Int64]);
+    let mut decoder = codec.decoder(1);
+    decoder.push_missing();
+    decoder.push_missing();
+}

@@ -87,7 +87,7 @@ fn migration(views: &[&View]) -> Migration {
 }
 
 /// What a service of these views has for all entities: the join.
-fn joined(views: &[&View]) -> (Vec<ArrayRef>, Vec<Vec<Status>>) {
+fn joined(views: &[&View]) -> (Vec<ArrayRef>, Vec<Statuses>) {
     let column = |view: &&View| Arc::new(view.rows.iter().map(|row| row.flatten()).collect::<Int64Array>()) as ArrayRef;
     let status = |row: &Option<Option<i64>>| match row {
         None => Status::NotFound,
@@ -114,7 +114,7 @@ fn by(views: &[&View], migrate: Migrate) -> Cells {
     cells(migration.target(), &migrate(&service(views), &columns, &statuses, &migration).unwrap())
 }
 
-type Migrate = fn(&FeatureService, &[ArrayRef], &[Vec<Status>], &Migration) -> Result<Migrated, MigrationError>;
+type Migrate = fn(&FeatureService, &[ArrayRef], &[Statuses], &Migration) -> Result<Migrated, MigrationError>;
 
 /// Join and migrate, against migrate each view and join: both by key, so the join of columns is their union.
 fn commutes((a, b): &(View, View), whole: Migrate, apart: Migrate) -> bool {
@@ -127,11 +127,11 @@ fn commutes((a, b): &(View, View), whole: Migrate, apart: Migrate) -> bool {
 fn one_flag(
     older: &FeatureService,
     columns: &[ArrayRef],
-    statuses: &[Vec<Status>],
+    statuses: &[Statuses],
     migration: &Migration,
 ) -> Result<Migrated, MigrationError> {
     let lost = |row: usize| statuses.iter().any(|column| column[row] == Status::NotFound);
-    let n = statuses.first().map_or(0, Vec::len);
+    let n = statuses.first().map_or(0, Statuses::len);
     let all =
         vec![(0..n).map(|row| if lost(row) { Status::NotFound } else { Status::Present }).collect(); columns.len()];
     migrate(older, columns, &all, migration)
@@ -141,10 +141,10 @@ fn one_flag(
 fn one_default(
     _older: &FeatureService,
     columns: &[ArrayRef],
-    statuses: &[Vec<Status>],
+    statuses: &[Statuses],
     migration: &Migration,
 ) -> Result<Migrated, MigrationError> {
-    let n = statuses.first().map_or(0, Vec::len);
+    let n = statuses.first().map_or(0, Statuses::len);
     let columns = migration.apply(columns, &Presence::by_view(n, &BTreeMap::new()))?;
     let statuses = columns.iter().map(|column| {
         let status = |row| if column.is_null(row) { Status::NullValue } else { Status::Present };
@@ -174,8 +174,13 @@ fn one_flag_or_one_default_for_both_is_caught() {
 #[test]
 fn a_filled_value_of_a_missing_row_has_the_rows_status() {
     let view = View { name: "a", default: 0, when_missing: Some(-1), rows: Vec::new() };
-    let statuses =
-        vec![vec![Status::Present, Status::NullValue, Status::NotFound, Status::OutsideMaxAge, Status::Unavailable]];
+    let statuses = [Statuses::from_slice(&[
+        Status::Present,
+        Status::NullValue,
+        Status::NotFound,
+        Status::OutsideMaxAge,
+        Status::Unavailable,
+    ])];
     let column: ArrayRef = Arc::new(Int64Array::from(vec![Some(5), None, None, None, None]));
     let found = migrate(&service(&[&view]), &[column], &statuses, &migration(&[&view])).unwrap();
     let at = |name: &str, row: usize| cells(migration(&[&view]).target(), &found)[name][row].clone();

@@ -14,6 +14,7 @@ mod feast;
 mod link;
 mod node;
 mod patience;
+mod per_runtime;
 mod scan;
 mod sentinel;
 mod servers;

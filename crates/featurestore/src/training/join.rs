@@ -155,12 +155,13 @@ impl<'c> Join<'c> {
             let fields = fields.iter().map(pick).collect::<Result<Vec<_>, _>>()?;
             let at: TimestampNanosecondArray =
                 picked.iter().map(|row| times[*row as usize].map(Timestamp::as_nanos)).collect();
-            let features = assemble(compiled, views, &fields, &at.with_timezone("UTC"))
-                .map_err(|why| compute(&|row| picked[row] as usize, why))?;
+            let at = at.with_timezone("UTC");
+            let features =
+                assemble(compiled, views, &fields, &|| &at).map_err(|why| compute(&|row| picked[row] as usize, why))?;
             Ok((picked, features))
         });
         let hindsight = hindsight.transpose()?;
-        let features = assemble(compiled, views, &fields, &at).map_err(|why| compute(&|row| row, why))?;
+        let features = assemble(compiled, views, &fields, &|| &at).map_err(|why| compute(&|row| row, why))?;
         Ok(Joined { features, hindsight, scanned })
     }
 }

@@ -4,10 +4,29 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+/// What a process is started with that reads a model.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Time of a processor.
+    #[arg(long)]
+    pub seconds: u32,
+    /// Addresses.
+    #[arg(long)]
+    pub memory_mb: u32,
+    /// The process that started this one.
+    #[arg(long)]
+    pub parent: u32,
+    /// The library of ONNX Runtime.
+    #[arg(long)]
+    pub library: Option<PathBuf>,
+}
+
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "the help texts are the documentation")]
 pub enum ModelCommand {
-    /// Register an ONNX file as the next version of a model.
+    /// Register an ONNX file, or a folder with one and its weights, as the next version of a model.
+    ///
+    /// The file is read, and run once, in a process of its own: what does not end, or needs too much, is refused.
     ///
     /// Example: plumb model register churn churn.onnx --service `churn_v1`
     Register(RegisterArgs),
@@ -142,6 +161,9 @@ pub struct DescribeArgs {
 pub struct RenameArgs {
     pub name: String,
     pub to: String,
+    /// Rename it though a check of what its new name gives fails. Only approvers of the new name may; it is kept for ever.
+    #[arg(long = "override", value_name = "REASON")]
+    pub overriding: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -157,7 +179,7 @@ pub struct DeleteArgs {
 #[expect(missing_docs, reason = "the help texts are the documentation")]
 pub struct RegisterArgs {
     pub name: String,
-    /// The ONNX file.
+    /// The ONNX file, or the folder that it is in with its weights: all files of the folder are kept.
     pub file: PathBuf,
     /// The feature service it eats; taken from the file's metadata unless given.
     #[arg(long)]
@@ -165,7 +187,9 @@ pub struct RegisterArgs {
     /// For people.
     #[arg(long)]
     pub description: Option<String>,
-    /// Rows that every later version must answer as this one does, within the contract: JSON, features by name.
+    /// Rows that are always asked when this version is compared with another: each must be answered within the contract.
+    ///
+    /// JSON, features by name: a list of objects, or an object of lists.
     #[arg(long, value_name = "FILE")]
     pub golden: Option<PathBuf>,
 }
@@ -188,8 +212,8 @@ pub struct PromoteArgs {
     /// Print the evidence and change nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Ask the rows of an earlier report again, by their digest, instead of new ones.
-    #[arg(long, value_name = "SHA256")]
+    /// Ask the rows of an earlier report again, by their digest, instead of new ones: to look at, for a promotion asks its own.
+    #[arg(long, value_name = "SHA256", requires = "dry_run")]
     pub probes: Option<String>,
     /// Promote it though a check fails. Only the model's approvers may; it is kept for ever.
     #[arg(long = "override", value_name = "REASON", conflicts_with = "dry_run")]

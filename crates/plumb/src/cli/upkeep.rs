@@ -61,7 +61,8 @@ pub struct EraseArgs {
 #[derive(Debug, Args)]
 #[expect(missing_docs, reason = "the help texts are the documentation")]
 pub struct DoctorArgs {
-    /// Read every row of every Parquet file on this machine, not only what the files say of themselves.
+    /// Read every row of every Parquet file on this machine, and every file of a model in a bucket, not only what is said of
+    /// them.
     #[arg(long)]
     pub deep: bool,
 }

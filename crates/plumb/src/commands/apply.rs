@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use featurestore::plan::{PinnedModel, PinnedTrainingSet, Plan, Surroundings};
 use registry::{Catalog, Command, Seq, TrainingSet, VersionState};
 use schema::applied::migrations::MigrationFault;
+use schema::definitions::DeclaredModel;
+use schema::migration::{MigrateFrom, ServiceVersion};
 use schema::yaml::Mistake;
 use schema::{Clock, Definitions, SourceName};
 
@@ -40,8 +42,15 @@ fn migrations_hold(plan: &Plan, declared: &Definitions) -> Result<(), Failure> {
     };
     let mut mistakes: Vec<Mistake> = faults.iter().map(mistake).collect();
     mistakes.extend(plan.after.model_faults().iter().map(|fault| {
-        let model = declared.models.get(fault.model());
-        let place = model.map(|model| model.place.clone()).unwrap_or_default();
+        let ServiceVersion { name, version } = fault.names();
+        // Of a name alone the declared version.
+        let said = |version| MigrateFrom { service: name.clone(), version };
+        let by = [said(Some(*version)), said(None)];
+        let at = |model: &DeclaredModel| {
+            let named = by.iter().find_map(|by| model.services().find(|named| named.named == *by));
+            named.map_or(&model.place, |named| &named.place).clone()
+        };
+        let place = declared.models.get(fault.model()).map(at).unwrap_or_default();
         Mistake::new(&place, fault.to_string()).hint(fault.hint())
     }));
     if mistakes.is_empty() { Ok(()) } else { Err(mistakes.into()) }

@@ -37,7 +37,7 @@ pub async fn doctor(folder: &Path, config: &Config, format: Format, args: &Docto
         OfflineStore::new(folder, &config.offline).with_storage(config.storage.clone()).with_limits(config.limits);
     let mut found = Findings::default();
 
-    let registry = registry::look(config, &mut found).await;
+    let registry = registry::look(config, args.deep, &mut found).await;
     tracking::look(folder, config, &mut found).await;
     let catalog = registry.as_ref().map(|registry| registry.catalog.as_ref());
     let declared = definitions::look(folder, catalog, &mut found);

@@ -72,10 +72,32 @@ pub enum Mode {
 
 /// Why a view was not brought online.
 #[derive(Debug)]
-struct Ended {
-    why: Failure,
+pub struct Ended {
+    /// What it failed with.
+    pub why: Failure,
     /// Whether the others would fail too: they share a store. Of a view's own history the others do not depend.
-    of_all: bool,
+    pub of_all: bool,
+}
+
+impl Ended {
+    /// What materializing failed with.
+    pub fn of(why: MaterializeError) -> Self {
+        let of_all = match &why {
+            // A damaged row is its view's.
+            MaterializeError::Online { source, .. } | MaterializeError::Stopped { source, .. } => {
+                !matches!(source, OnlineError::Corrupt { .. })
+            }
+            MaterializeError::Offline { .. } | MaterializeError::Changed { .. } | MaterializeError::Feast { .. } => {
+                false
+            }
+        };
+        Self { why: why.into(), of_all }
+    }
+
+    /// For a reason of its own.
+    pub fn of_one(why: Failure) -> Self {
+        Self { why, of_all: false }
+    }
 }
 
 /// Brings views online in `online`, up to `jobs` at a time; answers are in the order of the views. A view whose history cannot
@@ -92,7 +114,18 @@ pub async fn bring(
     mode: Mode,
 ) -> Result<Vec<Materialized>, Failure> {
     let ended = side_by_side(jobs, views, |view| one_of(project, online, view, mode)).await;
-    let (mut done, mut failed) = (Vec::with_capacity(views.len()), Vec::new());
+    together(ended, |why| output::note(&why.to_string()))
+}
+
+/// What came of several views; all failures but the first are told.
+///
+/// # Errors
+/// The first view's, with how many others are online all the same.
+pub fn together(
+    ended: Vec<Result<Materialized, Ended>>,
+    tell: impl Fn(&Failure),
+) -> Result<Vec<Materialized>, Failure> {
+    let (mut done, mut failed) = (Vec::with_capacity(ended.len()), Vec::new());
     for each in ended {
         match each {
             Ok(one) => done.push(one),
@@ -102,7 +135,7 @@ pub async fn bring(
     let mut failed = failed.into_iter();
     let Some(first) = failed.next() else { return Ok(done) };
     for why in failed {
-        output::note(&why.to_string());
+        tell(&why);
     }
     match done.len() {
         0 => Err(first),
@@ -119,7 +152,6 @@ async fn side_by_side<'v, F: Future<Output = Result<Materialized, Ended>>>(
     one: impl Fn(&'v FeatureView) -> F + Sync,
 ) -> Vec<Result<Materialized, Ended>> {
     let jobs = jobs.clamp(1, views.len().max(1));
-    let ends_all = |answer: &Result<Materialized, Ended>| answer.as_ref().is_err_and(|ended| ended.of_all);
     if jobs == 1 {
         let mut all = Vec::with_capacity(views.len());
         for view in views {
@@ -153,6 +185,11 @@ async fn side_by_side<'v, F: Future<Output = Result<Materialized, Ended>>>(
     all.into_iter().map(|(_, answer)| answer).collect()
 }
 
+/// Whether what ended one view ends all.
+pub fn ends_all(answer: &Result<Materialized, Ended>) -> bool {
+    answer.as_ref().is_err_and(|ended| ended.of_all)
+}
+
 pub(super) async fn one(
     project: &Project,
     online: &dyn OnlineStore,
@@ -168,9 +205,8 @@ async fn one_of(
     view: &FeatureView,
     mode: Mode,
 ) -> Result<Materialized, Ended> {
-    let of_view = |why: Failure| Ended { why, of_all: false };
-    let _lease = lease(project, view).map_err(of_view)?;
-    let history = project.offline.history(view).await.map_err(|why| of_view(why.into()))?;
+    let _lease = lease(project, view).map_err(Ended::of_one)?;
+    let history = project.offline.history(view).await.map_err(|why| Ended::of_one(why.into()))?;
     for rejected in history.rejected() {
         let (n, file, reasons) = (rejected.n_rows, &rejected.file, rejected.reasons.display());
         output::note(&format!("{n} rows of `{file}` do not parse and are left out; why: `{reasons}`"));
@@ -193,18 +229,7 @@ async fn one_of(
         Mode::Range(range) => materializer.run_range(range, &progress).await,
     };
     bar.finish_and_clear();
-    done.map_err(|why| {
-        let of_all = match &why {
-            // A damaged row is its view's.
-            MaterializeError::Online { source, .. } | MaterializeError::Stopped { source, .. } => {
-                !matches!(source, OnlineError::Corrupt { .. })
-            }
-            MaterializeError::Offline { .. } | MaterializeError::Changed { .. } | MaterializeError::Feast { .. } => {
-                false
-            }
-        };
-        Ended { why: why.into(), of_all }
-    })
+    done.map_err(Ended::of)
 }
 
 /// The lease of a view version; waits for it.

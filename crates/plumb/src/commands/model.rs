@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use featurestore::OnlineReader;
 use registry::alias::LATEST;
-use registry::version::MODEL_FILE;
 use registry::{
-    Alias, Catalog, Command, Model, ModelVersion, NewVersion, Origin, PinnedFile, Servable, Stage, Tags, VersionState,
+    Alias, Catalog, Command, GOLDEN_FILE, Model, ModelVersion, NewVersion, Origin, PinnedFile, Registration, Servable,
+    Stage, Tags, VersionState,
 };
 use schema::yaml::suggest;
 use schema::{Clock, ErrorKind, Fingerprint, ModelName};
@@ -27,8 +27,9 @@ use crate::config::{actor, onnxruntime_library};
 use crate::failure::Failure;
 use crate::output;
 use crate::project::Project;
-use crate::promoting::{Gate, told};
-use crate::registering;
+use crate::promoting::{Gate, Trial, told};
+use crate::registering::given::{self, Given};
+use crate::registering::{self, Candidate};
 
 /// Runs one of the commands.
 ///
@@ -60,6 +61,12 @@ pub async fn run(project: &Project, format: Format, command: ModelCommand) -> Re
 /// A file that is no ONNX model or does not fit its feature service.
 pub async fn register(project: &Project, format: Format, args: &RegisterArgs) -> Result<ExitCode, Failure> {
     let version = register_file(project, args).await?;
+    if args.description.as_ref().is_some_and(|said| version.description.as_ref() != Some(said)) {
+        let ModelVersion { name, version, .. } = &version;
+        output::note(&format!(
+            "it is version {version} already, which keeps its description: plumb model describe {name} {version} '...'"
+        ));
+    }
     output::answer(format, &serde_json::to_value(&version).unwrap_or_default(), || {
         let ModelVersion { name, version, servable, .. } = &version;
         let Some(servable) = servable else { return format!("model `{name}` version {version}\n") };
@@ -73,22 +80,22 @@ pub async fn register(project: &Project, format: Format, args: &RegisterArgs) ->
 
 pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Result<ModelVersion, Failure> {
     let name = ModelName::new(args.name.clone()).map_err(|why| Failure::invalid(why.to_string()))?;
-    let shown = args.file.display();
-    let bytes = std::fs::read(&args.file).map_err(|why| Failure::invalid(format!("reading `{shown}`: {why}")))?;
-    let shown = shown.to_string();
-    let file = registering::read(&fleet(project)?, &shown, &bytes)?;
+    let shown = args.file.display().to_string();
+    let artifacts = project.artifacts()?;
+    let Given { mut files, graph, is_folder } = given::keep(&artifacts, &args.file)?;
     let catalog = project.registry.refresh().await?;
-    let servable = registering::fit(&catalog, &shown, &file, &bytes, args.service.as_deref())?;
-    let mut files = Vec::new();
+    let candidate = Candidate { shown: &shown, files: &files, graph: &graph, service: args.service.as_deref() };
+    let file = registering::read(&project.inspector(), &artifacts, &catalog, candidate)?;
+    let servable = registering::fit(&catalog, candidate, &file)?;
     if let Some(golden) = &args.golden {
         let rows = golden_rows(&catalog, &servable, golden)?;
-        let artifacts = project.artifacts()?;
-        for (path, bytes) in [(MODEL_FILE, &bytes), (golden::FILES[0], &rows)] {
-            let digest = artifacts.put(bytes)?;
-            files.push(PinnedFile { path: path.to_owned(), digest, size_bytes: bytes.len() as u64 });
-        }
+        let (digest, size_bytes) = (artifacts.put(&rows)?, rows.len() as u64);
+        files.retain(|file| file.path != GOLDEN_FILE);
+        files.push(PinnedFile { path: GOLDEN_FILE.to_owned(), digest, size_bytes });
+    } else if !is_folder {
+        // A file by itself needs no list.
+        files.clear();
     }
-    project.artifacts()?.put(&bytes)?;
     let (digest, fingerprint) = (servable.digest, servable.service_fingerprint);
     let command = Command::RegisterVersion(NewVersion {
         name: name.clone(),
@@ -101,7 +108,7 @@ pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Res
         tags: Tags::new(),
     });
     let (_, catalog) = project.registry.execute(command, Clock::wall(), &actor()).await?;
-    let found = catalog.model(name.as_str()).and_then(|model| model.same(&digest, &fingerprint));
+    let found = catalog.model(name.as_str()).and_then(|model| model.same(&digest, &fingerprint, &files));
     if let Some(state) = found.filter(|state| !files.is_empty() && state.version.files != files) {
         let message =
             format!("the file is version {} of `{name}` already, with other golden rows", state.version.version);
@@ -120,8 +127,11 @@ fn golden_rows(catalog: &Catalog, servable: &Servable, path: &Path) -> Result<Ve
     let service =
         catalog.definitions().service_by_fingerprint(servable.service.as_str(), &servable.service_fingerprint);
     let columns = service.map(|service| &service.columns[..]).unwrap_or_default();
-    golden::read(&bytes, columns).map_err(|why| Failure::invalid(format!("`{shown}`: {why}")))?;
-    Ok(bytes)
+    let rows = golden::read(&bytes, columns).map_err(|why| Failure::invalid(format!("`{shown}`: {why}")))?;
+    match rows.sorts.is_empty() {
+        true => Err(Failure::invalid(format!("`{shown}` has no rows")).hint("write some, or leave --golden out")),
+        false => Ok(bytes),
+    }
 }
 
 pub(super) fn fleet(project: &Project) -> Result<Fleet, Failure> {
@@ -149,6 +159,7 @@ pub fn list(project: &Project, format: Format, name: Option<&str>) -> Result<Exi
     let json = rows.iter().map(|(_, state)| {
         let mut json = serde_json::to_value(&state.version).unwrap_or_default();
         json["stage"] = state.stage.as_str().into();
+        json["registration"] = json!(state.registration);
         json
     });
     output::answer(format, &json!({ "versions": json.collect::<Vec<_>>() }), || {
@@ -162,7 +173,11 @@ pub fn list(project: &Project, format: Format, name: Option<&str>) -> Result<Exi
                 state.stage.to_string(),
                 service,
                 v.registered_at.to_string(),
-                servable.map(|it| it.digest.short()).unwrap_or_default(),
+                match &state.registration {
+                    Registration::Done => servable.map(|it| it.digest.short()).unwrap_or_default(),
+                    Registration::Pending => "(pending)".to_owned(),
+                    Registration::Failed { .. } => "(failed)".to_owned(),
+                },
             ]
         };
         output::table(["MODEL", "VERSION", "STAGE", "SERVICE", "REGISTERED", "SHA256"], rows.iter().map(row))
@@ -186,10 +201,13 @@ pub async fn promote(project: &Project, format: Format, args: &PromoteArgs) -> R
     let promoted = promote_version(project, &args.name, args.version, to, how, again).await?;
     let overridden = args.overriding.as_deref().filter(|_| promoted.changed);
     let passed = promoted.evidence.as_ref().is_none_or(|evidence| evidence.passed) || overridden.is_some();
+    let denied = promoted.denied.as_ref().filter(|_| passed);
     let verdict = match (passed, args.dry_run, promoted.changed) {
+        (true, true, _) if denied.is_some() => "would be REFUSED: approvals are missing",
         (true, false, true) if overridden.is_some() => "promoted though a check failed (OVERRIDDEN)",
         (false, _, _) => "REFUSED",
         (true, true, _) => "would be promoted",
+        (true, false, true) if !to.has_one_holder() => "moved",
         (true, false, true) => "promoted",
         (true, false, false) => "holds the stage already",
     };
@@ -197,19 +215,27 @@ pub async fn promote(project: &Project, format: Format, args: &PromoteArgs) -> R
         "model": args.name, "version": args.version, "to": to.as_str(), "passed": passed, "changed": promoted.changed,
         "dry_run": args.dry_run, "overridden": overridden, "archived": promoted.archived,
         "vacated": promoted.vacated, "evidence": promoted.evidence,
+        "denied": denied.map(|why| &why.message),
     });
+    let code = denied.map(Failure::exit_code);
+    let denied = denied.map(|why| format!("{}\n", why.message)).unwrap_or_default();
     output::answer(format, &json, || {
         let evidence = promoted.evidence.map(|e| e.to_string()).unwrap_or_default();
         let archived = if promoted.archived.is_empty() {
             String::new()
         } else {
-            format!("archived: version {:?}\n", promoted.archived)
+            let numbers: Vec<String> = promoted.archived.iter().map(u32::to_string).collect();
+            format!("archived: version {}\n", numbers.join(", "))
         };
         let vacated =
             if promoted.vacated { "no version is in Production any more: the model is not served\n" } else { "" };
-        format!("{} version {} -> {to}: {verdict}\n{evidence}{archived}{vacated}", args.name, args.version)
+        format!("{} version {} -> {to}: {verdict}\n{denied}{evidence}{archived}{vacated}", args.name, args.version)
     });
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match code {
+        Some(code) => ExitCode::from(code),
+        None if passed => ExitCode::SUCCESS,
+        None => ExitCode::FAILURE,
+    })
 }
 
 /// How strictly a promotion is taken.
@@ -231,6 +257,8 @@ pub(super) struct Promoted {
     pub(super) archived: Vec<u32>,
     /// Whether it left Production without a version.
     pub(super) vacated: bool,
+    /// Of a dry run: the approvals that are missing, which it would be refused for.
+    pub(super) denied: Option<Failure>,
 }
 
 pub(super) async fn promote_version(
@@ -253,9 +281,9 @@ pub(super) async fn promote_version(
     };
     let gate = Gate { again, ..gate(project).await? };
     if let How::Dry = how {
-        let judged = gate.judge(&catalog, &model, &command, &actor()).await?;
+        let Trial { judged, denied } = gate.try_out(&model, &command, &actor()).await?;
         let evidence = told(judged, Some(number));
-        return Ok(Promoted { evidence, changed: false, archived: Vec::new(), vacated: false });
+        return Ok(Promoted { evidence, changed: false, archived: Vec::new(), vacated: false, denied });
     }
     let reason = match how {
         How::Overriding(reason) => Some(reason),
@@ -269,7 +297,7 @@ pub(super) async fn promote_version(
         _ => (false, Vec::new()),
     };
     let evidence = told(outcome.judged, Some(number));
-    Ok(Promoted { evidence, changed, archived, vacated })
+    Ok(Promoted { evidence, changed, archived, vacated, denied: None })
 }
 
 /// What checks a promotion, with the project's stores.

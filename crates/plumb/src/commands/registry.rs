@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use registry::transfer::{Imported, export, import};
 use registry::walk::{as_of, walk};
-use registry::{Artifacts, Catalog, Event, LogError, ModelVersion, PinnedFile, RegistryStore, Seq};
+use registry::{Catalog, Event, LogError, ModelVersion, PinnedFile, RegistryStore, Seq};
 use schema::error::chain;
 use schema::yaml::suggest;
 use schema::{ErrorKind, Timestamp};
@@ -22,7 +22,10 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::output;
 use crate::project;
+use crate::promoting::says;
 
+/// Digits of a hash that tell it from others.
+const HEAD_MIN: usize = 8;
 /// Events that are read at once.
 const PAGE: usize = 256;
 
@@ -35,8 +38,7 @@ pub async fn registry(config: &Config, format: Format, command: &RegistryCommand
         return bring(config, format, args).await;
     }
     let Some(log) = project::existing_log(&config.registry).await? else {
-        let message = format!("there is no registry `{}` yet", config.registry);
-        return Err(Failure::new(ErrorKind::NotFound, message).hint("plumb apply makes one"));
+        return Err(missing(config));
     };
     match command {
         RegistryCommand::Verify(args) => verify(config, &log, format, args).await,
@@ -45,6 +47,12 @@ pub async fn registry(config: &Config, format: Format, command: &RegistryCommand
         RegistryCommand::Export(args) => take(&log, format, args).await,
         RegistryCommand::Import(_) => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Why nothing is done where there is no registry.
+pub fn missing(config: &Config) -> Failure {
+    let message = format!("there is no registry `{}` yet", config.registry);
+    Failure::new(ErrorKind::NotFound, message).hint("plumb apply makes one")
 }
 
 /// Reads everything; exit status 1 when something is wrong.
@@ -56,13 +64,17 @@ async fn verify(
 ) -> Result<ExitCode, Failure> {
     let mut heads = 0_u32;
     let expected = args.head.as_deref();
+    if let Some(head) = expected.filter(|head| head.len() < HEAD_MIN || !head.chars().all(|c| c.is_ascii_hexdigit())) {
+        let message = format!("`--head {}` is no hash of an event", head.escape_debug());
+        return Err(Failure::invalid(message).hint(format!("give at least {HEAD_MIN} of its hexadecimal digits")));
+    }
     let walked = walk(&**log, |event| {
         heads += u32::from(expected.is_some_and(|head| event.hash.to_string().starts_with(head)));
         false
     })
     .await?;
     let catalog = &walked.catalog;
-    let (n_files, damaged) = files(&config.artifacts, catalog);
+    let (n_files, damaged) = files(config, catalog)?;
     let lost = expected.filter(|_| heads == 0);
     let whole = walked.fault.is_none() && damaged.is_empty() && lost.is_none();
     let fault = walked.fault.as_ref();
@@ -110,7 +122,7 @@ fn last(catalog: &Catalog, at: Option<Timestamp>) -> Value {
 }
 
 /// How many files of model versions are as they were registered, and which are not.
-fn files(folder: &Path, catalog: &Catalog) -> (usize, Vec<Value>) {
+fn files(config: &Config, catalog: &Catalog) -> Result<(usize, Vec<Value>), Failure> {
     let versions = catalog.models().flat_map(|(_, model)| model.versions()).map(|state| &state.version);
     let files: Vec<_> =
         versions.flat_map(|version| version.pinned().into_iter().map(move |file| (version, file))).collect();
@@ -118,15 +130,10 @@ fn files(folder: &Path, catalog: &Catalog) -> (usize, Vec<Value>) {
         let of = format!("{} version {}, `{}`", version.name, version.version, file.path);
         json!({ "model": of, "digest": file.digest, "message": message })
     };
-    // To open the folder would make it.
-    let artifacts = folder.join("sha256").is_dir().then(|| Artifacts::open(folder));
-    let look = |(_, file): &(&ModelVersion, PinnedFile)| match &artifacts {
-        None => Err(format!("the folder `{}` is not there", folder.display())),
-        Some(Err(why)) => Err(chain(why)),
-        Some(Ok(artifacts)) => artifacts.open_checked(&file.digest).map(drop).map_err(|why| chain(&why)),
-    };
+    let artifacts = project::artifacts_as_they_are(config)?;
+    let look = |(_, file): &(&ModelVersion, PinnedFile)| artifacts.check(&file.digest).map_err(|why| chain(&why));
     let wrong: Vec<Value> = files.iter().filter_map(|file| look(file).err().map(|why| damaged(file, why))).collect();
-    (files.len() - wrong.len(), wrong)
+    Ok((files.len() - wrong.len(), wrong))
 }
 
 /// What held at a time.
@@ -148,6 +155,7 @@ async fn at(log: &Arc<dyn RegistryStore>, format: Format, args: &RegistryAtArgs)
     let versions = models.iter().map(|(_, state)| {
         let mut json = serde_json::to_value(&state.version).unwrap_or_default();
         json["stage"] = state.stage.as_str().into();
+        json["registration"] = json!(state.registration);
         json
     });
     let json = json!({
@@ -203,12 +211,14 @@ async fn list(log: &Arc<dyn RegistryStore>, format: Format, args: &RegistryLogAr
     let mut seen = false;
     let mut names = Vec::new();
     let mut seq = Seq(args.after);
+    let mut more = false;
     'reading: while rows.len() < args.limit {
         let page = log.read_page(seq, PAGE).await?;
         let Some(end) = page.last() else { break };
         seq = end.seq;
         for stored in page {
             if rows.len() == args.limit {
+                more = true;
                 break 'reading;
             }
             match stored.event() {
@@ -231,7 +241,15 @@ async fn list(log: &Arc<dyn RegistryStore>, format: Format, args: &RegistryLogAr
         names.dedup();
         return Err(Failure::new(ErrorKind::NotFound, message).hint(suggest(name, names.iter().map(String::as_str))));
     }
-    output::answer(format, &json!({ "events": rows }), || {
+    // A page that ended with the last row may have been the last one.
+    if rows.len() == args.limit && !more {
+        more = !log.read_page(seq, 1).await?.is_empty();
+    }
+    if more && format == Format::Table {
+        let after = rows.last().map_or_else(|| args.after.to_string(), |row| row["seq"].to_string());
+        output::note(&format!("there are more: --after {after}, or --limit N"));
+    }
+    output::answer(format, &json!({ "events": rows, "more": more }), || {
         let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
         let line = |row: &Value| {
             let says = row["fault"].as_str().map_or_else(|| text(row, "says"), |fault| format!("DAMAGED: {fault}"));
@@ -245,7 +263,7 @@ async fn list(log: &Arc<dyn RegistryStore>, format: Format, args: &RegistryLogAr
 
 fn shown(event: &Event) -> Value {
     json!({
-        "seq": event.seq, "at": event.at, "actor": event.actor, "says": event.body.to_string(), "hash": event.hash,
+        "seq": event.seq, "at": event.at, "actor": event.actor, "says": says(event), "hash": event.hash,
         "body": event.body,
     })
 }

@@ -10,11 +10,12 @@ use featurestore::OnlineReader;
 use registry::{Past, Registry};
 use schema::error::chain;
 use schema::{ErrorKind, FeatureView};
+use serving::fleet::LoadError;
 use serving::prediction_log::LogConfig;
 use serving::{Fleet, PredictionLog, Scorer};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
@@ -29,12 +30,19 @@ use crate::http::pusher::Pusher;
 use crate::http::{self, Parts};
 use crate::output;
 use crate::project::Project;
+use crate::registering::abandoned;
 
 /// How often the registry is read for what other processes did; a promotion is served within this and its loading.
 const POLL: Duration = Duration::from_millis(200);
 
 /// How often what could not be loaded or was not online is tried again.
 const RETRY: Duration = Duration::from_secs(2);
+/// The longest that a version is left alone whose files could not be read; each time that it fails again the wait is twice as
+/// long.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// How long the start waits for models. What takes longer, as files of a store do that does not answer, is loaded while the
+/// server says that it is not ready.
+const START: Duration = Duration::from_secs(10);
 /// The project's online store, in `/readyz`.
 const ONLINE_STORE: &str = "online_store";
 /// The name of the log in `degraded`.
@@ -120,7 +128,8 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         .map_err(|why| Failure::new(ErrorKind::Internal, format!("installing metrics: {why}")))?;
     let online = Arc::new(project.reader_to_serve().await?);
     let sessions = std::thread::available_parallelism().map_or(1, usize::from);
-    let fleet = Arc::new(Fleet::new(onnxruntime_library(), project.artifacts()?, sessions));
+    let artifacts = project.artifacts()?;
+    let fleet = Arc::new(Fleet::new(onnxruntime_library(), artifacts.clone(), sessions));
     let log_config = LogConfig { erased: Some(project.offline.folder().to_path_buf()), ..LogConfig::default() };
     let log = PredictionLog::start(&project.config.predictions, log_config).map_err(|why| {
         let path = project.config.predictions.display();
@@ -134,13 +143,22 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         online: Arc::clone(&online),
         readiness: Arc::clone(&readiness),
     };
-    follower.settle().await;
+    let mut following = JoinSet::new();
+    let (settled, is_settled) = oneshot::channel();
+    readiness.set(vec!["the models are being loaded".to_owned()]);
+    following.spawn(follower.follow(settled));
+    if tokio::time::timeout(START, is_settled).await.is_err() {
+        warn!("the models are not loaded after {} s: serving without them until they are", START.as_secs());
+    }
     let watcher = Watcher { online: Arc::clone(&online), readiness: Arc::clone(&readiness) };
     watcher.look().await;
+    following.spawn(watcher.watch());
 
     let building = Building::new(Arc::clone(&project.registry), project.offline.clone());
     let (offline, clock) = (project.offline.clone(), project.clock());
     let pusher = Pusher::new(Arc::clone(&project.registry), offline, Arc::clone(&online), clock);
+    let (webhooks, courier) = project.webhooks()?;
+    let webhooks = Arc::new(webhooks);
     let parts = Parts {
         project: project.config.project.clone(),
         scorer: Arc::clone(&scorer),
@@ -151,7 +169,9 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         clock: project.clock(),
         readiness: Arc::clone(&readiness),
         non_finite: project.config.non_finite,
-        mlflow: Some(project.mlflow().await?),
+        mlflow: Some(project.mlflow(artifacts, Arc::clone(&webhooks)).await?),
+        webhooks: Some(webhooks),
+        hosts: project.config.hosts.clone(),
     };
     let grpc_parts = grpc::Parts {
         project: parts.project.clone(),
@@ -163,12 +183,13 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     let (stop, stopped) = watch::channel(false);
     let mut listening = JoinSet::new();
     let measuring = Measuring::new(metrics, Arc::clone(&project.registry), Arc::clone(&parts.online));
-    listening.spawn(answer(listener, http::router(parts, measuring.clone()), stopped.clone()));
+    let lanes = http::lanes::start(sessions, &http::router(parts, measuring.clone()))
+        .map_err(|why| Failure::new(ErrorKind::Unavailable, format!("starting a thread: {why}")))?;
+    listening.spawn(lanes.answer(listener, stopped.clone()));
     listening.spawn(answer(grpc_listener, grpc::router(grpc_parts), stopped));
-    let mut following = JoinSet::new();
-    following.spawn(follower.follow());
-    following.spawn(watcher.watch());
+    following.spawn(courier.run());
     following.spawn(measuring.measure());
+    following.spawn(abandoned::sweep(Arc::clone(&project.registry)));
     following.spawn(look_back(Arc::clone(&project.registry), readiness));
     let ready_after = started.elapsed();
     info!(took_ms = ready_after.as_millis(), "serving on http://{address}");
@@ -209,20 +230,26 @@ struct Follower {
 }
 
 impl Follower {
-    async fn follow(self) {
+    /// Tells when what was wanted at first is loaded, or is known not to be.
+    async fn follow(self, settled: oneshot::Sender<()>) {
+        // What this task has seen: somebody else in this process may have refreshed the catalog.
+        let mut seen = self.registry.catalog().seq();
+        let mut failing = self.settle().await;
+        // Whoever waited for too long has gone.
+        let _ = settled.send(());
+        let (mut tried, mut wait) = (Instant::now(), RETRY);
         let mut timer = tokio::time::interval(POLL);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // What this task has seen: somebody else in this process may have refreshed the catalog.
-        let mut seen = None;
-        let mut tried = Instant::now();
         loop {
             timer.tick().await;
             match self.registry.refresh().await {
                 Ok(catalog) => {
-                    let failing = !self.readiness.is_ready() && tried.elapsed() >= RETRY;
-                    if seen != Some(catalog.seq()) || failing {
-                        self.settle().await;
-                        (seen, tried) = (Some(catalog.seq()), Instant::now());
+                    let is_new = seen != catalog.seq();
+                    let is_due = (failing || !self.readiness.is_ready()) && tried.elapsed() >= wait;
+                    if is_new || is_due {
+                        failing = self.settle().await;
+                        wait = if failing && is_due { RETRY_MAX.min(wait * 2) } else { RETRY };
+                        (seen, tried) = (catalog.seq(), Instant::now());
                     }
                 }
                 // What is loaded keeps answering: the registry is not on the request's path.
@@ -232,8 +259,9 @@ impl Follower {
     }
 
     /// Loads what is wanted, and says what keeps the server from being ready: a model for which no version answers, or
-    /// features that are not online.
-    async fn settle(&self) {
+    /// features that are not online. Whether the files of a version could not be read, also where the one before answers on:
+    /// nobody will say when they can.
+    async fn settle(&self) -> bool {
         // Loading a model takes a while, and this worker has other requests to run.
         let failed = tokio::task::block_in_place(|| self.fleet.sync(&self.registry.catalog()));
         let unanswered = failed.iter().filter(|(name, _)| self.fleet.get(name.as_str()).is_none());
@@ -255,25 +283,22 @@ impl Follower {
             }
         }
         self.readiness.set(reasons);
+        failed.iter().any(|(_, why)| matches!(why, LoadError::Artifact { .. }))
     }
 }
 
 /// Looks whether what the registry's log had before its snapshot is what was written: the server started without reading
 /// it. It takes a quarter of a core's time, and is done once.
 async fn look_back(registry: Arc<Registry>, readiness: Arc<Readiness>) {
-    match registry.check_past(3).await {
-        Ok(past) => {
-            let edited = match past {
-                Past::Whole => None,
-                Past::Edited(_, why) => Some(why),
-            };
-            http::metrics::registry_log_edited(edited.is_some());
-            if let Some(why) = &edited {
-                tracing::error!("{why}: nothing is written to the registry any more; run plumb registry verify");
-            }
-            readiness.degrade(REGISTRY_LOG, edited);
-        }
-        Err(why) => warn!("the registry's log from before its snapshot could not be looked at: {}", chain(&why)),
+    let edited = match registry.check_past(3).await {
+        Past::Whole => None,
+        Past::Edited(_, why) => Some(why),
+    };
+    http::metrics::registry_log_edited(edited.is_some());
+    readiness.degrade(REGISTRY_LOG, edited.clone());
+    if let Some(why) = edited {
+        tracing::error!("{why}: nothing is written to the registry any more; run plumb registry verify");
+        registry.give_up_snapshot().await;
     }
 }
 

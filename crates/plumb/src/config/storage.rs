@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use featurestore::offline::storage::{Patience, Scheme, StorageConfig};
+use ::storage::{Patience, Scheme, StorageConfig};
 use schema::yaml::{Fields, Mistake};
 
 /// What may be said of each store; its other settings come from the environment alone.

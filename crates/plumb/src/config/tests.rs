@@ -37,11 +37,13 @@ fn the_reference_has_every_setting() {
     let reference = include_str!("../../../../docs/plumb-yaml.md");
     let code = [
         include_str!("../config.rs"),
+        include_str!("artifacts.rs"),
         include_str!("feast_answers.rs"),
         include_str!("query.rs"),
         include_str!("redis.rs"),
         include_str!("registry.rs"),
         include_str!("storage.rs"),
+        include_str!("webhooks.rs"),
     ];
     let mut n_words = 0;
     for code in code {
@@ -62,7 +64,7 @@ fn the_reference_has_every_setting() {
     assert!(n_words > 60, "{n_words} words of settings were found");
     let examples: Vec<&str> =
         reference.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 4);
+    assert_eq!(examples.len(), 5);
     for example in examples {
         let (config, mistakes) = read(example);
         assert!(config.is_some() && mistakes.is_empty(), "{example}: {mistakes:?}");
@@ -71,14 +73,40 @@ fn the_reference_has_every_setting() {
 
 #[test]
 fn the_largest_file_of_mlflows_clients_is_a_setting() {
-    assert_eq!(read("project: shop\n").0.unwrap().upload_bytes_max, 10_240 << 20);
+    assert_eq!(read("project: shop\n").0.unwrap().artifacts.upload_bytes_max, 10_240 << 20);
     let (config, mistakes) = read("project: shop\nartifacts: {upload_mb: 64}\n");
     assert!(mistakes.is_empty(), "{mistakes:?}");
     let config = config.unwrap();
-    assert_eq!(config.upload_bytes_max, 64 << 20);
-    assert!(config.artifacts.ends_with(".plumb/artifacts"));
+    assert_eq!(config.artifacts.upload_bytes_max, 64 << 20);
+    assert!(config.artifacts.path.ends_with(".plumb/artifacts"));
     let (_, mistakes) = read("project: shop\nartifacts: {upload_mb: -1}\nregistry: {upload_mb: 1}\n");
     assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+}
+
+#[test]
+fn files_of_models_may_be_in_a_bucket() {
+    let (config, mistakes) =
+        read("project: shop\nartifacts: {url: 's3://models/shop/', copy_from: ['gs://team', 's3a://b/x']}\n");
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    let artifacts = config.unwrap().artifacts;
+    assert_eq!(artifacts.bucket.map(|place| place.to_string()), Some("s3://models/shop".to_owned()));
+    assert_eq!(artifacts.copy_from.iter().map(ToString::to_string).collect::<Vec<_>>(), ["gs://team/", "s3a://b/x"]);
+    assert!(artifacts.path.ends_with(".plumb/artifacts"), "copies, and files of runs");
+    for (url, words) in [
+        ("models", "this is no URL of a bucket"),
+        ("s3//key:canary-1@b", "this is no URL of a bucket"),
+        ("file:///models", "nothing here reads `file://`"),
+        ("s3://key:canary-1@b/x", "has no user, password or port"),
+        ("az://c/x?sig=canary-1", "its path holds `?`"),
+        ("s3://b/../x", "`.` or `..`"),
+    ] {
+        for setting in [format!("url: '{url}'"), format!("copy_from: ['s3://fine', '{url}']")] {
+            let (_, mistakes) = read(&format!("project: shop\nartifacts: {{{setting}}}\n"));
+            assert_eq!(mistakes.len(), 1, "{setting}: {mistakes:?}");
+            assert!(mistakes[0].starts_with("plumb.yaml:2:") && mistakes[0].contains(words), "{mistakes:?}");
+            assert!(!mistakes[0].contains("canary-1"), "{mistakes:?}");
+        }
+    }
 }
 
 #[test]
@@ -248,6 +276,27 @@ fn limits_of_queries_and_of_rows_ahead_are_settings() {
     for wrong in
         ["query: {time: soon}\n", "query: {rows: 0}\n", "query: {rows: many}\n", "query: {row: 1}\n", "max_skew: 5\n"]
     {
+        let (_, mistakes) = read(&format!("project: shop\n{wrong}"));
+        assert_eq!(mistakes.len(), 1, "{wrong}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn where_webhooks_may_point_is_a_setting() {
+    let said = |text: &str| read(&format!("project: shop\n{text}")).0.map(|config| config.webhooks);
+    assert_eq!(said(""), Some(AddressRules::default()));
+    let rules = said("webhooks: {allow_private: [10.1.0.0/16, \"fd00::/8\", 127.0.0.1], allow_http: true}\n").unwrap();
+    let networks: Vec<String> = rules.allow_private.iter().map(ToString::to_string).collect();
+    assert_eq!((networks.join(" ").as_str(), rules.allow_http), ("10.1.0.0/16 fd00::/8 127.0.0.1/32", true));
+    let closed = said("webhooks: {allow_private: [127.0.0.1]}\n").unwrap();
+    assert!(!closed.allow_http, "a network that is open does not open plain HTTP");
+    for wrong in [
+        "webhooks: {allow_private: [hooks.example.com]}\n",
+        "webhooks: {allow_private: [10.0.0.0/33]}\n",
+        "webhooks: {allow_private: 10.0.0.0/8}\n",
+        "webhooks: {allow_http: sometimes}\n",
+        "webhooks: {allow_privat: []}\n",
+    ] {
         let (_, mistakes) = read(&format!("project: shop\n{wrong}"));
         assert_eq!(mistakes.len(), 1, "{wrong}: {mistakes:?}");
     }

@@ -45,6 +45,11 @@ pub const CODES: &[Code] = &[
     code("environment", &[Unavailable], "a file, folder, port or library of the machine is not as it must be"),
     code("erased", &[Conflict], "the key was erased, and may not come back"),
     code("gone", &[NotFound], "what was asked for was there, and is no more"),
+    code(
+        "host_not_allowed",
+        &[Denied],
+        "the request names a host that the server is not called, or comes from a page of one: `allowed_hosts` in plumb.yaml",
+    ),
     code("internal", &[Internal], "a bug or a broken disk"),
     code(
         "invalid_definitions",
@@ -94,7 +99,7 @@ pub const CODES: &[Code] = &[
     code("unknown_context", &[Invalid], "`context` has a field that nothing reads"),
     code("unknown_feature", &[NotFound, Invalid], "the view or service has no such feature"),
     code("unknown_join_key", &[Invalid], "a join key is named that is none"),
-    code("unknown_model", &[NotFound], "the model has no version in Production"),
+    code("unknown_model", &[NotFound], "the model has no version in Production that can be served"),
     code("unknown_service", &[NotFound], "no such feature service is applied"),
     code("unknown_source", &[Invalid], "no such source is declared"),
     code("unknown_view", &[NotFound], "no such feature view is applied"),

@@ -1,5 +1,7 @@
 //! Which of several forms of an answer a client takes: the `Accept` header.
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use schema::yaml::list;
 
@@ -9,6 +11,18 @@ use crate::failure::Failure;
 pub const JSON: &str = "application/json";
 /// An Arrow IPC stream.
 pub const ARROW_STREAM: &str = "application/vnd.apache.arrow.stream";
+
+/// The form that a client takes of [`JSON`] and [`ARROW_STREAM`], as the head of its request says.
+#[derive(Debug, Clone, Copy)]
+pub struct Form(pub &'static str);
+
+impl<S: Send + Sync> FromRequestParts<S> for Form {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
+        choose(&parts.headers, &[JSON, ARROW_STREAM]).map(Self)
+    }
+}
 
 /// The offer that a client likes best; of equals the one that it names more exactly, then the earlier one.
 ///

@@ -1,41 +1,113 @@
-//! What every request of HTTP is given before its handler and after: a name, a way out of a panic, a count.
+//! What every request of HTTP is given before its handler and after: a name, a look at what it calls the server, a way out of a
+//! panic, a count.
 
-use std::any::Any;
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
+use axum::body::HttpBody;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use schema::ErrorKind;
+use tokio::runtime::Handle;
+use tower_layer::Layer;
+use tower_service::Service;
 
-use super::{feast, metrics, mlflow};
+use super::{feast, hosts, lanes, metrics, mlflow};
+use crate::config::Hosts;
 use crate::failure::{Failure, panicked};
 use crate::request_id::{HEADER, RequestId};
 
-/// Answers a request by its handler, or says why that failed.
-pub async fn attend(request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let id = RequestId::of(request.headers());
-    let answering = async {
-        match no_compression(request.headers()) {
-            Ok(()) => {
-                AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|panic| failed(route, panic))
-            }
-            Err(refused) => shaped(route, refused),
-        }
-    };
-    let mut response = id.clone().scope(answering).await;
-    response.headers_mut().insert(HEADER, id.to_header());
-    metrics::record(route, response.status().as_u16(), started.elapsed().as_secs_f64());
-    response
+/// The layer.
+#[derive(Debug, Clone)]
+pub struct Attend(pub Hosts);
+
+/// A route, attended.
+#[derive(Debug, Clone)]
+pub struct Attended<S> {
+    route: S,
+    hosts: Hosts,
 }
 
-fn failed(route: &str, panic: Box<dyn Any + Send>) -> Response {
-    shaped(route, panicked("http", panic))
+impl<S> Layer<S> for Attend {
+    type Service = Attended<S>;
+
+    fn layer(&self, route: S) -> Attended<S> {
+        Attended { route, hosts: self.0.clone() }
+    }
+}
+
+impl<S> Service<Request> for Attended<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send + 'static>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.route.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let started = Instant::now();
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let id = RequestId::of(request.headers());
+        let shared = instead(route.as_ref(), &request);
+        let taken = hosts::check(&self.hosts, request.headers(), request.uri());
+        let handled = taken.and_then(|()| no_compression(request.headers())).map(|()| self.route.call(request));
+        Box::pin(async move {
+            let route = name(route.as_ref());
+            let answering = async {
+                match handled {
+                    Ok(handled) => {
+                        let answering = AssertUnwindSafe(answered(route, handled, shared)).catch_unwind();
+                        answering.await.unwrap_or_else(|panic| shaped(route, panicked("http", panic)))
+                    }
+                    Err(refused) => shaped(route, refused),
+                }
+            };
+            let header = id.to_header();
+            let mut response = id.scope(answering).await;
+            response.headers_mut().insert(HEADER, header);
+            metrics::record(route, response.status().as_u16(), started.elapsed().as_secs_f64());
+            Ok(response)
+        })
+    }
+}
+
+fn name(route: Option<&MatchedPath>) -> &str {
+    route.map_or("none", MatchedPath::as_str)
+}
+
+/// The runtime that answers in place of this one.
+fn instead(route: Option<&MatchedPath>, request: &Request) -> Option<Handle> {
+    let length = request.body().size_hint().exact().and_then(|length| usize::try_from(length).ok());
+    lanes::instead(name(route), request.method(), length)
+}
+
+/// What the handler says, here or where it holds up nobody.
+async fn answered(
+    route: &str,
+    handled: impl Future<Output = Result<Response, Infallible>> + Send + 'static,
+    shared: Option<Handle>,
+) -> Response {
+    match shared {
+        None => said(handled.await),
+        Some(shared) => {
+            let stopping = || Failure::new(ErrorKind::Unavailable, "the server is stopping");
+            let answered = lanes::elsewhere(&shared, handled.map(said)).await;
+            answered.unwrap_or_else(|| shaped(route, stopping()))
+        }
+    }
+}
+
+fn said(answer: Result<Response, Infallible>) -> Response {
+    answer.unwrap_or_else(|never| match never {})
 }
 
 /// As clients of the route read errors.

@@ -19,7 +19,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{any, post};
 use featurestore::retrieve::Retrieved;
@@ -128,7 +127,7 @@ pub fn router(reader: Arc<FeastReader>, writer: Arc<FeastWriter>) -> Router {
 
 async fn get_online_features(
     State(reader): State<Arc<FeastReader>>,
-    headers: HeaderMap,
+    typed::IsWanted(typed): typed::IsWanted,
     body: Result<ApiBytes, Failure>,
 ) -> Result<Response, Refusal> {
     let Request { wanted, entities, with_versions } = Request::read(&body?.0)?;
@@ -146,5 +145,5 @@ async fn get_online_features(
         with_versions,
         non_finite: reader.non_finite,
     };
-    Ok(if typed::is_wanted(&headers) { typed::response(&reply)? } else { json(&reply)? })
+    Ok(if typed { typed::response(&reply)? } else { json(&reply)? })
 }

@@ -10,7 +10,7 @@ use schema::{Clock, ErrorKind, FeatureView};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use crate::commands::materialize::wanted;
+use crate::commands::materialize::{Ended, ends_all, together, wanted};
 use crate::failure::{Failure, panicked};
 use crate::request_id::{RequestId, within};
 
@@ -43,8 +43,9 @@ impl Materializing {
         while background.try_join_next().is_some() {}
         background.spawn(within(RequestId::current(), async move {
             for (lease, view) in held {
-                if let Err(why) = of.aside(lease, view, fresh).await {
-                    tracing::error!("materializing: {}", why.message);
+                let Err(Ended { why, of_all }) = of.aside(lease, view, fresh).await else { continue };
+                tracing::error!("materializing: {}", why.message);
+                if of_all {
                     return;
                 }
             }
@@ -60,16 +61,24 @@ impl Materializing {
         Ok(wanted(&self.registry.catalog(), names)?.into_iter().cloned().collect())
     }
 
-    /// Brings views online, one after the other.
+    /// Brings views online, one after the other. A view whose history cannot be read, or that another process or request is
+    /// at (`materializing`), holds up no other.
     ///
     /// # Errors
-    /// `materializing` if another process or request is at one of them; then those before it are done.
+    /// The first view's, with how many others are online all the same; what ends others is logged. A store that cannot be
+    /// written ends all.
     pub async fn run(&self, views: Vec<FeatureView>, fresh: bool) -> Result<Vec<Materialized>, Failure> {
-        let mut done = Vec::with_capacity(views.len());
+        let mut ended = Vec::with_capacity(views.len());
         for view in views {
-            done.push(self.aside(self.lease(&view)?, view, fresh).await?);
+            ended.push(match self.lease(&view) {
+                Ok(lease) => self.aside(lease, view, fresh).await,
+                Err(why) => Err(Ended::of_one(why)),
+            });
+            if ended.last().is_some_and(ends_all) {
+                break;
+            }
         }
-        Ok(done)
+        together(ended, |why| tracing::error!("materializing: {}", why.message))
     }
 
     fn lease(&self, view: &FeatureView) -> Result<Lease, Failure> {
@@ -83,23 +92,23 @@ impl Materializing {
     }
 
     /// Reads and packs all rows: not on a worker that answers requests.
-    async fn aside(&self, lease: Lease, view: FeatureView, fresh: bool) -> Result<Materialized, Failure> {
+    async fn aside(&self, lease: Lease, view: FeatureView, fresh: bool) -> Result<Materialized, Ended> {
         let (of, here, id) = (self.clone(), Handle::current(), RequestId::current());
         let work = move || here.block_on(within(id, of.one(&lease, &view, fresh)));
         #[expect(clippy::disallowed_methods, reason = "minutes of blocking work")]
         let one = tokio::task::spawn_blocking(work).await;
         one.map_err(|why| match why.try_into_panic() {
-            Ok(panic) => panicked("materialize", panic),
-            Err(why) => Failure::new(ErrorKind::Internal, format!("materializing: {why}")),
+            Ok(panic) => Ended::of_one(panicked("materialize", panic)),
+            Err(why) => Ended::of_one(Failure::new(ErrorKind::Internal, format!("materializing: {why}"))),
         })?
     }
 
     /// For whom holds the view's lease.
-    async fn one(&self, _lease: &Lease, view: &FeatureView, fresh: bool) -> Result<Materialized, Failure> {
-        let history = self.offline.history(view).await?;
+    async fn one(&self, _lease: &Lease, view: &FeatureView, fresh: bool) -> Result<Materialized, Ended> {
+        let history = self.offline.history(view).await.map_err(|why| Ended::of_one(why.into()))?;
         let materializer = Materializer::new(view, &history, self.online.store().as_ref(), self.clock.now());
-        let done = materializer.run(fresh, &|_| {}).await?;
-        self.online.refresh().await?;
+        let done = materializer.run(fresh, &|_| {}).await.map_err(Ended::of)?;
+        self.online.refresh().await.map_err(|why| Ended { why: why.into(), of_all: true })?;
         Ok(done)
     }
 }

@@ -10,19 +10,25 @@ mod once;
 mod registered;
 mod registrar;
 mod server;
+mod tasks;
 mod tracking;
+mod webhooks;
 mod wire;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
 use registry::tracking::Tracker;
 use registry::{ArtifactTree, Artifacts};
 use serving::Fleet;
+use storage::Bucket;
 
 use crate::promoting::Gate;
+use crate::registering::Inspector;
+use crate::webhooks::Webhooks;
 pub use error::{Code, Refusal};
 pub use fields::{Fields, Named, Sent};
 
@@ -35,15 +41,26 @@ pub struct Parts {
     pub tree: ArtifactTree,
     /// Files of registered versions.
     pub artifacts: Arc<Artifacts>,
+    /// What of buckets versions may be copied from.
+    pub copied: Vec<Bucket>,
     /// The largest file that is taken.
     pub upload_bytes_max: u64,
+    /// What reads models that are registered.
+    pub inspector: Inspector,
     /// What loads versions to be checked before they answer.
     pub checking: Arc<Fleet>,
     /// The folder of the prediction log, whose requests they are asked.
     pub log: PathBuf,
     /// Where the rows are kept that they were asked.
     pub probes: PathBuf,
+    /// Who is told what happens.
+    pub webhooks: Arc<Webhooks>,
+    /// How long a registration may take before its client is told to ask again.
+    pub prompt: Duration,
 }
+
+/// How long clients wait at once for a version that they register (mlflow-registry, section 11).
+pub const PROMPT: Duration = Duration::from_secs(2);
 
 /// Whether a route is one of MLflow's, whose errors are MLflow's too.
 pub(super) fn is_ours(route: &str) -> bool {
@@ -53,16 +70,41 @@ pub(super) fn is_ours(route: &str) -> bool {
 /// The routes, under the prefix that clients use and under that of browsers. Each part gives its routes without the prefix:
 /// `/2.0/mlflow/runs/create`.
 pub fn router(parts: Parts, gate: Gate) -> Router {
-    let Parts { tracker, tree, artifacts, upload_bytes_max, checking: _, log: _, probes: _ } = parts;
+    let Parts {
+        tracker,
+        tree,
+        artifacts,
+        copied,
+        upload_bytes_max,
+        inspector,
+        checking: _,
+        log: _,
+        probes: _,
+        webhooks,
+        prompt,
+    } = parts;
     let registry = Arc::clone(&gate.registry);
     let registered = registered::Registered { registry: Arc::clone(&registry), artifacts: Arc::clone(&artifacts) };
     let files = artifacts::ArtifactFiles { tree: tree.clone(), registered, upload_bytes_max };
-    let registrar = registrar::Registrar { registry, gate, tracker: tracker.clone(), tree: tree.clone(), artifacts };
+    let (of_runs, of_files) = (tracker.clone(), tree.clone());
+    let registrar = registrar::Registrar {
+        registry,
+        gate,
+        checks: registrar::Checks::default(),
+        tracker: of_runs,
+        tree: of_files,
+        artifacts,
+        copied: registrar::Copied { buckets: copied, file_bytes_max: upload_bytes_max },
+        inspector: Arc::new(inspector),
+        tasks: tasks::Tasks::default(),
+        prompt,
+    };
     let api = Router::new()
         .merge(server::router())
         .merge(registrar::router(Arc::new(registrar)))
         .merge(tracking::router(Arc::new(tracking::Tracking { tracker, tree })))
         .merge(artifacts::router(Arc::new(files)))
+        .merge(webhooks::router(webhooks))
         .layer(axum::middleware::from_fn_with_state(Arc::new(once::Once::default()), once::once))
         .fallback(error::no_endpoint)
         .method_not_allowed_fallback(error::no_endpoint);

@@ -12,3 +12,4 @@ pub mod push;
 pub mod sent;
 pub mod stream;
 pub mod training_sets;
+pub mod webhooks;

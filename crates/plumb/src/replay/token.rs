@@ -86,8 +86,24 @@ pub enum MalformedToken {
     Length,
 }
 
-/// What does not change from answer to answer.
-pub(super) fn head(definitions: u64, asked: &Asked, compiled: &CompiledService) -> Vec<u8> {
+/// What does not change from answer to answer: the beginning, and how what a request says is packed.
+#[derive(Debug)]
+pub(super) struct Frame {
+    head: Vec<u8>,
+    names: Vec<String>,
+    codec: RowCodec,
+}
+
+impl Frame {
+    pub(super) fn new(definitions: u64, asked: &Asked, compiled: &CompiledService) -> Self {
+        let names = names(compiled);
+        let codec = RowCodec::new(names.iter().map(|(_, dtype)| *dtype));
+        let names = names.into_iter().map(|(name, _)| name.to_owned()).collect();
+        Self { head: head(definitions, asked, compiled), names, codec }
+    }
+}
+
+fn head(definitions: u64, asked: &Asked, compiled: &CompiledService) -> Vec<u8> {
     let mut out = vec![FORMAT];
     push_number(&mut out, definitions);
     let text = match asked {
@@ -110,15 +126,16 @@ fn first_bytes(digest: &[u8; 32]) -> [u8; 8] {
     [a, b, c, d, e, f, g, h]
 }
 
-/// A whole token; `head` is the service's.
+/// A whole token; `frame` is the service's.
 pub(super) fn write(
-    head: &[u8],
+    frame: &Frame,
     compiled: &CompiledService,
     entities: &EntityRows,
     as_of: Timestamp,
     found: &FeatureRows,
     served: &[Option<Arc<Served>>],
 ) -> String {
+    let Frame { head, names, codec } = frame;
     let n = entities.n;
     let mut out = Vec::with_capacity(head.len() + 64 + n * (20 + 8 * served.len()) + 4 * found.columns.len());
     out.extend(head);
@@ -136,7 +153,7 @@ pub(super) fn write(
         push_number(&mut out, contents.n_pushed);
     }
     push_number(&mut out, n as u64);
-    let (codec, columns) = said(compiled, entities);
+    let columns: Vec<ArrayRef> = names.iter().filter_map(|name| entities.columns.get(name).cloned()).collect();
     for row in 0..n {
         push_bytes(&mut out, &codec.encode(&columns, row));
     }
@@ -157,12 +174,6 @@ pub(super) fn write(
 }
 
 /// What a request says, in the order of a token: keys, then request fields.
-fn said(compiled: &CompiledService, entities: &EntityRows) -> (RowCodec, Vec<ArrayRef>) {
-    let names = names(compiled);
-    let columns = names.iter().filter_map(|(name, _)| entities.columns.get(*name).cloned()).collect();
-    (RowCodec::new(names.into_iter().map(|(_, dtype)| dtype)), columns)
-}
-
 fn names(compiled: &CompiledService) -> Vec<(&str, Dtype)> {
     let keys = compiled.keys().into_iter().map(|key| (key.name.as_str(), key.dtype));
     keys.chain(compiled.fields.iter().map(|field| (field.name.as_str(), field.dtype))).collect()

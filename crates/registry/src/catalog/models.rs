@@ -9,6 +9,7 @@ use super::Catalog;
 use crate::approval::Approval;
 use crate::event::{Event, EventBody};
 use crate::model::{Model, Refusal, VersionState};
+use crate::registration::Registration;
 use crate::version::ModelVersion;
 
 impl Catalog {
@@ -16,7 +17,14 @@ impl Catalog {
         let (seq, at) = (event.seq, event.at);
         match &event.body {
             EventBody::DefinitionsApplied { .. } | EventBody::ViewRemoved { .. } | EventBody::TrainingSetBuilt(_) => {}
-            EventBody::ModelVersionRegistered(version) => self.register(version, event)?,
+            EventBody::ModelVersionRegistered(version) => self.register(version, event, Registration::Done)?,
+            EventBody::RegistrationBegun(version) => self.register(version, event, Registration::Pending)?,
+            EventBody::RegistrationEnded(version) => {
+                Arc::make_mut(self.known(&version.name)?).registered(version, at)?;
+            }
+            EventBody::RegistrationFailed { model, version, reason } => {
+                Arc::make_mut(self.known(model)?).not_registered(*version, reason, at)?;
+            }
             EventBody::Transitioned(transition) => {
                 let model = self.known(&transition.model)?;
                 if let Some(why) = model.contradiction(transition) {
@@ -46,17 +54,20 @@ impl Catalog {
                 let mut made = Model::new(seq, model.clone(), at, &event.actor);
                 (made.description, made.tags) = (description.clone(), tags.clone());
                 free.insert(Arc::new(made));
+                self.names.insert(seq, model.clone());
             }
-            EventBody::ModelRenamed { model, to } => {
+            EventBody::ModelRenamed { model, to, approved_by, .. } => {
                 if self.models.contains_key(to) {
                     return Err(taken(to));
                 }
                 let mut renamed = self.models.remove(model).ok_or_else(|| unknown(model))?;
-                Arc::make_mut(&mut renamed).rename(to.clone(), at);
+                Arc::make_mut(&mut renamed).rename(to.clone(), !approved_by.is_empty(), seq, at);
+                self.names.insert(renamed.id, to.clone());
                 self.models.insert(to.clone(), renamed);
             }
             EventBody::ModelDeleted { model } => {
                 let deleted = self.models.remove(model).ok_or_else(|| unknown(model))?;
+                self.names.remove(&deleted.id);
                 self.deleted_models.insert(deleted.id, deleted);
             }
             EventBody::ModelRestored { model, id } => {
@@ -66,6 +77,7 @@ impl Catalog {
                 let mut restored = Model::clone(deleted);
                 restored.returned(seq, at);
                 free.insert(Arc::new(restored));
+                self.names.insert(*id, model.clone());
                 self.deleted_models.remove(id);
             }
             EventBody::Described { model, version, description } => {
@@ -110,7 +122,7 @@ impl Catalog {
                 };
                 known.names_seq = seq;
             }
-            EventBody::VersionDeleted { model, version } => {
+            EventBody::VersionDeleted { model, version, .. } => {
                 let known = self.known(model)?;
                 if known.version(*version).is_none() {
                     return Err(format!("there is no version {version} of model `{model}` to delete"));
@@ -128,7 +140,7 @@ impl Catalog {
         Ok(())
     }
 
-    fn register(&mut self, version: &ModelVersion, event: &Event) -> Result<(), String> {
+    fn register(&mut self, version: &ModelVersion, event: &Event, registration: Registration) -> Result<(), String> {
         let next = self.models.get(&version.name).map_or(1, |model| model.next_number());
         if version.version != next {
             let ModelVersion { name, version, .. } = version;
@@ -136,7 +148,8 @@ impl Catalog {
         }
         let made = || Arc::new(Model::new(event.seq, version.name.clone(), event.at, &event.actor));
         let model = self.models.entry(version.name.clone()).or_insert_with(made);
-        Arc::make_mut(model).add(version.clone(), event.seq);
+        self.names.insert(model.id, version.name.clone());
+        Arc::make_mut(model).add(version.clone(), event.seq, registration);
         Ok(())
     }
 }

@@ -34,7 +34,7 @@ impl Catalog {
     /// # Errors
     /// The encoder's, in words.
     pub(crate) fn to_stored(&self) -> Result<Vec<u8>, String> {
-        let Self { seq, head, definitions, definitions_seq, models, deleted_models, training_sets } = self;
+        let Self { seq, head, definitions, definitions_seq, models, names: _, deleted_models, training_sets } = self;
         let spelled = |json: serde_json::Result<String>| json.map(Cow::Owned).map_err(|why| why.to_string());
         let sets = training_sets.values().map(|set| spelled(serde_json::to_string(&**set)));
         let stored = StoredHead {
@@ -75,6 +75,8 @@ impl Catalog {
         let n_deleted = all.len().checked_sub(stored.n_models).ok_or("it has too few models")?;
         let deleted = all.split_off(stored.n_models);
         let models: OrdMap<_, _> = all.into_iter().map(|model| (model.name.clone(), model)).collect();
+        let named = |model: &Arc<Model>| (model.id, model.name.clone());
+        let names = models.values().map(named).collect();
         let deleted_models: OrdMap<_, _> = deleted.into_iter().map(|model| (model.id, model)).collect();
         let mut training_sets = OrdMap::new();
         for text in &stored.training_sets {
@@ -91,6 +93,7 @@ impl Catalog {
             definitions: Arc::new(serde_json::from_str(&stored.definitions).map_err(|why| why.to_string())?),
             definitions_seq: Seq(stored.definitions_seq),
             models,
+            names,
             deleted_models,
             training_sets,
         })

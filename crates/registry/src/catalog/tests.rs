@@ -123,11 +123,18 @@ fn what_cannot_have_happened_is_refused() {
         approved_by: Vec::new(),
         overridden: None,
     };
+    let renamed = |model: ModelName| EventBody::ModelRenamed {
+        to: model.clone(),
+        model,
+        evidence: serde_json::Value::Null,
+        approved_by: Vec::new(),
+        overridden: None,
+    };
     let (description, key) = ("text".to_owned(), "team".to_owned());
     for (body, want) in [
         (EventBody::ModelCreated { model: churn(), description: None, tags: Tags::new() }, "a model `churn` already"),
-        (EventBody::ModelRenamed { model: churn(), to: churn() }, "a model `churn` already"),
-        (EventBody::ModelRenamed { model: model.clone(), to: model.clone() }, "no model `other`"),
+        (renamed(churn()), "a model `churn` already"),
+        (renamed(model.clone()), "no model `other`"),
         (EventBody::ModelDeleted { model: model.clone() }, "no model `other`"),
         (EventBody::ModelRestored { model: churn(), id: Seq(2) }, "a model `churn` already"),
         (EventBody::ModelRestored { model, id: Seq(2) }, "no model `other` of event 2 was deleted"),
@@ -135,7 +142,7 @@ fn what_cannot_have_happened_is_refused() {
         (EventBody::Tagged { model: churn(), version: Some(4), key, value: None }, "no version 4"),
         (points(None, Some(4)), "version 4 of `churn`, which is not there"),
         (points(Some(1), None), "moved from Some(1), but it is None"),
-        (EventBody::VersionDeleted { model: churn(), version: 4 }, "no version 4"),
+        (EventBody::VersionDeleted { model: churn(), version: 4, evidence: serde_json::Value::Null }, "no version 4"),
         (EventBody::VersionRestored { model: churn(), version: 1 }, "was not deleted"),
     ] {
         check_impossible(&mut story, body, want);
@@ -197,7 +204,7 @@ impl Wish {
                 Command::Tag { model, version, key: "team".to_owned(), value: value.map(|value| value.to_string()) }
             }
             Self::Approve(version) => Command::Approve { model, version, comment: None },
-            Self::Delete(version) => Command::DeleteVersion { model, version },
+            Self::Delete(version) => Command::DeleteVersion { model, version, evidence: serde_json::Value::Null },
             Self::Restore(version) => Command::RestoreVersion { model, version },
             Self::DeleteModel => Command::DeleteModel { model },
             Self::RestoreModel => Command::RestoreModel { model },

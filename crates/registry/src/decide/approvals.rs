@@ -3,7 +3,7 @@
 use schema::ModelName;
 use schema::applied::model::PromotionPolicy;
 
-use super::models::within;
+use super::models::{is_registered, within};
 use crate::approval::COMMENT_MAX;
 use crate::catalog::Catalog;
 use crate::error::RegistryError;
@@ -18,7 +18,8 @@ impl Catalog {
         comment: Option<&String>,
         actor: &str,
     ) -> Result<Option<EventBody>, RegistryError> {
-        let (model, _) = self.find(name, version)?;
+        let (model, state) = self.find(name, version)?;
+        is_registered(state)?;
         if let Some(comment) = comment {
             within("comment", comment, COMMENT_MAX)?;
         }
@@ -39,7 +40,17 @@ impl Catalog {
     /// # Errors
     /// They are too few.
     pub(super) fn approved(&self, model: &Model, version: u32) -> Result<Vec<String>, RegistryError> {
-        let policy = self.policy(&model.name);
+        self.approved_for(&model.name, model, version)
+    }
+
+    /// As [`Self::approved`], for a version that is to serve under `name`.
+    pub(super) fn approved_for(
+        &self,
+        name: &ModelName,
+        model: &Model,
+        version: u32,
+    ) -> Result<Vec<String>, RegistryError> {
+        let policy = self.policy(name);
         let counts = |actor: &str| policy.is_none_or(|policy| policy.may_approve(actor));
         // Whoever may no longer approve has not approved.
         let by: Vec<String> =
@@ -91,6 +102,10 @@ pub(super) fn overridden(body: EventBody, reason: &str) -> EventBody {
         EventBody::AliasMoved { model, alias, from, to, evidence, approved_by, .. } => {
             let overridden = Some(reason.to_owned());
             EventBody::AliasMoved { model, alias, from, to, evidence, approved_by, overridden }
+        }
+        EventBody::ModelRenamed { model, to, evidence, approved_by, .. } => {
+            let overridden = Some(reason.to_owned());
+            EventBody::ModelRenamed { model, to, evidence, approved_by, overridden }
         }
         // Nothing else is checked, so there is nothing to override.
         other => other,

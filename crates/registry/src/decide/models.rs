@@ -1,5 +1,7 @@
 //! The rules of models and versions, but for their stages.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use schema::yaml::suggest;
 use schema::{ModelName, ServiceName, Timestamp};
 use serde_json::Value;
@@ -9,9 +11,11 @@ use crate::catalog::Catalog;
 use crate::command::NewVersion;
 use crate::error::RegistryError;
 use crate::event::EventBody;
-use crate::model::Model;
+use crate::model::{Model, VersionState};
+use crate::registration::Registration;
+use crate::stage::Stage;
 use crate::tag::{self, Tags};
-use crate::version::{ModelVersion, Servable};
+use crate::version::{ModelVersion, PinnedFile, Servable};
 
 /// Longest description, in characters.
 const DESCRIPTION_MAX: usize = 5_000;
@@ -19,6 +23,8 @@ const DESCRIPTION_MAX: usize = 5_000;
 const URI_MAX: usize = 500;
 /// Longest id of a run, in characters.
 const RUN_ID_MAX: usize = 32;
+/// What is kept of the reason why a version could not be registered, in characters: as many as MLflow's server keeps.
+const REASON_MAX: usize = 500;
 
 impl Catalog {
     pub(super) fn decide_registration(
@@ -26,11 +32,11 @@ impl Catalog {
         new: &NewVersion,
         at: Timestamp,
         actor: &str,
-    ) -> Result<Option<EventBody>, RegistryError> {
+    ) -> Result<Option<ModelVersion>, RegistryError> {
         let NewVersion { name, once, origin, files, servable, description, metadata, tags } = new.clone();
         let model = if once { self.model(name.as_str()) } else { Some(self.find_model(&name)?) };
         if let Some(Servable { digest, service_fingerprint, .. }) = servable.as_ref().filter(|_| once)
-            && model.is_some_and(|model| model.same(digest, service_fingerprint).is_some())
+            && model.is_some_and(|model| model.same(digest, service_fingerprint, &files).is_some())
         {
             return Ok(None);
         }
@@ -44,7 +50,7 @@ impl Catalog {
         check_tags(&tags)?;
         let version = model.map_or(1, Model::next_number);
         let (registered_at, registered_by) = (at, actor.to_owned());
-        Ok(Some(EventBody::ModelVersionRegistered(Box::new(ModelVersion {
+        Ok(Some(ModelVersion {
             name,
             version,
             origin,
@@ -55,7 +61,41 @@ impl Catalog {
             tags,
             registered_at,
             registered_by,
-        }))))
+        }))
+    }
+
+    pub(super) fn decide_end(
+        &self,
+        model: &ModelName,
+        version: u32,
+        files: &[PinnedFile],
+        servable: Option<&Servable>,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<Option<EventBody>, RegistryError> {
+        let (_, state) = self.find(model, version)?;
+        if state.registration != Registration::Pending {
+            return Ok(None);
+        }
+        if let Some(servable) = servable {
+            self.has_its_service(servable)?;
+        }
+        let (files, servable, metadata) = (files.to_vec(), servable.cloned(), metadata.clone());
+        let version = ModelVersion { files, servable, metadata, ..state.version.clone() };
+        Ok(Some(EventBody::RegistrationEnded(Box::new(version))))
+    }
+
+    pub(super) fn decide_failure(
+        &self,
+        model: &ModelName,
+        version: u32,
+        reason: &str,
+    ) -> Result<Option<EventBody>, RegistryError> {
+        let (_, state) = self.find(model, version)?;
+        if state.registration != Registration::Pending {
+            return Ok(None);
+        }
+        let reason: String = reason.chars().take(REASON_MAX).collect();
+        Ok(Some(EventBody::RegistrationFailed { model: model.clone(), version, reason }))
     }
 
     fn has_its_service(&self, servable: &Servable) -> Result<(), RegistryError> {
@@ -91,14 +131,30 @@ impl Catalog {
         Ok(Some(EventBody::ModelCreated { model, description, tags }))
     }
 
+    /// A model keeps a declared name while clients are answered by it: what is declared there would be of nothing, and what
+    /// answers would be under no policy. Under its new name it needs the approvals that this name asks for.
     pub(super) fn decide_renaming(
         &self,
-        model: &ModelName,
+        name: &ModelName,
         to: &ModelName,
+        evidence: &Value,
     ) -> Result<Option<EventBody>, RegistryError> {
-        self.find_model(model)?;
+        let model = self.find_model(name)?;
         self.is_free(to)?;
-        Ok(Some(EventBody::ModelRenamed { model: model.clone(), to: to.clone() }))
+        let (holder, called) = (model.holder(Stage::Production), model.aliases.values().copied());
+        let answering: BTreeSet<u32> = holder.map(|state| state.version.version).into_iter().chain(called).collect();
+        if self.definitions().model(name.as_str()).is_some() && !answering.is_empty() {
+            return Err(RegistryError::NameIsDeclared { model: name.clone(), to: to.clone() });
+        }
+        let mut approved_by = Vec::new();
+        for version in answering {
+            let by = self.approved_for(to, model, version)?;
+            if holder.is_some_and(|state| state.version.version == version) {
+                approved_by = by;
+            }
+        }
+        let (model, to, evidence, overridden) = (name.clone(), to.clone(), evidence.clone(), None);
+        Ok(Some(EventBody::ModelRenamed { model, to, evidence, approved_by, overridden }))
     }
 
     pub(super) fn decide_model_back(&self, model: &ModelName) -> Result<Option<EventBody>, RegistryError> {
@@ -158,7 +214,11 @@ impl Catalog {
     ) -> Result<Option<EventBody>, RegistryError> {
         let model = match to {
             None => self.find_model(name)?,
-            Some(version) => self.find(name, version)?.0,
+            Some(version) => {
+                let (model, state) = self.find(name, version)?;
+                is_registered(state)?;
+                model
+            }
         };
         let from = model.aliases.get(alias).copied();
         if from == to {
@@ -187,6 +247,19 @@ impl Catalog {
             None => Ok(()),
             Some(_) => Err(RegistryError::ModelExists { model: model.clone() }),
         }
+    }
+}
+
+/// That it is known what a version is made of.
+pub(super) fn is_registered(state: &VersionState) -> Result<(), RegistryError> {
+    let VersionState { version: ModelVersion { name, version, .. }, registration, .. } = state;
+    match registration.is_done() {
+        true => Ok(()),
+        false => Err(RegistryError::NotRegistered {
+            model: name.clone(),
+            version: *version,
+            registration: registration.clone(),
+        }),
     }
 }
 

@@ -74,7 +74,7 @@ fn registering_the_same_bytes_for_the_same_features_writes_nothing() {
     let mut story = Story::with_versions(2);
     let again = register(1, service(&story.catalog));
     assert!(story.tell(again).unwrap().is_none());
-    let there = story.model().same(&Fingerprint::of_bytes(&[1]), &service(&story.catalog).fingerprint);
+    let there = story.model().same(&Fingerprint::of_bytes(&[1]), &service(&story.catalog).fingerprint, &[]);
     assert_eq!(there.unwrap().version.version, 1);
 }
 
@@ -443,4 +443,5 @@ fn a_removal_is_written_once_makes_older_plans_stale_and_is_undone_by_declaring_
 }
 
 mod approvals;
+mod registrations;
 mod shared;

@@ -15,6 +15,7 @@ use super::places::{ByDigest, Places};
 use super::{HistoryEntry, Model, Refusal, VersionState};
 use crate::alias::Alias;
 use crate::approval::Approval;
+use crate::registration::Registration;
 use crate::seq::Seq;
 use crate::stage::Stage;
 use crate::tag::Tags;
@@ -57,6 +58,14 @@ struct StoredState<'a> {
     tags: Option<Pairs<'a>>,
     updated_at: i64,
     deleted: Option<u64>,
+    registration: StoredRegistration<'a>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum StoredRegistration<'a> {
+    Done,
+    Pending,
+    Failed(&'a str),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -179,7 +188,7 @@ impl<'a> StoredModel<'a> {
 
 impl<'a> StoredState<'a> {
     fn of(state: &'a VersionState, before: Option<&'a crate::version::ModelVersion>) -> Self {
-        let VersionState { version, stage, stage_seq, description, tags, updated_at, deleted } = state;
+        let VersionState { version, stage, stage_seq, description, tags, updated_at, deleted, registration } = state;
         Self {
             version: StoredVersion::of(version, before),
             stage: stage_number(*stage),
@@ -188,6 +197,11 @@ impl<'a> StoredState<'a> {
             tags: (*tags != version.tags).then(|| pairs(tags)),
             updated_at: updated_at.as_nanos(),
             deleted: deleted.map(|seq| seq.0),
+            registration: match registration {
+                Registration::Done => StoredRegistration::Done,
+                Registration::Pending => StoredRegistration::Pending,
+                Registration::Failed { reason } => StoredRegistration::Failed(reason),
+            },
         }
     }
 
@@ -203,6 +217,11 @@ impl<'a> StoredState<'a> {
             tags: self.tags.map_or_else(|| version.tags.clone(), |tags| owned(&tags)),
             updated_at: Timestamp::from_nanos(self.updated_at),
             deleted: self.deleted.map(Seq),
+            registration: match self.registration {
+                StoredRegistration::Done => Registration::Done,
+                StoredRegistration::Pending => Registration::Pending,
+                StoredRegistration::Failed(reason) => Registration::Failed { reason: reason.to_owned() },
+            },
             version,
         })
     }

@@ -6,9 +6,9 @@ use tokio_postgres::types::ToSql;
 use super::fault::Place;
 use crate::store::StoreError;
 
-/// Tables of which any one, beside `meta`, says that a schema is ours: the log's and that of the runs. Either may be made
-/// first.
-const OURS: [&str; 2] = ["events", "tracked_runs"];
+/// Tables of which any one, beside `meta`, says that a schema is ours: the log's, that of the runs and that of the hooks. Any
+/// may be made first.
+const OURS: [&str; 3] = ["events", "tracked_runs", "webhooks"];
 
 /// Names of the tables and views of a schema.
 #[derive(Debug)]

@@ -190,10 +190,11 @@ async fn a_refresh_that_fails_leaves_the_catalog_as_it_was() {
 async fn a_promoter_who_was_overtaken_while_it_checked_is_told_by_whom() {
     let log = log_with_versions(2).await;
     let registry = open_with_rival(&log, vec![promote(1, Stage::Production)]).await;
-    let checked = registry.catalog().model("churn").unwrap().names_seq;
+    let (id, names_seq) = registry.catalog().model("churn").map(|model| (model.id, model.names_seq)).unwrap();
     let as_checked = |command: Command| Command::AsChecked {
         model: "churn".parse().unwrap(),
-        names_seq: checked,
+        id,
+        names_seq,
         command: Box::new(command),
     };
     let why = registry.execute(as_checked(promote(2, Stage::Production)), minute(7), "bob").await.unwrap_err();

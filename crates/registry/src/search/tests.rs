@@ -12,19 +12,23 @@ fn create(story: &mut Story, model: &str, tags: &[(&str, &str)]) {
 }
 
 fn add(story: &mut Story, model: &str, source: &str, run: &str, tags: &[(&str, &str)]) {
-    let origin = Origin { source: source.to_owned(), run_id: run.to_owned(), ..Origin::default() };
-    let tags: Tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let new = NewVersion {
+    let Command::RegisterVersion(mut new) = new_version(model) else { unreachable!() };
+    new.origin = Origin { source: source.to_owned(), run_id: run.to_owned(), ..Origin::default() };
+    new.tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    story.tell(Command::RegisterVersion(new)).unwrap().unwrap();
+}
+
+fn new_version(model: &str) -> Command {
+    Command::RegisterVersion(NewVersion {
         name: model.parse().unwrap(),
         once: false,
-        origin,
+        origin: Origin::default(),
         files: Vec::new(),
         servable: None,
         description: None,
         metadata: std::collections::BTreeMap::new(),
-        tags,
-    };
-    story.tell(Command::RegisterVersion(new)).unwrap().unwrap();
+        tags: Tags::new(),
+    })
 }
 
 /// Four models and a prompt, with a version or two each.
@@ -80,12 +84,17 @@ fn the_language_says_what_mlflow_says_it_does() {
         ("tags.\"two words\" = 'y'", "fraud_eu"),
         ("tags.`two words`='y' AND name ILIKE 'FRAUD%'", "fraud_eu"),
         ("tags.team ILIKE 'gr%'", "Churn"),
+        // Keywords in any case.
+        ("name in ('Churn') and name not in ('fraud_eu')", "Churn"),
+        ("name Not In ('Churn', 'fraud_eu') AnD name like 'fraud%'", "fraud-us"),
         // Prompts: who does not ask sees none, and a model without the tag is no prompt.
         ("tag.`mlflow.prompt.is_prompt` != 'true'", "Churn fraud-us fraud_eu pricing's"),
         ("tag.`mlflow.prompt.is_prompt` = 'true'", "greeting"),
         ("tag.`mlflow.prompt.is_prompt` = 'false'", "Churn fraud-us fraud_eu pricing's"),
         ("tags.team = 'risk' AND tag.`mlflow.prompt.is_prompt` != 'true'", "fraud_eu"),
         ("tags.team = 'risk' AND tag.`mlflow.prompt.is_prompt` = 'true'", "greeting"),
+        ("tag.`mlflow.prompt.is_prompt` != 'false'", "greeting"),
+        ("tags.team LIKE 'r%' AND tags.mlflow.prompt.is_prompt != 'false'", "greeting"),
     ] {
         assert_eq!(found(&story, filter).as_deref(), Ok(want), "{filter}");
     }
@@ -104,6 +113,17 @@ fn versions_are_found_by_number_run_and_source() {
         ("run_id NOT IN ('r1')", "fraud_eu/1 Churn/2"),
         ("source_path LIKE 's3://%'", "Churn/2 Churn/1"),
         ("tags.k != 'v'", "fraud_eu/1"),
+        ("version_number >= 2", "Churn/2"),
+        ("version_number >= 1 AND version_number < 2", "fraud_eu/1 Churn/1"),
+        ("version_number != 1", "Churn/2"),
+        ("run_id LIKE 'r%' AND run_id != 'r3'", "Churn/2 Churn/1"),
+        ("run_id ilike 'R_'", "fraud_eu/1 Churn/2 Churn/1"),
+        ("run_id not in ('r1', 'r2')", "fraud_eu/1"),
+        // Prompts, as with models.
+        ("tag.`mlflow.prompt.is_prompt` = 'true'", "greeting/1"),
+        ("tag.`mlflow.prompt.is_prompt` != 'false'", "greeting/1"),
+        ("tag.`mlflow.prompt.is_prompt` != 'true'", "fraud_eu/1 Churn/2 Churn/1"),
+        ("tag.`mlflow.prompt.is_prompt` = 'false' AND name = 'Churn'", "Churn/2 Churn/1"),
     ] {
         assert_eq!(found_versions(&story, filter, &[]).as_deref(), Ok(want), "{filter}");
     }
@@ -156,6 +176,68 @@ fn what_is_not_of_the_language_is_said() {
         let why = found_versions(&story, "", order_by).unwrap_err();
         assert!(why.starts_with(want), "{order_by:?}: {why}");
     }
+}
+
+/// Names of models in this order.
+fn models_by(story: &Story, order_by: &[&str]) -> String {
+    let page = models(&story.catalog, &query("", order_by)).unwrap();
+    page.entries.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn models_are_ordered_by_their_times_and_equals_by_name() {
+    let mut story = Story::default();
+    // `b`, `d` and `a` of one minute, `c` of an earlier and `e` of a later one.
+    for (minute, model) in [(1, "c"), (2, "b"), (2, "d"), (2, "a"), (3, "e")] {
+        story.tell_at(
+            Command::CreateModel { model: model.parse().unwrap(), description: None, tags: Tags::new() },
+            minute,
+        );
+    }
+    for field in ["timestamp", "last_updated_timestamp"] {
+        assert_eq!(models_by(&story, &[field]), "c a b d e", "{field}");
+        assert_eq!(models_by(&story, &[&format!("{field} ASC"), "name DESC"]), "c d b a e", "{field}");
+        assert_eq!(models_by(&story, &[&format!("{field} desc")]), "e a b d c", "{field}");
+        assert_eq!(models_by(&story, &[&format!("{field} DESC"), "name DESC"]), "e d b a c", "{field}");
+    }
+    assert_eq!(models_by(&story, &["name"]), "a b c d e");
+    assert_eq!(models_by(&story, &["name DESC"]), "e d c b a");
+    // What was made first and changed last comes last.
+    story.tell_at(Command::Describe { model: "c".parse().unwrap(), version: None, description: "x".to_owned() }, 4);
+    assert_eq!(models_by(&story, &["timestamp"]), "a b d e c");
+}
+
+#[test]
+fn versions_of_one_time_are_ordered_by_name_and_from_the_highest_number() {
+    let mut story = Story::default();
+    for model in ["b", "a"] {
+        create(&mut story, model, &[]);
+    }
+    for (minute, model) in [(1, "b"), (2, "a"), (2, "b"), (2, "a"), (2, "b")] {
+        story.tell_at(new_version(model), minute);
+    }
+    for field in ["creation_timestamp", "last_updated_timestamp"] {
+        let by = |order_by: &[&str]| found_versions(&story, "", order_by).unwrap();
+        assert_eq!(by(&[field]), "b/1 a/2 a/1 b/3 b/2", "{field}");
+        assert_eq!(by(&[&format!("{field} DESC")]), "a/2 a/1 b/3 b/2 b/1", "{field}");
+        assert_eq!(by(&[&format!("{field} DESC"), "version_number"]), "a/1 a/2 b/2 b/3 b/1", "{field}");
+        assert_eq!(by(&[&format!("{field} ASC"), "name DESC"]), "b/1 b/3 b/2 a/2 a/1", "{field}");
+        assert_eq!(
+            by(&[&format!("{field} DESC"), "name DESC", "version_number ASC"]),
+            "b/2 b/3 a/1 a/2 b/1",
+            "{field}"
+        );
+    }
+    let by = |order_by: &[&str]| found_versions(&story, "", order_by).unwrap();
+    assert_eq!(by(&[]), "a/2 a/1 b/3 b/2 b/1", "last changed first");
+    assert_eq!(by(&["version_number"]), "a/1 b/1 a/2 b/2 b/3");
+    assert_eq!(by(&["version_number DESC"]), "b/3 a/2 b/2 a/1 b/1");
+    assert_eq!(by(&["name"]), "a/2 a/1 b/3 b/2 b/1");
+    assert_eq!(by(&["name DESC"]), "b/3 b/2 b/1 a/2 a/1");
+    // Both times of a version are its own: one that is described is as old as it was.
+    story.tell_at(Command::Describe { model: "a".parse().unwrap(), version: Some(1), description: "x".to_owned() }, 3);
+    assert_eq!(found_versions(&story, "", &["creation_timestamp"]).unwrap(), "b/1 a/2 a/1 b/3 b/2");
+    assert_eq!(found_versions(&story, "", &[]).unwrap(), "a/1 a/2 b/3 b/2 b/1");
 }
 
 #[test]
@@ -224,6 +306,97 @@ proptest! {
         prop_assert_eq!(&sorted, &seen);
         for name in names.difference(&deleted) {
             prop_assert!(seen.contains(name), "{} was passed over", name);
+        }
+    }
+}
+
+/// What is done to versions between two pages.
+#[derive(Debug, Clone)]
+enum Done {
+    Add(usize),
+    Delete(usize, u32),
+    Describe(usize, u32),
+}
+
+/// Every order of three keys, each either way.
+fn three_keys() -> impl Strategy<Value = [String; 3]> {
+    let fields = ["name", "version_number", "creation_timestamp", "last_updated_timestamp"];
+    let picked = prop::sample::subsequence(fields.to_vec(), 3).prop_shuffle();
+    (picked, prop::array::uniform3(any::<bool>())).prop_map(|(fields, descending)| {
+        std::array::from_fn(|i| format!("{} {}", fields[i], if descending[i] { "DESC" } else { "ASC" }))
+    })
+}
+
+fn done() -> impl Strategy<Value = Done> {
+    prop_oneof![
+        (0..3_usize).prop_map(Done::Add),
+        (0..3_usize, 1..8_u32).prop_map(|(model, number)| Done::Delete(model, number)),
+        (0..3_usize, 1..8_u32).prop_map(|(model, number)| Done::Describe(model, number)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// As above, of versions, in orders of three keys, with writes of the same minute after every page: what nobody touches
+    /// comes once and in its place, and nothing that was not described comes twice.
+    #[test]
+    fn pages_of_versions_neither_skip_nor_repeat(
+        before in prop::collection::vec((0..3_usize, 0..3_u64), 1..20),
+        meanwhile in prop::collection::vec(prop::collection::vec(done(), 0..3), 0..12),
+        size in 1_usize..5,
+        order in three_keys(),
+    ) {
+        const NAMES: [&str; 3] = ["a", "b", "c"];
+        let mut story = Story::default();
+        for name in NAMES {
+            create(&mut story, name, &[]);
+        }
+        for (model, minute) in before {
+            story.tell_at(new_version(NAMES[model]), minute);
+        }
+        let order: Vec<&str> = order.iter().map(String::as_str).collect();
+        let all = |story: &Story| -> Vec<String> {
+            let page = versions(&story.catalog, &query("", &order)).unwrap();
+            page.entries.iter().map(|(model, state)| format!("{}/{}", model.name, state.version.version)).collect()
+        };
+        let started_with = all(&story);
+        let mut touched = std::collections::BTreeSet::new();
+        let (mut seen, mut token, mut meanwhile) = (Vec::new(), None::<String>, meanwhile.into_iter());
+        loop {
+            let query = Query { max_results: size, page_token: token.as_deref(), ..query("", &order) };
+            let page = versions(&story.catalog, &query).unwrap();
+            prop_assert!(page.entries.len() <= size);
+            prop_assert!(page.next.is_none() || page.entries.len() == size);
+            let next = page.next.clone();
+            seen.extend(page.entries.iter().map(|(model, state)| format!("{}/{}", model.name, state.version.version)));
+            for write in meanwhile.next().unwrap_or_default() {
+                let (model, number, command) = match write {
+                    Done::Add(model) => (model, 0, new_version(NAMES[model])),
+                    Done::Delete(model, version) => {
+                        (model, version, Command::DeleteVersion { model: NAMES[model].parse().unwrap(), version, evidence: serde_json::Value::Null })
+                    }
+                    Done::Describe(model, version) => {
+                        let (model_name, description) = (NAMES[model].parse().unwrap(), "x".to_owned());
+                        (model, version, Command::Describe { model: model_name, version: Some(version), description })
+                    }
+                };
+                if number == 0 || story.catalog.model(NAMES[model]).unwrap().version(number).is_some() {
+                    touched.insert(format!("{}/{number}", NAMES[model]));
+                    story.tell_at(command, 1);
+                }
+            }
+            match next {
+                Some(next) => token = Some(next),
+                None => break,
+            }
+        }
+        let untouched = |list: &[String]| -> Vec<String> {
+            list.iter().filter(|name| started_with.contains(name) && !touched.contains(*name)).cloned().collect()
+        };
+        prop_assert_eq!(untouched(&seen), untouched(&started_with));
+        for (i, name) in seen.iter().enumerate() {
+            prop_assert!(touched.contains(name) || !seen[..i].contains(name), "{} came twice", name);
         }
     }
 }

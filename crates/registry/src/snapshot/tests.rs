@@ -1,16 +1,18 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 use schema::ModelName;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::command::Command;
+use crate::event::Event;
 use crate::registry::{Past, Registry};
 use crate::stage::Stage;
-use crate::store::{MemoryLog, SqliteLog};
+use crate::store::{AppendError, MemoryLog, SqliteLog, StoreError, Stored};
 use crate::story::{Story, apply, churn, definitions_after, minute, promote, refuse, register, rollback, service};
 use crate::training_set::{EntityColumns, TrainingSet};
 
@@ -21,7 +23,7 @@ fn act(story: &mut Story, what: usize, which: u8) {
     let other = ModelName::new("other").unwrap();
     let model = if which.is_multiple_of(3) { other.clone() } else { churn() };
     let of = (which.is_multiple_of(2)).then_some(version);
-    let command = match what % 19 {
+    let command = match what % 21 {
         0 => apply(
             story.catalog.definitions_seq(),
             definitions_after(story.catalog.definitions(), &format!("{}d", u32::from(which) + 1)),
@@ -48,8 +50,8 @@ fn act(story: &mut Story, what: usize, which: u8) {
         7 => refuse(version, stage),
         8 => rollback(stage),
         9 => Command::CreateModel { model: other, description: Some("of others".to_owned()), tags: [].into() },
-        10 => Command::RenameModel { model: churn(), to: other },
-        11 => Command::RenameModel { model: other, to: churn() },
+        10 => Command::RenameModel { model: churn(), to: other, evidence: Value::Null },
+        11 => Command::RenameModel { model: other, to: churn(), evidence: Value::Null },
         12 => Command::DeleteModel { model },
         13 => Command::RestoreModel { model },
         14 => Command::Describe { model, version: of, description: format!("as of {which}") },
@@ -65,15 +67,34 @@ fn act(story: &mut Story, what: usize, which: u8) {
             let comment = (which.is_multiple_of(2)).then(|| "looked at it".to_owned());
             Command::Approve { model, version, comment }
         }
+        18 => {
+            let Command::RegisterVersion(mut new) = register(which, service(&story.catalog)) else { return };
+            (new.name, new.once, new.servable) = (model, false, None);
+            Command::BeginRegistration(new)
+        }
+        19 => {
+            let Some(service) = story.catalog.definitions().current_service("churn_features") else { return };
+            let Command::RegisterVersion(new) = register(which % 4, service) else { return };
+            match which % 4 {
+                0 => Command::FailRegistration { model, version, reason: format!("line\n{which}") },
+                _ => Command::EndRegistration {
+                    model,
+                    version,
+                    files: Vec::new(),
+                    servable: new.servable.filter(|_| !which.is_multiple_of(7)),
+                    metadata: new.metadata,
+                },
+            }
+        }
         _ if which.is_multiple_of(3) => Command::RestoreVersion { model, version },
-        _ => Command::DeleteVersion { model, version },
+        _ => Command::DeleteVersion { model, version, evidence: Value::Null },
     };
     // A rule may be against it.
     let _ = story.tell(command);
 }
 
 fn a_history() -> impl Strategy<Value = Story> {
-    proptest::collection::vec((0..19_usize, any::<u8>()), 0..60).prop_map(|acts| {
+    proptest::collection::vec((0..21_usize, any::<u8>()), 0..60).prop_map(|acts| {
         let mut story = Story::with_versions(2);
         for (what, which) in acts {
             act(&mut story, what, which);
@@ -82,7 +103,7 @@ fn a_history() -> impl Strategy<Value = Story> {
     })
 }
 
-fn fold(mut catalog: Catalog, events: &[crate::Event]) -> Catalog {
+fn fold(mut catalog: Catalog, events: &[Event]) -> Catalog {
     for event in events {
         catalog.apply(event).unwrap();
     }
@@ -115,7 +136,7 @@ proptest! {
                 let same = |state: &&crate::VersionState| state.version.servable.as_ref().is_some_and(|other| {
                     (other.digest, other.service_fingerprint) == (it.digest, it.service_fingerprint)
                 });
-                prop_assert_eq!(model.same(&it.digest, &it.service_fingerprint), model.versions().find(same));
+                prop_assert_eq!(model.same(&it.digest, &it.service_fingerprint, &[]), model.versions().find(same));
             }
         }
     }
@@ -150,6 +171,12 @@ fn everything() -> Story {
     {
         act(&mut story, what, which);
     }
+    for _ in 0..2 {
+        act(&mut story, 18, 1);
+    }
+    let failed = story.model().latest().unwrap().version.version;
+    let reason = "it is no model".to_owned();
+    story.tell(Command::FailRegistration { model: churn(), version: failed, reason }).unwrap().unwrap();
     for command in [
         Command::DeleteModel { model: ModelName::new("other").unwrap() },
         Command::RecordTrainingSet(TrainingSet {
@@ -172,10 +199,11 @@ fn everything() -> Story {
     story
 }
 
-/// The bytes of format 1 are what they were: whoever changes them changes [`FORMAT`].
+/// The bytes of the format are what they were: whoever changes them, or what they mean, raises [`FORMAT`], and a snapshot of
+/// another number is passed over, for the log says the same.
 #[test]
-fn the_snapshot_that_was_written_first_is_read_for_ever() {
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/snapshot/v1.bin");
+fn a_snapshot_of_this_format_is_read_and_written_as_ever() {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/snapshot/v{FORMAT}.bin"));
     let story = everything();
     if !kept.exists() && std::env::var_os("PLUMB_GOLDEN").is_some_and(|said| said == "write") {
         std::fs::create_dir_all(kept.parent().unwrap()).unwrap();
@@ -184,6 +212,10 @@ fn the_snapshot_that_was_written_first_is_read_for_ever() {
     let bytes = std::fs::read(&kept).unwrap();
     assert_eq!(read(&bytes).unwrap(), story.catalog);
     assert!(bytes == write(&story.catalog).unwrap(), "the same catalog is written otherwise than it was");
+    for format in 1..FORMAT {
+        let older = std::fs::read(kept.with_file_name(format!("v{format}.bin"))).unwrap();
+        assert!(read(&older).unwrap_err().contains(&format!("it has format {format}")));
+    }
 }
 
 async fn log_of(story: &Story) -> Arc<MemoryLog> {
@@ -240,7 +272,7 @@ async fn a_snapshot_that_does_not_go_with_the_log_is_passed_over() {
     let good = write(&story.catalog).unwrap();
     let of_tomorrow = {
         let mut bytes = good.clone();
-        bytes[MAGIC.len()] = 2;
+        bytes[MAGIC.len()..][..4].copy_from_slice(&(FORMAT + 1).to_le_bytes());
         bytes
     };
     let cut = good[..good.len() / 2].to_vec();
@@ -305,8 +337,9 @@ async fn an_edit_before_the_snapshot_is_found_afterwards_and_nothing_is_written_
         assert!(why.to_string().contains(&format!("event {shows}")), "{edit}: {why}");
         let registry = Registry::open(log).await.unwrap();
         assert_eq!(*registry.catalog(), story.catalog, "what the snapshot says still holds");
-        let Past::Edited(seq, said) = registry.check_past(0).await.unwrap() else { panic!("{edit}") };
+        let Past::Edited(seq, said) = registry.check_past(0).await else { panic!("{edit}") };
         assert_eq!((seq, said), (Seq(shows), why.to_string()), "{edit}");
+        registry.give_up_snapshot().await;
         let why = registry.execute(rollback(Stage::Production), minute(99), "ann").await.unwrap_err();
         assert!(why.to_string().contains(&format!("event {shows}")), "{edit}: {why}");
         assert!(why.hint().unwrap().contains(&format!("--until {}", shows - 1)), "{edit}: {why}");
@@ -320,5 +353,64 @@ async fn a_past_that_is_what_was_written_is_whole() {
     let log = Arc::new(MemoryLog::new());
     long(&open(&log).await, EVENTS_MIN + 3).await;
     let registry = open(&log).await;
-    assert_eq!(registry.check_past(1).await.unwrap(), Past::Whole);
+    assert_eq!(registry.check_past(1).await, Past::Whole);
+}
+
+/// A log in a store that fails for a while, as a server does that starts anew: every other call, at first.
+#[derive(Debug)]
+struct Failing {
+    log: MemoryLog,
+    calls: AtomicUsize,
+}
+
+impl Failing {
+    fn fail(&self) -> Result<(), StoreError> {
+        let n = self.calls.fetch_add(1, Ordering::SeqCst);
+        let (doing, location) = ("reading", "memory".to_owned());
+        if n < 9 && n.is_multiple_of(2) { Err(StoreError::Busy { doing, location }) } else { Ok(()) }
+    }
+}
+
+#[async_trait::async_trait]
+impl RegistryStore for Failing {
+    async fn read_page(&self, seq: Seq, n_max: usize) -> Result<Vec<Stored>, StoreError> {
+        self.fail()?;
+        self.log.read_page(seq, n_max).await
+    }
+
+    async fn append(&self, event: &Event) -> Result<(), AppendError> {
+        self.log.append(event).await
+    }
+
+    async fn read_snapshot(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.log.read_snapshot().await
+    }
+
+    async fn write_snapshot(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.fail()?;
+        self.log.write_snapshot(bytes).await
+    }
+
+    fn location(&self) -> String {
+        self.log.location()
+    }
+}
+
+/// A store that is away for a moment says nothing about the past: it is looked at until it was.
+#[tokio::test]
+async fn the_past_is_looked_at_until_it_was_and_given_up_for_sure() {
+    let story = everything();
+    let log = MemoryLog::new();
+    for event in &story.log {
+        log.append(event).await.unwrap();
+    }
+    log.write_snapshot(&write(&fold(Catalog::default(), &story.log[..6])).unwrap()).await.unwrap();
+    let store = Arc::new(Failing { log, calls: AtomicUsize::new(99) });
+    let registry = Registry::open(Arc::clone(&store) as Arc<dyn RegistryStore>).await.unwrap();
+    store.calls.store(0, Ordering::SeqCst);
+    assert_eq!(registry.check_past(0).await, Past::Whole);
+    assert!(store.calls.load(Ordering::SeqCst) > 1, "it failed at first");
+    store.calls.store(0, Ordering::SeqCst);
+    registry.give_up_snapshot().await;
+    assert_eq!(store.read_snapshot().await.unwrap(), Some(GIVEN_UP.to_vec()));
 }

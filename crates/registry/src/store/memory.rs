@@ -42,7 +42,10 @@ impl RegistryStore for MemoryLog {
     }
 
     async fn write_snapshot(&self, bytes: &[u8]) -> Result<(), StoreError> {
-        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes.to_vec());
+        let mut kept = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.as_ref().is_none_or(|kept| !kept.is_empty()) {
+            *kept = Some(bytes.to_vec());
+        }
         Ok(())
     }
 

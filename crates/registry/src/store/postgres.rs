@@ -79,8 +79,8 @@ impl Statements {
             ),
             snapshot: format!("SELECT bytes FROM {s}.snapshots WHERE id = 1"),
             keep_snapshot: format!(
-                "INSERT INTO {s}.snapshots (id, bytes) VALUES (1, $1)
-                 ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes"
+                "INSERT INTO {s}.snapshots AS kept (id, bytes) VALUES (1, $1)
+                 ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes WHERE octet_length(kept.bytes) > 0"
             ),
             // Stored as they are: they hardly shrink.
             make_snapshots: format!(
@@ -236,9 +236,7 @@ impl PostgresLog {
         let row = link.client.query_opt(&self.sql.at, &[&seq]).await?;
         Ok((link, row.map(|row| row.get(0))))
     }
-}
 
-impl PostgresLog {
     /// Does `work` over a connection of its own, so that no append of this process waits for a snapshot.
     async fn aside<T>(
         &self,

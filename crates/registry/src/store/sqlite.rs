@@ -30,9 +30,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct SqliteLog {
     location: String,
     snapshot: PathBuf,
-    /// The calls are made on the caller's thread, under a lock of the standard library: each reads or writes a few rows
-    /// of a small local file, none is on the path of a request, and what may wait (ten seconds, for another process) is
-    /// rarer than a thread hop is dear.
+    /// The calls are made on the caller's thread, under a lock of the standard library: each reads a page of a local file, or
+    /// writes one row and syncs it, some milliseconds. No prediction waits for one; who changes models does, and what may
+    /// wait longer (ten seconds, for another process) is rarer than a thread hop is dear. A snapshot is not written here.
     connection: Mutex<Connection>,
 }
 
@@ -94,7 +94,11 @@ impl RegistryStore for SqliteLog {
     }
 
     async fn write_snapshot(&self, bytes: &[u8]) -> Result<(), StoreError> {
-        beside::write(&self.snapshot, bytes).map_err(|why| self.snapshot_fault("writing a snapshot of", why))
+        let (path, bytes) = (self.snapshot.clone(), bytes.to_vec());
+        #[expect(clippy::disallowed_methods, reason = "tens of megabytes are written and synced")]
+        let written = tokio::task::spawn_blocking(move || beside::write(&path, &bytes)).await;
+        let written = written.unwrap_or_else(|why| Err(std::io::Error::other(why)));
+        written.map_err(|why| self.snapshot_fault("writing a snapshot of", why))
     }
 
     fn location(&self) -> String {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::AppliedDefinitions;
 use crate::contract::{CheckName, ResponseAdapter, ResponseContract};
-use crate::definitions::{DeclaredAdapter, DeclaredModel};
-use crate::migration::{MigrateFrom, ServiceVersion};
+use crate::definitions::{DeclaredAdapter, DeclaredModel, NamedService};
+use crate::migration::ServiceVersion;
 use crate::name::ModelName;
 
 /// A model as declared now.
@@ -89,6 +89,14 @@ impl ModelFault {
         }
     }
 
+    /// The service version that it names.
+    pub fn names(&self) -> &ServiceVersion {
+        match self {
+            Self::NoService { service, .. } => service,
+            Self::NoMigration { from, .. } => from,
+        }
+    }
+
     /// What to do.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -103,9 +111,9 @@ impl ModelFault {
 impl AppliedDefinitions {
     /// A declared model, with the service versions that it means today.
     pub(super) fn adopt_model(&self, declared: &DeclaredModel) -> ModelDefinition {
-        let version = |of: &MigrateFrom| {
-            let current = self.current_service(of.service.as_str()).map_or(0, |service| service.version);
-            ServiceVersion { name: of.service.clone(), version: of.version.unwrap_or(current) }
+        let version = |NamedService { named, .. }: &NamedService| {
+            let current = self.current_service(named.service.as_str()).map_or(0, |service| service.version);
+            ServiceVersion { name: named.service.clone(), version: named.version.unwrap_or(current) }
         };
         let adapter = |of: &DeclaredAdapter| Adapter {
             from: version(&of.from),

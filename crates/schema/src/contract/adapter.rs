@@ -1,6 +1,6 @@
 //! What makes answers at one schema version answers at another (natural transformations, section 1).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,60 +55,14 @@ impl Default for OutputAdapter {
 }
 
 impl ResponseAdapter {
-    /// What changes nothing, and goes back.
-    pub fn identity() -> Self {
-        Self::default()
-    }
-
     /// Whether it changes nothing.
     pub fn is_identity(&self) -> bool {
         self.outputs.values().all(|output| *output == OutputAdapter::default())
     }
-
-    /// Whether answers can be adapted back.
-    pub fn goes_back(&self) -> bool {
-        self.back || self.is_identity()
-    }
-
-    /// An answer of the older version as one of the newer.
-    #[must_use]
-    pub fn adapt(&self, output: &str, answer: Answer) -> Answer {
-        match self.outputs.get(output) {
-            Some(adapter) => adapter.adapt(answer),
-            None => answer,
-        }
-    }
-
-    /// An answer of the newer version as one of the older; as it is where it does not go back.
-    #[must_use]
-    pub fn adapt_back(&self, output: &str, answer: Answer) -> Answer {
-        match self.outputs.get(output).filter(|_| self.goes_back()) {
-            Some(adapter) => adapter.adapt_back(answer),
-            None => answer,
-        }
-    }
-
-    /// First this one, then `later`.
-    #[must_use]
-    pub fn then(&self, later: &Self) -> Self {
-        let names: BTreeSet<&String> = self.outputs.keys().chain(later.outputs.keys()).collect();
-        let composed = |name: &String| {
-            let (first, second) = (self.outputs.get(name), later.outputs.get(name));
-            let identity = OutputAdapter::default();
-            first.unwrap_or(&identity).then(second.unwrap_or(&identity))
-        };
-        let outputs = names.into_iter().map(|name| (name.clone(), composed(name))).collect();
-        Self { outputs, back: self.goes_back() && later.goes_back() }
-    }
-
-    /// How much it may stretch the distance of two answers of an output: 1 for names, the factor for a change of unit.
-    pub fn lipschitz(&self, output: &str) -> f64 {
-        self.outputs.get(output).map_or(1.0, |adapter| adapter.scale.abs())
-    }
 }
 
 impl OutputAdapter {
-    /// Why answers cannot be adapted back: `adapt(adapt_back(y)) = y` must hold for every answer.
+    /// Why answers cannot be adapted back, whatever the classes are; [`super::AdapterPath::check_back`] knows these.
     ///
     /// # Errors
     /// The reason.
@@ -132,16 +86,17 @@ impl OutputAdapter {
         }
     }
 
-    fn new_name(&self, old: String) -> String {
+    pub(super) fn new_name(&self, old: String) -> String {
         self.relabel.get(&old).cloned().unwrap_or(old)
     }
 
-    fn old_name(&self, new: String) -> String {
+    pub(super) fn old_name(&self, new: String) -> String {
         let known = self.relabel.iter().find(|(_, renamed)| **renamed == new);
         known.map_or(new, |(old, _)| old.clone())
     }
 
-    fn adapt(&self, answer: Answer) -> Answer {
+    /// An answer of the older version as one of the newer.
+    pub(super) fn adapt(&self, answer: Answer) -> Answer {
         match answer {
             Answer::Numbers(values) => Answer::Numbers(values.into_iter().map(|value| value * self.scale).collect()),
             Answer::Labels(labels) => Answer::Labels(labels.into_iter().map(|label| self.new_name(label)).collect()),
@@ -158,7 +113,8 @@ impl OutputAdapter {
         }
     }
 
-    fn adapt_back(&self, answer: Answer) -> Answer {
+    /// An answer of the newer version as one of the older.
+    pub(super) fn adapt_back(&self, answer: Answer) -> Answer {
         match answer {
             Answer::Numbers(values) => Answer::Numbers(values.into_iter().map(|value| value / self.scale).collect()),
             Answer::Labels(labels) => Answer::Labels(labels.into_iter().map(|label| self.old_name(label)).collect()),
@@ -167,23 +123,5 @@ impl OutputAdapter {
             }
             failed @ Answer::Failed(_) => failed,
         }
-    }
-
-    fn then(&self, later: &Self) -> Self {
-        let mut relabel: BTreeMap<String, String> =
-            self.relabel.iter().map(|(old, new)| (old.clone(), later.new_name(new.clone()))).collect();
-        // What the first leaves as it is, the second may rename; a name that only the first gave is no old one.
-        for (old, new) in &later.relabel {
-            if !relabel.contains_key(old) {
-                relabel.insert(old.clone(), new.clone());
-            }
-        }
-        relabel.retain(|old, new| old != new);
-        let classes = if later.classes.is_empty() {
-            self.classes.iter().map(|class| later.new_name(class.clone())).collect()
-        } else {
-            later.classes.clone()
-        };
-        Self { relabel, classes, scale: self.scale * later.scale }
     }
 }

@@ -16,7 +16,7 @@ pub struct DeclaredModel {
     /// Its name.
     pub name: ModelName,
     /// The service versions that clients still send; of a name alone the declared version.
-    pub accepts: Vec<MigrateFrom>,
+    pub accepts: Vec<NamedService>,
     /// What it promises of its answers.
     pub contract: Option<ResponseContract>,
     /// How answers change along migrations.
@@ -34,13 +34,32 @@ pub struct DeclaredModel {
     pub place: Place,
 }
 
+impl DeclaredModel {
+    /// The service versions that it names, in order.
+    pub fn services(&self) -> impl Iterator<Item = &NamedService> {
+        let ends = self.adapters.iter().flat_map(|adapter| [&adapter.from, &adapter.to]);
+        self.accepts.iter().chain(ends)
+    }
+}
+
+/// A service version, as a model names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedService {
+    /// What it names.
+    #[serde(flatten)]
+    pub named: MigrateFrom,
+    /// Where.
+    #[serde(skip)]
+    pub place: Place,
+}
+
 /// How answers change along one declared migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeclaredAdapter {
     /// Where the migration starts.
-    pub from: MigrateFrom,
+    pub from: NamedService,
     /// Where it ends.
-    pub to: MigrateFrom,
+    pub to: NamedService,
     /// What becomes of answers.
     pub adapter: ResponseAdapter,
 }

@@ -220,7 +220,7 @@ fn the_verdict_is_evidence_that_can_be_read_back() {
     };
     assert_eq!(
         within.to_string(),
-        "batching is safe within 1e-6: 64 rows in 213 batches are at most 1.2e-7 from their answers alone"
+        "batching is on, within 1e-6: 64 rows in 213 batches are at most 1.2e-7 from their answers alone"
     );
     let json = serde_json::to_value(&within).unwrap();
     assert_eq!(json["verdict"], "within_tolerance");

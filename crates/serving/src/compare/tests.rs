@@ -28,7 +28,7 @@ fn is(v: f64) -> Said {
 }
 
 fn side(said: impl Iterator<Item = Said>) -> FeatureRows {
-    let (values, statuses): (Vec<Option<f64>>, Vec<Status>) = said.unzip();
+    let (values, statuses): (Vec<Option<f64>>, Statuses) = said.unzip();
     let event_times =
         vec![statuses.iter().map(|s| (*s == Status::Present).then_some(Timestamp::from_nanos(1))).collect()];
     FeatureRows {

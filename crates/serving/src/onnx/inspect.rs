@@ -1,9 +1,13 @@
 //! What a model file says of itself, and which files are refused.
 //!
 //! Invariant: a model is its bytes. What would make the runtime open other files, or hand back what is not a tensor, is
-//! refused by [`wire`] before the runtime sees the bytes; everything else the runtime itself is asked, by loading the
+//! refused by [`wire`] before the runtime sees the bytes: weights that are in other files are put into them first, by
+//! [`external`]. Everything else the runtime itself is asked, by loading the
 //! model exactly as it will be served.
 
+pub mod classes;
+pub mod external;
+pub(crate) mod proto;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;
@@ -11,12 +15,13 @@ use std::collections::BTreeMap;
 use ort::session::Session;
 use ort::value::{Outlet, TensorElementType, ValueType};
 use schema::signature::{Signature, TensorSpec};
+use serde::{Deserialize, Serialize};
 
 use super::session::build;
 use super::{OnnxError, Runtime};
 
 /// A model file, read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelFile {
     /// Inputs and outputs, with Open Inference datatypes.
     pub signature: Signature,
@@ -40,7 +45,23 @@ pub struct ModelFile {
 pub fn inspect(runtime: &Runtime, bytes: &[u8]) -> Result<ModelFile, OnnxError> {
     wire::check(bytes)?;
     let session = build(runtime, bytes, 1)?.pop().ok_or_else(|| unloadable("no session"))?;
-    read(&session).map_err(|why| OnnxError::unloadable(&why))?
+    let mut file = read(&session).map_err(|why| OnnxError::unloadable(&why))??;
+    classes::told(bytes, &mut file.metadata)?;
+    Ok(file)
+}
+
+/// What the author wrote beside the graph, read without the runtime.
+///
+/// # Errors
+/// [`OnnxError::Unloadable`] for bytes that are no model.
+pub fn metadata(bytes: &[u8]) -> Result<BTreeMap<String, String>, OnnxError> {
+    let mut found = BTreeMap::new();
+    for field in proto::Fields(bytes) {
+        if let proto::Field { number: 14, value: proto::Value::Bytes(entry), .. } = field? {
+            found.insert(proto::lossy(proto::text(entry, 1)?), proto::lossy(proto::text(entry, 2)?));
+        }
+    }
+    Ok(found)
 }
 
 fn read(session: &Session) -> ort::Result<Result<ModelFile, OnnxError>> {

@@ -131,6 +131,16 @@ fn message(fields: &[(u64, Field)]) -> Vec<u8> {
     out
 }
 
+/// A tensor kept in another file.
+fn elsewhere(name: &str, element: i32, shape: &[i64], entries: &[(&str, &str)]) -> Vec<u8> {
+    let mut tensor: Vec<_> = shape.iter().map(|dim| (1, Field::signed(*dim))).collect();
+    tensor.extend([(2, Field::signed(element.into())), (8, Field::text(name))]);
+    let entry = |(key, value): &(&str, &str)| message(&[(1, Field::text(key)), (2, Field::text(value))]);
+    tensor.extend(entries.iter().map(|one| (13, Field::Bytes(entry(one)))));
+    tensor.push((14, Field::Int(1)));
+    message(&tensor)
+}
+
 /// One operator.
 #[derive(Debug)]
 pub struct Node {
@@ -162,6 +172,20 @@ impl Node {
 
     pub fn ints(self, name: &str, values: &[i64]) -> Self {
         self.attribute(name, 7, values.iter().map(|value| (8, Field::signed(*value))).collect())
+    }
+
+    pub fn texts(self, name: &str, values: &[&str]) -> Self {
+        self.attribute(name, 8, values.iter().map(|value| (9, Field::text(value))).collect())
+    }
+
+    pub fn floats(self, name: &str, values: &[f32]) -> Self {
+        let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.attribute(name, 6, vec![(7, Field::Bytes(raw))])
+    }
+
+    /// A float tensor kept in another file.
+    pub fn elsewhere(self, name: &str, shape: &[i64], entries: &[(&str, &str)]) -> Self {
+        self.attribute(name, 4, vec![(5, Field::Bytes(elsewhere("", FLOAT, shape, entries)))])
     }
 
     pub fn graph(self, name: &str, graph: &Graph) -> Self {
@@ -223,17 +247,18 @@ impl Graph {
         self
     }
 
-    /// A constant kept in another file.
-    pub fn external(mut self, name: &str, location: &str) -> Self {
-        let entry = message(&[(1, Field::text("location")), (2, Field::text(location))]);
-        let tensor = [
-            (1, Field::Int(2)),
-            (2, Field::signed(FLOAT.into())),
-            (8, Field::text(name)),
-            (13, Field::Bytes(entry)),
-            (14, Field::Int(1)),
-        ];
-        self.fields.push((5, Field::Bytes(message(&tensor))));
+    /// A constant of two floats kept in another file.
+    pub fn external(self, name: &str, location: &str) -> Self {
+        self.elsewhere(name, &[2], &[("location", location)])
+    }
+
+    /// A float constant kept in another file: `location`, `offset`, `length`.
+    pub fn elsewhere(self, name: &str, shape: &[i64], entries: &[(&str, &str)]) -> Self {
+        self.elsewhere_of(name, FLOAT, shape, entries)
+    }
+
+    pub fn elsewhere_of(mut self, name: &str, element: i32, shape: &[i64], entries: &[(&str, &str)]) -> Self {
+        self.fields.push((5, Field::Bytes(elsewhere(name, element, shape, entries))));
         self
     }
 

@@ -3,22 +3,21 @@
 use std::time::Instant;
 
 use arrow::array::Array;
-use featurestore::CompiledService;
-use schema::contract::{Answer, OutputContract, ResponseContract};
+use featurestore::{CompiledService, Statuses};
+use schema::contract::{Answer, ResponseContract};
 use schema::json::Cell;
 use schema::migration::{Migration, Origin};
 use schema::{Dtype, FeatureService, ServiceColumn, Value, pii};
 use serde_json::Value as Json;
 
 use super::answers::RowAnswer;
-use super::judge::{is_output_off, judge};
+use super::judge::{Bound, judge};
+use super::outside::{Outside, outside};
 use super::report::{Compared, Counterexample, MovedBy, answer_json, shown_row};
 use super::rows::{ProbeRows, Sort};
 use super::shrink::{differing, smallest};
 use crate::onnx::OnnxError;
 
-/// Lines of answers beyond the contract that are told.
-const OUTSIDE_MAX: usize = 3;
 /// Rows of which the nearest is looked for.
 const NEAREST_OF: usize = 4096;
 
@@ -38,17 +37,29 @@ pub(crate) struct Comparison<'a> {
     /// Whether that is declared.
     pub(crate) judged: bool,
     /// What a row of an output may be off.
-    pub(crate) tolerance: &'a dyn Fn(&OutputContract) -> f64,
+    pub(crate) bound: Bound,
     /// The migration that the new route goes through first.
     pub(crate) migration: Option<Through<'a>>,
+    /// The adapter that the old route goes through.
+    pub(crate) adapter: Option<Adapted<'a>>,
     /// What to try where no constant of a migration is to blame.
     pub(crate) hint: String,
+}
+
+/// An adapter that the old route goes through.
+pub(crate) struct Adapted<'a> {
+    /// `svc@v3 -> svc@v4`.
+    pub(crate) name: String,
+    /// The old route without it.
+    pub(crate) without: &'a mut Route<'a>,
 }
 
 /// A migration that the new route goes through.
 pub(crate) struct Through<'a> {
     /// Where it starts.
     pub(crate) from: &'a FeatureService,
+    /// Where it ends.
+    pub(crate) to: &'a CompiledService,
     /// It.
     pub(crate) migration: &'a Migration,
     /// `svc@v3 -> svc@v4`.
@@ -67,32 +78,18 @@ impl Comparison<'_> {
     pub(crate) fn run(mut self, old: &mut Route<'_>, new: &mut Route<'_>) -> Result<Compared, OnnxError> {
         let started = Instant::now();
         let (before, after) = (old(self.rows)?, new(self.rows)?);
-        let mut verdict = judge(self.contract, self.tolerance, &self.rows.sorts, &before, &after);
-        let (outside, n_outside) = if self.judged { self.outside(&after) } else { (Vec::new(), 0) };
+        let mut verdict = judge(self.contract, self.bound, &self.rows.sorts, &before, &after);
+        let nothing = Outside { n_rows: 0, lines: Vec::new() };
+        let beyond = if self.judged { outside(self.contract, &self.rows.sorts, &after) } else { nothing };
         let worst = verdict.worst.clone().filter(|_| self.judged && !verdict.passed);
         let counterexample = match worst {
             Some((row, output)) => Some(self.counterexample(row, &output, &before, &after, old, new)?),
             None => None,
         };
-        verdict.passed = !self.judged || (verdict.passed && n_outside == 0);
+        verdict.passed = !self.judged || (verdict.passed && beyond.n_rows == 0);
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let Outside { n_rows: n_outside, lines: outside } = beyond;
         Ok(Compared { verdict, judged: self.judged, outside, n_outside, counterexample, took_ms })
-    }
-
-    /// Answers that the contract does not allow to anything: a class that it does not name, a value out of its range.
-    fn outside(&self, said: &[RowAnswer]) -> (Vec<String>, usize) {
-        let (mut lines, mut n) = (Vec::new(), 0);
-        for (answers, _) in said.iter().zip(&self.rows.sorts).filter(|(_, sort)| **sort != Sort::Boundary) {
-            let why = |((name, output), answer): ((&String, &OutputContract), &Answer)| {
-                output.outside(answer).map(|why| format!("output `{name}`: {why}"))
-            };
-            let Some(why) = self.contract.outputs.iter().zip(answers).find_map(why) else { continue };
-            n += 1;
-            if lines.len() < OUTSIDE_MAX && !lines.contains(&why) {
-                lines.push(why);
-            }
-        }
-        (lines, n)
     }
 
     fn counterexample(
@@ -110,9 +107,10 @@ impl Comparison<'_> {
         let Some(output) = self.contract.outputs.get(name) else {
             return Err(super::rows::unmade(format!("no output `{name}`")));
         };
-        let limit = (self.tolerance)(output);
+        let bound = self.bound;
+        let limit = (bound.tolerance)(output);
         let like = self.rows.statuses_of(worst);
-        let is_off = |a: &RowAnswer, b: &RowAnswer| is_output_off(output, sort, &a[place], &b[place], limit);
+        let is_off = |a: &RowAnswer, b: &RowAnswer| bound.is_off(output, sort, &a[place], &b[place]);
         let mut failed = None;
         let mut both = |rows: &[Vec<Value>]| -> Vec<(RowAnswer, RowAnswer)> {
             let asked = ProbeRows::of_values(columns, rows, &like, sort)
@@ -151,10 +149,15 @@ impl Comparison<'_> {
         if let Some(why) = failed {
             return Err(why);
         }
-        let shown = ProbeRows::of_values(columns, std::slice::from_ref(&row), &like, sort)?;
+        let smallest = ProbeRows::of_values(columns, std::slice::from_ref(&row), &like, sort)?;
         // What is at the edge of a type is nobody's value: no default is to blame.
         let is_edge = sort == Sort::Boundary;
-        let mut moved_by = if is_edge { None } else { self.moved_by_constant(&shown, place, &a[place], &b[place])? };
+        let mut moved_by = if is_edge { None } else { self.moved_by_constant(&smallest, place, &a[place], &b[place])? };
+        let by_adapter = if is_edge { None } else { self.moved_by_adapter(&smallest, name, &a[place], &b[place])? };
+        let most = |one: &Option<MovedBy>| one.as_ref().map_or(0.0, |one| one.change.abs());
+        if most(&by_adapter) > most(&moved_by) {
+            moved_by = by_adapter;
+        }
         if moved_by.is_none() {
             moved_by = self.moved_by_field(&row, &base, &like, place, (&a[place], &b[place]), new)?;
         }
@@ -163,6 +166,9 @@ impl Comparison<'_> {
                 format!(
                     "set the default of `{field}` to {instead} in the migration {migration}, apply, and promote again"
                 )
+            }
+            Some(MovedBy { field, adapter: Some(adapter), .. }) => {
+                format!("correct what the adapter {adapter} does to output `{field}`, apply, and promote again")
             }
             _ if is_edge => {
                 "let both answer alike, as by `fill` in the feature service; or, where such rows do not come, say \
@@ -174,7 +180,7 @@ impl Comparison<'_> {
         let names: Vec<String> = columns.iter().map(|column| column.name.to_string()).collect();
         let distance = output.distance(&a[place], &b[place]);
         Ok(Counterexample {
-            row: shown_row(&names, &row, &base, |at, value| self.shown(at, value)),
+            row: shown_row(&names, &row, &base, |at, value| shown(self.service, at, value)),
             fields: columns.len(),
             others,
             sort,
@@ -222,20 +228,47 @@ impl Comparison<'_> {
             let Ok(column) = instead.to_array(field.dtype, 1) else { continue };
             let mut changed = migrated.clone();
             changed.columns[at] = column;
-            changed.statuses[at] = vec![schema::Status::Present];
+            changed.statuses[at] = Statuses::from_elem(schema::Status::Present, 1);
             let Some(answer) = (through.rest)(&changed)?.pop() else { continue };
             let Some(change) = change(old, new, &answer[place]) else { continue };
             if change.abs() > most.as_ref().map_or(0.0, |most| most.change.abs()) {
                 most = Some(MovedBy {
                     field: field.name.to_string(),
+                    adapter: None,
                     migration: Some(through.name.clone()),
-                    value: json_of(&value, field.dtype),
-                    instead: json_of(instead, field.dtype),
+                    value: shown(through.to, at, &value),
+                    instead: shown(through.to, at, instead),
                     change,
                 });
             }
         }
         Ok(most)
+    }
+
+    /// By how much the adapter moves the old answer, where the answer without it is nearer to the new one.
+    fn moved_by_adapter(
+        &mut self,
+        row: &ProbeRows,
+        output: &str,
+        old: &Answer,
+        new: &Answer,
+    ) -> Result<Option<MovedBy>, OnnxError> {
+        let Some(adapted) = &mut self.adapter else { return Ok(None) };
+        let outputs = &self.contract.outputs;
+        let place = outputs.keys().position(|known| known == output);
+        let (Some(contract), Some(place)) = (outputs.get(output), place) else { return Ok(None) };
+        let Some(plain) = (adapted.without)(row)?.pop() else { return Ok(None) };
+        if contract.distance(&plain[place], new) >= contract.distance(old, new) {
+            return Ok(None);
+        }
+        Ok(change(new, old, &plain[place]).map(|change| MovedBy {
+            field: output.to_owned(),
+            adapter: Some(adapted.name.clone()),
+            migration: None,
+            value: answer_json(old),
+            instead: answer_json(&plain[place]),
+            change,
+        }))
     }
 
     /// Which field of the reduced row moves the new answer most when it is put back.
@@ -261,24 +294,21 @@ impl Comparison<'_> {
         for (at, answer) in left.into_iter().zip(&said) {
             let Some(change) = change(old, new, &answer[place]) else { continue };
             if change.abs() > most.as_ref().map_or(0.0, |most| most.change.abs()) {
-                let (value, instead) = (self.shown(at, &row[at]), self.shown(at, &base[at]));
+                let (value, instead) = (shown(self.service, at, &row[at]), shown(self.service, at, &base[at]));
                 let field = columns[at].name.to_string();
-                most = Some(MovedBy { field, migration: None, value, instead, change });
+                most = Some(MovedBy { field, adapter: None, migration: None, value, instead, change });
             }
         }
         Ok(most)
     }
-
-    /// A value of a field; masked where it is personal.
-    fn shown(&self, at: usize, value: &Value) -> Json {
-        if self.service.is_personal(at) {
-            return Json::from(pii::shown(value.to_string(), true).into_owned());
-        }
-        json_of(value, self.service.service.columns[at].dtype)
-    }
 }
 
-fn json_of(value: &Value, dtype: Dtype) -> Json {
+/// A value of a feature; masked where it is personal.
+fn shown(service: &CompiledService, at: usize, value: &Value) -> Json {
+    if service.is_personal(at) {
+        return Json::from(pii::shown(value.to_string(), true).into_owned());
+    }
+    let dtype = service.service.columns[at].dtype;
     let Ok(column) = value.to_array(dtype, 1) else { return Json::from(value.to_string()) };
     let column: &dyn Array = &column;
     serde_json::to_value(Cell::new(column, 0, dtype)).unwrap_or_else(|_unwritable| Json::from(value.to_string()))

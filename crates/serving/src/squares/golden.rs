@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 use super::rows::{ProbeRows, Sort};
 
 /// Names of files of a version whose rows are golden, by what made them.
-pub const FILES: [&str; 2] = ["golden.json", "input_example.json"];
+pub const FILES: [&str; 2] = [registry::GOLDEN_FILE, "input_example.json"];
 
 /// Reads the rows of a file, features by name. What a row does not name is missing in it.
 ///

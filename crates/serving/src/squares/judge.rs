@@ -49,24 +49,24 @@ pub struct Verdict {
 }
 
 /// Compares what two routes say to the same rows: `old[i]` and `new[i]` to row `i`, outputs in the contract's order.
-/// `tolerance` is what a row of an output may be off in this check.
+/// `bound` is what a row of an output may be off in this check.
 pub(crate) fn judge(
     contract: &ResponseContract,
-    tolerance: impl Fn(&OutputContract) -> f64,
+    bound: Bound,
     sorts: &[Sort],
     old: &[RowAnswer],
     new: &[RowAnswer],
 ) -> Verdict {
     let mut tallies = [Tally::default(); 3];
     let mut outputs: Vec<Distances> =
-        contract.outputs.iter().map(|(name, of)| Distances::of(name, tolerance(of))).collect();
+        contract.outputs.iter().map(|(name, of)| Distances::of(name, (bound.tolerance)(of))).collect();
     let mut worst: Option<(Rank, usize, String)> = None;
     for (row, sort) in sorts.iter().enumerate() {
         let mut is_off = false;
         for (at, (name, output)) in contract.outputs.iter().enumerate() {
             let (a, b) = (&old[row][at], &new[row][at]);
             let distance = output.distance(a, b);
-            let off = is_output_off(output, *sort, a, b, outputs[at].limit);
+            let off = bound.is_off(output, *sort, a, b);
             if *sort != Sort::Boundary {
                 outputs[at].all.push(distance);
                 outputs[at].off += usize::from(off);
@@ -110,11 +110,33 @@ pub(crate) fn judge(
     }
 }
 
-/// Whether two routes do not agree on an output of one row: beyond the tolerance, or of a boundary row of another kind.
-pub(crate) fn is_output_off(output: &OutputContract, sort: Sort, old: &Answer, new: &Answer, limit: f64) -> bool {
-    match sort {
-        Sort::Boundary => !alike(old, new),
-        Sort::Golden | Sort::Sampled => !output.holds(old, new, limit),
+/// What a row may be off in a check.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bound {
+    /// By output, in its own distance.
+    pub(crate) tolerance: fn(&OutputContract) -> f64,
+    /// How both answers must stand to each other.
+    pub(crate) rule: Rule,
+}
+
+/// How both answers must stand to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// No farther apart than the tolerance: two routes to one answer, or steps that must not add up.
+    Near,
+    /// As the contract's relation says, in which one side may be better.
+    Relation,
+}
+
+impl Bound {
+    /// Whether two routes do not agree on an output of one row: beyond the tolerance, or of a boundary row of another kind.
+    pub(crate) fn is_off(self, output: &OutputContract, sort: Sort, old: &Answer, new: &Answer) -> bool {
+        let limit = (self.tolerance)(output);
+        match (sort, self.rule) {
+            (Sort::Boundary, _) => !alike(old, new),
+            (Sort::Golden | Sort::Sampled, Rule::Near) => output.distance(old, new) > limit,
+            (Sort::Golden | Sort::Sampled, Rule::Relation) => !output.holds(old, new, limit),
+        }
     }
 }
 
@@ -173,6 +195,8 @@ mod tests {
 
     use super::*;
 
+    const RELATION: Bound = Bound { tolerance: |of| of.tolerance, rule: Rule::Relation };
+
     fn contract(share: f64, outputs: &[(&str, OutputContract)]) -> ResponseContract {
         let outputs = outputs.iter().map(|(name, of)| ((*name).to_owned(), of.clone())).collect();
         ResponseContract { share, edges: Edges::Judged, outputs }
@@ -187,7 +211,7 @@ mod tests {
     }
 
     fn said(share: f64, sorts: &[Sort], old: &[f64], new: &[f64]) -> Verdict {
-        judge(&contract(share, &[("y", score(0.5))]), |of| of.tolerance, sorts, &numbers(old), &numbers(new))
+        judge(&contract(share, &[("y", score(0.5))]), RELATION, sorts, &numbers(old), &numbers(new))
     }
 
     #[test]
@@ -216,7 +240,7 @@ mod tests {
         assert!(!said(0.0, &[Sort::Boundary], &[1.0], &[f64::NAN]).passed);
         let failed = |why: &str| vec![vec![Answer::Failed(why.to_owned())]];
         let with = |old: &[RowAnswer], new: &[RowAnswer]| {
-            judge(&contract(0.0, &[("y", score(0.5))]), |of| of.tolerance, &[Sort::Boundary], old, new).passed
+            judge(&contract(0.0, &[("y", score(0.5))]), RELATION, &[Sort::Boundary], old, new).passed
         };
         assert!(with(&failed("Invalid"), &failed("Invalid")));
         assert!(!with(&failed("Invalid"), &failed("Internal")));
@@ -228,7 +252,7 @@ mod tests {
         let contract = contract(1.0, &[("a", score(0.5)), ("b", score(0.1))]);
         let rows = |a: f64, b: f64| vec![Answer::Numbers(vec![a]), Answer::Numbers(vec![b])];
         let (old, new) = (vec![rows(0.0, 0.0); 2], vec![rows(0.4, 0.2), rows(0.4, 0.0)]);
-        let verdict = judge(&contract, |of| of.tolerance, &[Sort::Sampled; 2], &old, &new);
+        let verdict = judge(&contract, RELATION, &[Sort::Sampled; 2], &old, &new);
         assert_eq!((verdict.output.as_str(), verdict.sampled.off, verdict.limit), ("b", 1, 0.1));
     }
 
@@ -237,7 +261,7 @@ mod tests {
         let never_lower = OutputContract { relation: Relation::NeverLower, ..score(0.0) };
         let contract = contract(0.0, &[("y", never_lower)]);
         let passed = |old: f64, new: f64| {
-            judge(&contract, |of| of.tolerance, &[Sort::Sampled], &numbers(&[old]), &numbers(&[new])).passed
+            judge(&contract, RELATION, &[Sort::Sampled], &numbers(&[old]), &numbers(&[new])).passed
         };
         assert!(passed(0.1, 0.9));
         assert!(!passed(0.9, 0.1));
@@ -254,9 +278,8 @@ mod tests {
             vec![vec![Answer::Probabilities(BTreeMap::from([("no".to_owned(), no), ("yes".to_owned(), yes)]))]]
         };
         let contract = contract(0.0, &[("p", of)]);
-        let passed = |old: &[RowAnswer], new: &[RowAnswer]| {
-            judge(&contract, |of| of.tolerance, &[Sort::Sampled], old, new).passed
-        };
+        let passed =
+            |old: &[RowAnswer], new: &[RowAnswer]| judge(&contract, RELATION, &[Sort::Sampled], old, new).passed;
         assert!(passed(&said(0.2, 0.8), &said(0.25, 0.75)));
         assert!(!passed(&said(0.2, 0.8), &said(0.8, 0.2)));
     }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -50,6 +51,14 @@ pub enum ProbeSetError {
     Unknown {
         /// What was asked for.
         digest: String,
+    },
+    /// It is of other service versions.
+    #[error("probe set {digest} has no rows of `{service}`, which the version answers")]
+    Other {
+        /// What was asked for.
+        digest: String,
+        /// The service version.
+        service: ServiceVersion,
     },
     /// It is not what it was.
     #[error("probe set {digest} is not what it was: somebody whose rows were in it was erased, or it is damaged")]
@@ -111,16 +120,24 @@ pub fn keep(
     let draft = draft.map_err(|why| failed("writing", folder, why.into()))?;
     for (name, bytes) in &files {
         let path = draft.path().join(name);
-        std::fs::write(&path, bytes).map_err(|why| failed("writing", &path, why.into()))?;
+        let written = File::create(&path).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+        written.map_err(|why| failed("writing", &path, why.into()))?;
     }
     match std::fs::rename(draft.path(), &home) {
-        Err(why) if !home.is_dir() => Err(failed("writing", &home, why.into())),
-        // Somebody else kept the same rows.
-        _ => Ok(digest),
+        Err(why) if !home.is_dir() => return Err(failed("writing", &home, why.into())),
+        // Or somebody else kept the same rows.
+        _ => {}
     }
+    // An event cites it, and is on disk when it is acknowledged: so is what it cites.
+    let synced = [home.as_path(), folder].into_iter().try_for_each(|folder| File::open(folder)?.sync_all());
+    synced.map_err(|why| failed("writing", &home, why.into()))?;
+    Ok(digest)
 }
 
-/// The rows that are kept under a digest, of those of `services` that are in it.
+/// The rows of `services` that are kept under a digest.
 ///
 /// # Errors
 /// [`ProbeSetError`].
@@ -143,10 +160,12 @@ pub fn read(
     }
     let mut rows = BTreeMap::new();
     for service in services {
-        let path = home.join(format!("{}.parquet", service.id()));
-        if path.is_file() {
-            rows.insert(service.id(), decode(&path, service).map_err(|why| failed("reading", &path, why))?);
+        let name = format!("{}.parquet", service.id());
+        if !files.contains_key(&name) {
+            return Err(ProbeSetError::Other { digest: digest.to_string(), service: service.id() });
         }
+        let path = home.join(name);
+        rows.insert(service.id(), decode(&path, service).map_err(|why| failed("reading", &path, why))?);
     }
     Ok(rows)
 }

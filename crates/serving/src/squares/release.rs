@@ -5,12 +5,13 @@ use std::sync::Arc;
 use featurestore::CompiledService;
 use featurestore::compiled::CompileError;
 use schema::applied::Chain;
-use schema::contract::{Answer, ResponseAdapter, ResponseContract};
-use schema::migration::{MigrationError, ServiceVersion};
-use schema::{AppliedDefinitions, ModelDefinition};
+use schema::contract::{AdapterPath, Answer, ResponseContract};
+use schema::migration::{Migration, MigrationError, ServiceVersion};
+use schema::{AppliedDefinitions, FeatureService, ModelDefinition};
 
-use super::answers::{RowAnswer, answers};
+use super::answers::{Reading, RowAnswer, answers};
 use super::rows::ProbeRows;
+use super::words;
 use crate::fleet::LoadedModel;
 use crate::onnx::{ModelSession, OnnxError};
 
@@ -22,7 +23,11 @@ pub struct Binding {
     /// The way from it to the model's own; none for that itself.
     pub way: Option<Chain>,
     /// From answers at it to answers of the model; what the model says is adapted back.
-    pub adapter: ResponseAdapter,
+    pub back: AdapterPath,
+    /// From answers at it to answers in the contract's words.
+    pub words: AdapterPath,
+    /// The same from the model's own answers.
+    pub own_words: AdapterPath,
 }
 
 /// Every service version that a model version answers.
@@ -60,7 +65,8 @@ impl Binding {
         self.service.service.id()
     }
 
-    /// What `model`, whose binding this is, says to rows of the service version. What a cast refuses has no answer.
+    /// What clients of the service version are told to its rows by `model`, whose binding this is, in the contract's words.
+    /// What a cast refuses has no answer.
     ///
     /// # Errors
     /// Arrow's; never for rows of the service version.
@@ -71,16 +77,35 @@ impl Binding {
         rows: &ProbeRows,
         contract: &ResponseContract,
     ) -> Result<Vec<RowAnswer>, OnnxError> {
-        let Some(way) = &self.way else { return Ok(answers(session, model, rows, contract)) };
-        let (migrated, kept) = rows.migrated(&self.service.service, &way.migration)?;
-        let refused = || vec![Answer::Failed("Refused".to_owned()); contract.outputs.len()];
-        let mut all: Vec<RowAnswer> = (0..rows.len()).map(|_| refused()).collect();
-        for (row, said) in kept.into_iter().zip(answers(session, model, &migrated, contract)) {
-            let back = |(name, answer)| self.adapter.adapt_back(name, answer);
-            all[row] = contract.outputs.keys().map(String::as_str).zip(said).map(back).collect();
-        }
-        Ok(all)
+        let reading = Reading::of(contract, &self.own_words, model.classes.as_deref());
+        let in_words = |said: RowAnswer| {
+            let told = |(name, answer): (&String, Answer)| self.words.adapt(name, self.back.adapt_back(name, answer));
+            contract.outputs.keys().zip(said).map(told).collect::<RowAnswer>()
+        };
+        let mut ask = |rows: &ProbeRows| answers(session, model, rows, &reading).into_iter().map(in_words).collect();
+        let Some(way) = &self.way else { return Ok(ask(rows)) };
+        behind(&self.service.service, &way.migration, rows, contract, |migrated| Ok(ask(migrated)))
     }
+}
+
+/// What is said to rows of `older` behind a migration. What a cast refuses has no answer.
+///
+/// # Errors
+/// Those of `ask`; Arrow's, never for rows of `older`.
+pub(super) fn behind(
+    older: &FeatureService,
+    migration: &Migration,
+    rows: &ProbeRows,
+    contract: &ResponseContract,
+    ask: impl FnOnce(&ProbeRows) -> Result<Vec<RowAnswer>, OnnxError>,
+) -> Result<Vec<RowAnswer>, OnnxError> {
+    let (migrated, kept) = rows.migrated(older, migration)?;
+    let refused = || vec![Answer::Failed("Refused".to_owned()); contract.outputs.len()];
+    let mut all: Vec<RowAnswer> = (0..rows.len()).map(|_| refused()).collect();
+    for (row, said) in kept.into_iter().zip(ask(&migrated)?) {
+        all[row] = said;
+    }
+    Ok(all)
 }
 
 impl Release {
@@ -96,10 +121,15 @@ impl Release {
     ) -> Result<(Self, Vec<Unanswered>), ReleaseError> {
         let (migrations, _) = definitions.migrations();
         let own = model.compiled.service.id();
+        let own_words = words::to_contract(definition, &own, definitions)?;
+        let own_kinds = definition.and_then(|model| Some(own_words.older_kinds(&model.contract.as_ref()?.kinds())));
+        let own_kinds = own_kinds.unwrap_or_default();
         let mut bindings = vec![Binding {
             service: Arc::new(model.compiled.clone()),
             way: None,
-            adapter: ResponseAdapter::identity(),
+            back: AdapterPath::IDENTITY,
+            words: own_words.clone(),
+            own_words: own_words.clone(),
         }];
         let mut unanswered = Vec::new();
         for id in accepted.iter().filter(|id| **id != own) {
@@ -113,14 +143,16 @@ impl Release {
                 unanswered.push(not(format!("no migration leads from `{id}` to `{own}`"), hint));
                 continue;
             };
-            let adapter = definition.map_or_else(ResponseAdapter::identity, |model| adapter_along(model, &chain));
-            if !adapter.goes_back() {
+            let back = definition.map_or(AdapterPath::IDENTITY, |model| words::along(model, &chain));
+            if let Err(why) = back.check_back(&own_kinds) {
                 let hint = "say `back: true` where the adapter can be undone, or accept the old version no longer";
-                unanswered.push(not(format!("answers of `{own}` cannot be given as those of `{id}`"), hint.to_owned()));
+                let why = format!("answers of `{own}` cannot be given as those of `{id}`: {why}");
+                unanswered.push(not(why, hint.to_owned()));
                 continue;
             }
             let service = Arc::new(CompiledService::new(service, definitions)?);
-            bindings.push(Binding { service, way: Some(chain), adapter });
+            let words = back.then(&own_words);
+            bindings.push(Binding { service, way: Some(chain), back, words, own_words: own_words.clone() });
         }
         bindings.sort_by_key(Binding::id);
         Ok((Self { bindings }, unanswered))
@@ -130,15 +162,4 @@ impl Release {
     pub fn binding(&self, id: &ServiceVersion) -> Option<&Binding> {
         self.bindings.iter().find(|binding| binding.id() == *id)
     }
-}
-
-/// The adapters of every migration of a chain, one after the other.
-pub(crate) fn adapter_along(model: &ModelDefinition, chain: &Chain) -> ResponseAdapter {
-    chain.through.windows(2).fold(ResponseAdapter::identity(), |so_far, step| match step {
-        [from, to] => match model.adapters.iter().find(|known| known.from == *from && known.to == *to) {
-            Some(known) => so_far.then(&known.adapter),
-            None => so_far,
-        },
-        _ => so_far,
-    })
 }

@@ -103,8 +103,11 @@ pub struct Counterexample {
 /// One thing of the new route, put otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MovedBy {
-    /// The field.
+    /// The field; of an adapter the output.
     pub field: String,
+    /// The adapter that changes the old answer, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
     /// The migration whose constant it is, if it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration: Option<String>,
@@ -264,7 +267,10 @@ impl fmt::Display for Compared {
         writeln!(f, "      smallest row ({reduced})  {}", found.row_text())?;
         writeln!(f, "        old  {}={}", found.output, plain(&found.old))?;
         writeln!(f, "        new  {}={}", found.output, plain(&found.new))?;
-        if let Some(MovedBy { field, migration, value, instead, change }) = &found.moved_by {
+        if let Some(MovedBy { field, adapter: Some(adapter), value, instead, .. }) = &found.moved_by {
+            let (value, instead) = (plain(value), plain(instead));
+            writeln!(f, "        the adapter {adapter} made {field}={value} of {instead}, which is nearer")?;
+        } else if let Some(MovedBy { field, migration, value, instead, change, .. }) = &found.moved_by {
             let filled = match migration {
                 Some(migration) => format!("the migration {migration} filled {field}={}; ", plain(value)),
                 None => String::new(),

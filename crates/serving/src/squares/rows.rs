@@ -2,8 +2,8 @@
 
 use arrow::array::{Array, ArrayRef, UInt64Array};
 use arrow::compute::{concat, take};
-use featurestore::FeatureRows;
 use featurestore::migrate::{Migrated, migrate};
+use featurestore::{FeatureRows, Statuses};
 use schema::migration::{Migration, MigrationError};
 use schema::{FeatureService, ServiceColumn, Status, Value};
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub struct ProbeRows {
     /// The features, in the service's order.
     pub columns: Vec<ArrayRef>,
     /// For each feature, the status of each row.
-    pub statuses: Vec<Vec<Status>>,
+    pub statuses: Vec<Statuses>,
     /// The sort of each row.
     pub sorts: Vec<Sort>,
 }
@@ -40,14 +40,14 @@ impl ProbeRows {
         let empty = |column: &ServiceColumn| arrow::array::new_empty_array(&column.dtype.to_arrow());
         Self {
             columns: columns.iter().map(empty).collect(),
-            statuses: vec![Vec::new(); columns.len()],
+            statuses: vec![Statuses::new(); columns.len()],
             sorts: Vec::new(),
         }
     }
 
     /// Rows that were found somewhere, all of one sort.
     pub fn found(rows: FeatureRows, sort: Sort) -> Self {
-        let n = rows.statuses.first().map_or(0, Vec::len);
+        let n = rows.statuses.first().map_or(0, Statuses::len);
         Self { columns: rows.columns, statuses: rows.statuses, sorts: vec![sort; n] }
     }
 
@@ -61,11 +61,11 @@ impl ProbeRows {
         let n = edges.rows();
         let status = |value: &ArrayRef, row| if value.is_null(row) { Status::NullValue } else { Status::Present };
         let mut all = Vec::with_capacity(columns.len());
-        let mut statuses: Vec<Vec<Status>> = Vec::with_capacity(columns.len());
+        let mut statuses: Vec<Statuses> = Vec::with_capacity(columns.len());
         for column in edges.columns() {
             let nulls = arrow::array::new_null_array(column.data_type(), 2);
             all.push(concat(&[column.as_ref(), nulls.as_ref()]).map_err(unmade)?);
-            let mut of: Vec<Status> = (0..n).map(|row| status(column, row)).collect();
+            let mut of: Statuses = (0..n).map(|row| status(column, row)).collect();
             of.extend([Status::NullValue, Status::NotFound]);
             statuses.push(of);
         }

@@ -67,9 +67,9 @@ mod tests {
 
     #[test]
     fn the_figures_of_the_reference() {
-        let percent = |k, n| format!("{:.2} %", 100.0 * upper_bound(k, n).unwrap());
-        assert_eq!(percent(0, 10_000), "0.03 %");
-        assert_eq!(percent(17, 10_000), "0.25 %");
+        let percent = |k, n| 100.0 * upper_bound(k, n).unwrap();
+        assert_eq!(format!("{:.3} %", percent(0, 10_000)), "0.030 %");
+        assert_eq!(format!("{:.2} %", percent(17, 10_000)), "0.25 %");
         assert_eq!((upper_bound(5, 5), upper_bound(0, 0)), (Some(1.0), None));
     }
 

@@ -1,25 +1,21 @@
-//! A PostgreSQL of our own: free port, fresh directory. It ends with us as redis-server does: see `redis.rs`.
+//! A PostgreSQL of our own: free port, fresh directory.
 //!
 //! PostgreSQL refuses to run as root, so for root it runs as `nobody`, in a directory that is given to it.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, chown};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::process::Command;
+use std::time::Duration;
 
-use super::free_port;
+use super::keeper::{Keeper, attempts, place};
 use crate::failure::Failure;
-use crate::scratch::Scratch;
 use crate::{apt, process};
 
+const NAME: &str = "PostgreSQL";
 /// How long a server may take to answer; here it takes less than a second.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-
-/// How often a port may turn out to be taken between choosing and binding it.
-const ATTEMPTS: usize = 3;
 
 /// `nobody` and its group on every Linux.
 const NOBODY: u32 = 65_534;
@@ -27,24 +23,9 @@ const NOBODY: u32 = 65_534;
 /// The tests' own: the server listens on this machine alone, and is gone with the run.
 const PASSWORD: &str = "s3cret-of-tests";
 
-/// Arguments: the directory, then the server and its arguments.
-const KEEPER: &str = r#"
-dir=$1; shift
-"$@" >"$dir/log" 2>&1 &
-pid=$!
-trap 'kill -QUIT "$pid" 2>/dev/null; wait "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
-trap 'exit 1' HUP INT TERM
-cat >/dev/null
-"#;
-
 /// A running server. Dropping it ends exactly this server.
 #[derive(Debug)]
-pub(crate) struct Postgres {
-    keeper: Child,
-    port: u16,
-    // Dropped after the keeper has ended: see `Drop`.
-    scratch: Scratch,
-}
+pub(crate) struct Postgres(Keeper);
 
 impl Postgres {
     /// Starts a server and waits until it lets clients in. Installs PostgreSQL first where it is missing and we may.
@@ -54,81 +35,36 @@ impl Postgres {
         }
         let missing = || Failure::environment("PostgreSQL is in no folder of `PATH` nor in /usr/lib/postgresql");
         let (server, init) = program("postgres").zip(program("initdb")).ok_or_else(missing)?;
-        for _ in 0..ATTEMPTS {
-            if let Some(started) = Self::attempt(&server, &init)? {
-                return Ok(started);
-            }
-        }
-        Err(Failure::environment(format!("PostgreSQL found its port taken {ATTEMPTS} times in a row")))
+        attempts(NAME, || attempt(&server, &init)).map(Self)
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("postgres://plumb:{PASSWORD}@127.0.0.1:{}/postgres", self.port)
-    }
-
-    /// `None` if the port was taken.
-    fn attempt(server: &Path, init: &Path) -> Result<Option<Self>, Failure> {
-        let failed = |doing: &str, why: &std::io::Error| Failure::environment(format!("{doing} for PostgreSQL: {why}"));
-        let port = free_port().map_err(|why| failed("choosing a port", &why))?;
-        let scratch = Scratch::new(&std::env::temp_dir(), "plumb-postgres")?;
-        let (folder, secret) = (scratch.path(), scratch.path().join("password"));
-        fs::write(&secret, PASSWORD).map_err(|why| failed("writing a password", &why))?;
-        for path in [folder, &secret] {
-            give_away(path).map_err(|why| failed("giving a directory away", &why))?;
-        }
-        let mut making = as_nobody(init);
-        making.args(["-U", "plumb", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync", "--pwfile"]);
-        process::read(making.arg(&secret).arg("-D").arg(folder.join("data")).current_dir(folder))?;
-        let serving = as_nobody(server);
-        let keeper = Command::new("sh")
-            .args(["-c", KEEPER, "sh"])
-            .arg(folder)
-            .arg(serving.get_program())
-            .args(serving.get_args())
-            .arg("-D")
-            .arg(folder.join("data"))
-            .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
-            .args(["-c", "max_connections=200", "-c", "lc_messages=C"])
-            .current_dir(folder)
-            .stdin(Stdio::piped())
-            // Its own group: a Ctrl-C for us must leave the shell alive to clean up.
-            .process_group(0)
-            .spawn()
-            .map_err(|why| failed("starting a shell", &why))?;
-        // From here on a failure drops it, which ends the server.
-        let started = Self { keeper, port, scratch };
-        Ok(if started.is_ready()? { Some(started) } else { None })
-    }
-
-    /// `false` if the port was taken.
-    fn is_ready(&self) -> Result<bool, Failure> {
-        let began = Instant::now();
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        while began.elapsed() < READY_WITHIN {
-            let log = self.log();
-            if log.contains("ready to accept connections") && TcpStream::connect(address).is_ok() {
-                return Ok(true);
-            }
-            if log.contains("Address already in use") {
-                return Ok(false);
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        let log = process::indented(&self.log());
-        Err(Failure::environment(format!("PostgreSQL does not answer after {READY_WITHIN:?}{log}")))
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.scratch.path().join("log")).unwrap_or_default()
+        format!("postgres://plumb:{PASSWORD}@127.0.0.1:{}/postgres", self.0.port)
     }
 }
 
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        // End of input is the keeper's sign to end the server; waiting makes the port free and the directory unused.
-        drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
+/// `None` if the port was taken.
+fn attempt(server: &Path, init: &Path) -> Result<Option<Keeper>, Failure> {
+    let failed = |doing: &str, why: &std::io::Error| Failure::environment(format!("{doing} for PostgreSQL: {why}"));
+    let (port, scratch) = place(NAME, &std::env::temp_dir(), "plumb-postgres")?;
+    let (folder, secret) = (scratch.path(), scratch.path().join("password"));
+    fs::write(&secret, PASSWORD).map_err(|why| failed("writing a password", &why))?;
+    for path in [folder, &secret] {
+        give_away(path).map_err(|why| failed("giving a directory away", &why))?;
     }
+    let mut making = as_nobody(init);
+    making.args(["-U", "plumb", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync", "--pwfile"]);
+    process::read(making.arg(&secret).arg("-D").arg(folder.join("data")).current_dir(folder))?;
+    let mut serving = as_nobody(server);
+    serving.arg("-D").arg(folder.join("data"));
+    serving.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
+    serving.args(["-c", "max_connections=200", "-c", "lc_messages=C"]);
+    // At once, whoever is connected.
+    let keeper = Keeper::start(NAME, &serving, "QUIT", port, scratch)?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    keeper.ready(READY_WITHIN, |keeper| {
+        keeper.log().contains("ready to accept connections") && TcpStream::connect(address).is_ok()
+    })
 }
 
 fn is_root() -> bool {
@@ -164,6 +100,7 @@ fn newest(folder: &Path, name: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     #[test]
     fn the_newest_version_is_the_greatest_number() {

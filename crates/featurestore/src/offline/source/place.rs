@@ -1,7 +1,10 @@
 //! Where a source is: a path of this machine, or a URL of an object store.
 
-use super::super::storage::Scheme;
+use storage::Scheme;
+
 use super::partition::decoded;
+
+pub(super) use storage::Place as RemotePlace;
 
 /// A source's path, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,18 +12,6 @@ pub(super) enum Place {
     /// Relative to the project unless absolute.
     Local(String),
     Remote(RemotePlace),
-}
-
-/// A path in a bucket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RemotePlace {
-    pub(super) scheme: Scheme,
-    /// Of Azure also `container@account.dfs.core.windows.net`.
-    pub(super) authority: String,
-    /// Without a slash in front.
-    pub(super) path: String,
-    /// What comes before the path, slash included: `s3://bucket/`.
-    pub(super) root: String,
 }
 
 impl Place {
@@ -39,15 +30,10 @@ impl Place {
                 false => Err(format!("`{text}` names another machine; write file:///path")),
             };
         }
-        let Some(known) = Scheme::parse(&scheme.to_ascii_lowercase()) else {
+        if Scheme::parse(&scheme.to_ascii_lowercase()).is_none() {
             return Err(format!("nothing here reads `{scheme}://`; there is s3, gs, az, abfss and file"));
-        };
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        if authority.is_empty() {
-            return Err(format!("`{text}` names no bucket; write {scheme}://bucket/path"));
         }
-        let root = format!("{scheme}://{authority}/");
-        Ok(Self::Remote(RemotePlace { scheme: known, authority: authority.to_owned(), path: path.to_owned(), root }))
+        RemotePlace::parse(text).map(Self::Remote)
     }
 }
 

@@ -16,9 +16,9 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaDataReader;
 use schema::definitions::Source;
-use schema::error::chain;
 use schema::{BoxError, ErrorKind};
 use serde_json::json;
+use storage::Fault;
 
 use super::super::{OfflineError, OfflineStore, seal};
 use super::find::{Found, has_ending, is_hidden, none, path_error};
@@ -72,16 +72,8 @@ async fn in_time<T>(
     listing: impl Future<Output = Result<T, OfflineError>>,
 ) -> Result<T, OfflineError> {
     let limit = store.storage().patience.listing;
-    tokio::time::timeout(limit, listing).await.unwrap_or_else(|_late| {
-        Err(OfflineError::Storage {
-            doing: "listing",
-            url: source.path.clone(),
-            kind: ErrorKind::Timeout,
-            hint: "are the endpoint, the network and the credentials right? `storage: {listing_timeout: ...}` in \
-                   `plumb.yaml` waits longer",
-            source: Box::new(Said(format!("no answer within {} s", limit.as_secs_f32()))),
-        })
-    })
+    let listed = tokio::time::timeout(limit, listing).await;
+    listed.unwrap_or_else(|_late| Err(told("listing", &source.path, Fault::late(limit))))
 }
 
 /// A folder of a store whose objects never change.
@@ -371,61 +363,14 @@ fn is_sound(path: &Path, size: u64) -> bool {
 }
 
 fn short(url: &str, why: String) -> OfflineError {
-    OfflineError::Storage {
-        doing: "fetching",
-        url: url.to_owned(),
-        kind: ErrorKind::Unavailable,
-        hint: "try again",
-        source: Box::new(Said(why)),
-    }
+    told("fetching", url, Fault::new(ErrorKind::Unavailable, "try again", why))
 }
 
 /// What a store's error means to the user.
 fn failed(doing: &'static str, url: &str, why: object_store::Error) -> OfflineError {
-    use object_store::Error;
-    let said = chain(&why);
-    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    // Of a listing's error the library keeps the status in the text alone.
-    let status = |code: &str| said.contains(&format!("status code: {code}"));
-    let (kind, what, hint) = match &why {
-        _ if says(&["NoSuchBucket", "ContainerNotFound", "bucket does not exist"]) => {
-            (ErrorKind::NotFound, "there is no such bucket", "check the URL, and the endpoint in `plumb.yaml`")
-        }
-        Error::NotFound { .. } => (ErrorKind::NotFound, "there is nothing", "check the URL"),
-        Error::Precondition { .. } => (ErrorKind::Conflict, "the object changed while it was read", "try again"),
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => denied(),
-        _ if status("403") || status("401") => denied(),
-        _ if says(&["SlowDown", "ServerBusy"]) || status("429") || status("503") => {
-            (ErrorKind::Overloaded, "the store asks for fewer requests", "try again later")
-        }
-        _ if status("4") => {
-            (ErrorKind::Invalid, "the store refuses the request", "check the settings under `storage` in `plumb.yaml`")
-        }
-        _ => (ErrorKind::Unavailable, "the store cannot be asked", "try again; is the endpoint right?"),
-    };
-    OfflineError::Storage {
-        doing,
-        url: url.to_owned(),
-        kind,
-        hint,
-        source: Box::new(Said(format!("{what}: {}", shortened(&said)))),
-    }
+    told(doing, url, Fault::of(&why))
 }
 
-fn denied() -> (ErrorKind, &'static str, &'static str) {
-    let hint = "the credentials need to list the bucket and to read its objects: say them in `plumb.yaml` under `storage`, \
-                or in the environment as the store's own tools take them";
-    (ErrorKind::Invalid, "permission denied", hint)
-}
-
-/// The store's own words.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Said(String);
-
-fn shortened(text: &str) -> String {
-    const LETTERS: usize = 400;
-    let plain = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let short: String = plain.chars().take(LETTERS).collect();
-    if short.len() < plain.len() { format!("{short}…") } else { short }
+fn told(doing: &'static str, url: &str, fault: Fault) -> OfflineError {
+    OfflineError::Storage { doing, url: url.to_owned(), kind: fault.kind, hint: fault.hint, source: Box::new(fault) }
 }

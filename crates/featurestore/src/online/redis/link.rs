@@ -1,24 +1,23 @@
-//! The way to one server: one multiplexed connection, made again when it breaks, and every call under a deadline.
+//! The way to one server: one multiplexed connection a runtime, made again when it breaks, and every call under a deadline.
 //!
 //! The client's own manager keeps a connection that times out, so a server that vanished without closing (a failover,
 //! a lost route) would be asked in vain until TCP gives up. Here a connection that failed or kept silent is let go,
 //! and the next call makes a new one; calls that share it are not disturbed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use redis::{Pipeline, RedisError, Value};
 
 use super::address::Address;
 use super::failed::{Deadline, Failed};
+use super::per_runtime::PerRuntime;
 use super::wire::{Door, Wire};
 
 /// The way to one server.
 pub(super) struct Link {
     address: Address,
     door: Arc<Door>,
-    live: Mutex<Live>,
-    /// Held while connecting, so that callers who find no connection make one together.
-    connecting: tokio::sync::Mutex<()>,
+    live: PerRuntime<Live>,
 }
 
 #[derive(Default)]
@@ -26,11 +25,14 @@ struct Live {
     wire: Option<Wire>,
     /// Counts connections, so that a failure lets go of the one it happened on.
     number: u64,
+    /// Held while connecting, so that callers of one runtime who find no connection make one together. Those of another do not
+    /// wait for a runtime that is held up.
+    connecting: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Link {
     pub(super) fn new(address: Address, door: Arc<Door>) -> Self {
-        Self { address, door, live: Mutex::default(), connecting: tokio::sync::Mutex::default() }
+        Self { address, door, live: PerRuntime::default() }
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -85,33 +87,37 @@ impl Link {
         if let Some(wire) = self.current(number) {
             return Ok(wire);
         }
-        let _turn = self.connecting.lock().await;
+        let connecting = self.live.with(|live| Arc::clone(&live.connecting));
+        let _turn = connecting.lock().await;
         if let Some(wire) = self.current(number) {
             return Ok(wire);
         }
         let fresh = self.door.connect(&self.address).await?;
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        live.number += 1;
-        live.wire = Some(fresh.clone());
-        *number = live.number;
+        self.live.with(|live| {
+            live.number += 1;
+            live.wire = Some(fresh.clone());
+            *number = live.number;
+        });
         Ok(fresh)
     }
 
     fn current(&self, number: &mut u64) -> Option<Wire> {
-        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        *number = live.number;
-        live.wire.clone()
+        self.live.with(|live| {
+            *number = live.number;
+            live.wire.clone()
+        })
     }
 
     /// Lets go of whatever connection there is.
     pub(super) fn renew(&self) {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).wire = None;
+        self.live.each(|live| live.wire = None);
     }
 
     fn let_go(&self, number: u64) {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        if live.number == number {
-            live.wire = None;
-        }
+        self.live.with(|live| {
+            if live.number == number {
+                live.wire = None;
+            }
+        });
     }
 }

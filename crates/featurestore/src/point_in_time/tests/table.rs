@@ -188,5 +188,5 @@ fn statuses(store: &OfflineStore, compiled: &CompiledService, spine: &RecordBatc
     let shape = Shape::new("spine", spine.schema(), None).unwrap();
     let block = shape.block(shape.plain(spine).unwrap(), compiled).unwrap();
     let features = crate::training::features_at(store, compiled, &block.entities, &block.times);
-    runtime.block_on(features).unwrap().0.statuses.swap_remove(0)
+    runtime.block_on(features).unwrap().0.statuses.swap_remove(0).to_vec()
 }

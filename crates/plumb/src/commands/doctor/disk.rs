@@ -20,7 +20,7 @@ struct Disk {
 
 /// Looks, once at each file system.
 pub(super) fn look(config: &Config, found: &mut Findings) {
-    let mut places = vec![&config.offline, &config.artifacts, &config.predictions, &config.probes];
+    let mut places = vec![&config.offline, &config.artifacts.path, &config.predictions, &config.probes];
     if let RegistryConfig::Sqlite { path } = &config.registry {
         places.push(path);
     }

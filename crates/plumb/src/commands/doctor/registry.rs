@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use registry::{Artifacts, Catalog, Registry, Seq};
+use registry::{Catalog, Model, Registry, Seq, Stage, VersionState};
 use schema::Timestamp;
 
 use super::finding::{Findings, Level};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::project::existing_log;
+use crate::project::{artifacts_as_they_are, existing_log};
 
 const CHECK: &str = "registry";
 const FILES: &str = "model files";
@@ -22,7 +22,7 @@ pub(super) struct Found {
 }
 
 /// Looks; `None` where nothing can be said that stands in it.
-pub(super) async fn look(config: &Config, found: &mut Findings) -> Option<Found> {
+pub(super) async fn look(config: &Config, deep: bool, found: &mut Findings) -> Option<Found> {
     let path = config.registry.to_string();
     let opened = match open(config).await {
         Ok(Some(opened)) => opened,
@@ -42,7 +42,7 @@ pub(super) async fn look(config: &Config, found: &mut Findings) -> Option<Found>
         catalog.head().short()
     );
     found.add(Level::Ok, CHECK, path, says);
-    artifacts(config, catalog, found);
+    model_files(config, catalog, deep, found);
     Some(opened)
 }
 
@@ -54,32 +54,54 @@ async fn open(config: &Config) -> Result<Option<Found>, Failure> {
     Ok(Some(Found { catalog, last: last.last().map(|event| event.at) }))
 }
 
-/// The file of every registered model version, byte for byte.
-fn artifacts(config: &Config, catalog: &Catalog, found: &mut Findings) {
-    let versions: Vec<_> = catalog.models().flat_map(|(_, model)| model.versions()).collect();
+/// The files of registered model versions: read one by one, or in a bucket looked for.
+fn model_files(config: &Config, catalog: &Catalog, deep: bool, found: &mut Findings) {
+    let versions: Vec<_> =
+        catalog.models().flat_map(|(_, model)| model.versions().map(move |state| (model, state))).collect();
+    let artifacts = match artifacts_as_they_are(config) {
+        Ok(artifacts) => artifacts,
+        Err(why) => return found.failed(FILES, config.artifacts.path.display().to_string(), why),
+    };
+    let place = artifacts.location();
+    let is_far = config.artifacts.bucket.is_some();
+    if is_far && let Err(why) = artifacts.reach() {
+        return found.failed(FILES, place, why);
+    }
     if versions.is_empty() {
         return;
     }
-    let folder = config.artifacts.display().to_string();
-    // To open it would make it.
-    if !config.artifacts.join("sha256").is_dir() {
+    if !is_far && !artifacts.root().join("sha256").is_dir() {
         let says = format!("it is not there, and {} model versions have their files in it", versions.len());
-        found.advise(Level::Failed, FILES, folder, says, "restore it from a backup, or register the files again");
+        found.advise(Level::Failed, FILES, place, says, "restore it from a backup, or register the files again");
         return;
     }
-    let artifacts = match Artifacts::open(&config.artifacts) {
-        Ok(artifacts) => artifacts,
-        Err(why) => return found.failed(FILES, folder, why),
-    };
+    let reads = deep || !is_far;
     let mut n_well = 0;
-    for state in versions {
+    for (model, state) in versions {
         let version = &state.version;
+        if !reads && !is_live(model, state) {
+            continue;
+        }
         for file in version.pinned() {
-            match artifacts.get(&file.digest) {
-                Ok(_) => n_well += 1,
+            let looked =
+                if reads { artifacts.check(&file.digest) } else { artifacts.is_there(&file.digest, file.size_bytes) };
+            match looked {
+                Ok(()) => n_well += 1,
                 Err(why) => found.failed(FILES, format!("{} version {}", version.name, version.version), why),
             }
         }
     }
-    found.add(Level::Ok, FILES, folder, format!("{n_well} are what was registered, byte for byte"));
+    let says = match reads {
+        true => format!("{n_well} are what was registered, byte for byte"),
+        false => {
+            format!("{n_well} of versions with a stage or an alias are there, in their lengths; --deep reads them all")
+        }
+    };
+    found.add(Level::Ok, FILES, place, says);
+}
+
+/// Whether a name resolves to a version.
+fn is_live(model: &Model, state: &VersionState) -> bool {
+    matches!(state.stage, Stage::Staging | Stage::Production)
+        || model.aliases.values().any(|version| *version == state.version.version)
 }

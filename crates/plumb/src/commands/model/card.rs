@@ -31,6 +31,7 @@ pub(super) fn json(catalog: &Catalog, model: &Model, state: &VersionState) -> Va
     });
     json!({
         "model": model.name, "version": version.version, "stage": state.stage,
+        "registration": state.registration,
         "aliases": model.aliases_of(version.version).map(registry::Alias::as_str).collect::<Vec<_>>(),
         "description": state.description, "model_description": model.description, "tags": state.tags,
         "registered_at": version.registered_at, "registered_by": version.registered_by,
@@ -52,6 +53,7 @@ pub(super) fn text(card: &Value) -> String {
         other => other.to_string(),
     };
     let mut lines = format!("{} version {} ({})\n", said(&card["model"]), card["version"], said(&card["stage"]));
+    let registration = &card["registration"];
     let mut line = |what: &str, text: String| {
         if !text.is_empty() {
             lines.push_str(&format!("  {what:<12} {}\n", output::printable(&text)));
@@ -62,6 +64,11 @@ pub(super) fn text(card: &Value) -> String {
         let pair = |(key, value): (&String, &Value)| format!("{key}={}", said(value));
         value.as_object().map(|all| all.iter().map(pair).collect::<Vec<_>>().join(" ")).unwrap_or_default()
     };
+    match registration["status"].as_str() {
+        Some("pending") => line("registration", "pending: its files are being copied and read".to_owned()),
+        Some("failed") => line("registration", format!("failed: {}", said(&registration["reason"]))),
+        _ => {}
+    }
     line("aliases", list(&card["aliases"]).join(", "));
     line("description", said(&card["description"]));
     line("model", said(&card["model_description"]));

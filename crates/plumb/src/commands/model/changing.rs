@@ -1,8 +1,9 @@
 //! What changes of models besides their versions' stages: names, aliases, tags, words, what is there.
 
 use std::process::ExitCode;
+use std::str::FromStr;
 
-use registry::{Alias, Command};
+use registry::{Alias, Command, Stage};
 use schema::{Clock, ModelName};
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use crate::config::actor;
 use crate::failure::Failure;
 use crate::output;
 use crate::project::Project;
-use crate::promoting::told;
+use crate::promoting::{Outcome, Trial, told};
 
 fn name(text: &str) -> Result<ModelName, Failure> {
     ModelName::new(text).map_err(|why| Failure::invalid(why.to_string()))
@@ -33,18 +34,27 @@ pub(super) async fn alias(project: &Project, format: Format, args: AliasArgs) ->
     let model = name(&model)?;
     let alias = Alias::new(alias).map_err(|why| Failure::invalid(why.to_string()))?;
     let to = if remove { None } else { version };
+    if to.is_some() && is_taken(alias.as_str()) {
+        let message = format!("an alias `{alias}` would be taken for a number or a stage wherever a version is named");
+        return Err(Failure::invalid(message).hint("take another name, such as `champion`"));
+    }
     let command = Command::MoveAlias { model: model.clone(), alias: alias.clone(), to, evidence: Value::Null };
     let gate = gate(project).await?;
-    let (judged, event) = if dry_run {
-        (gate.judge(&project.registry.refresh().await?, &model, &command, &actor()).await?, None)
+    let (judged, event, denied) = if dry_run {
+        let Trial { judged, denied } = gate.try_out(&model, &command, &actor()).await?;
+        (judged, None, denied)
     } else {
         let outcome = gate.execute_overriding(&model, command, overriding.as_deref(), &actor()).await?;
-        (outcome.judged, outcome.event)
+        (outcome.judged, outcome.event, None)
     };
     let evidence = told(judged, to);
     let passed = overriding.is_some() || evidence.as_ref().is_none_or(|evidence| evidence.passed);
+    let denied = denied.filter(|_| passed);
     let said = match (&event, passed, dry_run) {
         (_, false, _) => format!("alias `{alias}` of `{model}`: REFUSED"),
+        (_, true, true) if let Some(why) = &denied => {
+            format!("alias `{alias}` of `{model}` would be REFUSED: approvals are missing\n{}", why.message)
+        }
         (_, true, true) => format!("alias `{alias}` of `{model}` would be moved"),
         (Some(event), true, false) => event.body.to_string(),
         (None, true, false) => "it is so already".to_owned(),
@@ -52,9 +62,19 @@ pub(super) async fn alias(project: &Project, format: Format, args: AliasArgs) ->
     let json = json!({
         "model": model, "alias": alias.as_str(), "version": to, "passed": passed, "changed": passed && event.is_some(),
         "dry_run": dry_run, "overridden": overriding, "evidence": evidence,
+        "denied": denied.as_ref().map(|why| &why.message),
     });
     output::answer(format, &json, || format!("{said}\n{}", evidence.map(|it| it.to_string()).unwrap_or_default()));
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match denied {
+        Some(why) => ExitCode::from(why.exit_code()),
+        None if passed => ExitCode::SUCCESS,
+        None => ExitCode::FAILURE,
+    })
+}
+
+/// Whether a name stands for something else where a version is named.
+fn is_taken(alias: &str) -> bool {
+    alias.parse::<u64>().is_ok() || Stage::from_str(alias).is_ok()
 }
 
 /// Approves a version.
@@ -78,9 +98,31 @@ pub(super) async fn describe(project: &Project, format: Format, args: DescribeAr
     execute(project, format, Command::Describe { model: name(&model)?, version, description }).await
 }
 
-/// Renames a model.
+/// Renames a model, once what its new name gives to clients passed its checks.
 pub(super) async fn rename(project: &Project, format: Format, args: &RenameArgs) -> Result<ExitCode, Failure> {
-    execute(project, format, Command::RenameModel { model: name(&args.name)?, to: name(&args.to)? }).await
+    let (model, to) = (name(&args.name)?, name(&args.to)?);
+    let command = Command::RenameModel { model: model.clone(), to: to.clone(), evidence: Value::Null };
+    let reason = args.overriding.as_deref();
+    let outcome = gate(project).await?.execute_overriding(&model, command, reason, &actor()).await?;
+    Ok(tell(format, &outcome, |left, stage| {
+        format!("model `{model}` keeps its name: `{to}` would give version {left} for {stage}")
+    }))
+}
+
+/// Says what came of a command that names no stage: what was done, or which version is refused and why.
+fn tell(format: Format, outcome: &Outcome, stays: impl FnOnce(u32, Stage) -> String) -> ExitCode {
+    let (refused, seq) = (outcome.refused(), outcome.event.as_ref().map(|event| event.seq));
+    let said = match (refused, &outcome.event) {
+        (Some(judged), _) => {
+            format!("{}, which is REFUSED\n{}", stays(judged.version, judged.stage), judged.evidence)
+        }
+        (None, Some(event)) => format!("{}\n", event.body),
+        (None, None) => "it is so already\n".to_owned(),
+    };
+    let changed = refused.is_none() && seq.is_some();
+    let evidence = refused.map(|judged| &judged.evidence);
+    output::answer(format, &json!({ "changed": changed, "event": seq, "evidence": evidence }), || said);
+    if refused.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Takes a model or a version away. What that leaves a stage to is checked as if it were promoted.
@@ -89,25 +131,24 @@ pub(super) async fn delete(project: &Project, format: Format, args: &DeleteArgs)
     let Some(version) = args.version else {
         return execute(project, format, Command::DeleteModel { model }).await;
     };
-    let command = Command::DeleteVersion { model: model.clone(), version };
+    let command = Command::DeleteVersion { model: model.clone(), version, evidence: Value::Null };
     let outcome = gate(project).await?.execute(&model, command, &actor()).await?;
-    let refused = outcome.refused().map(|judged| (judged.version, judged.stage, judged.evidence.to_string()));
-    let json = json!({ "changed": refused.is_none(), "event": outcome.event.as_ref().map(|event| event.seq) });
-    output::answer(format, &json, || match &refused {
-        None => outcome.event.map(|event| format!("{}\n", event.body)).unwrap_or_default(),
-        Some((left, stage, evidence)) => {
-            format!("version {version} stays: {stage} would be left to version {left}, which is REFUSED\n{evidence}")
-        }
-    });
-    Ok(if refused.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(tell(format, &outcome, |left, stage| {
+        format!("version {version} stays: {stage} would be left to version {left}")
+    }))
 }
 
-/// Brings back what was deleted.
+/// Brings back what was deleted. It serves nobody then; the gate is asked all the same, which looks at what a name gives.
 pub(super) async fn restore(project: &Project, format: Format, args: &DeleteArgs) -> Result<ExitCode, Failure> {
     let model = name(&args.name)?;
     let command = match args.version {
-        None => Command::RestoreModel { model },
-        Some(version) => Command::RestoreVersion { model, version },
+        None => Command::RestoreModel { model: model.clone() },
+        Some(version) => Command::RestoreVersion { model: model.clone(), version },
     };
-    execute(project, format, command).await
+    let outcome = gate(project).await?.execute(&model, command, &actor()).await?;
+    let done = tell(format, &outcome, |left, stage| format!("it stays deleted: {stage} would be version {left}"));
+    if outcome.event.is_some() && outcome.refused().is_none() && format == Format::Table {
+        output::note("it is in no stage and has no alias again: plumb model promote, plumb model alias");
+    }
+    Ok(done)
 }

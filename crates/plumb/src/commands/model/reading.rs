@@ -12,6 +12,7 @@ use crate::cli::{DiffArgs, Format, SearchArgs, ShowArgs};
 use crate::failure::Failure;
 use crate::output;
 use crate::project::Project;
+use crate::promoting::says;
 
 /// Prints a version's card.
 pub(super) fn show(project: &Project, format: Format, args: &ShowArgs) -> Result<ExitCode, Failure> {
@@ -34,10 +35,9 @@ pub(super) async fn history(project: &Project, format: Format, name: &str) -> Re
     let catalog = project.registry.refresh().await?;
     let model = model_named(&catalog, name)?;
     let events = project.registry.history_of(model).await?;
-    let entry = |event: &Event| json!({ "event": event.seq, "at": event.at, "actor": event.actor, "says": event.body.to_string(), "body": event.body });
+    let entry = |event: &Event| json!({ "event": event.seq, "at": event.at, "actor": event.actor, "says": says(event), "body": event.body });
     output::answer(format, &json!({ "events": events.iter().map(entry).collect::<Vec<_>>() }), || {
-        let row =
-            |event: &Event| [event.seq.to_string(), event.at.to_string(), event.actor.clone(), event.body.to_string()];
+        let row = |event: &Event| [event.seq.to_string(), event.at.to_string(), event.actor.clone(), says(event)];
         output::table(["EVENT", "AT", "BY", "WHAT"], events.iter().map(row))
     });
     Ok(ExitCode::SUCCESS)

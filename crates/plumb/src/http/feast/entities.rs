@@ -2,7 +2,7 @@
 
 use arrow::array::new_empty_array;
 use featurestore::retrieve::{EntityRows, Retrieved, Tolerance, retrieve_with};
-use featurestore::{CompiledService, FeatureRows, OnlineReader};
+use featurestore::{CompiledService, FeatureRows, OnlineReader, Statuses};
 use schema::definitions::JoinKey;
 use schema::{Date, Dtype, ErrorKind, Timestamp};
 use serde_json::{Map, Value};
@@ -97,7 +97,7 @@ impl Entities {
             let columns = &compiled.service.columns;
             let rows = FeatureRows {
                 columns: columns.iter().map(|column| new_empty_array(&column.dtype.to_arrow())).collect(),
-                statuses: vec![Vec::new(); columns.len()],
+                statuses: vec![Statuses::new(); columns.len()],
                 event_times: vec![Vec::new(); compiled.views.len()],
             };
             return Ok(Retrieved { rows, served: vec![None; compiled.views.len()] });

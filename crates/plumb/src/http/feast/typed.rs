@@ -4,13 +4,16 @@
 //! One batch: the join keys, the features under their names, then for each feature `<name>__status` and `<name>__ts`, the
 //! event time, null where unknown.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, TimestampNanosecondArray};
 use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
-use axum::http::{HeaderMap, header};
+use axum::extract::FromRequestParts;
+use axum::http::header;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
 use super::reply::Reply;
@@ -20,9 +23,16 @@ use crate::failure::Failure;
 const ARROW: &str = "application/vnd.apache.arrow.stream";
 
 /// Whether the request asks for it.
-pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
-    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepts.flat_map(|value| value.split(',')).any(|part| part.split(';').next().is_some_and(|p| p.trim() == ARROW))
+pub(super) struct IsWanted(pub(super) bool);
+
+impl<S: Send + Sync> FromRequestParts<S> for IsWanted {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let accepts = parts.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let is_arrow = |part: &str| part.split(';').next().is_some_and(|form| form.trim() == ARROW);
+        Ok(Self(accepts.flat_map(|value| value.split(',')).any(is_arrow)))
+    }
 }
 
 /// The answer.

@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use registry::artifact_tree::TreeError;
 use registry::tracking::TrackingError;
+use registry::webhook::WebhookError;
 use schema::ErrorKind;
 use schema::error::chain;
 use serde_json::{Map, Value};
@@ -94,7 +95,7 @@ impl From<ErrorKind> for Code {
 }
 
 /// Why a request is not done.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Refusal {
     /// What the client branches on.
     pub code: Code,
@@ -102,12 +103,23 @@ pub struct Refusal {
     pub message: String,
     /// More keys of the body, which the client hands on as `RestException.json`.
     more: Map<String, Value>,
+    /// Whether it may have been done all the same.
+    is_open: bool,
 }
+
+/// Of an answer: it may have been done all the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Open;
 
 impl Refusal {
     /// A refusal.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), more: Map::new() }
+        Self { code, message: message.into(), more: Map::new(), is_open: false }
+    }
+
+    /// Whether the same request, of the same state, is refused again.
+    pub fn is_settled(&self) -> bool {
+        !matches!(self.code.status().as_u16(), 403 | 429 | 500..)
     }
 
     /// The user's mistake.
@@ -118,6 +130,13 @@ impl Refusal {
     /// What is named does not exist.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(Code::ResourceDoesNotExist, message)
+    }
+
+    /// Said where the store did not come back in time to tell whether it was done.
+    #[must_use]
+    pub fn open(mut self) -> Self {
+        self.is_open = true;
+        self
     }
 
     /// With another key of the body, for programs.
@@ -145,7 +164,15 @@ impl From<TrackingError> for Refusal {
             other => other.kind().into(),
         };
         let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
-        Self::new(code, format!("{}{hint}", chain(&error)))
+        let refusal = Self::new(code, format!("{}{hint}", chain(&error)));
+        if let TrackingError::Unknown { .. } = error { refusal.open() } else { refusal }
+    }
+}
+
+impl From<WebhookError> for Refusal {
+    fn from(error: WebhookError) -> Self {
+        let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
+        Self::new(error.kind().into(), format!("{}{hint}", chain(&error)))
     }
 }
 
@@ -165,6 +192,9 @@ impl IntoResponse for Refusal {
         body.insert("error_code".to_owned(), self.code.name().into());
         body.insert("message".to_owned(), self.message.into());
         let mut response = (status, Json(Value::Object(body))).into_response();
+        if self.is_open {
+            response.extensions_mut().insert(Open);
+        }
         if matches!(self.code, Code::ResourceExhausted | Code::TemporarilyUnavailable) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

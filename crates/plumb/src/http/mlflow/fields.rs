@@ -239,6 +239,20 @@ impl Fields {
         self.all(name)?.iter().enumerate().map(of).collect()
     }
 
+    /// An object.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn object(&self, name: &str) -> Result<Option<Self>, Refusal> {
+        match self.one(name) {
+            None => Ok(None),
+            Some(Value::Object(values)) => {
+                Ok(Some(Self { values: values.clone(), at: format!("{}{name}.", self.at), ..Self::default() }))
+            }
+            Some(other) => Err(self.wrong(name, other)),
+        }
+    }
+
     /// The text of a list of key and value, as tags and params are sent. A value that is missing is empty.
     ///
     /// # Errors

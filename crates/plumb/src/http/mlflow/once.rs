@@ -5,32 +5,44 @@
 //! the answer was there, or before it was taken. The next request with the same path, caller and body is given it. A create
 //! goes on when its client hangs up, and who asks again meanwhile waits for it.
 //!
+//! Where the store itself does not come back to say whether it was made, the client is told so in a way after which it does
+//! not try by itself (docs/decisions/0086).
+//!
 //! In memory alone: what a server that is killed had done and not yet said, the client does again (docs/mlflow.md).
 
 use std::any::Any;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{Method, response};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use http_body::{Frame, SizeHint};
 use schema::Fingerprint;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 
+use super::error::Open;
+use super::tasks::Tasks;
 use super::{Code, Refusal, fields};
 use crate::http::body::BYTES_MAX;
-use crate::request_id::RequestId;
 
 /// Ends of the paths that make something new each time.
-const CREATES: [&str; 5] =
-    ["/runs/create", "/experiments/create", "/logged-models", "/registered-models/create", "/model-versions/create"];
+const CREATES: [&str; 6] = [
+    "/runs/create",
+    "/experiments/create",
+    "/logged-models",
+    "/registered-models/create",
+    "/model-versions/create",
+    "/webhooks",
+];
 /// How long an answer is kept: a client's last try comes some eight minutes after its first.
 const KEPT_FOR: Duration = Duration::from_mins(10);
 /// How many answers are kept; of more the oldest go.
@@ -40,7 +52,7 @@ const KEPT_MAX: usize = 1_024;
 #[derive(Debug, Default)]
 pub(super) struct Once {
     lost: Mutex<HashMap<Fingerprint, Lost>>,
-    running: Mutex<JoinSet<()>>,
+    running: Tasks,
 }
 
 /// An answer, or the place where it will be.
@@ -114,12 +126,7 @@ impl Once {
             // Nobody waits any more, and the answer was given up too: it is older than answers are kept.
             drop(answered.send(answer));
         };
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        while running.try_join_next().is_some() {}
-        match RequestId::current() {
-            Some(id) => running.spawn(id.scope(answering)),
-            None => running.spawn(answering),
-        };
+        self.running.start(answering);
         answer
     }
 }
@@ -149,10 +156,18 @@ pub(super) async fn once(State(once): State<Arc<Once>>, request: Request, next: 
     }
     let answer = once.start(Request::from_parts(head, Body::from(bytes)), next);
     match wait(&once, key, answer).await {
+        Ok(Ok((parts, _))) if parts.extensions.get::<Open>().is_some() => not_again().into_response(),
         Ok(Ok((parts, bytes))) => answered(&once, key, parts, bytes),
         Ok(Err(panic)) => resume_unwind(panic),
         Err(_ended) => Refusal::new(Code::TemporarilyUnavailable, "the server is stopping").into_response(),
     }
+}
+
+/// It may be there: tried again, it would be there twice. The client does not try after this code.
+fn not_again() -> Refusal {
+    let message =
+        "whether it was made is not known, for the store did not come back in time: look for it before you ask again";
+    Refusal::new(Code::ResourceConflict, message)
 }
 
 /// Waits for an answer. If the client hangs up meanwhile, the answer is kept.
@@ -168,17 +183,39 @@ async fn wait(
 }
 
 /// An answer that is kept unless it is taken.
-fn answered(once: &Arc<Once>, key: Fingerprint, mut parts: response::Parts, bytes: Bytes) -> Response {
+fn answered(once: &Arc<Once>, key: Fingerprint, parts: response::Parts, bytes: Bytes) -> Response {
     let (again, answer) = oneshot::channel();
     drop(again.send(Ok((parts.clone(), bytes.clone()))));
     let waiting = Waiting { once: Arc::clone(once), key, answer, keep: parts.status.is_success() };
-    // A stream does not say how long it is.
-    parts.headers.insert(CONTENT_LENGTH, bytes.len().into());
-    let taken = async move {
+    Response::from_parts(parts, Body::new(Untaken { bytes, waiting: Some(waiting) }))
+}
+
+/// A body that is taken where its connection is, and then.
+struct Untaken {
+    bytes: Bytes,
+    waiting: Option<Waiting>,
+}
+
+impl HttpBody for Untaken {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::convert::Infallible>>> {
+        let Some(waiting) = self.waiting.take() else { return Poll::Ready(None) };
         waiting.done();
-        Ok::<_, std::convert::Infallible>(bytes)
-    };
-    Response::from_parts(parts, Body::from_stream(futures::stream::once(taken)))
+        Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.bytes)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.waiting.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.len() as u64)
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use registry::artifact_tree::{Entry, TreePath};
-use registry::{Artifacts, Model, PinnedFile, Registry};
+use registry::{Artifacts, Model, PinnedFile, Registry, Seq};
 
 use super::Refusal;
 use super::error::Code;
@@ -69,7 +69,7 @@ impl Registered {
         let mut parts = path.parts().skip(1);
         let (model, version) = (parts.next()?.parse::<u64>().ok()?, parts.next()?.parse::<u32>().ok()?);
         let catalog = self.registry.catalog();
-        let model = catalog.models().find(|(_, known)| known.id.0 == model)?.1;
+        let model = catalog.model_by_id(Seq(model))?;
         let files = model.version(version)?.version.pinned();
         Some((files, parts.collect::<Vec<_>>().join("/")))
     }

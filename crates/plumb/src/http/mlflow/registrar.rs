@@ -1,17 +1,21 @@
 //! `registered-models/…` and `model-versions/…`: the registry, in MLflow's words.
 //!
-//! Reads take what is in memory. What lets a stage or an alias resolve to another version that can be served goes through
-//! the gate of [`crate::promoting`]; the rest moves as freely as on MLflow's own server.
+//! Reads take what is in memory. What lets a stage or an alias of a name resolve to another version that can be served, as a
+//! new name does, goes through the gate of [`crate::promoting`]; the rest moves as freely as on MLflow's own server.
 
 mod asked;
+mod checks;
+mod copied;
 mod entities;
 mod errors;
 mod models;
+mod registration;
 mod search;
 mod sources;
 mod versions;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use registry::tracking::Tracker;
@@ -19,7 +23,11 @@ use registry::{ArtifactTree, Artifacts, Catalog, Command, Event, Registry};
 use schema::{Clock, ModelName};
 
 use super::Refusal;
+use super::tasks::Tasks;
 use crate::promoting::{Gate, Judged, in_a_line, report};
+use crate::registering::Inspector;
+pub(super) use checks::Checks;
+pub(super) use copied::Copied;
 
 /// Who asks, as the log has it: these routes do not know better.
 const ACTOR: &str = "mlflow client";
@@ -29,12 +37,21 @@ const ACTOR: &str = "mlflow client";
 pub(super) struct Registrar {
     pub(super) registry: Arc<Registry>,
     pub(super) gate: Gate,
+    pub(super) checks: Checks,
     /// Runs and logged models, which versions come from.
     pub(super) tracker: Tracker,
     /// Their files.
     pub(super) tree: ArtifactTree,
     /// Files of versions.
     pub(super) artifacts: Arc<Artifacts>,
+    /// What of buckets is copied too.
+    pub(super) copied: Copied,
+    /// Reads models.
+    pub(super) inspector: Arc<Inspector>,
+    /// Registrations that go on.
+    pub(super) tasks: Tasks,
+    /// How long one may take before its client is told to ask again.
+    pub(super) prompt: Duration,
 }
 
 /// The routes.
@@ -54,13 +71,18 @@ impl Registrar {
         Ok(catalog)
     }
 
-    /// Does what is asked once the gate let it through.
-    async fn execute_gated(&self, model: &ModelName, command: Command) -> Result<Arc<Catalog>, Refusal> {
-        let outcome = self.gate.execute(model, command, ACTOR).await?;
-        match outcome.refused() {
-            None => Ok(outcome.catalog),
-            Some(failed) => Err(refusal(model, failed, outcome.event.as_ref())),
-        }
+    /// Does what is asked once the gate let it through, whether or not the client waits for it.
+    async fn execute_gated(&self, model: &ModelName, command: Command) -> checks::Answer {
+        let key = checks::key(&*self.registry.refresh().await?, model, &command);
+        let (gate, model) = (self.gate.clone(), model.clone());
+        let work = async move {
+            let outcome = gate.execute(&model, command, ACTOR).await?;
+            match outcome.refused() {
+                None => Ok(outcome.catalog),
+                Some(failed) => Err(refusal(&model, failed, outcome.event.as_ref())),
+            }
+        };
+        self.checks.join(key, work).await
     }
 }
 

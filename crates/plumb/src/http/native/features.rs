@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use axum::Router;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::post;
 use featurestore::migrate::Migrated;
@@ -21,7 +20,7 @@ use super::entities::{self, Texts, instant};
 use super::older::{MigratedFeatures, Said, Way};
 use super::stream::arrow_stream;
 use crate::failure::Failure;
-use crate::http::accept::{ARROW_STREAM, JSON, choose};
+use crate::http::accept::{ARROW_STREAM, Form};
 use crate::http::body::{ApiJson, json};
 use crate::http::services::{self, Compiled, Reference};
 use crate::replay::Replayable;
@@ -80,10 +79,9 @@ pub fn router(reader: Arc<FeatureReader>) -> Router {
 
 async fn features(
     State(reader): State<Arc<FeatureReader>>,
-    headers: HeaderMap,
+    Form(form): Form,
     ApiJson(mut body): ApiJson<FeaturesBody>,
 ) -> Result<Response, Failure> {
-    let form = choose(&headers, &[JSON, ARROW_STREAM])?;
     let asked = reader.compiled(body.take_wanted())?;
     let request = resolve(asked, &body, Texts::AreTexts)?;
     let answer = request.read(&reader.online, reader.clock).await?;

@@ -9,10 +9,10 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
-use registry::Registry;
-use schema::ErrorKind;
+use registry::{Catalog, Registry, Stage, VersionState};
 use schema::migration::ServiceVersion;
 use schema::yaml::suggest;
+use schema::{ErrorKind, ModelName};
 use serde::{Deserialize, Serialize};
 use serving::adapted::Back;
 use serving::onnx::OutputTensor;
@@ -38,7 +38,8 @@ const ONE_WAY_HINT: &str =
 pub struct Predictor {
     scorer: Arc<Scorer>,
     registry: Arc<Registry>,
-    ways: Compiled<(String, ServiceVersion), (Arc<Older>, Way)>,
+    /// By model, what the client speaks, and the model's own service version: two models on one may adapt answers otherwise.
+    ways: Compiled<(ModelName, String, ServiceVersion), (Arc<Older>, Way)>,
 }
 
 impl Predictor {
@@ -51,14 +52,14 @@ impl Predictor {
     fn way(&self, service: &str, model: &LoadedModel) -> Result<Arc<(Arc<Older>, Way)>, Failure> {
         let catalog = self.registry.catalog();
         let definitions = catalog.definitions();
-        let wanted = (service.to_owned(), model.compiled.service.id());
+        let wanted = (model.version.name.clone(), service.to_owned(), model.compiled.service.id());
         if let Some(found) = self.ways.get(catalog.definitions_seq(), &wanted) {
             return Ok(found);
         }
         let compiled = services::compiled_named(definitions, service)?;
         let way = Way::find(definitions, &compiled.service, &model.compiled.service)?;
         let definition = definitions.model(model.version.name.as_str());
-        let back = definition.map(|model| Back::along(model, way.chain())).transpose();
+        let back = definition.map(|model| Back::along(model, way.chain(), definitions)).transpose();
         let back = back.map_err(|why| Failure::invalid(why.to_string()).code("one_way").hint(ONE_WAY_HINT))?.flatten();
         let older = Arc::new(Older { compiled, migration: way.migration().clone(), back });
         let found = Arc::new((older, way));
@@ -78,7 +79,7 @@ async fn predict(
     ApiJson(body): ApiJson<PredictBody>,
 ) -> Result<Response, Failure> {
     let scorer = &predictor.scorer;
-    let model = loaded(scorer, &model)?;
+    let model = loaded(scorer, &predictor.registry.catalog(), &model)?;
     let way = body.service.as_ref().map(|service| predictor.way(service, &model)).transpose()?;
     let older = way.as_ref().map(|way| Arc::clone(&way.0));
     let compiled = older.as_ref().map_or(&model.compiled, |older| &older.compiled);
@@ -124,8 +125,12 @@ struct PredictBody {
     as_of: Option<String>,
 }
 
-fn loaded(scorer: &Scorer, name: &str) -> Result<Arc<LoadedModel>, Failure> {
+fn loaded(scorer: &Scorer, catalog: &Catalog, name: &str) -> Result<Arc<LoadedModel>, Failure> {
     scorer.fleet().get(name).ok_or_else(|| {
+        let holder = catalog.model(name).and_then(|model| model.holder(Stage::Production));
+        if let Some(state) = holder {
+            return unanswered(name, state);
+        }
         let loaded = scorer.fleet().loaded();
         let hint = if loaded.is_empty() {
             "no model is in Production: plumb model promote NAME VERSION --to production".to_owned()
@@ -135,6 +140,21 @@ fn loaded(scorer: &Scorer, name: &str) -> Result<Arc<LoadedModel>, Failure> {
         let message = format!("model `{}` has no version in Production", name.escape_debug());
         Failure::new(ErrorKind::NotFound, message).code("unknown_model").hint(hint)
     })
+}
+
+/// Why a version in Production does not answer.
+fn unanswered(name: &str, state: &VersionState) -> Failure {
+    let version = state.version.version;
+    if state.version.servable.is_none() {
+        let message = format!(
+            "version {version} of model `{name}`, which is in Production, cannot be served: it has no feature service"
+        );
+        return Failure::new(ErrorKind::NotFound, message).code("unknown_model").hint(
+            "a version has one from its registration on: register the model again, with --service NAME or tag `plumb.service`",
+        );
+    }
+    let message = format!("version {version} of model `{name}`, which is in Production, is not loaded");
+    Failure::new(ErrorKind::Unavailable, message).hint("try again in a moment; /readyz says why if it stays so")
 }
 
 /// The answer on the wire.

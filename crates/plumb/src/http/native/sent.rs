@@ -2,7 +2,7 @@
 //! `{name: {values, statuses}}`.
 
 use arrow::array::{Array, ArrayRef};
-use featurestore::FeatureRows;
+use featurestore::{FeatureRows, Statuses};
 use schema::json::read_column;
 use schema::yaml::suggest;
 use schema::{FeatureService, ServiceColumn, Status};
@@ -52,7 +52,7 @@ pub fn read(sent: &Map<String, Json>, service: &FeatureService) -> Result<Featur
     }
 }
 
-fn one(column: &ServiceColumn, said: &Json) -> Result<(ArrayRef, Vec<Status>), Failure> {
+fn one(column: &ServiceColumn, said: &Json) -> Result<(ArrayRef, Statuses), Failure> {
     let name = &column.name;
     let (values, statuses) = match said {
         Json::Object(fields) => (fields.get("values").unwrap_or(&Json::Null), fields.get("statuses")),
@@ -75,10 +75,10 @@ fn one(column: &ServiceColumn, said: &Json) -> Result<(ArrayRef, Vec<Status>), F
     Ok((read, statuses))
 }
 
-fn said_statuses(column: &ServiceColumn, said: &Json, values: &ArrayRef) -> Result<Vec<Status>, Failure> {
+fn said_statuses(column: &ServiceColumn, said: &Json, values: &ArrayRef) -> Result<Statuses, Failure> {
     let name = &column.name;
     let known = |json: &Json| Status::ALL.into_iter().find(|status| json.as_str() == Some(status.as_str()));
-    let statuses = said.as_array().and_then(|list| list.iter().map(known).collect::<Option<Vec<Status>>>());
+    let statuses = said.as_array().and_then(|list| list.iter().map(known).collect::<Option<Statuses>>());
     let statuses = statuses.filter(|statuses| statuses.len() == values.len()).ok_or_else(|| {
         let names: Vec<&str> = Status::ALL.iter().map(|status| status.as_str()).collect();
         Failure::invalid(format!("`features.{name}.statuses` is no list with a status for each of its values"))

@@ -135,7 +135,7 @@ fn an_alias_needs_what_production_needs() {
 fn approvals_go_with_their_version() {
     let mut story = story("{approvals: 1}");
     story.approve("ann", 2).unwrap();
-    story.tell(Command::DeleteVersion { model: churn(), version: 2 }).unwrap().unwrap();
+    story.tell(Command::DeleteVersion { model: churn(), version: 2, evidence: Value::Null }).unwrap().unwrap();
     story.tell(Command::RestoreVersion { model: churn(), version: 2 }).unwrap().unwrap();
     denied(story.tell(promote(2, Stage::Production)));
     assert!(story.approve("ann", 9).is_err());
@@ -208,4 +208,42 @@ fn promote_then_promote_equals_chain_report() {
     // One transition from None to Production, with both evidences.
     assert_eq!((chain[0].1, chain[1].2), (Stage::None, Stage::Production));
     assert!(chain.windows(2).all(|pair| pair[0].2 == pair[1].1));
+}
+
+/// What is declared is declared of a name. Under another one a version may serve as it likes; it does not come back with it.
+#[test]
+fn who_comes_under_a_declared_name_needs_what_it_asks_for() {
+    let mut story = story(TWO_OF_THREE);
+    let tmp: ModelName = "tmp".parse().unwrap();
+    let rename = |model: &ModelName, to: &ModelName| Command::RenameModel {
+        model: model.clone(),
+        to: to.clone(),
+        evidence: Value::Null,
+    };
+    story.promote_approved(1);
+    let why = story.tell(rename(&churn(), &tmp)).unwrap_err();
+    assert_eq!(why.kind(), ErrorKind::Conflict);
+    assert_eq!(why.to_string(), "model `churn` is declared and answers requests: it is not called `tmp` while it does");
+    story.promote(1, Stage::Archived);
+    story.tell(rename(&churn(), &tmp)).unwrap().unwrap();
+    assert_eq!(story.catalog.model("tmp").unwrap().anchor(Stage::Production), None);
+    // Nothing is asked for here, and anybody agrees.
+    let approve = |version| Command::Approve { model: "tmp".parse().unwrap(), version, comment: None };
+    story.promote_of(&tmp, 1);
+    story.promote_of(&tmp, 2);
+    story.tell_as("zoe", approve(2)).unwrap();
+    assert_eq!(story.catalog.model("tmp").unwrap().anchor(Stage::Production), Some(2));
+    let (why, hint) = denied(story.tell(rename(&tmp, &churn())));
+    assert_eq!(why, "version 2 of model `tmp` needs 2 approvals, and has 0");
+    assert_eq!(hint, "ask ann or ben or eve for `plumb model approve tmp 2`");
+    for person in ["ann", "ben"] {
+        story.tell_as(person, approve(2)).unwrap();
+    }
+    let event = story.tell(rename(&tmp, &churn())).unwrap().unwrap();
+    let EventBody::ModelRenamed { approved_by, .. } = &event.body else { panic!("{event:?}") };
+    assert_eq!(approved_by, &["ann", "ben"]);
+    assert_eq!((story.model().anchor(Stage::Production), story.model().approvals_of(2).count()), (Some(2), 0));
+    // A rollback needs nobody, so it does not go back to what was moved under another name.
+    let why = story.tell(rollback(Stage::Production)).unwrap_err();
+    assert!(why.to_string().ends_with("version 2 was moved there while it was called `tmp`"), "{why}");
 }

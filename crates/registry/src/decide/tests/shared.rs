@@ -51,7 +51,7 @@ fn a_rollback_to_a_deleted_version_says_so() {
     let mut story = Story::with_versions(2);
     story.promote(1, Stage::Production);
     story.promote(2, Stage::Production);
-    story.tell(Command::DeleteVersion { model: churn(), version: 1 }).unwrap().unwrap();
+    story.tell(Command::DeleteVersion { model: churn(), version: 1, evidence: Value::Null }).unwrap().unwrap();
     let why = roll_back(&mut story).unwrap_err();
     assert!(why.ends_with("version 1, which held it before, was deleted"), "{why}");
 }
@@ -59,9 +59,9 @@ fn a_rollback_to_a_deleted_version_says_so() {
 #[test]
 fn what_was_checked_on_another_state_is_not_done() {
     let mut story = Story::with_versions(3);
-    let checked = story.model().names_seq;
+    let (id, names_seq) = (story.model().id, story.model().names_seq);
     let as_checked =
-        |command: Command| Command::AsChecked { model: churn(), names_seq: checked, command: Box::new(command) };
+        |command: Command| Command::AsChecked { model: churn(), id, names_seq, command: Box::new(command) };
     story.promote(1, Stage::Production);
     let why = story.tell(as_checked(promote(2, Stage::Production))).unwrap_err();
     assert_eq!(why.kind(), ErrorKind::Conflict);
@@ -69,9 +69,35 @@ fn what_was_checked_on_another_state_is_not_done() {
     assert_eq!(why.to_string(), want);
     // Whose wish is fulfilled already has nothing to lose, and texts change nothing that was checked.
     assert!(story.tell(as_checked(promote(1, Stage::Production))).unwrap().is_none());
-    let checked = story.model().names_seq;
+    let names_seq = story.model().names_seq;
     let describe = Command::Describe { model: churn(), version: None, description: "text".to_owned() };
     story.tell(describe).unwrap().unwrap();
     let command = Box::new(promote(2, Stage::Production));
-    assert!(story.tell(Command::AsChecked { model: churn(), names_seq: checked, command }).unwrap().is_some());
+    assert!(story.tell(Command::AsChecked { model: churn(), id, names_seq, command }).unwrap().is_some());
+}
+
+/// A name is not a model: what was checked of the one is not done to another that has its name since, whose newest change may
+/// be older than the check.
+#[test]
+fn what_was_checked_of_a_model_is_not_done_to_another_that_has_its_name() {
+    let mut story = Story::with_versions(2);
+    let other: ModelName = "other".parse().unwrap();
+    let create = |model: &ModelName| Command::CreateModel { model: model.clone(), description: None, tags: [].into() };
+    let rename = |model: &ModelName, to: &ModelName| Command::RenameModel {
+        model: model.clone(),
+        to: to.clone(),
+        evidence: Value::Null,
+    };
+    story.tell(rename(&churn(), &other)).unwrap().unwrap();
+    assert_eq!(story.catalog.model("other").unwrap().names_seq, Seq(4), "a rename changes what a name resolves to");
+    story.tell(create(&churn())).unwrap().unwrap();
+    story.promote_of(&other, 1);
+    let (id, names_seq) = (story.model().id, story.model().names_seq);
+    let describe = Command::Describe { model: churn(), version: None, description: "text".to_owned() };
+    let as_checked = Command::AsChecked { model: churn(), id, names_seq, command: Box::new(describe) };
+    story.tell(Command::DeleteModel { model: churn() }).unwrap().unwrap();
+    story.tell(rename(&other, &churn())).unwrap().unwrap();
+    let why = story.tell(as_checked).unwrap_err();
+    assert_eq!(why.kind(), ErrorKind::Conflict);
+    assert!(why.to_string().contains("while it was checked"), "{why}");
 }

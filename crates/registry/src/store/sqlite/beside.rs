@@ -2,7 +2,8 @@
 //! appends waits while it is written.
 //!
 //! It appears whole or not at all: written under another name, synced, renamed. What a killed process left under that name
-//! is written over by the next one; of two processes at once one goes on, and the other has nothing to do.
+//! is written over by the next one; of two processes at once one goes on, and the other has nothing to do. An empty file
+//! gives it up: that waits for its turn, and stays.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -31,18 +32,28 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Writes the file anew; not at all where another process is at it.
+/// Writes the file anew; not at all where another process is at it, or where it was given up.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let part = with_end(path, ".part");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(&part)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(()),
-        Err(TryLockError::Error(why)) => return Err(why),
-    }
-    // Whoever held the lock before may have renamed the file since we opened it: then it is the snapshot of now.
-    if !is_at(&file, &part)? {
-        return Ok(());
+    let gives_up = bytes.is_empty();
+    let mut file = loop {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&part)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) if gives_up => file.lock()?,
+            Err(TryLockError::WouldBlock) => return Ok(()),
+            Err(TryLockError::Error(why)) => return Err(why),
+        }
+        // Whoever held the lock before may have renamed the file since we opened it: then it is the snapshot of now.
+        match is_at(&file, &part)? {
+            true => break file,
+            false if gives_up => {}
+            false => return Ok(()),
+        }
+    };
+    // Whoever gave it up held this lock.
+    if fs::metadata(path).is_ok_and(|there| there.len() == 0) {
+        return fs::remove_file(&part);
     }
     let written = file.set_len(0).and_then(|()| file.write_all(bytes)).and_then(|()| file.sync_all());
     if let Err(why) = written {

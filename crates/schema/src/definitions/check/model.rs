@@ -1,21 +1,20 @@
 //! Of models: that the services which they name are declared, where they mean the declared version.
 
 use crate::definitions::read::Broken;
-use crate::definitions::{DeclaredModel, Definitions};
+use crate::definitions::{DeclaredModel, Definitions, NamedService};
 use crate::migration::MigrateFrom;
 use crate::name::ServiceName;
 use crate::yaml::{Mistake, suggest};
 
 pub(super) fn check(all: &Definitions, model: &DeclaredModel, broken: &Broken, mistakes: &mut Vec<Mistake>) {
-    let ends = model.adapters.iter().flat_map(|adapter| [&adapter.from, &adapter.to]);
-    for MigrateFrom { service, version } in model.accepts.iter().chain(ends) {
+    for NamedService { named: MigrateFrom { service, version }, place } in model.services() {
         let name = service.as_str();
         // Which versions there are is known where they are applied.
         if version.is_none() && !all.services.contains_key(name) && !broken.contains(name) {
             let hint = suggest(name, all.services.keys().map(ServiceName::as_str));
             let message =
                 format!("model `{}` is asked with feature service `{service}`, which nobody declares", model.name);
-            mistakes.push(Mistake::new(&model.place, message).hint(hint));
+            mistakes.push(Mistake::new(place, message).hint(hint));
         }
     }
 }

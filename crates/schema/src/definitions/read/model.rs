@@ -7,12 +7,12 @@ use saphyr::Scalar;
 use super::{Mistakes, list_of, name, tags};
 use crate::applied::model::PromotionPolicy;
 use crate::contract::{
-    CheckName, Edges, OutputAdapter, OutputContract, OutputKind, Relation, ResponseAdapter, ResponseContract,
+    AdapterPath, CheckName, Edges, OutputAdapter, OutputContract, OutputKind, Relation, ResponseAdapter,
+    ResponseContract,
 };
-use crate::definitions::model::{DeclaredAdapter, DeclaredModel};
-use crate::migration::MigrateFrom;
+use crate::definitions::model::{DeclaredAdapter, DeclaredModel, NamedService};
 use crate::name::ModelName;
-use crate::yaml::{Fields, Mistake, Node, suggest};
+use crate::yaml::{Fields, Mistake, Node, Place, suggest};
 
 const KINDS: [&str; 4] = ["probabilities", "label", "score", "amount"];
 const RELATIONS: [&str; 3] = ["within", "same_decision", "never_lower"];
@@ -41,9 +41,38 @@ pub(super) fn model(node: Node<'_>, mistakes: &mut Mistakes) -> Option<DeclaredM
             let message = format!("an adapter names output `{other}`, which the contract does not");
             mistakes.push(Mistake::new(&place, message).hint(hint));
         }
+        for (place, why) in one_way(&adapters, contract) {
+            mistakes.push(Mistake::new(&place, why).hint("leave `back` out, or rename so that each class comes back"));
+        }
     }
     let name = model_name?;
     Some(DeclaredModel { name, accepts, contract, adapters, promotion, description, owner, tags, place })
+}
+
+/// Adapters that say `back: true` and do not bring every class back, alone or with those that follow them.
+fn one_way(adapters: &[DeclaredAdapter], contract: &ResponseContract) -> Vec<(Place, String)> {
+    let mut found = Vec::new();
+    for first in adapters.iter().filter(|adapter| adapter.adapter.back) {
+        let mut path = vec![first];
+        // Adapters that follow each other in a circle are told elsewhere.
+        while let Some(next) =
+            path.last().and_then(|last| adapters.iter().find(|next| next.from.named == last.to.named))
+            && path.len() < adapters.len()
+        {
+            path.push(next);
+        }
+        let check = |path: &[&DeclaredAdapter]| {
+            AdapterPath::of(path.iter().map(|adapter| adapter.adapter.clone())).check_back(&contract.kinds())
+        };
+        // What is wrong further on is told there.
+        let (whole, rest) = (check(&path), check(path.get(1..).unwrap_or_default()));
+        if let (Err(why), Ok(())) = (whole, rest) {
+            let (from, to) = (&first.from.named, &first.to.named);
+            let message = format!("answers cannot be adapted back from `{to}` to `{from}`: {why}");
+            found.push((first.from.place.clone(), message));
+        }
+    }
+    found
 }
 
 /// The name of a class, which may look like a number.
@@ -55,8 +84,8 @@ fn person(node: Node<'_>, mistakes: &mut Mistakes) -> Option<String> {
     node.text(mistakes)
 }
 
-fn service_version(node: Node<'_>, mistakes: &mut Mistakes) -> Option<MigrateFrom> {
-    node.parse(mistakes, str::parse)
+fn service_version(node: Node<'_>, mistakes: &mut Mistakes) -> Option<NamedService> {
+    Some(NamedService { named: node.parse(mistakes, str::parse)?, place: node.place() })
 }
 
 fn contract(node: Node<'_>, mistakes: &mut Mistakes) -> ResponseContract {
@@ -117,7 +146,7 @@ fn output(node: Node<'_>, mistakes: &mut Mistakes) -> Option<OutputContract> {
     let relation = relation(&mut fields, is.as_ref(), mistakes);
     let mut distance = |key: &'static str, fields: &mut Fields<'_>| {
         let value = number(fields, key, mistakes)?;
-        if !value.is_finite() || value < 0.0 {
+        if value < 0.0 {
             mistakes.push(Mistake::new(&node.place(), format!("`{key}` is {value}, and a distance is 0 or more")));
         }
         Some(value)
@@ -153,6 +182,18 @@ fn relation(fields: &mut Fields<'_>, is: Option<&OutputKind>, mistakes: &mut Mis
         Some((node, "same_decision")) => match threshold.and_then(|node| float(node, mistakes)) {
             Some(threshold) => {
                 let class = class.and_then(|node| node.setting(mistakes));
+                let wrong = match is {
+                    Some(OutputKind::Label { .. }) => {
+                        Some(("a label is the decision", "leave `relation` out: labels agree when they are equal"))
+                    }
+                    Some(OutputKind::Score | OutputKind::Amount) if class.is_some() => {
+                        Some(("a number has no classes", "leave `class` out"))
+                    }
+                    _ => None,
+                };
+                if let Some((message, hint)) = wrong {
+                    mistakes.push(Mistake::new(&node.place(), message).hint(hint));
+                }
                 if let (Some(OutputKind::Probabilities { classes }), found) = (is, &class)
                     && found.as_ref().is_none_or(|class| !classes.contains(class))
                 {
@@ -222,10 +263,6 @@ fn output_adapter(node: Node<'_>, mistakes: &mut Mistakes) -> OutputAdapter {
     }
     let classes = list_of(&mut fields, "classes", mistakes, class);
     let scale = number(&mut fields, "scale", mistakes).unwrap_or(1.0);
-    if !scale.is_finite() {
-        mistakes
-            .push(Mistake::new(&node.place(), format!("`scale` is {scale}, and no number can be multiplied by it")));
-    }
     fields.finish(mistakes);
     OutputAdapter { relabel, classes, scale }
 }
@@ -261,7 +298,15 @@ fn number(fields: &mut Fields<'_>, key: &'static str, mistakes: &mut Mistakes) -
 
 fn float(node: Node<'_>, mistakes: &mut Mistakes) -> Option<f64> {
     match node.scalar() {
-        Some(Scalar::FloatingPoint(value)) => Some(value.into_inner()),
+        Some(Scalar::FloatingPoint(value)) if value.is_finite() => Some(value.into_inner()),
+        Some(Scalar::FloatingPoint(value)) => {
+            let message = format!("`{value}` is not a finite number");
+            mistakes.push(
+                Mistake::new(&node.place(), message)
+                    .hint("write the largest number that is still right: a limit that is left out is the strictest"),
+            );
+            None
+        }
         #[expect(clippy::cast_precision_loss, reason = "people write small numbers")]
         Some(Scalar::Integer(value)) => Some(*value as f64),
         _ => {

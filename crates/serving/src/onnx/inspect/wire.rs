@@ -5,14 +5,16 @@
 //! that it can read, which is why this check is not left to it.
 
 use super::super::OnnxError;
+use super::proto::{Field, Fields, Value, lossy, text, unloadable};
 
 /// Deeper than any real graph, less than the stack: the limit of protocol buffers themselves.
-const DEPTH_MAX: usize = 100;
+pub(crate) const DEPTH_MAX: usize = 100;
 
 /// The messages of `onnx.proto` on the way to what we look for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Message {
+pub(crate) enum Message {
     Model,
+    Training,
     Graph,
     Function,
     Node,
@@ -26,10 +28,11 @@ enum Message {
 }
 
 /// Which message field number `field` of `message` holds, where it can lead to something.
-fn inside(message: Message, field: u32) -> Option<Message> {
-    use Message::{Attribute, Function, Graph, Input, Model, Node, Output, SparseTensor, Tensor, Type};
+pub(crate) fn inside(message: Message, field: u32) -> Option<Message> {
+    use Message::{Attribute, Function, Graph, Input, Model, Node, Output, SparseTensor, Tensor, Training, Type};
     Some(match (message, field) {
-        (Model, 7) | (Attribute, 6 | 11) => Graph,
+        (Model, 7) | (Training, 1 | 2) | (Attribute, 6 | 11) => Graph,
+        (Model, 20) => Training,
         (Model, 25) => Function,
         (Graph, 1) | (Function, 7) => Node,
         (Graph, 5) | (Attribute, 5 | 10) | (SparseTensor, 1 | 2) => Tensor,
@@ -75,7 +78,7 @@ fn walk<'a>(message: Message, bytes: &'a [u8], place: &mut Place<'a>) -> Result<
     place.depth += 1;
     place.graphs += usize::from(message == Message::Graph);
     for field in Fields(bytes) {
-        let (number, value) = field?;
+        let Field { number, value, .. } = field?;
         if let (Some(next), Value::Bytes(inner)) = (inside(message, number), value) {
             walk(next, inner, place)?;
         }
@@ -87,28 +90,41 @@ fn walk<'a>(message: Message, bytes: &'a [u8], place: &mut Place<'a>) -> Result<
 
 /// A tensor must hold its own values. Any `data_location` but the default means it does not.
 fn tensor(bytes: &[u8]) -> Result<(), OnnxError> {
-    let mut outside = false;
-    for field in Fields(bytes) {
-        outside |= matches!(field?, (14, Value::Varint(location)) if location != 0);
-    }
-    if !outside {
+    if !is_elsewhere(bytes)? {
         return Ok(());
     }
-    let mut location = &b"another file"[..];
-    for field in Fields(bytes) {
-        if let (13, Value::Bytes(entry)) = field?
-            && text(entry, 1)? == b"location"
-        {
-            location = text(entry, 2)?;
+    let location = entries(bytes)?.into_iter().rev().find(|(key, _)| *key == b"location");
+    let location = location.map_or("another file".to_owned(), |(_, location)| lossy(location));
+    Err(OnnxError::ExternalData { tensor: lossy(text(bytes, 8)?), location })
+}
+
+/// Whether a tensor's values are in another file.
+pub(crate) fn is_elsewhere(tensor: &[u8]) -> Result<bool, OnnxError> {
+    let mut elsewhere = false;
+    for field in Fields(tensor) {
+        elsewhere |= matches!(field?, Field { number: 14, value: Value::Varint(location), .. } if location != 0);
+    }
+    Ok(elsewhere)
+}
+
+/// A key and its value.
+type Entry<'a> = (&'a [u8], &'a [u8]);
+
+/// Where a tensor says that its values are: `location`, `offset`, `length`.
+pub(crate) fn entries(tensor: &[u8]) -> Result<Vec<Entry<'_>>, OnnxError> {
+    let mut found = Vec::new();
+    for field in Fields(tensor) {
+        if let Field { number: 13, value: Value::Bytes(entry), .. } = field? {
+            found.push((text(entry, 1)?, text(entry, 2)?));
         }
     }
-    Err(OnnxError::ExternalData { tensor: lossy(text(bytes, 8)?), location: lossy(location) })
+    Ok(found)
 }
 
 /// The model's inputs and outputs must be dense tensors.
 fn value_type(bytes: &[u8], place: &Place<'_>, output: bool) -> Result<(), OnnxError> {
     for field in Fields(bytes) {
-        let what = match field?.0 {
+        let what = match field?.number {
             4 => "a sequence",
             5 => "a map",
             7 => "an opaque value",
@@ -120,92 +136,6 @@ fn value_type(bytes: &[u8], place: &Place<'_>, output: bool) -> Result<(), OnnxE
         return Err(OnnxError::NotATensor { side, name: lossy(place.name), what: what.to_owned() });
     }
     Ok(())
-}
-
-/// The last string in field `number`; empty if there is none.
-fn text(bytes: &[u8], number: u32) -> Result<&[u8], OnnxError> {
-    let mut found = &b""[..];
-    for field in Fields(bytes) {
-        if let (n, Value::Bytes(text)) = field?
-            && n == number
-        {
-            found = text;
-        }
-    }
-    Ok(found)
-}
-
-fn lossy(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).into_owned()
-}
-
-fn unloadable(reason: &str) -> OnnxError {
-    OnnxError::Unloadable { reason: reason.to_owned() }
-}
-
-/// A field's value, as far as we look into it.
-#[derive(Debug, Clone, Copy)]
-enum Value<'a> {
-    Varint(u64),
-    Bytes(&'a [u8]),
-    Fixed,
-}
-
-/// The fields of one message, in order.
-#[derive(Debug)]
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = Result<(u32, Value<'a>), OnnxError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let field = self.field().ok_or_else(|| unloadable("it is damaged or not an ONNX file"));
-        if field.is_err() {
-            self.0 = &[];
-        }
-        Some(field)
-    }
-}
-
-impl<'a> Fields<'a> {
-    fn field(&mut self) -> Option<(u32, Value<'a>)> {
-        let tag = self.varint()?;
-        let number = u32::try_from(tag >> 3).ok().filter(|number| *number > 0)?;
-        let value = match tag & 7 {
-            0 => Value::Varint(self.varint()?),
-            1 => self.take(8).map(|_| Value::Fixed)?,
-            2 => {
-                let length = usize::try_from(self.varint()?).ok()?;
-                Value::Bytes(self.take(length)?)
-            }
-            5 => self.take(4).map(|_| Value::Fixed)?,
-            // Groups (3, 4) are older than ONNX.
-            _ => return None,
-        };
-        Some((number, value))
-    }
-
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (head, tail) = self.0.split_at_checked(length)?;
-        self.0 = tail;
-        Some(head)
-    }
-
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..70).step_by(7) {
-            let byte = *self.take(1)?.first()?;
-            // The tenth byte holds one bit; protocol buffers drop what is beyond.
-            value |= u64::from(byte & 0x7f).checked_shl(shift)?;
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-        None
-    }
 }
 
 #[cfg(test)]

@@ -304,7 +304,7 @@ async fn a_view_without_an_entity_has_feasts_key() {
     let entities = EntityRows { n: 2, columns: [("__dummy_id".to_owned(), JoinKey::constants(2))].into() };
     let rows = retrieve(&world.reader, &compiled, &entities, Timestamp::parse(NOW).unwrap()).await.unwrap();
     assert_eq!(Value::at(&rows.columns[0], 0), Value::Float(1.25));
-    assert_eq!(rows.statuses[0], [Status::Present, Status::Present]);
+    assert_eq!(rows.statuses[0].as_slice(), [Status::Present, Status::Present]);
 }
 
 /// Feast's keys carry no hash tag, so those of one request are on every node.

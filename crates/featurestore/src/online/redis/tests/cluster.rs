@@ -91,6 +91,12 @@ fn errors(node: &TestServer, name: &str) -> u64 {
     count.map_or(0, |count| count.trim().parse().unwrap())
 }
 
+/// The newest epoch that a node has heard of.
+fn epoch(node: &TestServer) -> String {
+    let info = node.ask_text(&["CLUSTER", "INFO"]);
+    info.lines().find_map(|line| line.strip_prefix("cluster_current_epoch:")).unwrap().to_owned()
+}
+
 /// The time of the row that is current.
 fn time_of(cell: Option<&Cell>) -> i64 {
     match cell.map_or(At::Nothing, |cell| cell.at(at(i64::MAX))) {
@@ -170,8 +176,14 @@ async fn a_slot_moves_while_it_is_read_and_written() {
             }
             left.iter().for_each(|place| migrate(&cluster.nodes[from], &cluster.nodes[to], place));
         }
-        for i in [to, from] {
+        for i in [to, from, 3 - to - from] {
             cluster.nodes[i].ask(&["CLUSTER", "SETSLOT", &text, "NODE", &ids[1]]);
+        }
+        // Whoever gives before it has heard who received last claims with the same epoch, and the slot is nobody's.
+        let started = Instant::now();
+        while cluster.nodes.iter().any(|node| epoch(node) != epoch(&cluster.nodes[to])) {
+            assert!(started.elapsed() < PATIENT, "the nodes do not agree");
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         (from, to) = (to, from);
     }

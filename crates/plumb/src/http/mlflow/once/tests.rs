@@ -27,8 +27,10 @@ impl Maker {
             match body.as_str() {
                 "bad" => (StatusCode::BAD_REQUEST, n.to_string()),
                 "boom" => panic!("a bug"),
+                "lost" => return lost().into_response(),
                 _ => (StatusCode::OK, n.to_string()),
             }
+            .into_response()
         };
         let router = Router::new()
             .route("/runs/create", post(make.clone()))
@@ -56,6 +58,23 @@ impl Maker {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// What is said where a store went away while it wrote and did not come back.
+fn lost() -> Refusal {
+    let (location, source) = ("postgres://there/db".to_owned(), "connection reset".into());
+    registry::tracking::TrackingError::Unknown { location, source }.into()
+}
+
+/// Nobody knows whether it was made: a client that tries by itself would make it twice. What may be repeated is.
+#[tokio::test]
+async fn what_may_have_been_made_is_not_asked_for_again_by_the_client() {
+    let maker = Maker::new();
+    maker.let_go.add_permits(9);
+    let answer = said(maker.ask("/runs/create", "lost").await).await;
+    assert!(answer.starts_with("409 ") && answer.contains("look for it before you ask again"), "{answer}");
+    let answer = said(maker.ask("/runs/update", "lost").await).await;
+    assert!(answer.starts_with("503 ") && answer.contains("connection reset"), "{answer}");
 }
 
 async fn said(response: Response) -> String {
@@ -131,4 +150,36 @@ fn no_more_answers_are_kept_than_may_be() {
     assert_eq!(once.lost().len(), KEPT_MAX);
     assert!(once.take(Fingerprint::of_bytes(&0_usize.to_be_bytes())).is_none(), "the oldest went");
     assert!(once.take(Fingerprint::of_bytes(&(KEPT_MAX + 9).to_be_bytes())).is_some());
+}
+
+#[test]
+fn an_answer_that_is_older_than_a_clients_last_try_is_given_to_nobody() {
+    let once = Once::default();
+    let key = |n: u8| Fingerprint::of_bytes(&[n]);
+    for (n, age) in [(0, Duration::ZERO), (1, KEPT_FOR / 2), (2, KEPT_FOR)] {
+        once.keep(key(n), oneshot::channel().1);
+        once.lost().get_mut(&key(n)).unwrap().since -= age;
+    }
+    assert_eq!([0, 1, 2].map(|n| once.take(key(n)).is_some()), [true, true, false]);
+    // It is not only hidden: it goes when the next one comes.
+    once.keep(key(3), oneshot::channel().1);
+    once.lost().get_mut(&key(3)).unwrap().since -= KEPT_FOR;
+    once.keep(key(4), oneshot::channel().1);
+    assert_eq!(once.lost().len(), 1);
+}
+
+#[tokio::test]
+async fn what_one_caller_lost_another_is_not_given() {
+    let maker = Maker::new();
+    maker.let_go.add_permits(9);
+    let ask = |who: &'static str| {
+        let mut router = maker.router.clone();
+        let request = Request::builder().method("POST").uri("/runs/create").header(AUTHORIZATION, who);
+        let request = request.body(Body::from("a")).unwrap();
+        async move { router.call(request).await.unwrap() }
+    };
+    drop(ask("Basic a").await);
+    assert_eq!(said(ask("Basic b").await).await, "200 2");
+    assert_eq!(said(maker.ask("/runs/create", "a").await).await, "200 3", "nor is who says nothing");
+    assert_eq!(said(ask("Basic a").await).await, "200 1");
 }

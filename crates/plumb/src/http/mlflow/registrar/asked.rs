@@ -1,8 +1,10 @@
 //! What requests name: models, versions, stages.
 
-use registry::{Catalog, Model, Stage, Tags, VersionState};
+use registry::alias::LATEST;
+use registry::{Catalog, Model, RegistryError, Stage, Tags, VersionState};
 use schema::ModelName;
 
+use super::Registrar;
 use super::errors::{no_model, no_version};
 use crate::http::mlflow::{Fields, Refusal};
 
@@ -47,6 +49,35 @@ pub(super) fn version<'c>(
     let missing = || no_version(name.as_str(), number);
     let model = catalog.model(name.as_str()).ok_or_else(missing)?;
     Ok((model, model.version(number).ok_or_else(missing)?))
+}
+
+/// That another name for a model is not taken: of one that is, the gate would speak in its own words.
+pub(super) async fn is_free(this: &Registrar, from: &ModelName, to: &ModelName) -> Result<(), Refusal> {
+    let catalog = this.registry.refresh().await?;
+    model(&catalog, from)?;
+    if from != to && catalog.model(to.as_str()).is_some() {
+        return Err(RegistryError::ModelExists { model: to.clone() }.into());
+    }
+    Ok(())
+}
+
+/// That a version is there which the gate is to be asked about: of one that is not, it would speak in its own words.
+pub(super) async fn is_there(this: &Registrar, name: &ModelName, number: u32) -> Result<(), Refusal> {
+    if version(&this.catalog(), name, number).is_ok() {
+        return Ok(());
+    }
+    // Another server may have made it a moment ago.
+    let catalog = this.registry.refresh().await?;
+    version(&catalog, name, number).map(|_| ())
+}
+
+/// The version that a model has under an alias, of which `latest` is the highest number.
+pub(super) fn called<'m>(model: &'m Model, alias: &str) -> Result<&'m VersionState, Refusal> {
+    if alias.eq_ignore_ascii_case(LATEST) {
+        let none = || Refusal::not_found(format!("Latest version not found for model {}.", model.name));
+        return model.latest().ok_or_else(none);
+    }
+    model.aliased(alias).ok_or_else(|| Refusal::invalid(format!("Registered model alias {alias} not found.")))
 }
 
 pub(super) fn stage(text: &str) -> Result<Stage, Refusal> {

@@ -3,7 +3,7 @@
 //! They are written from where they are in the catalog: a page of a hundred models has thousands of texts, and no copy of them
 //! is made.
 
-use registry::{Alias, Model, Stage, Tags, VersionState};
+use registry::{Alias, Model, Registration, Stage, Tags, VersionState};
 use schema::{ModelName, Timestamp};
 use serde::{Serialize, Serializer};
 
@@ -38,6 +38,8 @@ pub(super) struct VersionEntity<'a> {
     run_id: &'a str,
     run_link: &'a str,
     status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_message: Option<&'a str>,
     #[serde(skip_serializing_if = "str::is_empty")]
     model_id: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -88,6 +90,11 @@ pub(super) fn latest_versions<'a>(of: &'a Model, stages: &[Stage]) -> Vec<Versio
 
 pub(super) fn version<'a>(model: &'a Model, of: &'a VersionState) -> VersionEntity<'a> {
     let it = &of.version;
+    let (status, status_message) = match &of.registration {
+        Registration::Done => ("READY", None),
+        Registration::Pending => ("PENDING_REGISTRATION", None),
+        Registration::Failed { reason } => ("FAILED_REGISTRATION", Some(reason.as_str())),
+    };
     VersionEntity {
         name: &model.name,
         version: Number(it.version),
@@ -99,7 +106,8 @@ pub(super) fn version<'a>(model: &'a Model, of: &'a VersionState) -> VersionEnti
         source: &it.origin.source,
         run_id: &it.origin.run_id,
         run_link: &it.origin.run_link,
-        status: "READY",
+        status,
+        status_message,
         model_id: &it.origin.model_id,
         tags: tags(&of.tags),
         aliases: model.aliases_of(it.version).map(Alias::as_str).collect(),

@@ -13,6 +13,7 @@ impl From<RegistryError> for Refusal {
             RegistryError::UnknownModel { model, .. } => no_model(model.as_str()),
             RegistryError::UnknownVersion { model, version, .. } => no_version(model.as_str(), *version),
             RegistryError::TooLong { .. } | RegistryError::Tag(_) => Self::invalid(chain(&error)),
+            RegistryError::Unknown(_) => Self::from(Failure::from(error)).open(),
             _ => Failure::from(error).into(),
         }
     }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::routing::{delete, get, patch, post};
 use axum::{Json, Router};
-use registry::alias::LATEST;
 use registry::{Alias, Command, Stage};
 use serde_json::{Value, json};
 
 use super::Registrar;
-use super::asked::{model, name, number, stage, tags, text};
+use super::asked::{called, is_free, is_there, model, name, number, stage, tags, text};
 use super::entities;
 use crate::http::mlflow::{Refusal, Sent};
 
@@ -40,8 +39,10 @@ async fn create(State(this): This, Sent(fields): Sent) -> Answer {
 }
 
 async fn rename(State(this): This, Sent(fields): Sent) -> Answer {
-    let (model_name, to) = (name(&fields, "name")?, name(&fields, "new_name")?);
-    let catalog = this.execute(Command::RenameModel { model: model_name, to: to.clone() }).await?;
+    let (from, to) = (name(&fields, "name")?, name(&fields, "new_name")?);
+    is_free(&this, &from, &to).await?;
+    let command = Command::RenameModel { model: from.clone(), to: to.clone(), evidence: Value::Null };
+    let catalog = this.execute_gated(&from, command).await?;
     Ok(Json(json!({ "registered_model": entities::model(model(&catalog, &to)?) })))
 }
 
@@ -91,7 +92,9 @@ async fn delete_tag(State(this): This, Sent(fields): Sent) -> Answer {
 
 async fn set_alias(State(this): This, Sent(fields): Sent) -> Answer {
     let (model, alias) = (name(&fields, "name")?, Alias::new(fields.required("alias")?)?);
-    let to = Some(number(&fields)?);
+    let number = number(&fields)?;
+    is_there(&this, &model, number).await?;
+    let to = Some(number);
     let command = Command::MoveAlias { model: model.clone(), alias, to, evidence: Value::Null };
     this.execute_gated(&model, command).await?;
     Ok(Json(json!({})))
@@ -107,11 +110,5 @@ async fn aliased(State(this): This, Sent(fields): Sent) -> Answer {
     let (name, alias) = (name(&fields, "name")?, fields.required("alias")?);
     let catalog = this.catalog();
     let model = model(&catalog, &name)?;
-    let found = if alias.eq_ignore_ascii_case(LATEST) {
-        model.latest().ok_or_else(|| Refusal::not_found(format!("Registered Model with name={name} has no version")))?
-    } else {
-        let missing = || Refusal::invalid(format!("Registered model alias {alias} not found."));
-        model.aliased(alias).ok_or_else(missing)?
-    };
-    Ok(Json(json!({ "model_version": entities::version(model, found) })))
+    Ok(Json(json!({ "model_version": entities::version(model, called(model, alias)?) })))
 }

@@ -6,13 +6,12 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::{delete, get, patch, post};
 use axum::{Json, Router};
-use registry::{Command, NewVersion};
-use schema::{ErrorKind, ModelName};
+use registry::Command;
+use schema::ModelName;
 use serde_json::{Value, json};
 
-use super::asked::{name, number, stage, tags, text, version};
-use super::{Registrar, entities, sources};
-use crate::failure::Failure;
+use super::asked::{is_there, name, number, stage, tags, text, version};
+use super::{Registrar, entities, registration, sources};
 use crate::http::mlflow::registered;
 use crate::http::mlflow::{Fields, Refusal, Sent};
 
@@ -49,22 +48,9 @@ async fn create(State(this): This, headers: HeaderMap, Sent(fields): Sent) -> An
     let description = fields.text("description")?.filter(|text| !text.is_empty()).map(ToOwned::to_owned);
     let catalog = this.registry.refresh().await?;
     super::asked::model(&catalog, &name)?;
-    let found = sources::find(&this, &catalog, wanted, &headers).await?;
-    let command = Command::RegisterVersion(NewVersion {
-        name: name.clone(),
-        once: false,
-        origin: found.origin,
-        files: found.files,
-        servable: found.servable,
-        description,
-        metadata: found.metadata,
-        tags: found.tags,
-    });
-    let (event, catalog) = this.registry.execute(command, schema::Clock::wall(), super::ACTOR).await?;
-    let Some(registry::EventBody::ModelVersionRegistered(made)) = event.map(|event| event.body) else {
-        return Err(Failure::new(ErrorKind::Internal, "the registration made no version").into());
-    };
-    let (model, state) = version(&catalog, &name, made.version)?;
+    let located = sources::locate(&this, &catalog, wanted, &headers).await?;
+    let (catalog, made) = registration::register(&this, catalog, &name, description, located).await?;
+    let (model, state) = version(&catalog, &name, made)?;
     Ok(Json(json!({ "model_version": entities::version(model, state) })))
 }
 
@@ -86,7 +72,9 @@ async fn update(State(this): This, Sent(fields): Sent) -> Answer {
 
 async fn remove(State(this): This, Sent(fields): Sent) -> Answer {
     let (name, number) = named(&fields)?;
-    this.execute_gated(&name, Command::DeleteVersion { model: name.clone(), version: number }).await?;
+    is_there(&this, &name, number).await?;
+    this.execute_gated(&name, Command::DeleteVersion { model: name.clone(), version: number, evidence: Value::Null })
+        .await?;
     Ok(Json(json!({})))
 }
 
@@ -99,6 +87,7 @@ async fn transition(State(this): This, Sent(fields): Sent) -> Answer {
             "Invalid Model Version stage transition: archive_existing_versions is for Staging and Production only, not for {to}."
         )));
     }
+    is_there(&this, &name, number).await?;
     let command =
         Command::Transition { model: name.clone(), version: number, to, archive_existing, evidence: Value::Null };
     let catalog = this.execute_gated(&name, command).await?;
@@ -111,7 +100,7 @@ async fn download_uri(State(this): This, Sent(fields): Sent) -> Answer {
     let catalog = this.catalog();
     let (model, state) = version(&catalog, &name, number)?;
     let uri = match state.version.pinned().is_empty() {
-        true => state.version.origin.source.clone(),
+        true => sources::elsewhere(&catalog, state).to_owned(),
         false => registered::uri(model, number),
     };
     Ok(Json(json!({ "artifact_uri": uri })))

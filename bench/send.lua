@@ -1,12 +1,17 @@
--- Asks for the paths of a file in turn, a line each. Prints one line of JSON at the end.
---   wrk ... -s get.lua URL -- FILE
+-- Sends the lines of a file in turn: as JSON bodies, or asks for them as paths. Prints one line of JSON at the end.
+--   wrk ... -s send.lua URL -- bodies|paths FILE
 
 local requests = {}
 local at = 0
 
 function init(args)
-   for path in io.lines(args[1]) do
-      requests[#requests + 1] = wrk.format("GET", path)
+   local headers = { ["Content-Type"] = "application/json" }
+   for name, value in pairs(wrk.headers) do
+      headers[name] = value
+   end
+   for line in io.lines(args[2]) do
+      local is_path = args[1] == "paths"
+      requests[#requests + 1] = is_path and wrk.format("GET", line) or wrk.format("POST", nil, headers, line)
    end
 end
 

@@ -1,4 +1,4 @@
-//! Object stores: S3, Google Cloud Storage and Azure, and how patient we are with them.
+//! What is said of object stores, and how patient we are with them.
 //!
 //! Credentials come by each store's usual chain, from settings that are handed in: nothing here reads the environment.
 
@@ -88,6 +88,33 @@ impl Settings {
         known
     }
 
+    /// Values of which nothing says that they may be printed. Those of a few letters would be found in any text.
+    fn secrets(&self) -> impl Iterator<Item = &str> {
+        const PLAIN: [&str; 14] = [
+            "endpoint",
+            "endpoint_url",
+            "service_account",
+            "application_credentials",
+            "region",
+            "allow_http",
+            "virtual_hosted_style_request",
+            "skip_signature",
+            "request_payer",
+            "base_url",
+            "account_name",
+            "use_emulator",
+            "use_azure_cli",
+            "tenant_id",
+        ];
+        const LETTERS_MIN: usize = 8;
+        let is_plain = |name: &str| PLAIN.iter().any(|plain| name.ends_with(plain));
+        self.0
+            .iter()
+            .filter(move |(name, _)| !is_plain(name))
+            .map(|(_, value)| value.as_str())
+            .filter(|value| value.len() >= LETTERS_MIN)
+    }
+
     fn each<K: FromStr>(&self) -> impl Iterator<Item = (K, &str)> {
         self.0.iter().filter_map(|(name, value)| Some((name.parse().ok()?, value.as_str())))
     }
@@ -109,11 +136,17 @@ impl StorageConfig {
         }
     }
 
+    /// Texts that no message may hold: keys, passwords, tokens.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let all = [&self.s3, &self.gcs, &self.azure];
+        all.into_iter().flat_map(Settings::secrets).map(ToOwned::to_owned).collect()
+    }
+
     /// The store of a bucket; `authority` is what stands between `://` and the next slash.
     ///
     /// # Errors
     /// The settings do not fit together.
-    pub(crate) fn store(&self, scheme: Scheme, authority: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
+    pub fn store(&self, scheme: Scheme, authority: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
         let retry = RetryConfig {
             backoff: BackoffConfig {
                 init_backoff: Duration::from_millis(100),
@@ -156,5 +189,28 @@ impl StorageConfig {
                 Arc::new(named.build()?)
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_printed_is_known_and_all_else_is_a_secret() {
+        let mut config = StorageConfig::default();
+        let mut set = |scheme: Scheme, name: &str, value: &str| {
+            assert!(config.settings_mut(scheme).set(scheme, name, value), "{name}");
+        };
+        set(Scheme::S3, "aws_region", "eu-central-1");
+        set(Scheme::S3, "endpoint", "http://127.0.0.1:9000");
+        set(Scheme::S3, "secret_access_key", "a long secret");
+        set(Scheme::S3, "aws_session_token", "a long token");
+        set(Scheme::S3, "access_key_id", "short");
+        set(Scheme::Azure, "account_name", "our account");
+        set(Scheme::Azure, "sas_token", "sig=of an azure");
+        assert_eq!(config.secrets(), ["a long token", "a long secret", "sig=of an azure"]);
+        assert!(!format!("{config:?}").contains("long"), "{config:?}");
+        assert!(!config.settings_mut(Scheme::S3).set(Scheme::S3, "password", "there is no such setting"));
     }
 }

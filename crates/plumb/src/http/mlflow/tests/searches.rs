@@ -1,0 +1,39 @@
+//! How much a page holds.
+
+use serde_json::{Value, json};
+
+use super::Served;
+
+#[tokio::test]
+async fn a_page_has_one_entry_at_least_and_a_limit() {
+    let served = Served::new().await;
+    for (search, most) in [("registered-models/search", 1_000_u32), ("model-versions/search", 200_000)] {
+        for wrong in ["0", "-1", &(most + 1).to_string(), "x", "1.5", "99999999999999999999"] {
+            let route = format!("{search}?max_results={wrong}");
+            let (status, code, message) = served.refused("GET", &route, Value::Null).await;
+            assert_eq!((status, code.as_str()), (400, "INVALID_PARAMETER_VALUE"), "{route}: {message}");
+            assert!(message.contains("max_results"), "{route}: {message}");
+        }
+        assert_eq!(served.done("GET", &format!("{search}?max_results={most}"), Value::Null).await, json!({}));
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_models_has_a_hundred_unless_another_number_is_asked_for() {
+    let served = Served::new().await;
+    for n in 0..101 {
+        served.model(&format!("m{n:03}"), &[]).await;
+    }
+    let search = async |query: &str| {
+        let page = served.done("GET", &format!("registered-models/search?{query}"), Value::Null).await;
+        let models = page["registered_models"].as_array().unwrap().clone();
+        let names: Vec<String> = models.iter().map(|model| model["name"].as_str().unwrap().to_owned()).collect();
+        (names, page.get("next_page_token").map(|token| token.as_str().unwrap().to_owned()))
+    };
+    let (names, token) = search("").await;
+    assert_eq!((names.len(), names[99].as_str()), (100, "m099"));
+    let (names, token) = search(&format!("page_token={}", token.unwrap())).await;
+    assert_eq!((names, token), (vec!["m100".to_owned()], None));
+    let (names, token) = search("max_results=101").await;
+    assert_eq!((names.len(), token), (101, None));
+}

@@ -1,0 +1,116 @@
+//! What is to be compared at a promotion, found out before any row is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schema::applied::Chain;
+use schema::contract::ResponseContract;
+use schema::migration::ServiceVersion;
+use schema::{AppliedDefinitions, ModelDefinition};
+
+use super::answers::undeclared;
+use super::checks::Asked;
+use super::promises::promises;
+use super::release::{Binding, Release, ReleaseError};
+use super::report::{Found, Square};
+use super::rows::ProbeRows;
+use super::sessions::Sessions;
+use super::typical::typical;
+use super::ways::{close_under, steps};
+use super::{Side, Sides, SquareError, Squares};
+
+/// The squares of a candidate, to be run on rows of every service version that it answers.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) sides: Sides,
+    pub(super) candidate: Release,
+    pub(super) holder: Option<Release>,
+    pub(super) anchor: Option<Release>,
+    pub(super) contract: ResponseContract,
+    /// Whether the contract is declared.
+    pub(super) judged: bool,
+    pub(super) definition: Option<ModelDefinition>,
+    /// What is refused or left out whatever the rows are.
+    squares: Vec<Square>,
+    /// By two service versions that are both answered, the chain between them where no other lies on it.
+    pub(super) steps: Vec<Chain>,
+}
+
+impl Prepared {
+    /// Finds out what is to be compared.
+    ///
+    /// # Errors
+    /// [`SquareError`], never for what is applied.
+    pub fn new(sides: Sides, definitions: &AppliedDefinitions) -> Result<Self, SquareError> {
+        let model = &sides.candidate.model;
+        let definition = definitions.model(model.version.name.as_str()).cloned();
+        let declared = definition.as_ref().and_then(|definition| definition.contract.clone());
+        let judged = declared.is_some();
+        let contract = declared.unwrap_or_else(|| undeclared(&model.servable.signature));
+        let said: BTreeSet<ServiceVersion> =
+            definition.iter().flat_map(|definition| &definition.accepts).cloned().collect();
+        // Whoever is answered today sends what today's holder was trained on.
+        let mut accepted = said.clone();
+        accepted.extend(sides.holder.iter().map(|holder| holder.model.compiled.service.id()));
+        let accepted: Vec<ServiceVersion> = accepted.into_iter().collect();
+        let release = |side: &Side| Release::of(&side.model, &accepted, definition.as_ref(), definitions);
+        let answered = |side: &Result<Side, String>| -> Result<Option<Release>, ReleaseError> {
+            side.as_ref().ok().map(|side| Ok(release(side)?.0)).transpose()
+        };
+        let (candidate, unanswered) = release(&sides.candidate)?;
+        let (holder, anchor) = (answered(&sides.holder)?, answered(&sides.anchor)?);
+        let squares = unanswered.into_iter().map(|left_out| {
+            let (at, between) = (left_out.service.to_string(), sides.candidate.name.clone());
+            let is_accepted = said.contains(&left_out.service);
+            let found = if is_accepted {
+                Found::Refused { why: format!("clients still send it, but {}", left_out.why), hint: left_out.hint }
+            } else {
+                Found::Skipped { why: left_out.why }
+            };
+            Square { check: "compatibility", at, between, passed: !is_accepted, found }
+        });
+        let (squares, steps) = (squares.collect(), steps(&candidate, definitions)?);
+        Ok(Self { sides, candidate, holder, anchor, contract, judged, definition, squares, steps })
+    }
+
+    /// The service versions whose rows are needed.
+    pub fn bindings(&self) -> &[Binding] {
+        &self.candidate.bindings
+    }
+
+    /// The rows that are pinned with the versions whose own service version a binding's is.
+    pub fn golden(&self, binding: &Binding) -> ProbeRows {
+        let mut all = ProbeRows::none(&binding.service.service.columns);
+        let mut asked = BTreeSet::new();
+        for side in self.sides.all() {
+            let is_own = side.model.compiled.service.id() == binding.id();
+            // Rows that were read once for its columns are of its columns.
+            if is_own && asked.insert(side.model.version.version) && all.append(side.golden.clone()).is_err() {
+                all = ProbeRows::none(&binding.service.service.columns);
+            }
+        }
+        all
+    }
+
+    /// Runs every square on `rows`, by service version. Computes on this task's thread.
+    ///
+    /// # Errors
+    /// [`SquareError::Run`] for rows of other columns.
+    pub async fn run(mut self, mut rows: BTreeMap<ServiceVersion, ProbeRows>) -> Result<Squares, SquareError> {
+        let mut usual = BTreeMap::new();
+        for binding in &self.candidate.bindings {
+            let columns = &binding.service.service.columns;
+            let mut all = rows.remove(&binding.id()).unwrap_or_else(|| ProbeRows::none(columns));
+            usual.insert(binding.id(), typical(columns, &all));
+            all.append(ProbeRows::boundary(columns)?)?;
+            rows.insert(binding.id(), all);
+        }
+        close_under(&self.steps, &self.candidate, &mut rows)?;
+        let asked = Asked { sessions: Sessions::of(&self.sides).await, rows, usual };
+        let found = tokio::task::block_in_place(|| self.checks(&asked))?;
+        let mut squares = std::mem::take(&mut self.squares);
+        squares.extend(found);
+        let promised = || promises(&self.candidate, &self.contract);
+        let promises = if self.judged { promised() } else { Vec::new() };
+        Ok(Squares { squares, promises })
+    }
+}
