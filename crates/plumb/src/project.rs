@@ -164,6 +164,7 @@ impl Project {
             log: predictions.clone(),
             probes: probes.clone(),
             webhooks,
+            ongoing: Arc::default(),
             prompt: mlflow::PROMPT,
         })
     }

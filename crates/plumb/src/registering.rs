@@ -6,6 +6,7 @@
 pub mod abandoned;
 pub mod given;
 pub mod inspector;
+pub mod ongoing;
 pub mod worker;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use serving::onnx::tensors::InputPlan;
 
 use crate::failure::Failure;
 pub use inspector::{Inspector, Limits};
+pub use ongoing::Ongoing;
 pub use worker::Task;
 
 /// The key under which a model file, or a tag of its version, names its feature service.

@@ -57,10 +57,11 @@ pub async fn demo(args: &DemoArgs, format: Format) -> Result<ExitCode, Failure> 
         false => format!("\nall answers were checked.\n{}", next(folder, &url)),
     };
     output::answer(format, &json, text);
-    if !args.once {
-        interrupted().await;
+    if args.once {
+        server.stop().await?
+    } else {
+        server.run(interrupted()).await?
     }
-    server.stop().await?;
     Ok(ExitCode::SUCCESS)
 }
 

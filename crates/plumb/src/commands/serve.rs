@@ -95,8 +95,7 @@ pub async fn serve(
             server.ready_after.as_millis()
         )
     });
-    interrupted.await;
-    server.stop().await?;
+    server.run(interrupted).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -159,6 +158,8 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     let pusher = Pusher::new(Arc::clone(&project.registry), offline, Arc::clone(&online), clock);
     let (webhooks, courier) = project.webhooks()?;
     let webhooks = Arc::new(webhooks);
+    let mlflow = project.mlflow(artifacts, Arc::clone(&webhooks)).await?;
+    let ongoing = Arc::clone(&mlflow.ongoing);
     let parts = Parts {
         project: project.config.project.clone(),
         scorer: Arc::clone(&scorer),
@@ -169,7 +170,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         clock: project.clock(),
         readiness: Arc::clone(&readiness),
         non_finite: project.config.non_finite,
-        mlflow: Some(project.mlflow(artifacts, Arc::clone(&webhooks)).await?),
+        mlflow: Some(mlflow),
         webhooks: Some(webhooks),
         hosts: project.config.hosts.clone(),
     };
@@ -189,7 +190,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     listening.spawn(answer(grpc_listener, grpc::router(grpc_parts), stopped));
     following.spawn(courier.run());
     following.spawn(measuring.measure());
-    following.spawn(abandoned::sweep(Arc::clone(&project.registry)));
+    following.spawn(abandoned::sweep(Arc::clone(&project.registry), ongoing));
     following.spawn(look_back(Arc::clone(&project.registry), readiness));
     let ready_after = started.elapsed();
     info!(took_ms = ready_after.as_millis(), "serving on http://{address}");
@@ -331,6 +332,29 @@ impl Watcher {
 }
 
 impl Server {
+    /// Runs until it is told to stop.
+    ///
+    /// # Errors
+    /// It ended by itself, or the prediction log cannot be written.
+    pub async fn run(mut self, told: impl Future<Output = ()>) -> Result<(), Failure> {
+        let ended = tokio::select! {
+            () = told => Ok(()),
+            why = self.ended() => Err(why),
+        };
+        self.stop().await.and(ended)
+    }
+
+    /// Waits until something that listens ends though nobody told it to: half a server is none, and whoever watches over this
+    /// process starts it anew.
+    async fn ended(&mut self) -> Failure {
+        let why = match self.listening.join_next().await {
+            Some(Err(why)) => format!(": {why}"),
+            Some(Ok(())) | None => String::new(),
+        };
+        Failure::new(ErrorKind::Internal, format!("the server does not listen any more{why}"))
+            .hint("the lines above say why; start it again")
+    }
+
     /// Waits until everything answered so far is in the prediction log.
     ///
     /// # Errors
@@ -353,5 +377,29 @@ impl Server {
             warn!("requests still running after {} s are cut off", DRAIN.as_secs());
         }
         scorer.log().flush().map_err(|why| Failure::new(ErrorKind::Unavailable, why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a project without definitions.
+    async fn server(folder: &std::path::Path) -> Server {
+        std::fs::write(folder.join("plumb.yaml"), "project: p\n").unwrap();
+        let project = Project::open(folder).await.unwrap();
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        Box::pin(start(&project, any_port, None)).await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_does_not_listen_any_more_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = server(folder.path()).await.run(std::future::ready(())).await;
+        assert!(told.is_ok(), "{told:?}");
+        let mut broken = server(folder.path()).await;
+        broken.listening.spawn(async { panic!("a bug") });
+        let why = broken.run(std::future::pending()).await.unwrap_err().to_string();
+        assert!(why.starts_with("the server does not listen any more: ") && why.contains("a bug"), "{why}");
     }
 }

@@ -60,7 +60,7 @@ pub fn start(n: usize, router: &Router) -> io::Result<Lanes> {
 pub struct Lanes(Vec<Lane>);
 
 impl Lanes {
-    /// Hands on the connections that come, until told to stop; ends when all lanes have.
+    /// Hands on the connections that come, until told to stop or no lane is left; ends when all lanes have.
     pub async fn answer(self, mut listener: TcpListener, mut stopped: watch::Receiver<bool>) {
         loop {
             let socket = tokio::select! {
@@ -71,6 +71,9 @@ impl Lanes {
             };
             if let Err(why) = self.hand(socket).await {
                 tracing::warn!("a connection was not taken: {why}");
+            }
+            if self.0.iter().all(|lane| lane.connections.is_closed()) {
+                break;
             }
         }
         drop(listener);

@@ -27,7 +27,7 @@ use serving::Fleet;
 use storage::Bucket;
 
 use crate::promoting::Gate;
-use crate::registering::Inspector;
+use crate::registering::{Inspector, Ongoing};
 use crate::webhooks::Webhooks;
 pub use error::{Code, Refusal};
 pub use fields::{Fields, Named, Sent};
@@ -55,6 +55,8 @@ pub struct Parts {
     pub probes: PathBuf,
     /// Who is told what happens.
     pub webhooks: Arc<Webhooks>,
+    /// Registrations that go on.
+    pub ongoing: Arc<Ongoing>,
     /// How long a registration may take before its client is told to ask again.
     pub prompt: Duration,
 }
@@ -81,6 +83,7 @@ pub fn router(parts: Parts, gate: Gate) -> Router {
         log: _,
         probes: _,
         webhooks,
+        ongoing,
         prompt,
     } = parts;
     let registry = Arc::clone(&gate.registry);
@@ -97,6 +100,7 @@ pub fn router(parts: Parts, gate: Gate) -> Router {
         copied: registrar::Copied { buckets: copied, file_bytes_max: upload_bytes_max },
         inspector: Arc::new(inspector),
         tasks: tasks::Tasks::default(),
+        ongoing,
         prompt,
     };
     let api = Router::new()

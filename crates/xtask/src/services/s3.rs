@@ -37,7 +37,9 @@ fn attempt(program: &Path) -> Result<Option<Keeper>, Failure> {
     let mut server = Command::new(program);
     server.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
     let keeper = Keeper::start(NAME, &server, "TERM", port, scratch)?;
-    keeper.ready(READY_WITHIN, |keeper| answers(keeper.port).is_ok_and(|answers| answers))
+    // It says so when the port is its own: what answers there otherwise is somebody else's.
+    let listens = |keeper: &Keeper| keeper.log().contains("Running on http");
+    keeper.ready(READY_WITHIN, |keeper| listens(keeper) && answers(keeper.port).is_ok_and(|answers| answers))
 }
 
 fn answers(port: u16) -> io::Result<bool> {

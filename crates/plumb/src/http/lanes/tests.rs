@@ -206,3 +206,17 @@ fn what_may_take_long_is_not_quick() {
     assert!(!quick("/api/2.0/mlflow/registered-models/search", Method::GET, Some(0)));
     assert!(!quick("none", Method::GET, Some(0)));
 }
+
+#[tokio::test]
+async fn who_has_no_lane_left_ends() {
+    let (connections, handed) = mpsc::channel(1);
+    let (_, ended) = oneshot::channel();
+    let lanes = Lanes(vec![Lane { connections, open: Open::default(), ended }]);
+    drop(handed);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap());
+    let (_stop, stopped) = watch::channel(false);
+    let answering = tokio::time::timeout(PATIENCE, lanes.answer(listener, stopped));
+    let (client, ended) = tokio::join!(client, answering);
+    assert!(client.is_ok() && ended.is_ok());
+}

@@ -25,7 +25,7 @@ use schema::{Clock, ModelName};
 use super::Refusal;
 use super::tasks::Tasks;
 use crate::promoting::{Gate, Judged, in_a_line, report};
-use crate::registering::Inspector;
+use crate::registering::{Inspector, Ongoing};
 pub(super) use checks::Checks;
 pub(super) use copied::Copied;
 
@@ -48,8 +48,10 @@ pub(super) struct Registrar {
     pub(super) copied: Copied,
     /// Reads models.
     pub(super) inspector: Arc<Inspector>,
-    /// Registrations that go on.
+    /// What goes on whether or not its client waits.
     pub(super) tasks: Tasks,
+    /// Registrations among it.
+    pub(super) ongoing: Arc<Ongoing>,
     /// How long one may take before its client is told to ask again.
     pub(super) prompt: Duration,
 }

@@ -33,6 +33,7 @@ use crate::webhooks::sender::Sender;
 /// A server's routes, over stores in a folder of their own.
 pub(super) struct Served {
     pub folder: tempfile::TempDir,
+    ongoing: Arc<Ongoing>,
     router: Router,
 }
 
@@ -71,6 +72,7 @@ impl Served {
         let hooks = Hooks::new(Arc::new(hooks), AddressRules::default());
         let sender = Arc::new(Sender::new(AddressRules::default(), Arc::new(SystemNames)));
         let webhooks = Arc::new(Webhooks::new(Arc::clone(&gate.registry), hooks, sender));
+        let ongoing = Arc::<Ongoing>::default();
         let parts = Parts {
             tracker,
             tree,
@@ -82,10 +84,11 @@ impl Served {
             log: PathBuf::new(),
             probes: PathBuf::new(),
             webhooks,
+            ongoing: Arc::clone(&ongoing),
             prompt,
         };
         let router = router(parts, gate);
-        Self { folder, router }
+        Self { folder, ongoing, router }
     }
 
     /// The answer, of which nobody has read the body yet.

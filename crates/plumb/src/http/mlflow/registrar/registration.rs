@@ -12,7 +12,7 @@ use schema::error::chain;
 use schema::{Clock, ErrorKind, ModelName};
 use tokio::sync::oneshot;
 
-use super::sources::{self, Located, Made};
+use super::sources::{self, At, Located, Made};
 use super::{ACTOR, Registrar};
 use crate::failure::Failure;
 use crate::http::mlflow::Refusal;
@@ -26,11 +26,20 @@ pub(super) async fn register(
     located: Located,
 ) -> Result<(Arc<Catalog>, u32), Refusal> {
     let Located { origin, tags, at } = located;
+    // What has nothing to copy takes no time.
+    let place = match at {
+        At::Kept(_) | At::Elsewhere => None,
+        At::Ours(_) | At::Bucket(_) => Some(this.ongoing.enter().ok_or_else(crowded)?),
+    };
     let (tell, mut told) = oneshot::channel();
     let gathering = {
-        let (this, tags) = (Arc::clone(this), tags.clone());
-        // Nobody is told where the request ended otherwise meanwhile.
-        async move { drop(tell.send(sources::gather(&this, &catalog, at, &tags).await)) }
+        let (this, tags, place) = (Arc::clone(this), tags.clone(), place.clone());
+        async move {
+            let made = sources::gather(&this, &catalog, at, &tags).await;
+            drop(place);
+            // Nobody is told where the request ended otherwise meanwhile.
+            drop(tell.send(made));
+        }
     };
     this.tasks.start(gathering);
     let new = |made: Made| {
@@ -46,10 +55,22 @@ pub(super) async fn register(
             // By what it is known by, for it may be renamed meanwhile.
             let model = catalog.model(name.as_str()).map(|model| model.id).unwrap_or_default();
             let (this_too, version) = (Arc::clone(this), *version);
-            this.tasks.start(async move { end(&this_too, model, version, heard(told.await)).await });
+            if let Some(place) = &place {
+                place.registers(model, version);
+            }
+            this.tasks.start(async move {
+                end(&this_too, model, version, heard(told.await)).await;
+                drop(place);
+            });
             Ok(begun)
         }
     }
+}
+
+fn crowded() -> Refusal {
+    Failure::new(ErrorKind::Overloaded, "as many versions as this server registers at once are being registered")
+        .hint("try again when some of them are ready")
+        .into()
 }
 
 /// What a task says that may have been broken off.

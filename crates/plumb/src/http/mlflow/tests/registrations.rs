@@ -103,3 +103,18 @@ async fn what_is_wrong_with_a_source_is_told_at_once() {
     let begun = served.done("POST", "model-versions/create", body).await["model_version"].take();
     assert_eq!((&begun["version"], &begun["run_id"], &begun["model_id"]), (&json!("1"), &json!(run), &json!(logged)));
 }
+
+/// Of those that take long not more are begun than the server has places for; what takes no time needs none.
+#[tokio::test]
+async fn who_comes_when_all_places_are_taken_is_told_to_come_again() {
+    let (served, run) = impatient(&[("m/MLmodel", "flavors: {}")]).await;
+    let places: Vec<_> = std::iter::from_fn(|| served.ongoing.enter()).collect();
+    let body = json!({ "name": "m", "source": format!("runs:/{run}/m"), "run_id": run });
+    let (status, code, message) = served.refused("POST", "model-versions/create", body).await;
+    assert_eq!((status, code.as_str()), (429, "RESOURCE_EXHAUSTED"), "{message}");
+    let made = served.done("POST", "model-versions/create", json!({ "name": "m", "source": "s3://b/1" })).await;
+    assert_eq!(made["model_version"]["version"], "1", "what was refused used no number");
+    drop(places);
+    assert_eq!(registered(&served, &run, json!([])).await.1["status"], "READY");
+    assert!(served.ongoing.enter().is_some());
+}
