@@ -192,20 +192,20 @@ impl OnlineStore for Faulty {
         self.store().await.check().await
     }
 
-    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
+    async fn drop_tables(&self, tables: &[OnlineTable]) -> Result<(), OnlineError> {
         let kind = self.next();
         if let Some(kind) = kind {
             self.met.writes[kind as usize].fetch_add(1, Ordering::Relaxed);
         }
         match kind {
-            None => return self.store().await.drop_table(table).await,
+            None => return self.store().await.drop_tables(tables).await,
             Some(Kind::NotDone) => {}
-            Some(Kind::Half | Kind::Unknown) => self.store().await.drop_table(table).await?,
+            Some(Kind::Half | Kind::Unknown) => self.store().await.drop_tables(tables).await?,
             Some(Kind::Killed) => {
-                self.store().await.drop_table(table).await?;
+                self.store().await.drop_tables(tables).await?;
                 self.killed().await;
             }
         }
-        Err(Self::failed(Doing::Dropping { table: table.to_string() }))
+        Err(Self::failed(Doing::Dropping { tables: tables.to_vec() }))
     }
 }

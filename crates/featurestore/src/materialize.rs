@@ -362,13 +362,16 @@ impl<'a> Materializer<'a> {
     /// Drops generations that nobody reads.
     async fn clear_up(&self) -> Result<(), MaterializeError> {
         let mut marks = Marks::read(self.store, self.view).await.map_err(|why| self.online(why))?;
-        for number in marks.droppable(Clock::wall()) {
-            let table = OnlineTable::generation(self.view, number);
-            self.store.drop_table(&table).await.map_err(|why| self.online(why))?;
-            marks = marks.dropped(number);
-            marks.write(self.store, self.view).await.map_err(|why| self.online(why))?;
+        let numbers = marks.droppable(Clock::wall());
+        if numbers.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let tables: Vec<_> = numbers.iter().map(|number| OnlineTable::generation(self.view, *number)).collect();
+        self.store.drop_tables(&tables).await.map_err(|why| self.online(why))?;
+        for number in numbers {
+            marks = marks.dropped(number);
+        }
+        marks.write(self.store, self.view).await.map_err(|why| self.online(why))
     }
 
     fn unchanged(&self, generation: u64) -> Materialized {

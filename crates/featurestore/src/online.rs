@@ -74,9 +74,9 @@ pub trait OnlineStore: fmt::Debug + Send + Sync + 'static {
     /// Doing it again is safe.
     async fn erase(&self, tables: &[OnlineTable], keys: &KeyMatch, dry_run: bool) -> Result<EraseReport, OnlineError>;
 
-    /// Removes a table, whatever its size, beside reads and writes of other tables. Nobody may be writing to it. When it
-    /// fails, part of it is gone; doing it again is safe.
-    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError>;
+    /// Removes some tables, whatever their size, beside reads and writes of others; where all that is stored must be walked
+    /// for it, in one walk. Nobody may be writing to them. When it fails, part of them is gone; doing it again is safe.
+    async fn drop_tables(&self, tables: &[OnlineTable]) -> Result<(), OnlineError>;
 
     /// What a table holds, where that is cheap to say: `None` where it is not.
     async fn size_of(&self, table: &OnlineTable) -> Result<Option<TableSize>, OnlineError> {
@@ -167,7 +167,7 @@ pub enum Doing {
     Opening,
     Reading { views: Vec<ViewId>, n_keys: usize },
     Writing { view: ViewId, n_keys: usize },
-    Dropping { table: String },
+    Dropping { tables: Vec<OnlineTable> },
     Erasing,
 }
 
@@ -326,7 +326,10 @@ impl fmt::Display for Doing {
                 write!(f, "reading {} of {} from", keys(*n_keys), views.join(", "))
             }
             Self::Writing { view, n_keys } => write!(f, "writing {} of `{view}` to", keys(*n_keys)),
-            Self::Dropping { table } => write!(f, "removing table `{table}` from"),
+            Self::Dropping { tables } => match tables.as_slice() {
+                [table] => write!(f, "removing table `{table}` from"),
+                tables => write!(f, "removing {} tables from", tables.len()),
+            },
             Self::Erasing => f.write_str("erasing a key from"),
         }
     }

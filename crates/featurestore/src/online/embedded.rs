@@ -103,16 +103,19 @@ impl OnlineStore for EmbeddedStore {
         }
     }
 
-    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
-        loop {
-            let (environment, dropped) = (Arc::clone(&self.environment), table.clone());
-            let more = on_a_file_thread(move || environment.drop_some(&dropped)).await;
-            let doing = Doing::Dropping { table: table.to_string() };
-            // Other writers have their turn between two portions.
-            if !more.map_err(|stopped| doing.failed(&self.environment.address(), stopped))?? {
-                return Ok(());
+    async fn drop_tables(&self, tables: &[OnlineTable]) -> Result<(), OnlineError> {
+        for table in tables {
+            loop {
+                let (environment, dropped) = (Arc::clone(&self.environment), table.clone());
+                let more = on_a_file_thread(move || environment.drop_some(&dropped)).await;
+                let doing = Doing::Dropping { tables: vec![table.clone()] };
+                // Other writers have their turn between two portions.
+                if !more.map_err(|stopped| doing.failed(&self.environment.address(), stopped))?? {
+                    break;
+                }
             }
         }
+        Ok(())
     }
 }
 

@@ -96,9 +96,9 @@ impl OnlineStore for GuardedStore {
         self.writes.call(|| Doing::Erasing, self.store.erase(tables, keys, dry_run)).await
     }
 
-    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
-        let doing = || Doing::Dropping { table: table.to_string() };
-        self.writes.call(doing, self.store.drop_table(table)).await
+    async fn drop_tables(&self, tables: &[OnlineTable]) -> Result<(), OnlineError> {
+        let doing = || Doing::Dropping { tables: tables.to_vec() };
+        self.writes.call(doing, self.store.drop_tables(tables)).await
     }
 
     async fn size_of(&self, table: &OnlineTable) -> Result<Option<TableSize>, OnlineError> {

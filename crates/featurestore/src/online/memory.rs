@@ -57,8 +57,8 @@ impl OnlineStore for MemoryStore {
         Ok(report)
     }
 
-    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner).remove(table);
+    async fn drop_tables(&self, tables: &[OnlineTable]) -> Result<(), OnlineError> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).retain(|table, _| !tables.contains(table));
         Ok(())
     }
 }

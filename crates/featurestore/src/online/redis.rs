@@ -359,14 +359,18 @@ impl OnlineStore for RedisStore {
         self.servers.check().await.map_err(|failed| failed.while_doing(Doing::Opening))
     }
 
-    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
-        let failed = |failed: Failed| failed.while_doing(Doing::Dropping { table: table.to_string() });
+    async fn drop_tables(&self, tables: &[OnlineTable]) -> Result<(), OnlineError> {
+        let failed = |failed: Failed| failed.while_doing(Doing::Dropping { tables: tables.to_vec() });
+        if tables.is_empty() {
+            return Ok(());
+        }
+        let fields: Vec<&str> = tables.iter().map(OnlineTable::name).collect();
         let mut scan = self.servers.scan(&self.prefix).await.map_err(failed)?;
         while let Some(places) = scan.next().await.map_err(failed)? {
             let remove = |place: Vec<u8>| {
                 let slot = self.servers.slot_of(&place);
                 let mut command = Cmd::new();
-                command.arg("HDEL").arg(place).arg(table.name());
+                command.arg("HDEL").arg(place).arg(&fields);
                 Keyed { slot, command }
             };
             let removals: Vec<Keyed> = places.into_iter().map(remove).collect();

@@ -119,10 +119,9 @@ async fn drop_data(project: &Project, online: &dyn OnlineStore, view: &FeatureVi
     let known = [&marks.current, &marks.building].into_iter().flatten();
     let numbers =
         known.chain(marks.retired.iter().map(|retired| &retired.generation)).map(|generation| generation.number);
-    for number in numbers {
-        online.drop_table(&OnlineTable::generation(view, number)).await?;
-    }
-    online.drop_table(&OnlineTable::marks(view)).await?;
+    let generations: Vec<_> = numbers.map(|number| OnlineTable::generation(view, number)).collect();
+    online.drop_tables(&generations).await?;
+    online.drop_tables(&[OnlineTable::marks(view)]).await?;
     let folder = project.offline.folder_of(view);
     match std::fs::remove_dir_all(&folder) {
         Err(why) if why.kind() != std::io::ErrorKind::NotFound => {

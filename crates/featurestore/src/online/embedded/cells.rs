@@ -121,7 +121,8 @@ impl Environment {
 
     /// Removes some keys of a table; whether there are more.
     pub(super) fn drop_some(&self, table: &OnlineTable) -> Result<bool, OnlineError> {
-        let failed = |source: heed::Error| Doing::Dropping { table: table.to_string() }.failed(&self.address(), source);
+        let doing = || Doing::Dropping { tables: vec![table.clone()] };
+        let failed = |source: heed::Error| doing().failed(&self.address(), source);
         let mut txn = self.env.write_txn().map_err(failed)?;
         let mut keys = Vec::new();
         for entry in self.cells.prefix_iter(&txn, &prefix(table)).map_err(failed)?.take(DROPPED_AT_ONCE) {

@@ -41,8 +41,8 @@ pub trait InFront: fmt::Debug + Send + Sync + 'static {
         self.behind().erase(tables, keys, dry_run).await
     }
 
-    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
-        self.behind().drop_table(table).await
+    async fn drop_tables(&self, tables: &[OnlineTable]) -> Result<(), OnlineError> {
+        self.behind().drop_tables(tables).await
     }
 
     async fn size_of(&self, table: &OnlineTable) -> Result<Option<TableSize>, OnlineError> {
@@ -82,8 +82,8 @@ impl<T: InFront> OnlineStore for T {
         InFront::erase(self, tables, keys, dry_run).await
     }
 
-    async fn drop_table(&self, table: &OnlineTable) -> Result<(), OnlineError> {
-        InFront::drop_table(self, table).await
+    async fn drop_tables(&self, tables: &[OnlineTable]) -> Result<(), OnlineError> {
+        InFront::drop_tables(self, tables).await
     }
 
     async fn size_of(&self, table: &OnlineTable) -> Result<Option<TableSize>, OnlineError> {

@@ -126,7 +126,7 @@ async fn rows_whose_marks_are_gone_do_not_come_back() {
     // Key 3 vanishes from history.
     project.file("a.parquet", &[1, 2]);
     assert_eq!(project.materialize(&store, false).await.generation, 2);
-    store.drop_table(&OnlineTable::marks(&project.view)).await.unwrap();
+    store.drop_tables(&[OnlineTable::marks(&project.view)]).await.unwrap();
     assert_eq!(project.online(&store, 1..5).await, None, "nothing answers without marks");
     let again = project.materialize(&store, false).await;
     assert_eq!((again.how, again.generation), (How::Built, 3));
@@ -151,4 +151,27 @@ async fn a_store_that_was_emptied_is_filled_again() {
     assert_eq!(project.online(&store, 1..5).await, None);
     assert_eq!(project.materialize(&store, false).await.how, How::Built);
     assert_eq!(project.online(&store, 1..5).await.unwrap(), [1, 2, 3]);
+}
+
+/// How often the server was asked to go on with a walk over its keys.
+fn steps(server: &TestServer) -> u64 {
+    let text = server.ask_text(&["INFO", "commandstats"]);
+    let line = text.lines().find_map(|line| line.strip_prefix("cmdstat_scan:calls="));
+    line.and_then(|line| line.split(',').next()).map_or(0, |calls| calls.parse().unwrap())
+}
+
+/// A generation each hour for a year is nothing rare: all of them are looked for at once.
+#[tokio::test]
+async fn all_generations_that_may_be_left_are_looked_for_in_one_walk() {
+    let server = TestRedis::spawn();
+    let store = connect(&server, PATIENT).await;
+    let project = Project::new();
+    project.file("a.parquet", &[1, 2]);
+    assert_eq!(project.materialize(&store, false).await.generation, 1);
+    numbers::keep(&project.offline.folder_of(&project.view), 9_000).unwrap();
+    store.drop_tables(&[OnlineTable::marks(&project.view)]).await.unwrap();
+    let before = steps(server.server());
+    assert_eq!(project.materialize(&store, false).await.generation, 9_000);
+    assert_eq!(steps(server.server()) - before, 1);
+    assert_eq!(project.online(&store, 1..5).await.unwrap(), [1, 2]);
 }
