@@ -353,6 +353,13 @@ fn golden_rows_are_pinned_with_a_version_and_every_one_must_pass() {
     assert_eq!(found["sort"], "golden");
     let orders = found["row"]["total_orders"].as_i64().unwrap();
     assert!((900..=1_200).contains(&orders), "brought near to where it begins: {found}");
+    // What was pinned with a version that answered once is asked of all that come after it.
+    register_plain(&plumb, &linear(&plumb, "three.onnx", &[1.0, 0.0, 0.0], 0.001));
+    promote(&plumb, 3).ok();
+    let report = promote(&plumb, 2).json();
+    let square = only(&report, "contract");
+    assert_eq!(square["golden"], json!({ "rows": 2, "off": 1 }), "{square}");
+    assert!(square["between"].as_str().unwrap().contains("version 3"), "{square}");
 }
 
 fn register_plain(plumb: &Plumb, file: &str) {

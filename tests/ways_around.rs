@@ -72,6 +72,21 @@ fn a_declared_model_takes_no_version_that_nobody_can_check() {
 }
 
 #[test]
+fn a_refused_alias_is_told_by_its_name() {
+    let plumb = promised(CONTRACT);
+    let refused = plumb.run("model alias m champion 2");
+    assert!(refused.code == 1 && refused.stdout.contains("alias `champion` of `m`: REFUSED"), "{refused:?}");
+    let server = plumb.serve();
+    let body = json!({ "name": "m", "alias": "champion", "version": "2" }).to_string();
+    let (status, answer) = server.post("/api/2.0/mlflow/registered-models/alias", &body);
+    assert_eq!((status, &answer["promotion_report"]["alias"]), (409, &json!("champion")), "{answer}");
+    let message = answer["message"].as_str().unwrap();
+    assert!(message.contains("version 2 of 'm' would answer for alias `champion`"), "{message}");
+    let history = plumb.run("model history m").ok().stdout;
+    assert_eq!(history.matches("refused to call version 2 of `m` `champion`, report pr-").count(), 2, "{history}");
+}
+
+#[test]
 fn what_is_to_be_served_and_is_not_there_is_not_registered() {
     let plumb = promised(CONTRACT);
     let server = plumb.serve();

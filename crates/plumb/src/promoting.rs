@@ -7,18 +7,20 @@
 
 mod report;
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use featurestore::{OfflineStore, OnlineReader};
-use registry::{Catalog, Command, Event, Model, ModelVersion, Registry, RegistryError, Stage};
+use registry::{Alias, Catalog, Command, Event, Model, ModelVersion, Registry, RegistryError, Stage};
 use schema::error::chain;
 use schema::{Clock, ErrorKind, Fingerprint, ModelName};
 use serde_json::{Value, json};
 use serving::Fleet;
 use serving::fleet::LoadError;
 use serving::promotion::{Checking, Evidence, check};
-use serving::squares::{Side, Sides};
+use serving::squares::{Pinned, Side, Sides};
 
 use crate::failure::Failure;
 pub use report::{in_a_line, report, says};
@@ -47,13 +49,49 @@ pub struct Gate {
     pub clock: Clock,
 }
 
+/// A name of a model by which its clients ask for a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lane {
+    /// A stage.
+    Stage(Stage),
+    /// An alias.
+    Alias(Alias),
+}
+
+impl Lane {
+    /// The stage that a version is judged as.
+    pub fn judged_as(&self) -> Stage {
+        match self {
+            Self::Stage(stage) => *stage,
+            Self::Alias(_) => Stage::Production,
+        }
+    }
+
+    /// The alias, where it is one.
+    pub fn alias(&self) -> Option<&Alias> {
+        match self {
+            Self::Stage(_) => None,
+            Self::Alias(alias) => Some(alias),
+        }
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stage(stage) => stage.fmt(f),
+            Self::Alias(alias) => write!(f, "alias `{alias}`"),
+        }
+    }
+}
+
 /// A version that a name would resolve to, and what was found of it.
 #[derive(Debug)]
 pub struct Judged {
     /// The version.
     pub version: u32,
-    /// The stage it would speak for: for an alias, Production.
-    pub stage: Stage,
+    /// What it would answer for.
+    pub lane: Lane,
     /// What the checks found.
     pub evidence: Evidence,
 }
@@ -210,14 +248,14 @@ impl Gate {
         let before = catalog.model(model.as_str());
         let mut judged = Vec::new();
         // Nobody answered to a name that was free.
-        for Exposed { version, stage, holder } in exposed(before.filter(|before| before.name == now.name), now) {
+        for Exposed { version, lane, holder } in exposed(before.filter(|before| before.name == now.name), now) {
             match now.version(version) {
                 Some(state) if state.version.servable.is_some() => {
-                    let evidence = self.check(catalog, before, &state.version, stage, holder).await?;
-                    judged.push(Judged { version, stage, evidence });
+                    let evidence = self.check(catalog, before, &state.version, lane.judged_as(), holder).await?;
+                    judged.push(Judged { version, lane, evidence });
                 }
                 Some(_) if after.definitions().model(name.as_str()).is_some() => {
-                    return Err(unservable(name, version, stage));
+                    return Err(unservable(name, version, &lane));
                 }
                 _ => {}
             }
@@ -256,7 +294,8 @@ impl Gate {
         let held = other(holder, "no other version holds or held it").await?;
         let anchor = model.and_then(|model| model.anchor(stage));
         let anchor = other(anchor, "no other version that held it was approved by a person").await?;
-        let sides = Sides { candidate, holder: held, anchor };
+        let pinned = self.pinned(catalog, model, version).await?;
+        let sides = Sides { candidate, holder: held, anchor, pinned };
         let with = Checking {
             definitions: catalog.definitions(),
             offline: &self.offline,
@@ -269,7 +308,31 @@ impl Gate {
         Ok(check(sides, with).await?)
     }
 
-    /// A version, ready to answer, with the rows that are pinned with it.
+    /// The rows that are pinned with a version, and with others that answered to a name of its model: newest first.
+    async fn pinned(
+        &self,
+        catalog: &Arc<Catalog>,
+        model: Option<&Model>,
+        version: &ModelVersion,
+    ) -> Result<Vec<Pinned>, Failure> {
+        let of_model = model.into_iter().flat_map(|model| {
+            let moved =
+                model.history().filter(|(.., moved)| moved.to.has_one_holder()).map(|(.., moved)| moved.version);
+            let named: BTreeSet<u32> = moved.chain(model.aliases.values().copied()).collect();
+            named.into_iter().rev().filter_map(|number| model.version(number)).map(|state| state.version.clone())
+        });
+        let versions: Vec<ModelVersion> = std::iter::once(version.clone()).chain(of_model).collect();
+        let (fleet, catalog) = (Arc::clone(&self.fleet), Arc::clone(catalog));
+        #[expect(clippy::disallowed_methods, reason = "reading files blocks")]
+        let read = tokio::task::spawn_blocking(move || fleet.pinned(&versions, &catalog)).await;
+        let failed = |why| Failure::new(ErrorKind::Internal, format!("reading golden rows: {why}"));
+        read.map_err(failed)?.map_err(|why| {
+            let message = format!("the golden rows cannot be read: {}", chain(&why));
+            Failure::new(ErrorKind::Unavailable, message).hint("try again when the files of the model can be read")
+        })
+    }
+
+    /// A version, ready to answer.
     async fn side(
         &self,
         catalog: &Arc<Catalog>,
@@ -279,8 +342,7 @@ impl Gate {
         let name = format!("version {}", version.version);
         let load = move || {
             let model = fleet.load(&version, &catalog).map_err(Box::new)?;
-            let golden = fleet.golden(&model).map_err(Box::new)?;
-            Ok(Side { model: Arc::new(model), name, golden })
+            Ok(Side { model: Arc::new(model), name })
         };
         #[expect(clippy::disallowed_methods, reason = "loading a model blocks")]
         let loaded = tokio::task::spawn_blocking(load).await;
@@ -290,9 +352,9 @@ impl Gate {
 }
 
 /// Of what is declared of a model nothing can be checked of a version that cannot answer: it would answer for none of it.
-fn unservable(model: &ModelName, version: u32, stage: Stage) -> Failure {
+fn unservable(model: &ModelName, version: u32, lane: &Lane) -> Failure {
     let message = format!(
-        "version {version} of model `{model}` would answer for {stage} and cannot be served, for it has no feature service: nothing \
+        "version {version} of model `{model}` would answer for {lane} and cannot be served, for it has no feature service: nothing \
          of what is declared of `{model}` can be checked"
     );
     Failure::new(ErrorKind::Conflict, message).hint(format!(
@@ -318,11 +380,11 @@ fn passes(why: &LoadError) -> bool {
 }
 
 /// A version that a name resolves to now and did not before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Exposed {
     version: u32,
-    /// The stage that it answers for: for an alias, Production.
-    stage: Stage,
+    /// The name, the first of several.
+    lane: Lane,
     /// What the name resolved to before.
     holder: Option<u32>,
 }
@@ -332,13 +394,13 @@ fn exposed(before: Option<&Model>, after: &Model) -> Vec<Exposed> {
     let holder = |model: Option<&Model>, stage| model?.holder(stage).map(|state| state.version.version);
     let staged = [Stage::Production, Stage::Staging].into_iter().filter_map(|stage| {
         let (version, held) = (holder(Some(after), stage)?, holder(before, stage));
-        (held != Some(version)).then_some(Exposed { version, stage, holder: held })
+        (held != Some(version)).then_some(Exposed { version, lane: Lane::Stage(stage), holder: held })
     });
     let called = after.aliases.iter().filter_map(|(alias, version)| {
         let known = before.and_then(|model| model.aliases.get(alias)).copied();
         // A new name is asked for by nobody yet: it is judged by what is in Production.
         let holder = known.or_else(|| holder(before, Stage::Production));
-        (known != Some(*version)).then_some(Exposed { version: *version, stage: Stage::Production, holder })
+        (known != Some(*version)).then_some(Exposed { version: *version, lane: Lane::Alias(alias.clone()), holder })
     });
     let mut exposed: Vec<Exposed> = Vec::new();
     for found in staged.chain(called) {
@@ -374,7 +436,9 @@ fn as_judged(catalog: &Catalog, model: &ModelName, command: Command, judged: &[J
 
 /// That a version stays where it is, and what was found.
 fn refusal(model: &ModelName, judged: &Judged, evidence: Value) -> Command {
-    Command::Refuse { model: model.clone(), version: judged.version, to: judged.stage, evidence }
+    let Judged { version, lane, .. } = judged;
+    let (to, alias) = (lane.judged_as(), lane.alias().cloned());
+    Command::Refuse { model: model.clone(), version: *version, to, alias, evidence }
 }
 
 /// The command with what was found of the version that it names, and beside it of others that it leaves a name to.
@@ -385,7 +449,10 @@ fn with_evidence(command: Command, judged: &[Judged]) -> Command {
     let exposing = |version: Option<u32>| {
         let own = judged.iter().find(|judged| Some(judged.version) == version);
         let mut record = own.map_or_else(|| json!({}), |judged| judged.evidence.record());
-        let other = |judged: &Judged| json!({ "version": judged.version, "stage": judged.stage, "evidence": judged.evidence.record() });
+        let other = |judged: &Judged| {
+            let Judged { version, lane, evidence } = judged;
+            json!({ "version": version, "stage": lane.judged_as(), "alias": lane.alias(), "evidence": evidence.record() })
+        };
         let others: Vec<Value> = judged.iter().filter(|judged| Some(judged.version) != version).map(other).collect();
         if !others.is_empty() {
             record["exposes"] = others.into();

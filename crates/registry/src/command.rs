@@ -203,8 +203,10 @@ pub enum Command {
         model: ModelName,
         /// The version.
         version: u32,
-        /// The stage it was to have.
+        /// The stage it was to have; of an alias, the one that it was judged as.
         to: Stage,
+        /// The alias that it was to have, where it was not a stage.
+        alias: Option<Alias>,
         /// The check that failed, with its counterexample.
         evidence: serde_json::Value,
     },

@@ -253,6 +253,6 @@ async fn next(log: &dyn RegistryStore, actor: &str) -> Event {
 fn event(seq: Seq, previous: Fingerprint, actor: &str) -> Event {
     let model = ModelName::new("churn").expect("this is a name");
     let evidence = serde_json::json!({ "distance": 0.1, "row": { "user": "käse", "at": [1, -2.5e-7, null] } });
-    let body = EventBody::PromotionRefused { model, version: 1, to: Stage::Production, evidence };
+    let body = EventBody::PromotionRefused { model, version: 1, to: Stage::Production, alias: None, evidence };
     Event::new(seq, Timestamp::EPOCH, actor, previous, body).expect("this event can be written")
 }

@@ -66,10 +66,10 @@ impl Catalog {
             Command::Approve { model, version, comment } => {
                 self.decide_approval(model, *version, comment.as_ref(), actor)
             }
-            Command::Refuse { model, version, to, evidence } => {
+            Command::Refuse { model, version, to, alias, evidence } => {
                 self.find(model, *version)?;
-                let (model, version, to, evidence) = (model.clone(), *version, *to, evidence.clone());
-                Ok(Some(EventBody::PromotionRefused { model, version, to, evidence }))
+                let (model, version, to, alias) = (model.clone(), *version, *to, alias.clone());
+                Ok(Some(EventBody::PromotionRefused { model, version, to, alias, evidence: evidence.clone() }))
             }
             Command::Rollback { model, stage } => self.decide_rollback(model, *stage),
             Command::CreateModel { model, description, tags } => {

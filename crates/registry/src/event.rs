@@ -81,8 +81,11 @@ pub enum EventBody {
         model: ModelName,
         /// The version that stays where it is.
         version: u32,
-        /// The stage it was to have.
+        /// The stage it was to have; of an alias, the one that it was judged as.
         to: Stage,
+        /// The alias that it was to have, where it was not a stage.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alias: Option<Alias>,
         /// The check that failed, with its counterexample.
         evidence: Value,
     },
@@ -327,7 +330,10 @@ impl fmt::Display for EventBody {
                 write!(f, "could not register {}: {}", Named(model, Some(*version)), reason.escape_debug())
             }
             Self::Transitioned(transition) => write!(f, "moved {transition}"),
-            Self::PromotionRefused { model, version, to, .. } => {
+            Self::PromotionRefused { model, version, alias: Some(alias), .. } => {
+                write!(f, "refused to call version {version} of `{model}` `{alias}`")
+            }
+            Self::PromotionRefused { model, version, to, alias: None, .. } => {
                 write!(f, "refused to move `{model}` version {version} to {to}")
             }
             Self::ModelCreated { model, .. } => write!(f, "made model `{model}`"),

@@ -147,7 +147,7 @@ pub(crate) fn promote(version: u32, to: Stage) -> Command {
 }
 
 pub(crate) fn refuse(version: u32, to: Stage) -> Command {
-    Command::Refuse { model: churn(), version, to, evidence: json!({ "row": 17 }) }
+    Command::Refuse { model: churn(), version, to, alias: None, evidence: json!({ "row": 17 }) }
 }
 
 pub(crate) fn rollback(stage: Stage) -> Command {

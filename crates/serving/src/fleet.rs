@@ -6,13 +6,14 @@
 
 mod meters;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use featurestore::CompiledService;
 use registry::{Artifacts, Catalog, ModelVersion, Servable, Stage};
+use schema::error::chain;
 use schema::migration::ServiceVersion;
 use schema::{ErrorKind, ModelName};
 use tracing::{info, warn};
@@ -25,8 +26,11 @@ use crate::onnx::pool::SessionPool;
 use crate::onnx::runtime::Runtime;
 use crate::onnx::tensors::InputPlan;
 use crate::pinned::{self, PinnedError};
-use crate::squares::{ProbeRows, golden, words};
+use crate::squares::{Pinned, golden, words};
 pub use meters::Meters;
+
+/// Files of golden rows that are read for a promotion: each has at least one row, and rows cost microseconds.
+const GOLDEN_FILES_MAX: usize = 256;
 
 /// A model version ready to answer.
 #[derive(Debug)]
@@ -193,7 +197,7 @@ impl Fleet {
                     next.insert(name, Arc::new(model));
                 }
                 Err(why) => {
-                    warn!(model.name = %name, model.version = number, "{}", schema::error::chain(&why));
+                    warn!(model.name = %name, model.version = number, "{}", chain(&why));
                     failed.push((name, why));
                 }
             }
@@ -261,23 +265,42 @@ impl Fleet {
         Ok(LoadedModel { version, servable, compiled, plan, classes, order, pool, batching, meters })
     }
 
-    /// The rows that are pinned with a version: of the files that have some, as far as they are of its features. An input
-    /// example that is not, as a tensor's is not, is no row.
+    /// The rows that are pinned with some versions: of the files that have some, as far as they are of its features. An input
+    /// example that is not, as a tensor's is not, is no row. A file that several versions have is read once, and of many
+    /// files the first are.
     ///
     /// # Errors
-    /// [`LoadError::Artifact`] if a file is not there.
-    pub fn golden(&self, model: &LoadedModel) -> Result<ProbeRows, LoadError> {
-        let columns = &model.compiled.service.columns;
-        let mut all = ProbeRows::none(columns);
-        for file in model.version.files.iter().filter(|file| golden::FILES.contains(&file.path.as_str())) {
-            let bytes = self.artifacts.get(&file.digest).map_err(|source| LoadError::Artifact {
-                model: model.version.name.to_string(),
-                version: model.version.version,
-                source,
-            })?;
-            if let Ok(rows) = golden::read(&bytes, columns) {
-                // They were made for these columns.
-                let _ = all.append(rows);
+    /// [`LoadError::Artifact`] if a file cannot be read now.
+    pub fn pinned<'v>(
+        &self,
+        versions: impl IntoIterator<Item = &'v ModelVersion>,
+        catalog: &Catalog,
+    ) -> Result<Vec<Pinned>, LoadError> {
+        let (mut all, mut read) = (Vec::new(), BTreeSet::new());
+        for version in versions {
+            let Some(servable) = &version.servable else { continue };
+            let named = (servable.service.as_str(), &servable.service_fingerprint);
+            let Some(service) = catalog.definitions().service_by_fingerprint(named.0, named.1) else { continue };
+            for file in version.files.iter().filter(|file| golden::FILES.contains(&file.path.as_str())) {
+                if read.len() == GOLDEN_FILES_MAX || !read.insert((service.id(), file.digest)) {
+                    continue;
+                }
+                let bytes = match self.artifacts.get(&file.digest) {
+                    Ok(bytes) => bytes,
+                    Err(source) if source.passes() => {
+                        let (model, version) = (version.name.to_string(), version.version);
+                        return Err(LoadError::Artifact { model, version, source });
+                    }
+                    // Nobody can bring back rows that are lost, and a version must be possible to replace.
+                    Err(why) => {
+                        let (model, number) = (&version.name, version.version);
+                        warn!(model.name = %model, model.version = number, "its golden rows are lost: {}", chain(&why));
+                        continue;
+                    }
+                };
+                if let Ok(rows) = golden::read(&bytes, &service.columns) {
+                    all.push(Pinned { service: service.id(), rows });
+                }
             }
         }
         Ok(all)

@@ -252,7 +252,7 @@ async fn probe_rows(
                 gather::sampled(compiled, &entities, there)
             }
         };
-        let mut all = Gathered { rows: prepared.golden(binding), keys: BTreeMap::new() };
+        let mut all = Gathered { rows: prepared.golden(binding).map_err(PromotionError::Run)?, keys: BTreeMap::new() };
         all.append(block_in_place(|| gather::logged(compiled, with.log))).map_err(PromotionError::Run)?;
         all.append(of_history).map_err(PromotionError::Run)?;
         set.insert(binding.id(), (Arc::new(compiled.service.clone()), all));

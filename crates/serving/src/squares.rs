@@ -28,6 +28,7 @@ pub(crate) mod words;
 use std::sync::Arc;
 
 use schema::ErrorKind;
+use schema::migration::ServiceVersion;
 use serde::Serialize;
 
 pub(crate) use answers::{classifier, in_words};
@@ -71,8 +72,15 @@ pub struct Side {
     pub model: Arc<LoadedModel>,
     /// What it is in the comparison: `version 6`.
     pub name: String,
-    /// The rows that are pinned with it, of its own service version.
-    pub golden: ProbeRows,
+}
+
+/// Rows that are pinned with a version.
+#[derive(Debug, Clone)]
+pub struct Pinned {
+    /// The service version that they are of.
+    pub service: ServiceVersion,
+    /// They.
+    pub rows: ProbeRows,
 }
 
 /// What is judged, and what it is held against.
@@ -84,6 +92,8 @@ pub struct Sides {
     pub holder: Result<Side, String>,
     /// The one that a person approved last, or why there is none to compare with.
     pub anchor: Result<Side, String>,
+    /// Rows that all of them are asked, where they answer this service version.
+    pub pinned: Vec<Pinned>,
 }
 
 impl Sides {

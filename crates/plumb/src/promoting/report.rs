@@ -8,7 +8,7 @@ use super::Judged;
 
 /// The report of a refusal, as programs read it: each check with what was found, and a row that shows it.
 pub fn report(judged: &Judged, event: Option<&Event>) -> Value {
-    let Judged { version, stage, evidence } = judged;
+    let Judged { version, lane, evidence } = judged;
     let features = &evidence.features;
     let differing = features.features.iter().filter(|feature| !feature.is_equal());
     let of_features = differing.clone().find_map(|feature| {
@@ -48,7 +48,7 @@ pub fn report(judged: &Judged, event: Option<&Event>) -> Value {
     }));
     json!({
         "id": event.map(id),
-        "version": version.to_string(), "to": stage.as_str(),
+        "version": version.to_string(), "to": lane.judged_as().as_str(), "alias": lane.alias(),
         "checks": checks,
         "counterexample": counterexample,
         "as_of": evidence.as_of,

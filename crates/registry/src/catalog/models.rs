@@ -32,7 +32,7 @@ impl Catalog {
                 }
                 Arc::make_mut(model).record((seq, at, event.actor.clone(), transition.clone()));
             }
-            EventBody::PromotionRefused { model, version, to, evidence } => {
+            EventBody::PromotionRefused { model, version, to, alias: _, evidence } => {
                 let known = self.known(model)?;
                 if known.version(*version).is_none() {
                     return Err(format!("there is no version {version} of model `{model}` to refuse"));

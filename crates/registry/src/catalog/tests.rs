@@ -110,7 +110,7 @@ fn what_cannot_have_happened_is_refused() {
     let (model, to, evidence) = (ModelName::new("other").unwrap(), archived, evidence(1));
     check_impossible(
         &mut story,
-        EventBody::PromotionRefused { model: model.clone(), version: 1, to, evidence },
+        EventBody::PromotionRefused { model: model.clone(), version: 1, to, alias: None, evidence },
         "no model `other`",
     );
     let alias = Alias::new("champion").unwrap();

@@ -8,7 +8,7 @@ use crate::model::VersionState;
 use crate::story::{Story, churn, refuse};
 
 fn refused(evidence: Value) -> EventBody {
-    EventBody::PromotionRefused { model: churn(), version: 1, to: Stage::Production, evidence }
+    EventBody::PromotionRefused { model: churn(), version: 1, to: Stage::Production, alias: None, evidence }
 }
 
 fn first(body: EventBody) -> Result<Event, LogError> {

@@ -101,7 +101,7 @@ impl Message {
                 json!({ "name": name, "version": version, "comment": null, "by": "ann", "event": 1 })
             }
             Topic::PromotionRefused => {
-                json!({ "name": name, "version": version, "to_stage": "Production", "by": "ann", "event": 1 })
+                json!({ "name": name, "version": version, "to_stage": "Production", "alias": null, "by": "ann", "event": 1 })
             }
             Topic::PromotionOverridden => json!({
                 "name": name, "version": version, "to_stage": "Production", "alias": null, "reason": "An example",
@@ -190,9 +190,12 @@ pub fn messages(event: &Event, about: About) -> Vec<Message> {
             all
         }
         // What was checked stays here: a counterexample is nobody else's.
-        EventBody::PromotionRefused { model, version, to, evidence: _ } => one(
+        EventBody::PromotionRefused { model, version, to, alias, evidence: _ } => one(
             Topic::PromotionRefused,
-            json!({ "name": model, "version": version.to_string(), "to_stage": to.as_str(), "by": by, "event": seq }),
+            json!({
+                "name": model, "version": version.to_string(), "to_stage": alias.is_none().then(|| to.as_str()),
+                "alias": alias, "by": by, "event": seq,
+            }),
         ),
         EventBody::Approved { model, version, comment } => one(
             Topic::VersionApproved,

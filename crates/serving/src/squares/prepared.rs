@@ -17,6 +17,7 @@ use super::sessions::Sessions;
 use super::typical::typical;
 use super::ways::{close_under, steps};
 use super::{Side, Sides, SquareError, Squares};
+use crate::onnx::OnnxError;
 
 /// The squares of a candidate, to be run on rows of every service version that it answers.
 #[derive(Debug)]
@@ -77,18 +78,16 @@ impl Prepared {
         &self.candidate.bindings
     }
 
-    /// The rows that are pinned with the versions whose own service version a binding's is.
-    pub fn golden(&self, binding: &Binding) -> ProbeRows {
+    /// The rows that are pinned with versions of a binding's own service version.
+    ///
+    /// # Errors
+    /// Rows of other columns.
+    pub fn golden(&self, binding: &Binding) -> Result<ProbeRows, OnnxError> {
         let mut all = ProbeRows::none(&binding.service.service.columns);
-        let mut asked = BTreeSet::new();
-        for side in self.sides.all() {
-            let is_own = side.model.compiled.service.id() == binding.id();
-            // Rows that were read once for its columns are of its columns.
-            if is_own && asked.insert(side.model.version.version) && all.append(side.golden.clone()).is_err() {
-                all = ProbeRows::none(&binding.service.service.columns);
-            }
+        for pinned in self.sides.pinned.iter().filter(|pinned| pinned.service == binding.id()) {
+            all.append(pinned.rows.clone())?;
         }
-        all
+        Ok(all)
     }
 
     /// Runs every square on `rows`, by service version. Computes on this task's thread.

@@ -13,7 +13,7 @@ use crate::config::actor;
 use crate::failure::Failure;
 use crate::output;
 use crate::project::Project;
-use crate::promoting::{Outcome, Trial, told};
+use crate::promoting::{Lane, Outcome, Trial, told};
 
 fn name(text: &str) -> Result<ModelName, Failure> {
     ModelName::new(text).map_err(|why| Failure::invalid(why.to_string()))
@@ -104,17 +104,17 @@ pub(super) async fn rename(project: &Project, format: Format, args: &RenameArgs)
     let command = Command::RenameModel { model: model.clone(), to: to.clone(), evidence: Value::Null };
     let reason = args.overriding.as_deref();
     let outcome = gate(project).await?.execute_overriding(&model, command, reason, &actor()).await?;
-    Ok(tell(format, &outcome, |left, stage| {
-        format!("model `{model}` keeps its name: `{to}` would give version {left} for {stage}")
+    Ok(tell(format, &outcome, |left, lane| {
+        format!("model `{model}` keeps its name: `{to}` would give version {left} for {lane}")
     }))
 }
 
 /// Says what came of a command that names no stage: what was done, or which version is refused and why.
-fn tell(format: Format, outcome: &Outcome, stays: impl FnOnce(u32, Stage) -> String) -> ExitCode {
+fn tell(format: Format, outcome: &Outcome, stays: impl FnOnce(u32, &Lane) -> String) -> ExitCode {
     let (refused, seq) = (outcome.refused(), outcome.event.as_ref().map(|event| event.seq));
     let said = match (refused, &outcome.event) {
         (Some(judged), _) => {
-            format!("{}, which is REFUSED\n{}", stays(judged.version, judged.stage), judged.evidence)
+            format!("{}, which is REFUSED\n{}", stays(judged.version, &judged.lane), judged.evidence)
         }
         (None, Some(event)) => format!("{}\n", event.body),
         (None, None) => "it is so already\n".to_owned(),
@@ -133,9 +133,7 @@ pub(super) async fn delete(project: &Project, format: Format, args: &DeleteArgs)
     };
     let command = Command::DeleteVersion { model: model.clone(), version, evidence: Value::Null };
     let outcome = gate(project).await?.execute(&model, command, &actor()).await?;
-    Ok(tell(format, &outcome, |left, stage| {
-        format!("version {version} stays: {stage} would be left to version {left}")
-    }))
+    Ok(tell(format, &outcome, |left, lane| format!("version {version} stays: {lane} would be left to version {left}")))
 }
 
 /// Brings back what was deleted. It serves nobody then; the gate is asked all the same, which looks at what a name gives.
@@ -146,7 +144,7 @@ pub(super) async fn restore(project: &Project, format: Format, args: &DeleteArgs
         Some(version) => Command::RestoreVersion { model: model.clone(), version },
     };
     let outcome = gate(project).await?.execute(&model, command, &actor()).await?;
-    let done = tell(format, &outcome, |left, stage| format!("it stays deleted: {stage} would be version {left}"));
+    let done = tell(format, &outcome, |left, lane| format!("it stays deleted: {lane} would be version {left}"));
     if outcome.event.is_some() && outcome.refused().is_none() && format == Format::Table {
         output::note("it is in no stage and has no alias again: plumb model promote, plumb model alias");
     }

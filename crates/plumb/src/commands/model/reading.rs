@@ -70,7 +70,7 @@ pub(super) fn diff(project: &Project, format: Format, args: &DiffArgs) -> Result
     Ok(ExitCode::SUCCESS)
 }
 
-/// Walks into objects, and compares the rest whole.
+/// Walks into objects and into lists of what has names, and compares the rest whole.
 fn differing(what: &str, old: &Value, new: &Value, found: &mut Vec<(String, Value, Value)>) {
     match (old, new) {
         (Value::Object(a), Value::Object(b)) => {
@@ -79,9 +79,41 @@ fn differing(what: &str, old: &Value, new: &Value, found: &mut Vec<(String, Valu
                 differing(&format!("{what}.{key}"), &old[key], &new[key], found);
             }
         }
+        (Value::Array(a), Value::Array(b)) if old != new && !(a.is_empty() && b.is_empty()) => {
+            let (Some(a), Some(b)) = (named(a), named(b)) else {
+                found.push((what.to_owned(), old.clone(), new.clone()));
+                return;
+            };
+            let find = |list: &[(&str, &Value)], name: &str| {
+                list.iter().find(|(other, _)| *other == name).map_or(Value::Null, |(_, value)| (*value).clone())
+            };
+            let names: BTreeSet<&str> = a.iter().chain(&b).map(|(name, _)| *name).collect();
+            for name in names {
+                differing(&format!("{what}[{name}]"), &find(&a, name), &find(&b, name), found);
+            }
+            // The order of inputs and features is a part of what they mean.
+            let order = |list: &[(&str, &Value)], other: &[(&str, &Value)]| {
+                let common = list.iter().map(|(name, _)| *name).filter(|name| other.iter().any(|(one, _)| one == name));
+                common.map(Value::from).collect::<Vec<_>>()
+            };
+            let (old, new) = (order(&a, &b), order(&b, &a));
+            if old != new {
+                found.push((format!("{what} (order)"), old.into(), new.into()));
+            }
+        }
         _ if old != new => found.push((what.to_owned(), old.clone(), new.clone())),
         _ => {}
     }
+}
+
+/// The entries of a list by their names, where all have one of their own.
+fn named(list: &[Value]) -> Option<Vec<(&str, &Value)>> {
+    ["name", "path"].into_iter().find_map(|key| {
+        let entries: Option<Vec<_>> = list.iter().map(|entry| Some((entry.get(key)?.as_str()?, entry))).collect();
+        let entries = entries?;
+        let names: BTreeSet<&str> = entries.iter().map(|(name, _)| *name).collect();
+        (names.len() == entries.len()).then_some(entries)
+    })
 }
 
 fn shown(value: &Value) -> String {
@@ -140,4 +172,35 @@ pub(super) fn search(project: &Project, format: Format, args: &SearchArgs) -> Re
         output::table(["MODEL", "VERSIONS", "PRODUCTION", "STAGING", "UPDATED"], page.entries.iter().map(row))
     });
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(old: &Value, new: &Value) -> Vec<String> {
+        let mut found = Vec::new();
+        differing("x", old, new, &mut found);
+        found.iter().map(|(what, old, new)| format!("{what}: {} -> {}", shown(old), shown(new))).collect()
+    }
+
+    #[test]
+    fn lists_of_what_has_names_differ_by_name() {
+        let field = |name: &str, dtype: &str| json!({ "name": name, "dtype": dtype });
+        let (a, b, c) = (field("a", "int64"), field("b", "string"), field("c", "bool"));
+        let a_other = field("a", "float64");
+        assert_eq!(found(&json!([a, b]), &json!([a, b])), Vec::<String>::new());
+        assert_eq!(found(&json!([a, b]), &json!([a_other, b])), [r"x[a].dtype: int64 -> float64"]);
+        assert_eq!(
+            found(&json!([a, b]), &json!([c, a])),
+            [r#"x[b]: {"dtype":"string","name":"b"} -> -"#, r#"x[c]: - -> {"dtype":"bool","name":"c"}"#]
+        );
+        assert_eq!(found(&json!([a, b]), &json!([b, a])), [r#"x (order): ["a","b"] -> ["b","a"]"#]);
+        assert_eq!(found(&json!([]), &json!([a])), [r#"x[a]: - -> {"dtype":"int64","name":"a"}"#]);
+        // Lists of other things, and names that come twice, are compared whole.
+        assert_eq!(found(&json!([1, 2]), &json!([1, 3])), ["x: [1,2] -> [1,3]"]);
+        assert_eq!(found(&json!([a, a]), &json!([a])).len(), 1);
+        let file = |path: &str, digest: &str| json!({ "path": path, "digest": digest });
+        assert_eq!(found(&json!([file("m", "1")]), &json!([file("m", "2")])), ["x[m].digest: 1 -> 2"]);
+    }
 }

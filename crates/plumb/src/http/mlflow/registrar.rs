@@ -95,9 +95,9 @@ fn refusal(model: &ModelName, failed: &Judged, event: Option<&Event>) -> Refusal
     let checks: Vec<bool> =
         report["checks"].as_array().into_iter().flatten().filter_map(|check| check["passed"].as_bool()).collect();
     let (n_failed, n) = (checks.iter().filter(|passed| !**passed).count(), checks.len());
-    let (version, stage) = (failed.version, failed.stage);
+    let Judged { version, lane, .. } = failed;
     let message = format!(
-        "promotion refused: version {version} of '{model}' would answer for {stage}, and {n_failed} of {n} checks \
+        "promotion refused: version {version} of '{model}' would answer for {lane}, and {n_failed} of {n} checks \
          failed{}; report {id}",
         in_a_line(failed)
     );

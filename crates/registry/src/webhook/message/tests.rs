@@ -200,7 +200,7 @@ fn what_mlflow_does_not_tell_is_told_too() {
     );
     let evidence = json!({ "counterexample": "canary" });
     check(
-        EventBody::PromotionRefused { model: name(), version: 3, to: Stage::Production, evidence },
+        EventBody::PromotionRefused { model: name(), version: 3, to: Stage::Production, alias: None, evidence },
         expect![[r#"
         {"entity":"promotion","action":"refused","timestamp":"2026-11-27T02:03:04.123456+00:00","data":{"name":"fraud","version":"3","to_stage":"Production","by":"ann","event":7}}
     "#]],
@@ -280,7 +280,13 @@ fn an_example_has_the_fields_of_what_it_is_an_example_of() {
         EventBody::VersionDeleted { model: name(), version: 3, evidence: Value::Null },
         EventBody::VersionRestored { model: name(), version: 3 },
         EventBody::Approved { model: name(), version: 3, comment: None },
-        EventBody::PromotionRefused { model: name(), version: 3, to: Stage::Production, evidence: Value::Null },
+        EventBody::PromotionRefused {
+            model: name(),
+            version: 3,
+            to: Stage::Production,
+            alias: None,
+            evidence: Value::Null,
+        },
     ];
     bodies.extend([moved(Some("late")), registered(&[], "r"), alias(Some(3), None), alias(None, None)]);
     bodies.extend([tagged(Some(3), Some("v")), tagged(Some(3), None), tagged(None, Some("v")), tagged(None, None)]);
