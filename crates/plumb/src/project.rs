@@ -157,6 +157,7 @@ impl Project {
             tracker: Tracker::new(store, self.clock()),
             tree: ArtifactTree::at(&config.path.join("runs"))?,
             copied: copied.collect::<Result<_, _>>()?,
+            allowed_schemes: config.allowed_schemes.clone(),
             upload_bytes_max: config.upload_bytes_max,
             inspector: self.inspector(),
             checking: Arc::new(Fleet::new(onnxruntime_library(), artifacts.clone(), 1)),

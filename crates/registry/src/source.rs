@@ -80,8 +80,8 @@ pub enum SourceError {
     Run,
 }
 
-/// Schemes that would make the server connect to a host that a client names.
-const CONNECTING: [&str; 10] =
+/// Schemes that would make whoever reads a source connect to a host that a client names.
+pub const CONNECTING: [&str; 10] =
     ["ftp", "sftp", "hdfs", "viewfs", "http", "https", "r2", "b2", "abfss", "mlflow-artifacts"];
 
 impl Source {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use registry::source::CONNECTING;
 use schema::yaml::{Fields, Mistake, Node};
 use storage::Place;
 
@@ -20,6 +21,9 @@ pub struct ArtifactsConfig {
     /// Folders of buckets that a client may name as the source of a version. More are more that whoever reaches the server can
     /// read through it.
     pub copy_from: Vec<Place>,
+    /// Schemes of [`CONNECTING`] that the source of a version may have though nothing is read there. Whoever loads the version
+    /// connects to the host that its source names.
+    pub allowed_schemes: Vec<String>,
     /// The largest file that clients of MLflow may send or name.
     pub upload_bytes_max: u64,
     /// What reading a model may take.
@@ -30,7 +34,7 @@ impl ArtifactsConfig {
     /// A folder, and what is usual.
     pub fn at(path: PathBuf) -> Self {
         let (upload_bytes_max, inspection) = (UPLOAD_MB << 20, Limits::default());
-        Self { path, bucket: None, copy_from: Vec::new(), upload_bytes_max, inspection }
+        Self { path, bucket: None, copy_from: Vec::new(), allowed_schemes: Vec::new(), upload_bytes_max, inspection }
     }
 }
 
@@ -45,12 +49,25 @@ pub(super) fn read(fields: &mut Fields<'_>, folder: &Path, mistakes: &mut Vec<Mi
     config.bucket = inner.optional("url").and_then(|node| place(node, "url", mistakes));
     let sources = inner.optional("copy_from").map(|node| node.items(mistakes)).unwrap_or_default();
     config.copy_from = sources.into_iter().filter_map(|node| place(node, "copy_from", mistakes)).collect();
+    let schemes = inner.optional("allowed_schemes").map(|node| node.items(mistakes)).unwrap_or_default();
+    config.allowed_schemes = schemes.into_iter().filter_map(|node| node.parse(mistakes, scheme)).collect();
     if let Some(megabytes) = inner.optional("upload_mb").and_then(|node| node.count(mistakes)) {
         config.upload_bytes_max = u64::from(megabytes) << 20;
     }
     config.inspection = limits(&mut inner, mistakes);
     inner.finish(mistakes);
     config
+}
+
+fn scheme(text: &str) -> Result<String, String> {
+    let lower = text.to_ascii_lowercase();
+    match CONNECTING.contains(&lower.as_str()) {
+        true => Ok(lower),
+        false => {
+            let (text, known) = (text.escape_debug(), CONNECTING.join(", "));
+            Err(format!("`allowed_schemes` names `{text}`: of {known} some may be allowed, all others are"))
+        }
+    }
 }
 
 /// What is wrong is told without what stands there: it may hold a password.

@@ -110,6 +110,16 @@ fn files_of_models_may_be_in_a_bucket() {
 }
 
 #[test]
+fn schemes_that_connect_somewhere_are_allowed_one_by_one() {
+    let (config, mistakes) = read("project: shop\nartifacts: {allowed_schemes: [hdfs, ABFSS]}\n");
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    assert_eq!(config.unwrap().artifacts.allowed_schemes, ["hdfs", "abfss"]);
+    assert_eq!(read("project: shop\n").0.unwrap().artifacts.allowed_schemes, Vec::<String>::new());
+    let (_, mistakes) = read("project: shop\nartifacts: {allowed_schemes: [s3]}\n");
+    assert!(mistakes.len() == 1 && mistakes[0].contains("plumb.yaml:2:32"), "{mistakes:?}");
+}
+
+#[test]
 fn every_mistake_has_its_place() {
     let (_, mistakes) = read("projekt: shop\nclock: {now: noon}\nonline: {kind: rediss}\n");
     assert_eq!(mistakes.len(), 4, "{mistakes:#?}");

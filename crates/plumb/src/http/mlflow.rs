@@ -43,6 +43,8 @@ pub struct Parts {
     pub artifacts: Arc<Artifacts>,
     /// What of buckets versions may be copied from.
     pub copied: Vec<Bucket>,
+    /// Schemes that a source may have though whoever reads it connects to a host that it names.
+    pub allowed_schemes: Vec<String>,
     /// The largest file that is taken.
     pub upload_bytes_max: u64,
     /// What reads models that are registered.
@@ -77,6 +79,7 @@ pub fn router(parts: Parts, gate: Gate) -> Router {
         tree,
         artifacts,
         copied,
+        allowed_schemes,
         upload_bytes_max,
         inspector,
         checking: _,
@@ -98,6 +101,7 @@ pub fn router(parts: Parts, gate: Gate) -> Router {
         tree: of_files,
         artifacts,
         copied: registrar::Copied { buckets: copied, file_bytes_max: upload_bytes_max },
+        allowed_schemes,
         inspector: Arc::new(inspector),
         tasks: tasks::Tasks::default(),
         ongoing,

@@ -46,6 +46,8 @@ pub(super) struct Registrar {
     pub(super) artifacts: Arc<Artifacts>,
     /// What of buckets is copied too.
     pub(super) copied: Copied,
+    /// Schemes that a source may have though whoever reads it connects to a host that it names.
+    pub(super) allowed_schemes: Vec<String>,
     /// Reads models.
     pub(super) inspector: Arc<Inspector>,
     /// What goes on whether or not its client waits.

@@ -78,6 +78,7 @@ impl Served {
             tree,
             artifacts,
             copied,
+            allowed_schemes: vec!["viewfs".to_owned()],
             upload_bytes_max: 3_000_000,
             inspector,
             checking,

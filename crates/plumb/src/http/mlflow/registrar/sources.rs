@@ -149,6 +149,7 @@ pub(super) async fn locate(
             );
         }
         Source::Connects { .. } | Source::Elsewhere if stored.is_some() => None,
+        Source::Connects { scheme } if this.allowed_schemes.contains(&scheme) => None,
         Source::Connects { scheme } => {
             return refused(&format!("This server connects to no `{scheme}` address that a client names."));
         }
