@@ -25,7 +25,7 @@ pub fn next(folder: &Path) -> Result<Option<u64>, OfflineError> {
 }
 
 /// Keeps the next number, durably, before the one before it is used.
-pub(super) fn keep(folder: &Path, next: u64) -> Result<(), OfflineError> {
+pub(crate) fn keep(folder: &Path, next: u64) -> Result<(), OfflineError> {
     let path = folder.join(FILE);
     let write = || -> Result<(), BoxError> {
         std::fs::create_dir_all(folder)?;

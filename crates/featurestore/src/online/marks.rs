@@ -13,7 +13,7 @@ use super::cell::MalformedCell;
 use super::{At, Cell, Doing, OnlineError, OnlineRow, OnlineStore, OnlineTable};
 
 /// Keys of entities start with their format byte, which is never zero.
-const KEY: &[u8] = b"\0marks";
+pub(super) const KEY: &[u8] = b"\0marks";
 const FORMAT: u32 = 1;
 /// Generations that may have rows at once: one that answers, one that is built, and those that are still to be dropped.
 const LAST: u64 = 4;

@@ -123,15 +123,27 @@ impl OnlineReader {
     /// Looks up again what answers for every view that was read; where none was, sees whether the store answers.
     ///
     /// # Errors
-    /// What the store fails with; what was known stays known for its time.
+    /// What the store fails with; what was known stays known for its time. Marks of one view that are damaged hold up no
+    /// other.
     pub async fn refresh(&self) -> Result<(), OnlineError> {
-        let all: Vec<Known> = self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let mut all: Vec<Known> = self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         if all.is_empty() {
             return self.store.check().await;
         }
         let since = Instant::now();
-        let marks: Vec<OnlineTable> = all.iter().map(|known| known.marks.clone()).collect();
-        let found = Marks::read_many(self.store.as_ref(), &marks).await?;
+        let mut damaged = None;
+        let found = loop {
+            let marks: Vec<OnlineTable> = all.iter().map(|known| known.marks.clone()).collect();
+            match Marks::read_many(self.store.as_ref(), &marks).await {
+                Err(OnlineError::Corrupt { view, key, address, source })
+                    if all.iter().any(|one| one.view.id == view) =>
+                {
+                    all.retain(|one| one.view.id != view);
+                    damaged.get_or_insert(OnlineError::Corrupt { view, key, address, source });
+                }
+                found => break found?,
+            }
+        };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for (before, marks) in all.into_iter().zip(found) {
             match served(&marks, &before.view) {
@@ -141,11 +153,56 @@ impl OnlineReader {
                 None => drop(known.remove(&before.view.id)),
             }
         }
-        Ok(())
+        damaged.map_or(Ok(()), Err)
     }
 }
 
 fn served(marks: &Marks, view: &FeatureView) -> Option<Arc<Served>> {
     let generation = marks.current.clone()?;
     Some(Arc::new(Served { table: OnlineTable::generation(view, generation.number), generation }))
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::{Clock, EntityKey, RowOrder};
+
+    use super::super::cell::{Cell, OnlineRow};
+    use super::super::marks::{Contents, KEY};
+    use super::super::memory::MemoryStore;
+    use super::*;
+    use crate::testing::applied;
+
+    #[tokio::test]
+    async fn damaged_marks_of_one_view_hold_up_no_other() {
+        let text = "{kind: entity, name: user, join_key: k, type: int64}\n---\n\
+                    {kind: source, name: rows, path: rows.csv, event_time: ts}\n---\n\
+                    {kind: feature_view, name: f, entity: user, source: rows, features: [{name: v, type: int64}]}\n---\n\
+                    {kind: feature_view, name: g, entity: user, source: rows, features: [{name: v, type: int64}]}\n";
+        let definitions = applied(text);
+        let [f, g] = ["f", "g"].map(|name| definitions.current_view(name).unwrap());
+        let store = Arc::new(MemoryStore::default());
+        let reader = OnlineReader::new(Arc::clone(&store) as _);
+        let switched = |marks: Marks| marks.begin(Contents::part(), Clock::wall()).switch(Clock::wall());
+        let marks = switched(Marks::default());
+        for view in [f, g] {
+            marks.write(store.as_ref(), view).await.unwrap();
+        }
+        let numbers = async || {
+            let served = reader.served(&[f, g]).await.unwrap();
+            served.into_iter().map(|served| served.unwrap().generation.number).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers().await, [1, 1]);
+
+        switched(marks).write(store.as_ref(), g).await.unwrap();
+        let at = Timestamp::from_nanos(0);
+        // After what stands there.
+        let order = RowOrder { event_time: Timestamp::from_nanos(1), created_time: None, sequence: 0 };
+        let row = OnlineRow { order, visible_from: at, deleted: false, payload: b"{".to_vec().into() };
+        let damaged = [(EntityKey::from_bytes(KEY), Cell::of([&row], at))];
+        store.put_many(&OnlineTable::marks(f), &damaged, at).await.unwrap();
+        let why = reader.refresh().await.unwrap_err();
+        assert!(matches!(&why, OnlineError::Corrupt { view, .. } if *view == f.id), "{why}");
+        // The rows of the other are sound: they answer until somebody must look.
+        assert_eq!(numbers().await, [1, 2]);
+    }
 }
