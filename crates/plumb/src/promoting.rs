@@ -324,10 +324,10 @@ impl Gate {
         let versions: Vec<ModelVersion> = std::iter::once(version.clone()).chain(of_model).collect();
         let (fleet, catalog) = (Arc::clone(&self.fleet), Arc::clone(catalog));
         #[expect(clippy::disallowed_methods, reason = "reading files blocks")]
-        let read = tokio::task::spawn_blocking(move || fleet.pinned(&versions, &catalog)).await;
+        let read = tokio::task::spawn_blocking(move || fleet.pinned(&versions, &catalog).map_err(Box::new)).await;
         let failed = |why| Failure::new(ErrorKind::Internal, format!("reading golden rows: {why}"));
         read.map_err(failed)?.map_err(|why| {
-            let message = format!("the golden rows cannot be read: {}", chain(&why));
+            let message = format!("the golden rows cannot be read: {}", chain(why.as_ref()));
             Failure::new(ErrorKind::Unavailable, message).hint("try again when the files of the model can be read")
         })
     }

@@ -57,10 +57,9 @@ pub async fn demo(args: &DemoArgs, format: Format) -> Result<ExitCode, Failure> 
         false => format!("\nall answers were checked.\n{}", next(folder, &url)),
     };
     output::answer(format, &json, text);
-    if args.once {
-        server.stop().await?
-    } else {
-        server.run(interrupted()).await?
+    match args.once {
+        true => server.stop().await?,
+        false => server.run(interrupted()).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
