@@ -139,7 +139,7 @@ pub fn actor() -> String {
 const ACTOR_MAX: usize = 128;
 
 /// A name as a line of a log has it: it is kept for ever.
-fn one_line(name: &str) -> String {
+pub(crate) fn one_line(name: &str) -> String {
     name.trim().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(ACTOR_MAX).collect()
 }
 

@@ -3,6 +3,7 @@
 //! The client tries seven times whatever it takes for the server's fault, POST included, and reads names of errors and of
 //! states from fixed lists: [`error`] is shaped by that. See docs/mlflow.md.
 
+mod actor;
 mod artifacts;
 mod error;
 mod fields;
@@ -113,6 +114,7 @@ pub fn router(parts: Parts, gate: Gate) -> Router {
         .merge(tracking::router(Arc::new(tracking::Tracking { tracker, tree })))
         .merge(artifacts::router(Arc::new(files)))
         .merge(webhooks::router(webhooks))
+        .layer(axum::middleware::from_fn(actor::named))
         .layer(axum::middleware::from_fn_with_state(Arc::new(once::Once::default()), once::once))
         .fallback(error::no_endpoint)
         .method_not_allowed_fallback(error::no_endpoint);

@@ -22,15 +22,12 @@ use registry::tracking::Tracker;
 use registry::{ArtifactTree, Artifacts, Catalog, Command, Event, Registry};
 use schema::{Clock, ModelName};
 
-use super::Refusal;
 use super::tasks::Tasks;
+use super::{Refusal, actor};
 use crate::promoting::{Gate, Judged, in_a_line, report};
 use crate::registering::{Inspector, Ongoing};
 pub(super) use checks::Checks;
 pub(super) use copied::Copied;
-
-/// Who asks, as the log has it: these routes do not know better.
-const ACTOR: &str = "mlflow client";
 
 /// Answers for the registry.
 #[derive(Debug)]
@@ -71,16 +68,17 @@ impl Registrar {
 
     /// Does what is asked, which lets no name resolve to another version.
     async fn execute(&self, command: Command) -> Result<Arc<Catalog>, Refusal> {
-        let (_, catalog) = self.registry.execute(command, Clock::wall(), ACTOR).await?;
+        let (_, catalog) = self.registry.execute(command, Clock::wall(), &actor::current()).await?;
         Ok(catalog)
     }
 
     /// Does what is asked once the gate let it through, whether or not the client waits for it.
     async fn execute_gated(&self, model: &ModelName, command: Command) -> checks::Answer {
-        let key = checks::key(&*self.registry.refresh().await?, model, &command);
+        let actor = actor::current();
+        let key = checks::key(&*self.registry.refresh().await?, model, &command, &actor);
         let (gate, model) = (self.gate.clone(), model.clone());
         let work = async move {
-            let outcome = gate.execute(&model, command, ACTOR).await?;
+            let outcome = gate.execute(&model, command, &actor).await?;
             match outcome.refused() {
                 None => Ok(outcome.catalog),
                 Some(failed) => Err(refusal(&model, failed, outcome.event.as_ref())),

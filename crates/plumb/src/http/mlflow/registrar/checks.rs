@@ -31,10 +31,10 @@ pub(in crate::http::mlflow) struct Checks {
     known: Mutex<HashMap<Fingerprint, watch::Receiver<Ended>>>,
 }
 
-/// What is asked, of which state: another one may have another outcome.
-pub(super) fn key(catalog: &Catalog, model: &ModelName, command: &Command) -> Fingerprint {
+/// What is asked by whom, of which state: another one may have another outcome.
+pub(super) fn key(catalog: &Catalog, model: &ModelName, command: &Command, actor: &str) -> Fingerprint {
     let of = catalog.model(model.as_str()).map(|model| (model.id, model.names_seq));
-    Fingerprint::of_bytes(format!("{of:?} {} {command:?}", catalog.definitions_seq()).as_bytes())
+    Fingerprint::of_bytes(format!("{of:?} {} {command:?} {actor:?}", catalog.definitions_seq()).as_bytes())
 }
 
 impl Checks {

@@ -12,10 +12,10 @@ use schema::error::chain;
 use schema::{Clock, ErrorKind, ModelName};
 use tokio::sync::oneshot;
 
+use super::Registrar;
 use super::sources::{self, At, Located, Made};
-use super::{ACTOR, Registrar};
 use crate::failure::Failure;
-use crate::http::mlflow::Refusal;
+use crate::http::mlflow::{Refusal, actor};
 
 /// Registers a version, or begins to: its number, and the catalog that has it.
 pub(super) async fn register(
@@ -31,6 +31,7 @@ pub(super) async fn register(
         At::Kept(_) | At::Elsewhere => None,
         At::Ours(_) | At::Bucket(_) => Some(this.ongoing.enter().ok_or_else(crowded)?),
     };
+    let actor = actor::current();
     let (tell, mut told) = oneshot::channel();
     let gathering = {
         let (this, tags, place) = (Arc::clone(this), tags.clone(), place.clone());
@@ -48,9 +49,9 @@ pub(super) async fn register(
         NewVersion { name, once, origin, files, servable, description, metadata, tags }
     };
     match tokio::time::timeout(this.prompt, &mut told).await {
-        Ok(made) => execute(this, Command::RegisterVersion(new(heard(made)?))).await,
+        Ok(made) => execute(this, Command::RegisterVersion(new(heard(made)?)), &actor).await,
         Err(_late) => {
-            let begun = execute(this, Command::BeginRegistration(new(Made::default()))).await?;
+            let begun = execute(this, Command::BeginRegistration(new(Made::default())), &actor).await?;
             let (catalog, version) = &begun;
             // By what it is known by, for it may be renamed meanwhile.
             let model = catalog.model(name.as_str()).map(|model| model.id).unwrap_or_default();
@@ -59,7 +60,7 @@ pub(super) async fn register(
                 place.registers(model, version);
             }
             this.tasks.start(async move {
-                end(&this_too, model, version, heard(told.await)).await;
+                end(&this_too, model, version, heard(told.await), &actor).await;
                 drop(place);
             });
             Ok(begun)
@@ -78,8 +79,8 @@ fn heard(made: Result<Result<Made, Refusal>, oneshot::error::RecvError>) -> Resu
     made.unwrap_or_else(|_| Err(Failure::new(ErrorKind::Internal, "the registration was broken off").into()))
 }
 
-async fn execute(this: &Registrar, command: Command) -> Result<(Arc<Catalog>, u32), Refusal> {
-    let (event, catalog) = this.registry.execute(command, Clock::wall(), ACTOR).await?;
+async fn execute(this: &Registrar, command: Command, actor: &str) -> Result<(Arc<Catalog>, u32), Refusal> {
+    let (event, catalog) = this.registry.execute(command, Clock::wall(), actor).await?;
     match event.map(|event| event.body) {
         Some(EventBody::ModelVersionRegistered(made) | EventBody::RegistrationBegun(made)) => {
             let ModelVersion { version, .. } = *made;
@@ -106,7 +107,7 @@ fn passes(kind: ErrorKind) -> bool {
 }
 
 /// Says of a version that was begun what it is made of, or why that cannot be kept.
-async fn end(this: &Registrar, model: Seq, version: u32, made: Result<Made, Refusal>) {
+async fn end(this: &Registrar, model: Seq, version: u32, made: Result<Made, Refusal>, actor: &str) {
     let catalog = match this.registry.refresh().await {
         Ok(catalog) => catalog,
         // What is known from before will do: what is wrong is told when it is written.
@@ -115,7 +116,7 @@ async fn end(this: &Registrar, model: Seq, version: u32, made: Result<Made, Refu
     // A model that was deleted has no versions to say anything of.
     let Some(model) = catalog.model_by_id(model).map(|model| &model.name) else { return };
     let fail = |reason: String| Command::FailRegistration { model: model.clone(), version, reason };
-    let tell = async |command| this.registry.execute(command, Clock::wall(), ACTOR).await.map(drop);
+    let tell = async |command| this.registry.execute(command, Clock::wall(), actor).await.map(drop);
     let ended = match made {
         Ok(Made { files, servable, metadata }) => {
             let end = Command::EndRegistration { model: model.clone(), version, files, servable, metadata };

@@ -1,8 +1,9 @@
 //! What the registry's routes say to what cannot be, and to what is at the edge of it.
 
+use axum::body::to_bytes;
 use serde_json::{Value, json};
 
-use super::Served;
+use super::{API, Served};
 
 const INVALID: &str = "INVALID_PARAMETER_VALUE";
 const MISSING: &str = "RESOURCE_DOES_NOT_EXIST";
@@ -211,4 +212,16 @@ async fn a_deleted_version_is_nowhere() {
     assert_eq!(latest["model_version"]["version"], "1");
     let made = served.done("POST", "model-versions/create", json!({ "name": "m", "source": "s3://b/4" })).await;
     assert_eq!(made["model_version"]["version"], "4");
+}
+
+/// `MLFLOW_TRACKING_USERNAME` of a client.
+#[tokio::test]
+async fn the_log_has_who_logs_in() {
+    let served = Served::new().await;
+    for (name, login, user) in [("a", "Basic YW5uOng=", "ann (mlflow client)"), ("b", "Bearer abc", "mlflow client")] {
+        let path = format!("{API}/registered-models/create");
+        let made = served.answer("POST", &path, &[("authorization", login)], json!({ "name": name }).to_string()).await;
+        let made: Value = serde_json::from_slice(&to_bytes(made.into_body(), usize::MAX).await.unwrap()).unwrap();
+        assert_eq!(made["registered_model"]["user_id"], user, "{made}");
+    }
 }
