@@ -9,6 +9,7 @@ pub mod read;
 mod room;
 mod rows;
 pub mod sample;
+pub mod traffic;
 mod writer;
 
 use std::path::{Path, PathBuf};

@@ -178,7 +178,11 @@ impl LogFile {
         caught(|| Ok::<_, BoxError>(self.read_rows(compiled, sample))).unwrap_or_else(|why| Err(self.damaged(why)))
     }
 
-    fn damaged(&self, why: BoxError) -> LogReadError {
+    pub(super) fn open(&self) -> Result<ParquetRecordBatchReaderBuilder<File>, BoxError> {
+        open(&self.path)
+    }
+
+    pub(super) fn damaged(&self, why: BoxError) -> LogReadError {
         LogReadError::Read { path: self.path.display().to_string(), source: why }
     }
 

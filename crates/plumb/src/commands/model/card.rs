@@ -109,6 +109,19 @@ pub(super) fn text(card: &Value) -> String {
     if policy["approvals"].as_u64().is_some_and(|n| n > 0) {
         line("needs", format!("{} approvals of {}", policy["approvals"], list(&policy["approvers"]).join(", ")));
     }
+    let traffic = &card["traffic"];
+    let lately = format!("of the last {} hours", traffic["hours"]);
+    line(
+        "traffic",
+        match (traffic["predictions"].as_u64(), traffic["of_model"].as_u64()) {
+            (_, Some(0)) => format!("no predictions {lately} are in the log"),
+            (Some(0), Some(all)) => format!("none of {all} predictions {lately}"),
+            (Some(own), Some(all)) => {
+                format!("{own} of {all} predictions {lately}, the last at {}", said(&traffic["last_at"]))
+            }
+            _ => String::new(),
+        },
+    );
     for moved in card["transitions"].as_array().into_iter().flatten() {
         let evidence = match moved["evidence"]["passed"].as_bool() {
             Some(true) => "checks passed",

@@ -5,7 +5,10 @@ use std::process::ExitCode;
 
 use registry::search::{self, Query};
 use registry::{Event, Model, Stage, VersionState};
+use schema::error::chain;
+use schema::{Clock, ModelName, Timestamp};
 use serde_json::{Value, json};
+use serving::prediction_log::traffic::traffic;
 
 use super::{card, model_named, version_named};
 use crate::cli::{DiffArgs, Format, SearchArgs, ShowArgs};
@@ -25,9 +28,32 @@ pub(super) fn show(project: &Project, format: Format, args: &ShowArgs) -> Result
             None => version_named(model, "latest")?,
         },
     };
-    let card = card::json(&catalog, model, state);
+    let mut card = card::json(&catalog, model, state);
+    card["traffic"] = lately(project, &model.name, state.version.version);
     output::answer(format, &card, || card::text(&card));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The hours of the log that are called now.
+const TRAFFIC_HOURS: i64 = 24;
+
+/// What a version answered of what its model was asked lately, as the log has it.
+fn lately(project: &Project, model: &ModelName, version: u32) -> Value {
+    let now = Clock::wall().as_nanos();
+    let since = Timestamp::from_nanos(now.saturating_sub(TRAFFIC_HOURS * 3_600_000_000_000));
+    let (found, damaged) = match traffic(&project.config.predictions, model, since) {
+        Ok(found) => found,
+        Err(why) => {
+            output::note(&format!("its traffic is not known: {}", chain(&why)));
+            return Value::Null;
+        }
+    };
+    for why in damaged {
+        output::note(&format!("not counted: {}", chain(&why)));
+    }
+    let (own, all) =
+        (found.get(&version).copied().unwrap_or_default(), found.values().map(|one| one.n_rows).sum::<u64>());
+    json!({ "hours": TRAFFIC_HOURS, "predictions": own.n_rows, "of_model": all, "last_at": own.last })
 }
 
 /// Prints what happened to a model.
