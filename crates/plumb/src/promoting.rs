@@ -5,15 +5,15 @@
 //! version is judged by that version, and a model that is renamed by all that its new name gives to clients, as is declared
 //! of that name. A version without a feature service has nothing to be checked, and moves freely.
 
+mod lane;
 mod report;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use featurestore::{OfflineStore, OnlineReader};
-use registry::{Alias, Catalog, Command, Event, Model, ModelVersion, Registry, RegistryError, Stage};
+use registry::{Catalog, Command, Event, Model, ModelVersion, Registry, RegistryError, Stage};
 use schema::error::chain;
 use schema::{Clock, ErrorKind, Fingerprint, ModelName};
 use serde_json::{Value, json};
@@ -23,6 +23,8 @@ use serving::promotion::{Checking, Evidence, check};
 use serving::squares::{Pinned, Side, Sides};
 
 use crate::failure::Failure;
+pub use lane::Lane;
+use lane::{Exposed, exposed, last_holder};
 pub use report::{in_a_line, report, says};
 
 /// How often a command that needs no check is looked at again where its model changed meanwhile.
@@ -47,42 +49,6 @@ pub struct Gate {
     pub again: Option<Fingerprint>,
     /// The time of features.
     pub clock: Clock,
-}
-
-/// A name of a model by which its clients ask for a version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lane {
-    /// A stage.
-    Stage(Stage),
-    /// An alias.
-    Alias(Alias),
-}
-
-impl Lane {
-    /// The stage that a version is judged as.
-    pub fn judged_as(&self) -> Stage {
-        match self {
-            Self::Stage(stage) => *stage,
-            Self::Alias(_) => Stage::Production,
-        }
-    }
-
-    /// The alias, where it is one.
-    pub fn alias(&self) -> Option<&Alias> {
-        match self {
-            Self::Stage(_) => None,
-            Self::Alias(alias) => Some(alias),
-        }
-    }
-}
-
-impl fmt::Display for Lane {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stage(stage) => stage.fmt(f),
-            Self::Alias(alias) => write!(f, "alias `{alias}`"),
-        }
-    }
 }
 
 /// A version that a name would resolve to, and what was found of it.
@@ -363,52 +329,10 @@ fn unservable(model: &ModelName, version: u32, lane: &Lane) -> Failure {
     ))
 }
 
-/// The version that left a stage last and is still there.
-fn last_holder(model: &Model, stage: Stage) -> Option<u32> {
-    let left = model.history().rev().flat_map(|(.., moved)| {
-        // Of several that made room the highest number spoke for the stage.
-        let gone = moved.archived.iter().rev().copied().filter(|_| moved.to == stage);
-        gone.chain((moved.from == stage && moved.to != stage).then_some(moved.version))
-    });
-    left.into_iter().find(|number| model.version(*number).is_some())
-}
-
 /// Whether a version may be loaded a moment later: its files could not be read, which says nothing about what is in them.
 /// One that is missing or damaged stays so.
 fn passes(why: &LoadError) -> bool {
     matches!(why, LoadError::Artifact { source, .. } if source.passes())
-}
-
-/// A version that a name resolves to now and did not before.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Exposed {
-    version: u32,
-    /// The name, the first of several.
-    lane: Lane,
-    /// What the name resolved to before.
-    holder: Option<u32>,
-}
-
-/// The versions that names of a model resolve to now and did not before, each once.
-fn exposed(before: Option<&Model>, after: &Model) -> Vec<Exposed> {
-    let holder = |model: Option<&Model>, stage| model?.holder(stage).map(|state| state.version.version);
-    let staged = [Stage::Production, Stage::Staging].into_iter().filter_map(|stage| {
-        let (version, held) = (holder(Some(after), stage)?, holder(before, stage));
-        (held != Some(version)).then_some(Exposed { version, lane: Lane::Stage(stage), holder: held })
-    });
-    let called = after.aliases.iter().filter_map(|(alias, version)| {
-        let known = before.and_then(|model| model.aliases.get(alias)).copied();
-        // A new name is asked for by nobody yet: it is judged by what is in Production.
-        let holder = known.or_else(|| holder(before, Stage::Production));
-        (known != Some(*version)).then_some(Exposed { version: *version, lane: Lane::Alias(alias.clone()), holder })
-    });
-    let mut exposed: Vec<Exposed> = Vec::new();
-    for found in staged.chain(called) {
-        if exposed.iter().all(|known| known.version != found.version) {
-            exposed.push(found);
-        }
-    }
-    exposed
 }
 
 /// The name that a model has after `command`, where that is another one.
