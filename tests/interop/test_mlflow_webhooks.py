@@ -163,7 +163,8 @@ def test_prompts_are_told_as_prompts(client, receiver):
     told: list[str] = []
     for n in range(4, 20):
         told = [f"{one['entity']}.{one['action']}" for one in (json.loads(body) for _, body, _ in receiver.wait(n))]
-        if told[-1] == "prompt_alias.deleted":
+        # The client sets a tag of its own meanwhile.
+        if "prompt_alias.deleted" in told:
             break
     assert all(one.startswith("prompt") for one in told), told
     assert {"prompt.created", "prompt_version.created", "prompt_alias.created", "prompt_alias.deleted"} <= set(told)

@@ -22,7 +22,7 @@ class Project(Written):
     def __init__(self, folder: Path, endpoint: str, path: str, more: str = "", keys: bool = True) -> None:
         known = "access_key_id: a, secret_access_key: b, " if keys else ""
         s3 = f"{{endpoint: '{endpoint}', region: us-east-1, {known}allow_http: true}}"
-        limits = "listing_timeout: 3s\n  request_timeout: 5s\n  retries: 2"
+        limits = "listing_timeout: 8s\n  request_timeout: 5s\n  retries: 2"
         settings = f"project: s3\nstorage:\n  s3: {s3}\n  {limits}\n"
         super().__init__(folder, settings, one_view(path, more))
 
@@ -111,7 +111,7 @@ def test_a_store_that_fails_a_little_is_asked_again(s3, weather, tmp_path):
         ("500", 6, ["the store cannot be asked"]),
         ("503", 6, ["fewer requests"]),
         ("403", 2, ["permission denied", "credentials"]),
-        ("silent", 6, ["s3://shop/bad/*.csv", "no answer within 3 s"]),
+        ("silent", 6, ["s3://shop/bad/*.csv", "no answer within 8 s"]),
     ],
 )
 def test_a_store_that_fails_is_told_within_its_time_and_nothing_is_lost(s3, weather, tmp_path, mode, code, words):
@@ -174,7 +174,7 @@ def many(s3) -> str:
         ("page-403", 2, ["permission denied"]),
         ("page-cut", 6, ["listing", "s3://shop/many/*.csv"]),
         ("page-half", 6, ["listing", "s3://shop/many/*.csv"]),
-        ("page-silent", 6, ["no answer within 3 s"]),
+        ("page-silent", 6, ["no answer within 8 s"]),
     ],
 )
 def test_a_listing_that_breaks_off_is_an_error_and_not_fewer_rows(many, weather, tmp_path, mode, code, words):
