@@ -14,6 +14,7 @@ mod bad_days;
 mod bad_input;
 mod between_steps;
 mod bounded_memory;
+mod broken_models;
 mod buckets;
 mod clocks;
 mod contract_words;

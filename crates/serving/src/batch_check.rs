@@ -43,6 +43,13 @@ pub struct BatchCheck {
     pub tolerance: f64,
 }
 
+impl BatchCheck {
+    /// Whether the model refuses every row that it was tried with.
+    pub fn answers_nothing(&self) -> bool {
+        self.rows == 0 && self.refused > 0
+    }
+}
+
 /// Whether rows may share a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
@@ -304,10 +311,11 @@ impl BatchCheck {
 
 impl fmt::Display for BatchCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rows, batches, tolerance, .. } = self;
+        let Self { rows, batches, tolerance, refused, .. } = self;
         match &self.verdict {
             Verdict::Exact => {
-                write!(f, "batching is on: {rows} rows give the same bits alone and in {batches} batches")
+                write!(f, "batching is on: {rows} rows give the same bits alone and in {batches} batches")?;
+                if *refused > 0 { write!(f, ", {refused} rows are refused alone") } else { Ok(()) }
             }
             Verdict::WithinTolerance { max_difference } => write!(
                 f,

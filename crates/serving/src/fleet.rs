@@ -298,8 +298,12 @@ impl Fleet {
                         continue;
                     }
                 };
-                if let Ok(rows) = golden::read(&bytes, &service.columns) {
-                    all.push(Pinned { service: service.id(), rows });
+                match golden::read(&bytes, &service.columns) {
+                    Ok(rows) => all.push(Pinned { service: service.id(), rows }),
+                    Err(why) => {
+                        let (model, number) = (&version.name, version.version);
+                        warn!(model.name = %model, model.version = number, "no golden rows in `{}`: {why}", file.path);
+                    }
                 }
             }
         }

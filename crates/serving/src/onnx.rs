@@ -94,6 +94,9 @@ pub enum OnnxError {
         /// The type.
         element: String,
     },
+    /// A graph that gives nothing.
+    #[error("the model has no outputs: it answers nothing")]
+    NoOutputs,
     /// The model and the service do not go together.
     #[error(transparent)]
     Misfit(#[from] Misfit),
@@ -155,6 +158,7 @@ impl OnnxError {
             | Self::External { .. }
             | Self::NotATensor { .. }
             | Self::OutputType { .. }
+            | Self::NoOutputs
             | Self::Misfit(_)
             | Self::Null { .. }
             | Self::Nul { .. }
@@ -182,6 +186,7 @@ impl OnnxError {
                  `options={\"zipmap\": False}`, in onnxmltools `zipmap=False`"
                     .to_owned()
             }
+            Self::NoOutputs => "name the values that it is to give as outputs of the graph".to_owned(),
             Self::OutputType { .. } => "end the graph with a Cast to float, int64 or string".to_owned(),
             Self::Misfit(misfit) => misfit.hint().to_owned(),
             Self::Null { column, .. } => format!("declare a `fill:` for `{column}` in the feature service"),

@@ -221,7 +221,8 @@ pub async fn check(sides: Sides, with: Checking<'_>) -> Result<Evidence, Promoti
     };
     let unmade: Vec<CheckName> = required.iter().filter(|check| !was_made(check)).copied().collect();
     // A model whose answers depend on their batch is served one row at a time, not refused.
-    let passed = features.passed && misfit.is_none() && unmade.is_empty() && squares.passed();
+    let passed =
+        features.passed && misfit.is_none() && !batches.answers_nothing() && unmade.is_empty() && squares.passed();
     Ok(Evidence { passed, types, misfit, features, batches, squares, probes, unmade, as_of: now })
 }
 
@@ -234,8 +235,7 @@ async fn probe_rows(
     with: Checking<'_>,
 ) -> Result<(BTreeMap<ServiceVersion, ProbeRows>, Fingerprint), PromotionError> {
     if let Some(digest) = with.again {
-        let services: Vec<_> =
-            prepared.bindings().iter().map(|binding| Arc::new(binding.service.service.clone())).collect();
+        let services: Vec<_> = prepared.bindings().map(|binding| Arc::new(binding.service.service.clone())).collect();
         return Ok((block_in_place(|| probe_set::read(with.probes, digest, &services))?, *digest));
     }
     let mut set = BTreeMap::new();
@@ -303,8 +303,12 @@ impl fmt::Display for Evidence {
         if let Some(hint) = &square.hint {
             writeln!(f, "        try: {hint}")?;
         }
-        let safe = self.batches.batching();
-        writeln!(f, "  {}  batch square    {}", if safe { "ok" } else { "! " }, self.batches)?;
+        let sign = match &self.batches {
+            nothing if nothing.answers_nothing() => "x ",
+            batches if batches.batching() => "ok",
+            _ => "! ",
+        };
+        writeln!(f, "  {sign}  batch square    {}", self.batches)?;
         self.squares.squares.iter().try_for_each(|square| write!(f, "{square}"))?;
         if let Some(probes) = &self.probes {
             writeln!(f, "      rows sha256:{probes}")?;

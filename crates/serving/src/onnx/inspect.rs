@@ -94,7 +94,11 @@ pub(crate) fn signature(session: &Session) -> Result<Signature, OnnxError> {
             Err(OnnxError::OutputType { name: spec.name, element: spec.datatype })
         }
     });
-    Ok(Signature { inputs: inputs.collect::<Result<_, _>>()?, outputs: outputs.collect::<Result<_, _>>()? })
+    let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
+    if outputs.is_empty() {
+        return Err(OnnxError::NoOutputs);
+    }
+    Ok(Signature { inputs: inputs.collect::<Result<_, _>>()?, outputs })
 }
 
 fn spec(outlet: &Outlet, side: &'static str) -> Result<(TensorSpec, TensorElementType), OnnxError> {
@@ -225,6 +229,14 @@ mod tests {
         assert_eq!(error.to_string(), "output `z` of the model is a sequence, not a tensor");
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.hint().is_some_and(|hint| hint.contains("zipmap")));
+    }
+
+    #[test]
+    fn a_model_that_gives_nothing_is_refused() {
+        let graph = Graph::new().input("x", toy::FLOAT, &[-1, 2]).node(Node::new("Identity", &["x"], &["y"]));
+        let error = inspect(&toy::runtime(), &graph.model()).unwrap_err();
+        assert_eq!(error.to_string(), "the model has no outputs: it answers nothing");
+        assert_eq!(error.kind(), ErrorKind::Invalid);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use schema::migration::ServiceVersion;
 use super::Side;
 use super::compare::{Adapted, Comparison, Through};
 use super::judge::{Bound, Rule};
-use super::outside::outside;
+use super::outside::{Unanswered, outside};
 use super::prepared::Prepared;
 use super::release::{Binding, Release, behind};
 use super::report::{Found, Square};
@@ -83,7 +83,7 @@ impl Prepared {
             return Err(rows::unmade("a chain without ends"));
         };
         let at = format!("{from} -> {to}");
-        let (Some(old), Some(new)) = (self.candidate.binding(from), self.candidate.binding(to)) else {
+        let (Some(old), Some(new)) = (self.binding(from), self.candidate.binding(to)) else {
             return Err(rows::unmade("a chain between others"));
         };
         let candidate = &self.sides.candidate;
@@ -206,9 +206,19 @@ impl Prepared {
     fn alone(&self, check: &'static str, new: &Binding, why: &str, asked: &Asked) -> Result<Square, OnnxError> {
         let candidate = &self.sides.candidate;
         let (id, at, between) = (new.id(), new.id().to_string(), candidate.name.clone());
-        if self.judged && check == "contract" {
+        if check == "contract" {
             let rows = &asked.rows[&id];
             let said = asked.sessions.answers(new, candidate, rows, &self.contract)?;
+            let unanswered = Unanswered::of(&rows.sorts, said.iter());
+            // A share is declared in a contract; what is pinned is to be answered in any case.
+            if unanswered.golden > 0 || (self.judged && unanswered.share() > self.contract.share) {
+                let hint = "let the model answer them, as by `fill` in the feature service for what is missing";
+                let found = Found::Refused { why: unanswered.line(), hint: hint.to_owned() };
+                return Ok(Square { check, at, between, passed: false, found });
+            }
+            if !self.judged {
+                return Ok(Square { check, at, between, passed: true, found: Found::Skipped { why: why.to_owned() } });
+            }
             let found = outside(&self.contract, &rows.sorts, &said);
             if found.n_rows > 0 {
                 let n = found.n_rows;

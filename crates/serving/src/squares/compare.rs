@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 
 use super::answers::RowAnswer;
 use super::judge::{Bound, judge};
-use super::outside::{Outside, outside};
+use super::outside::{Outside, Unanswered, outside};
 use super::report::{Compared, Counterexample, MovedBy, answer_json, shown_row};
 use super::rows::{ProbeRows, Sort};
 use super::shrink::{differing, smallest};
@@ -80,13 +80,19 @@ impl Comparison<'_> {
         let (before, after) = (old(self.rows)?, new(self.rows)?);
         let mut verdict = judge(self.contract, self.bound, &self.rows.sorts, &before, &after);
         let nothing = Outside { n_rows: 0, lines: Vec::new() };
-        let beyond = if self.judged { outside(self.contract, &self.rows.sorts, &after) } else { nothing };
+        let mut beyond = if self.judged { outside(self.contract, &self.rows.sorts, &after) } else { nothing };
         let worst = verdict.worst.clone().filter(|_| self.judged && !verdict.passed);
         let counterexample = match worst {
             Some((row, output)) => Some(self.counterexample(row, &output, &before, &after, old, new)?),
             None => None,
         };
-        verdict.passed = !self.judged || (verdict.passed && beyond.n_rows == 0);
+        let lost = Unanswered::lost(&self.rows.sorts, &before, &after);
+        let has_lost = lost.golden + lost.sampled > 0;
+        if has_lost && !self.judged {
+            // What was answered and is not any more is no matter of a contract.
+            beyond.lines.push(lost.line());
+        }
+        verdict.passed = if self.judged { verdict.passed && beyond.n_rows == 0 } else { !has_lost };
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let Outside { n_rows: n_outside, lines: outside } = beyond;
         Ok(Compared { verdict, judged: self.judged, outside, n_outside, counterexample, took_ms })

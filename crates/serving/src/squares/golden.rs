@@ -4,7 +4,7 @@
 //! pandas' `split` and MLflow's `input_example.json` have them), or lists of values in the service's order.
 
 use schema::json::read_column;
-use schema::{ServiceColumn, Status};
+use schema::{Dtype, ServiceColumn, Status};
 use serde_json::{Map, Value as Json};
 
 use super::rows::{ProbeRows, Sort};
@@ -29,8 +29,10 @@ pub fn read(text: &[u8], columns: &[ServiceColumn]) -> Result<ProbeRows, String>
     }
     let (mut all, mut statuses) = (Vec::with_capacity(columns.len()), Vec::with_capacity(columns.len()));
     for column in columns {
-        let cells: Vec<Json> =
-            rows.iter().map(|row| row.get(column.name.as_str()).cloned().unwrap_or(Json::Null)).collect();
+        let cells: Vec<Json> = rows
+            .iter()
+            .map(|row| row.get(column.name.as_str()).map_or(Json::Null, |cell| whole(cell, column.dtype)))
+            .collect();
         let values = read_column(&cells, column.dtype)
             .map_err(|row| format!("row {row}: `{}` is {}, which is no {}", column.name, cells[row], column.dtype))?;
         let status = |row: &Map<String, Json>| match row.get(column.name.as_str()) {
@@ -44,6 +46,23 @@ pub fn read(text: &[u8], columns: &[ServiceColumn]) -> Result<ProbeRows, String>
     Ok(ProbeRows { columns: all, statuses, sorts: vec![Sort::Golden; rows.len()] })
 }
 
+fn is_integer(dtype: Dtype) -> bool {
+    use Dtype as D;
+    matches!(dtype, D::Int8 | D::Int16 | D::Int32 | D::Int64 | D::Uint8 | D::Uint16 | D::Uint32 | D::Uint64)
+}
+
+/// A cell as its feature's type has it: a table of floats writes whole numbers as `7.0`.
+fn whole(cell: &Json, dtype: Dtype) -> Json {
+    // All whole numbers up to here are floats of their own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match cell.as_f64() {
+        Some(number) if is_integer(dtype) && cell.is_f64() && number.fract() == 0.0 && number.abs() <= EXACT => {
+            serde_json::from_str(&format!("{number:.0}")).unwrap_or_else(|_never| cell.clone())
+        }
+        _ => cell.clone(),
+    }
+}
+
 fn objects(json: Json, columns: &[ServiceColumn]) -> Result<Vec<Map<String, Json>>, String> {
     match json {
         Json::Array(rows) => rows.into_iter().enumerate().map(|(at, row)| object(at, row, columns)).collect(),
@@ -52,6 +71,16 @@ fn objects(json: Json, columns: &[ServiceColumn]) -> Result<Vec<Map<String, Json
             if fields.len() == 1
                 && let Some(inner) = wrapped.iter().find_map(|name| fields.remove(*name))
             {
+                return objects(inner, columns);
+            }
+            // One matrix by the name of the model's input, as clients log what they predict from.
+            let is_matrix = |(name, value): (&String, &Json)| {
+                let is_feature = columns.iter().any(|column| column.name.as_str() == name);
+                let rows = value.as_array().filter(|rows| !is_feature && !rows.is_empty());
+                rows.is_some_and(|rows| rows.iter().all(Json::is_array))
+            };
+            if fields.len() == 1 && fields.iter().all(is_matrix) {
+                let inner = fields.into_iter().next().map_or(Json::Null, |(_, rows)| rows);
                 return objects(inner, columns);
             }
             match (fields.get("columns"), fields.get("data")) {
@@ -115,8 +144,6 @@ fn text(name: &Json) -> String {
 
 #[cfg(test)]
 mod tests {
-    use schema::Dtype;
-
     use super::*;
     use crate::onnx::toy::column;
 
@@ -152,6 +179,10 @@ mod tests {
         check(r#"{"inputs": [[1, 0.5]]}"#, "1/0.5");
         check("[[1, 0.5], [2, 1.5]]", "1/0.5 2/1.5");
         check("[]", "");
+        // Floats of a table or of a matrix, and the matrix by the name of the model's input.
+        check(r#"{"columns": ["a", "b"], "data": [[7.0, 0.5], [-3.0, 1.0]]}"#, "7/0.5 -3/1.0");
+        check(r#"{"inputs": [[7.0, 0.5]]}"#, "7/0.5");
+        check(r#"{"inputs": {"features": [[7.0, 0.5], [1.0, 2.0]]}}"#, "7/0.5 1/2.0");
     }
 
     #[test]
@@ -160,6 +191,8 @@ mod tests {
         check("[[1]]", "row 0 has 1 values for 2 columns");
         check(r#"[{"a": "x"}]"#, "row 0: `a` is \"x\", which is no int64");
         check(r#"{"a": [1], "b": [1, 2]}"#, "`b` has 2 values, other columns 1");
+        check("[[7.5, 1]]", "row 0: `a` is 7.5, which is no int64");
+        check("[[1e300, 1]]", "row 0: `a` is 1e+300, which is no int64");
         check("7", "it is 7, and no list of rows");
         check("[7]", "row 0 is 7, and neither an object nor a list");
     }

@@ -24,6 +24,9 @@ use crate::onnx::OnnxError;
 pub struct Prepared {
     pub(super) sides: Sides,
     pub(super) candidate: Release,
+    /// The service version of what holds the stage, where answers of the candidate are not given back to it: what that
+    /// says there is compared with, adapted, and nobody is answered there.
+    pub(super) left: Option<Binding>,
     pub(super) holder: Option<Release>,
     pub(super) anchor: Option<Release>,
     pub(super) contract: ResponseContract,
@@ -59,23 +62,38 @@ impl Prepared {
         };
         let (candidate, unanswered) = release(&sides.candidate)?;
         let (holder, anchor) = (answered(&sides.holder)?, answered(&sides.anchor)?);
-        let squares = unanswered.into_iter().map(|left_out| {
-            let (at, between) = (left_out.service.to_string(), sides.candidate.name.clone());
+        let held = sides.holder.as_ref().ok().map(|holder| holder.model.compiled.service.id());
+        let mut left = None;
+        let squares = unanswered.into_iter().filter_map(|left_out| {
             let is_accepted = said.contains(&left_out.service);
+            if Some(&left_out.service) == held.as_ref() {
+                left = left_out.one_way.map(|binding| *binding);
+                if left.is_some() && !is_accepted {
+                    return None;
+                }
+            }
+            let (at, between) = (left_out.service.to_string(), sides.candidate.name.clone());
             let found = if is_accepted {
                 Found::Refused { why: format!("clients still send it, but {}", left_out.why), hint: left_out.hint }
             } else {
                 Found::Skipped { why: left_out.why }
             };
-            Square { check: "compatibility", at, between, passed: !is_accepted, found }
+            Some(Square { check: "compatibility", at, between, passed: !is_accepted, found })
         });
-        let (squares, steps) = (squares.collect(), steps(&candidate, definitions)?);
-        Ok(Self { sides, candidate, holder, anchor, contract, judged, definition, squares, steps })
+        let squares = squares.collect();
+        let all = candidate.bindings.iter().chain(&left);
+        let steps = steps(all.map(Binding::id).collect(), definitions)?;
+        Ok(Self { sides, candidate, left, holder, anchor, contract, judged, definition, squares, steps })
     }
 
     /// The service versions whose rows are needed.
-    pub fn bindings(&self) -> &[Binding] {
-        &self.candidate.bindings
+    pub fn bindings(&self) -> impl Iterator<Item = &Binding> + Clone {
+        self.candidate.bindings.iter().chain(&self.left)
+    }
+
+    /// That of one service version.
+    pub(super) fn binding(&self, id: &ServiceVersion) -> Option<&Binding> {
+        self.bindings().find(|binding| binding.id() == *id)
     }
 
     /// The rows that are pinned with versions of a binding's own service version.
@@ -96,14 +114,14 @@ impl Prepared {
     /// [`SquareError::Run`] for rows of other columns.
     pub async fn run(mut self, mut rows: BTreeMap<ServiceVersion, ProbeRows>) -> Result<Squares, SquareError> {
         let mut usual = BTreeMap::new();
-        for binding in &self.candidate.bindings {
+        for binding in self.bindings() {
             let columns = &binding.service.service.columns;
             let mut all = rows.remove(&binding.id()).unwrap_or_else(|| ProbeRows::none(columns));
             usual.insert(binding.id(), typical(columns, &all));
             all.append(ProbeRows::boundary(columns)?)?;
             rows.insert(binding.id(), all);
         }
-        close_under(&self.steps, &self.candidate, &mut rows)?;
+        close_under(&self.steps, self.bindings(), &mut rows)?;
         let asked = Asked { sessions: Sessions::of(&self.sides).await, rows, usual };
         let found = tokio::task::block_in_place(|| self.checks(&asked))?;
         let mut squares = std::mem::take(&mut self.squares);

@@ -38,7 +38,7 @@ pub struct Release {
 }
 
 /// A service version that is to be answered, and is not.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Unanswered {
     /// It.
     pub service: ServiceVersion,
@@ -46,6 +46,8 @@ pub struct Unanswered {
     pub why: String,
     /// What to do.
     pub hint: String,
+    /// How it would be answered, were answers of the model given back: the way there is.
+    pub one_way: Option<Box<Binding>>,
 }
 
 /// Why definitions that are applied are not understood.
@@ -133,7 +135,7 @@ impl Release {
         }];
         let mut unanswered = Vec::new();
         for id in accepted.iter().filter(|id| **id != own) {
-            let not = |why: String, hint: String| Unanswered { service: id.clone(), why, hint };
+            let not = |why: String, hint: String| Unanswered { service: id.clone(), why, hint, one_way: None };
             let Some(service) = definitions.service(id) else {
                 unanswered.push(not(format!("`{id}` is not applied"), "apply what it was".to_owned()));
                 continue;
@@ -144,15 +146,18 @@ impl Release {
                 continue;
             };
             let back = definition.map_or(AdapterPath::IDENTITY, |model| words::along(model, &chain));
-            if let Err(why) = back.check_back(&own_kinds) {
-                let hint = "say `back: true` where the adapter can be undone, or accept the old version no longer";
-                let why = format!("answers of `{own}` cannot be given as those of `{id}`: {why}");
-                unanswered.push(not(why, hint.to_owned()));
-                continue;
-            }
+            let (checked, words) = (back.check_back(&own_kinds), back.then(&own_words));
             let service = Arc::new(CompiledService::new(service, definitions)?);
-            let words = back.then(&own_words);
-            bindings.push(Binding { service, way: Some(chain), back, words, own_words: own_words.clone() });
+            let binding = Binding { service, way: Some(chain), back, words, own_words: own_words.clone() };
+            match checked {
+                Ok(()) => bindings.push(binding),
+                Err(why) => {
+                    let hint = "say `back: true` where the adapter can be undone, or accept the old version no longer";
+                    let why = format!("answers of `{own}` cannot be given as those of `{id}`: {why}");
+                    let one_way = Some(Box::new(binding));
+                    unanswered.push(Unanswered { one_way, ..not(why, hint.to_owned()) });
+                }
+            }
         }
         bindings.sort_by_key(Binding::id);
         Ok((Self { bindings }, unanswered))

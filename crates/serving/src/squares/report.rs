@@ -243,7 +243,8 @@ impl fmt::Display for Compared {
             figure(p99)
         )?;
         if !judged {
-            return writeln!(f, "        nothing is judged: no contract is declared (`kind: model`)");
+            writeln!(f, "        nothing is judged: no contract is declared (`kind: model`)")?;
+            return outside.iter().try_for_each(|line| writeln!(f, "        but {line}"));
         }
         for (sort, tally) in [("golden", golden), ("boundary", boundary)] {
             if tally.off > 0 {

@@ -6,14 +6,16 @@ use schema::AppliedDefinitions;
 use schema::applied::Chain;
 use schema::migration::{Migration, ServiceVersion};
 
-use super::release::{Binding, Release, ReleaseError};
+use super::release::{Binding, ReleaseError};
 use super::rows::{self, ProbeRows};
 use crate::onnx::OnnxError;
 
-/// The chains between two service versions of a release with no other of it on the way.
-pub(super) fn steps(release: &Release, definitions: &AppliedDefinitions) -> Result<Vec<Chain>, ReleaseError> {
+/// The chains between two of some service versions with no other of them on the way.
+pub(super) fn steps(
+    ids: BTreeSet<ServiceVersion>,
+    definitions: &AppliedDefinitions,
+) -> Result<Vec<Chain>, ReleaseError> {
     let (migrations, _) = definitions.migrations();
-    let ids: BTreeSet<ServiceVersion> = release.bindings.iter().map(Binding::id).collect();
     let mut steps = Vec::new();
     for from in &ids {
         for to in ids.iter().filter(|to| *to != from) {
@@ -29,13 +31,14 @@ pub(super) fn steps(release: &Release, definitions: &AppliedDefinitions) -> Resu
 
 /// Adds to the rows of each service version what the rows of older ones become (section 9): a row that is in the set at
 /// one version is in it at all to which it can be migrated.
-pub(super) fn close_under(
+pub(super) fn close_under<'b>(
     steps: &[Chain],
-    release: &Release,
+    bindings: impl Iterator<Item = &'b Binding> + Clone,
     rows: &mut BTreeMap<ServiceVersion, ProbeRows>,
 ) -> Result<(), OnnxError> {
     let own: BTreeMap<ServiceVersion, ProbeRows> = rows.clone();
-    for start in release.bindings.iter().map(Binding::id) {
+    for binding in bindings {
+        let start = binding.id();
         let mut reached: BTreeMap<ServiceVersion, Option<Migration>> = BTreeMap::from([(start.clone(), None)]);
         let mut waiting = vec![start.clone()];
         while let Some(at) = waiting.pop() {
@@ -49,7 +52,7 @@ pub(super) fn close_under(
                 waiting.push(to.clone());
             }
         }
-        let (Some(binding), Some(from)) = (release.binding(&start), own.get(&start)) else { continue };
+        let Some(from) = own.get(&start) else { continue };
         for (to, way) in reached {
             let (Some(way), Some(all)) = (way, rows.get_mut(&to)) else { continue };
             all.append(from.migrated(&binding.service.service, &way)?.0)?;
