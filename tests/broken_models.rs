@@ -57,7 +57,9 @@ fn a_version_that_fails_where_the_one_before_answers_needs_no_contract_to_be_ref
     let says = "but 0 golden and ";
     assert!(refused.code == 1 && refused.stdout.contains(says), "{refused:?}");
     // What is worse already may be replaced by what is no worse.
-    plumb.run("model promote m 3 --override 'for the test'").ok();
+    declare(&plumb, "promotion: {approvers: [ann]}");
+    let overriding = plumb.command("model promote m 3 --override 'it must be'").env("PLUMB_ACTOR", "ann").output();
+    assert!(overriding.unwrap().status.success());
     register(&plumb, &table(&plumb, "other_two.onnx", &[0.25, 0.75]), "repeat_purchase_v1");
     promote(&plumb, 4).ok();
 }
