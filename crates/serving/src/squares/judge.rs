@@ -25,6 +25,9 @@ pub struct Verdict {
     pub golden: Tally,
     /// Generated ones.
     pub boundary: Tally,
+    /// Whether these are judged, and not only told.
+    #[serde(skip)]
+    pub edges: Edges,
     /// Sampled ones.
     pub sampled: Tally,
     /// The share of sampled rows that is off; `None` of none.
@@ -97,6 +100,7 @@ pub(crate) fn judge(
         passed,
         golden,
         boundary,
+        edges: contract.edges,
         sampled,
         share,
         share_allowed: contract.share,

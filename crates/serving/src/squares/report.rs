@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use schema::contract::Answer;
+use schema::contract::{Answer, Edges};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
@@ -232,7 +232,9 @@ impl fmt::Display for Square {
 impl fmt::Display for Compared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { verdict, judged, outside, n_outside, counterexample, took_ms } = self;
-        let Verdict { golden, boundary, sampled, share_allowed, upper_bound, output, median, p99, limit, .. } = verdict;
+        let Verdict {
+            golden, boundary, edges, sampled, share_allowed, upper_bound, output, median, p99, limit, ..
+        } = verdict;
         let rows = golden.rows + boundary.rows + sampled.rows;
         let figure = |value: &Option<f64>| value.map_or_else(|| "none".to_owned(), short);
         let limit_text = if *judged { format!(" (limit {})", short(*limit)) } else { String::new() };
@@ -248,7 +250,11 @@ impl fmt::Display for Compared {
         }
         for (sort, tally) in [("golden", golden), ("boundary", boundary)] {
             if tally.off > 0 {
-                let none = if sort == "golden" { "none may" } else { "they are to agree in kind" };
+                let none = match (sort, edges) {
+                    ("golden", _) => "none may",
+                    (_, Edges::Judged) => "they are to agree in kind",
+                    (_, Edges::Told) => "they are told, not judged",
+                };
                 writeln!(f, "        {} of {} {sort} rows do not agree: {none}", tally.off, tally.rows)?;
             }
         }
