@@ -1,5 +1,7 @@
-//! Erasing what is known of a person, everywhere: what may never come back ([`tombstones`]), which keys are meant
-//! ([`subject`]), and files rewritten without their rows ([`files`], [`text`]) or removed, where their [`folders`] name them.
+//! Erasing what is known of a person, everywhere: what may never come back ([`tombstones`]) and which keys are meant
+//! ([`subject`]).
+//!
+//! Files are rewritten without their rows ([`files`], [`text`]), or removed where their [`folders`] name them.
 //!
 //! The tombstone is written before anything is removed, and every way into and out of history asks for it, so whatever
 //! happens to the process afterwards nothing reappears; removing may then be repeated until all of it is done. The online

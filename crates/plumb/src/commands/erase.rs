@@ -131,8 +131,8 @@ fn known(catalog: &Catalog, subject: &Subject) -> Result<(), Failure> {
 
 /// A name whose value could be meant as a list, and the value.
 fn lists_of(subject: &Subject) -> Option<(String, &str)> {
-    let texts = subject.names().into_iter().filter_map(|name| Some((subject.text(&name)?, name)));
-    texts.filter(|(text, _)| text.contains(',')).map(|(text, name)| (name, text)).next()
+    let mut texts = subject.names().into_iter().filter_map(|name| Some((subject.text(&name)?, name)));
+    texts.find(|(text, _)| text.contains(',')).map(|(text, name)| (name, text))
 }
 
 async fn ask(project: &Project, search: &Search<'_>, subject: &Subject) -> Result<(), Failure> {
