@@ -98,8 +98,8 @@ mod tests {
         check(r#""Smith, Anna",Smith"#, Ok(&["Smith, Anna", "Smith"]));
         check(r#"say "hi",b"#, Ok(&[r#"say "hi""#, "b"]));
         check(r#""say ""hi"", Anna",b"#, Ok(&[r#"say "hi", Anna"#, "b"]));
-        check(r#""",""","#, Ok(&[r#"",""#, ""]));
-        check(r#""",b""#, Ok(&[r#"",b"#]));
+        check(r#"""",""","#, Ok(&[r#"",""#, ""]));
+        check(r#"""",b""#, Ok(&[r#"",b"#]));
         check(r#""a,b"#, Err("a quote is not closed"));
         check(r#""a"b"#, Err("after a closing quote comes a comma, or nothing"));
     }
