@@ -3,6 +3,7 @@
 //! file of the project and in all of Redis.
 
 mod canary;
+mod named;
 mod search;
 
 use std::os::unix::process::ExitStatusExt;
@@ -239,7 +240,13 @@ fn whoever_names_nobody_is_told_so() {
     plumb.run("apply --yes").ok();
     plumb.run("erase --entity usr=x --yes").fails(2, &["join keys `usr`", "did you mean `user`?"]);
     plumb.run("erase --entity user= --yes").fails(2, &["names no key and value"]);
-    plumb.run("erase --entity user=a,b --entity shop=1 --yes").fails(2, &["1", "2"]);
+    plumb
+        .run("erase --entity user=a --entity user=b --entity shop=1 --yes")
+        .fails(2, &["`shop` has 1 values and `user` 2"]);
+    plumb
+        .run("erase --entity nothing=1 --yes")
+        .fails(2, &["no feature view has the join keys `nothing`", "there is `shop` and `user`"]);
+    plumb.run("erase --entity user=x --entity shop=1,2 --yes").fails(2, &["--entity shop=1 --entity shop=2"]);
     plumb.run("erase --entity user=x").fails(2, &["no terminal", "--dry-run"]);
     plumb.run("erase --entity user=x --entity shop=y --yes").fails(2, &["none of the key's type", "shop int64"]);
 }

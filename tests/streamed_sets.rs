@@ -215,8 +215,11 @@ fn a_label_that_is_a_feature_ends_the_build_where_asked_for() {
         let body = json!({ "service": SERVICE, "spine": { "sql": sql }, "fail_on_leakage": fail });
         post(&server, "", "application/json", body.to_string().as_bytes())
     };
+    let recorded = || plumb.run("registry log --output json").stdout.matches("answered over http").count();
     refused(ask(leak, true), 409, "leakage", &["feature `total_orders` equals `n_orders`"]);
+    assert_eq!(recorded(), 0, "nobody has it");
     let told = rows(ask(leak, false));
+    assert_eq!(recorded(), 1);
     assert!(told.num_rows() > 1000 && !told.schema().metadata.contains_key("plumb.report"));
     let spine = plumb.read("spine.sql");
     let (kept, streamed) = (rows(ask(&spine, true)), rows(ask(&spine, false)));

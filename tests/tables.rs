@@ -154,6 +154,8 @@ fn mistakes_are_named_and_change_nothing() {
     plumb.run("table delete orders").fails(2, &["needs keys or times"]);
     plumb.run("table show orders --at 9").fails(2, &["has no version 9"]);
     plumb.run("table delete orders --entity amount=x").fails(2, &["cannot hold the value"]);
+    plumb.run("table delete orders --entity nope=1").fails(2, &["has no column `nope`"]);
+    plumb.run("table delete orders --from 2024-01-01 --to 2023-01-01").fails(2, &["is not before --to"]);
     plumb.edit("features.yaml", "format: delta\n", "format: csv\n");
     plumb.run("ingest orders a.csv").fails(2, &["is no Delta table", "format: delta"]);
 }

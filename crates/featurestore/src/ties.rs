@@ -162,7 +162,7 @@ fn key_of(view: &FeatureView, history: &History, wanted: u64) -> Result<String, 
             let at = wanted.checked_sub(batch.first_row).and_then(|at| usize::try_from(at).ok());
             let Some(at) = at.filter(|at| *at < batch.len()) else { return Ok(()) };
             for (key, column) in view.keys().iter().zip(&batch.keys) {
-                let value = pii::shown(Value::at(column, at).to_string(), view.entity.pii);
+                let value = pii::shown(Value::at(column, at).shown(key.dtype), view.entity.pii);
                 parts.push(format!("{}={value}", key.name));
             }
             Ok(())

@@ -18,6 +18,7 @@ pub mod serve;
 pub mod skew;
 pub mod table;
 pub mod training_set;
+mod values;
 pub mod view;
 pub mod webhook;
 

@@ -132,7 +132,11 @@ impl Project {
         Ok(OnlineReader::new(self.online().await?).with_feast(self.feast()?))
     }
 
-    fn feast(&self) -> Result<Option<Arc<FeastRedis>>, Failure> {
+    /// Where views are read that Feast fills.
+    ///
+    /// # Errors
+    /// Settings that cannot be used.
+    pub fn feast(&self) -> Result<Option<Arc<FeastRedis>>, Failure> {
         let open = |feast: &FeastConfig| FeastRedis::new(&feast.redis, &feast.project).map(Arc::new);
         Ok(self.config.feast.as_ref().map(open).transpose()?)
     }

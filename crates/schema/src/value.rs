@@ -78,6 +78,17 @@ impl PartialEq for Value {
 impl Eq for Value {}
 
 impl Value {
+    /// The value for people, in the one spelling of its type: a date is a day, bytes are hexadecimal digits.
+    pub fn shown(&self, dtype: Dtype) -> String {
+        match (self, dtype) {
+            (Self::Int(days), Dtype::Date) => {
+                i32::try_from(*days).map_or_else(|_too_many| days.to_string(), |days| Date(days).to_string())
+            }
+            (Self::Bytes(bytes), _) => hex::encode(bytes),
+            (value, _) => value.to_string(),
+        }
+    }
+
     /// The same constant as a column of `dtype` would give it back: the form in which constants are compared.
     ///
     /// # Errors

@@ -266,7 +266,10 @@ fn name_row(compiled: &CompiledService, entities: &EntityRows, row: usize) -> St
     let mut names: Vec<&String> = entities.columns.keys().collect();
     names.sort();
     let value = |name: &&String| {
-        let value = schema::Value::at(&entities.columns[*name], row).to_string();
+        let column = &entities.columns[*name];
+        let value = schema::Value::at(column, row);
+        let dtype = schema::Dtype::from_arrow(column.data_type());
+        let value = dtype.map_or_else(|| value.to_string(), |dtype| value.shown(dtype));
         format!("{name}={}", pii::shown(value, compiled.is_personal_input(name)))
     };
     let keys = names.iter().map(value).collect::<Vec<_>>().join(" ");

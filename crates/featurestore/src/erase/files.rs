@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar, StringArray};
+use arrow::array::{Array, ArrayRef, BinaryArray, BooleanArray, RecordBatch, Scalar, StringArray};
 use arrow::compute::kernels::cmp::eq;
 use arrow::compute::{CastOptions, and, cast_with_options, filter_record_batch, not, or, prep_null_mask_filter};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -12,9 +13,10 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use parquet::file::metadata::{ColumnChunkMetaData, KeyValue, ParquetMetaData};
 use parquet::file::properties::WriterProperties;
-use schema::BoxError;
+use schema::{BoxError, Dtype, Value};
 
-use super::Subject;
+use super::subject::typed;
+use super::{Folders, Subject, folders};
 use crate::caught::caught;
 use crate::ipc::{IpcFile, Limits};
 use crate::offline::{OfflineError, projection, seal, whole};
@@ -44,7 +46,11 @@ impl std::ops::AddAssign for Rows {
 struct Columns<'a> {
     subject: &'a Subject,
     lists: Vec<&'a Vec<String>>,
+    folders: &'a Folders,
 }
+
+/// Of files whose folders say nothing.
+static NO_FOLDERS: Folders = Folders::NONE;
 
 /// The rows of a Parquet file that are a subject's: those with its values in one of `lists`, each with a column for each
 /// of the subject's names. `None` if the file has the columns of none of them.
@@ -52,9 +58,22 @@ struct Columns<'a> {
 /// # Errors
 /// [`OfflineError::Read`] if it is no Parquet file.
 pub fn count(path: &Path, subject: &Subject, lists: &[Vec<String>]) -> Result<Option<Rows>, OfflineError> {
+    count_in(&NO_FOLDERS, path, subject, lists)
+}
+
+/// As [`count`], of a file whose folders have columns too.
+///
+/// # Errors
+/// As [`count`].
+pub fn count_in(
+    folders: &Folders,
+    path: &Path,
+    subject: &Subject,
+    lists: &[Vec<String>],
+) -> Result<Option<Rows>, OfflineError> {
     let run = || -> Result<Option<Rows>, BoxError> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?;
-        let Some(columns) = Columns::of(subject, lists, builder.schema()) else { return Ok(None) };
+        let Some(columns) = Columns::of(subject, lists, builder.schema(), folders) else { return Ok(None) };
         let wanted = columns.lists.iter().copied().flatten().map(String::as_str);
         let mask = projection::named(builder.parquet_schema(), wanted);
         let mut rows = Rows::default();
@@ -75,7 +94,7 @@ pub fn count(path: &Path, subject: &Subject, lists: &[Vec<String>]) -> Result<Op
 pub fn count_arrow(path: &Path, subject: &Subject, lists: &[Vec<String>]) -> Result<Option<Rows>, OfflineError> {
     let run = || -> Result<Option<Rows>, BoxError> {
         let reader = IpcFile::open(path, Limits { plain_bytes: u64::MAX, compressed: true })?;
-        let Some(columns) = Columns::of(subject, lists, &reader.schema()) else { return Ok(None) };
+        let Some(columns) = Columns::of(subject, lists, &reader.schema(), &NO_FOLDERS) else { return Ok(None) };
         let mut rows = Rows::default();
         for batch in reader {
             let batch = batch?;
@@ -93,12 +112,30 @@ pub fn count_arrow(path: &Path, subject: &Subject, lists: &[Vec<String>]) -> Res
 /// # Errors
 /// [`OfflineError::Read`] or [`OfflineError::Write`]; the file then is as it was.
 pub fn rewrite(path: &Path, subject: &Subject, lists: &[Vec<String>]) -> Result<Rows, OfflineError> {
-    let found = count(path, subject, lists)?.unwrap_or_default();
+    rewrite_in(&NO_FOLDERS, path, subject, lists)
+}
+
+/// As [`rewrite`], of a file whose folders have columns too: one of which they say that all of it is the subject's is
+/// removed, with folders that have nothing else.
+///
+/// # Errors
+/// As [`rewrite`].
+pub fn rewrite_in(
+    folders: &Folders,
+    path: &Path,
+    subject: &Subject,
+    lists: &[Vec<String>],
+) -> Result<Rows, OfflineError> {
+    let found = count_in(folders, path, subject, lists)?.unwrap_or_default();
     if found.n_found == 0 {
         return Ok(found);
     }
+    if folders.are(subject, lists) {
+        folders::remove(path)?;
+        return Ok(found);
+    }
     let keep = |batch: &RecordBatch| -> Result<BooleanArray, BoxError> {
-        let columns = Columns::of(subject, lists, &batch.schema()).ok_or("its columns changed")?;
+        let columns = Columns::of(subject, lists, &batch.schema(), folders).ok_or("its columns changed")?;
         Ok(not(&columns.mask(batch)?)?)
     };
     caught(|| rewrite_rows(path, keep))
@@ -143,10 +180,15 @@ fn properties(file: &ParquetMetaData) -> WriterProperties {
 }
 
 impl<'a> Columns<'a> {
-    fn of(subject: &'a Subject, lists: &'a [Vec<String>], schema: &arrow::datatypes::Schema) -> Option<Self> {
-        let there = |list: &&Vec<String>| list.iter().all(|name| schema.column_with_name(name).is_some());
-        let lists: Vec<&Vec<String>> = lists.iter().filter(there).collect();
-        (!lists.is_empty()).then_some(Self { subject, lists })
+    fn of(
+        subject: &'a Subject,
+        lists: &'a [Vec<String>],
+        schema: &arrow::datatypes::Schema,
+        folders: &'a Folders,
+    ) -> Option<Self> {
+        let is_there = |name: &String| schema.column_with_name(name).is_some() || folders.is(name, "").is_some();
+        let lists: Vec<&Vec<String>> = lists.iter().filter(|list| list.iter().all(is_there)).collect();
+        (!lists.is_empty()).then_some(Self { subject, lists, folders })
     }
 
     fn mask(&self, batch: &RecordBatch) -> Result<BooleanArray, BoxError> {
@@ -154,8 +196,12 @@ impl<'a> Columns<'a> {
         for list in &self.lists {
             let mut all = BooleanArray::from(vec![true; batch.num_rows()]);
             for (name, column) in self.subject.names().iter().zip(list.iter()) {
-                let column = batch.column_by_name(column).ok_or("its columns changed")?;
-                all = and(&all, &equal(column, self.subject.text(name).unwrap_or_default())?)?;
+                let text = self.subject.text(name).unwrap_or_default();
+                let is_equal = match self.folders.is(column, text) {
+                    Some(is_equal) => BooleanArray::from(vec![is_equal; batch.num_rows()]),
+                    None => equal(batch.column_by_name(column).ok_or("its columns changed")?, text)?,
+                };
+                all = and(&all, &is_equal)?;
             }
             any = or(&any, &all)?;
         }
@@ -163,14 +209,24 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Where a column has the value that a text says, in whatever type the column has. Null is no value.
+/// Where a column has the value that a text says, in whatever type the column has: bytes in hexadecimal digits. Null is no
+/// value.
 fn equal(column: &ArrayRef, text: &str) -> Result<BooleanArray, BoxError> {
     let plain = match column.data_type() {
         DataType::Dictionary(_, values) => arrow::compute::cast(column, values)?,
         DataType::Utf8View | DataType::LargeUtf8 => arrow::compute::cast(column, &DataType::Utf8)?,
         _ => ArrayRef::clone(column),
     };
-    let one: ArrayRef = std::sync::Arc::new(StringArray::from(vec![text]));
+    let one: ArrayRef = match plain.data_type() {
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            let bytes = match typed(text, Dtype::Bytes) {
+                Some(Value::Bytes(bytes)) => Some(bytes),
+                _ => None,
+            };
+            Arc::new(BinaryArray::from_iter([bytes]))
+        }
+        _ => Arc::new(StringArray::from(vec![text])),
+    };
     let options = CastOptions { safe: true, ..CastOptions::default() };
     // A text that is no value of the type is in no row of it.
     let value = cast_with_options(&one, plain.data_type(), &options).ok().filter(|value| value.is_valid(0));

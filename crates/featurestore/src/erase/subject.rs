@@ -136,13 +136,10 @@ impl Subject {
     }
 }
 
-/// A word as a value of a key's type: what is no text there is written as JSON writes it.
+/// A word as a value of a key's type: what is no text there is written as JSON writes it, and bytes are hexadecimal.
 pub(super) fn typed(text: &str, dtype: Dtype) -> Option<Value> {
-    let value = match dtype {
-        Dtype::Bytes => Some(Value::Bytes(text.as_bytes().to_vec())),
-        dtype => read(&Json::String(text.to_owned()), dtype)
-            .or_else(|| serde_json::from_str(text).ok().and_then(|json: Json| read(&json, dtype))),
-    };
+    let value = read(&Json::String(text.to_owned()), dtype)
+        .or_else(|| serde_json::from_str(text).ok().and_then(|json: Json| read(&json, dtype)));
     // What its type cannot hold is in no row.
     value.filter(|value| *value != Value::Null && value.to_array(dtype, 1).is_ok())
 }
@@ -171,5 +168,18 @@ impl KeyMatch {
         }
         let parts = key.parts();
         parts.len() == self.n_parts && self.parts.iter().all(|(place, value)| parts[*place] == *value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_hexadecimal_and_texts_keep_their_commas_and_spaces() {
+        assert_eq!(typed("aB01", Dtype::Bytes), Some(Value::Bytes(vec![0xab, 1])));
+        assert_eq!([typed("ab0", Dtype::Bytes), typed("device-7", Dtype::Bytes)], [None, None]);
+        assert_eq!(typed(" Smith, Anna ", Dtype::String), Some(Value::String(" Smith, Anna ".to_owned())));
+        assert_eq!(typed("2024-01-01", Dtype::Date), Some(Value::Int(19_723)));
     }
 }

@@ -13,7 +13,7 @@ use schema::{BoxError, Dtype, FeatureView, Value};
 use transform::cast::Zone;
 
 use super::subject::typed;
-use super::{Rows, Subject};
+use super::{Folders, Rows, Subject, folders};
 use crate::offline::OfflineError;
 use crate::offline::source::{self, Cell, Form};
 use crate::offline::whole;
@@ -29,6 +29,7 @@ pub struct Wanted<'a> {
     values: Vec<Vec<(Dtype, Value)>>,
     form: Form,
     zone: Zone,
+    folders: Folders,
 }
 
 /// What a text has of a subject.
@@ -59,13 +60,25 @@ impl<'a> Wanted<'a> {
             let value = |dtype: Dtype| Some((dtype, typed(text, dtype)?.canonical(dtype).ok()?));
             dtypes.into_iter().filter_map(value).collect()
         };
-        Ok(Self { subject, values: subject.names().iter().map(dtypes).collect(), form: Form::of(source), zone })
+        Ok(Self {
+            subject,
+            values: subject.names().iter().map(dtypes).collect(),
+            form: Form::of(source),
+            zone,
+            folders: Folders::NONE,
+        })
     }
 
     /// The same in JSON lines, whatever the source is: quarantined rows.
     #[must_use]
     pub fn in_json_lines(self) -> Self {
         Self { form: Form::JsonLines, ..self }
+    }
+
+    /// The same in a file whose folders have columns too.
+    #[must_use]
+    pub fn in_folders(self, folders: Folders) -> Self {
+        Self { folders, ..self }
     }
 
     /// Whether a value is the subject's, of its name at a place: the same value of the key's type, or the same letters.
@@ -107,13 +120,16 @@ pub fn count(path: &Path, wanted: &Wanted<'_>, lists: &[Vec<String>]) -> Result<
     Ok(search(path, wanted, lists)?.map(|(found, _)| found))
 }
 
-/// Writes a text without the rows that [`count`] counts; a text without such rows is not touched.
+/// Writes a text without the rows that [`count`] counts; a text without such rows is not touched, and one of which its
+/// folders say that all of it is the subject's is removed.
 ///
 /// # Errors
 /// [`OfflineError::Read`] or [`OfflineError::Write`]; the file then is as it was.
 pub fn rewrite(path: &Path, wanted: &Wanted<'_>, lists: &[Vec<String>]) -> Result<Found, OfflineError> {
     let Some((found, theirs)) = search(path, wanted, lists)? else { return Ok(Found::default()) };
-    if found.rows.n_found > 0 {
+    if found.rows.n_found > 0 && wanted.folders.are(wanted.subject, lists) {
+        folders::remove(path)?;
+    } else if found.rows.n_found > 0 {
         without(path, &theirs).map_err(|source| OfflineError::Write { path: path.display().to_string(), source })?;
     }
     Ok(found)
@@ -125,7 +141,15 @@ type Theirs = Vec<Range<u64>>;
 /// What there is, and where.
 fn search(path: &Path, wanted: &Wanted<'_>, lists: &[Vec<String>]) -> Result<Option<(Found, Theirs)>, OfflineError> {
     let mut rows = source::Rows::open(path, wanted.form)?;
-    let has = |names: &[String], list: &Vec<String>| list.iter().all(|name| names.contains(name));
+    let is_whole = wanted.folders.are(wanted.subject, lists);
+    let in_folder = |name: &String| wanted.folders.is(name, "").is_some();
+    let has = |names: &[String], list: &Vec<String>| list.iter().all(|name| names.contains(name) || in_folder(name));
+    // What folders say holds in every row.
+    let of_folder = |(at, name): (usize, &String)| {
+        wanted.folders.is(name, wanted.subject.text_at(at)).map_or((false, false), |is_equal| (true, is_equal))
+    };
+    let nothing: Vec<Vec<(bool, bool)>> =
+        lists.iter().map(|list| list.iter().enumerate().map(of_folder).collect()).collect();
     let mut known = rows.header().is_some_and(|header| lists.iter().any(|list| has(header, list)));
     if rows.header().is_some() && !known {
         return Ok(None);
@@ -133,7 +157,7 @@ fn search(path: &Path, wanted: &Wanted<'_>, lists: &[Vec<String>]) -> Result<Opt
     let (mut found, mut theirs) = (Found::default(), Theirs::new());
     loop {
         // By list and name: whether the column is there, and whether it has the subject's value.
-        let mut met: Vec<Vec<(bool, bool)>> = lists.iter().map(|list| vec![(false, false); list.len()]).collect();
+        let mut met = nothing.clone();
         let place = rows.next(|name, cell| {
             for (list, met) in lists.iter().zip(&mut met) {
                 for (at, _) in list.iter().enumerate().filter(|(_, column)| *column == name) {
@@ -143,7 +167,7 @@ fn search(path: &Path, wanted: &Wanted<'_>, lists: &[Vec<String>]) -> Result<Opt
         })?;
         let Some(place) = place else { break };
         if !place.is_row {
-            if found.unclear.len() < TOLD && wanted.is_named(rows.text()) {
+            if !is_whole && found.unclear.len() < TOLD && wanted.is_named(rows.text()) {
                 found.unclear.push(place.line);
             }
             continue;

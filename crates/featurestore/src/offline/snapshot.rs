@@ -105,6 +105,29 @@ pub(crate) fn kept(folder: &Path, held: &Held) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
+/// Removes all snapshots of a view version, whose folder it is: they are made again, of what the source holds and of whoever
+/// may be in them then. Files of pushes stay.
+///
+/// # Errors
+/// [`OfflineError::Write`] if one cannot be removed.
+pub fn forget(folder: &Path) -> Result<(), OfflineError> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".parquet"));
+        // Other names are of files of pushes.
+        if !name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+            continue;
+        }
+        match std::fs::remove_file(&path) {
+            Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
+                return Err(OfflineError::Write { path: path.display().to_string(), source: why.into() });
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
 /// How many rows of the query a snapshot left out, as its file says.
 pub(crate) fn n_left_out(snapshot: &SourceFile) -> u64 {
     let about = snapshot.metadata.metadata().file_metadata().key_value_metadata();

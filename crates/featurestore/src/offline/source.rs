@@ -39,7 +39,7 @@ pub(crate) use kept::Kept;
 pub use kept::{forget, objects, reasons};
 pub use look::known_version;
 pub(crate) use look::{Look, look};
-pub(crate) use partition::Constant;
+pub(crate) use partition::{Constant, constants};
 use place::Place;
 pub(crate) use text::{Cell, Form, Rows, each_row, of_text, typed_column};
 
@@ -382,7 +382,7 @@ impl SourceFiles {
             file.first_row = first_row;
             first_row += file.n_rows;
             if !source.partitions.is_empty() {
-                let constants = partition::constants(&file.name, &source.partitions, zone);
+                let constants = constants(&file.name, &source.partitions, zone);
                 file.constants = constants.map_err(|why| read_error(&file.name, why))?;
             }
         }

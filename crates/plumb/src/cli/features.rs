@@ -54,7 +54,7 @@ pub enum FeaturesCommand {
 pub struct FeaturesExplainArgs {
     /// The feature view, or one of its versions: view@v2.
     pub view: String,
-    /// Join key and value: `user_id=4`. Repeat for more keys.
+    /// Join key and value: `user_id=4`. The value is taken whole; bytes are hexadecimal. Repeat for more keys.
     #[arg(long = "entity", value_name = "KEY=VALUE", required = true)]
     pub entities: Vec<String>,
     /// The instant; now unless given.
@@ -74,14 +74,15 @@ pub struct FeaturesGetArgs {
     /// Answer in this service version: rows of the service are migrated to it, as `migrate_from` declares.
     #[arg(long = "as", value_name = "SERVICE@vN", requires = "service")]
     pub answer_as: Option<String>,
-    /// Join key and values: `user_id=1,2,3`. Repeat for more keys.
+    /// Join key and values: `user_id=1,2,3`. Repeat for more keys. A value with commas stands in quotes, as CSV has it, and a
+    /// quote inside them is doubled: `name="Smith, Anna",Smith`. Spaces count; bytes are hexadecimal.
     #[arg(long = "entity", value_name = "KEY=VALUES", required = true)]
     pub entities: Vec<String>,
     /// Show values of features that are marked `pii: true`, which are masked otherwise.
     #[arg(long)]
     pub show_pii: bool,
-    /// Field of the request, for on-demand views: one value for every row, or one a row: `amount=12.5,3`. Repeat for
-    /// more fields.
+    /// Field of the request, for on-demand views: one value for every row, or one a row: `amount=12.5,3`. Quotes
+    /// as for `--entity`. Repeat for more fields.
     #[arg(long = "context", value_name = "FIELD=VALUES")]
     pub context: Vec<String>,
     /// The instant; now unless given.

@@ -102,7 +102,8 @@ pub struct TableVacuumArgs {
 pub struct TableDeleteArgs {
     /// The source.
     pub source: String,
-    /// Join key and values: `user_id=42,43`. Repeat for keys of several parts.
+    /// Join key and values: `user_id=42,43`. Repeat for keys of several parts. A value with commas stands in quotes, as CSV
+    /// has it, and a quote inside them is doubled: `name="Smith, Anna",Smith`. Spaces count; bytes are hexadecimal.
     #[arg(long = "entity", value_name = "KEY=VALUES")]
     pub entities: Vec<String>,
     /// Rows of event times from here on.

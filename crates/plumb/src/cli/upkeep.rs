@@ -40,9 +40,10 @@ pub struct ViewRemoveArgs {
 #[derive(Debug, Args)]
 #[expect(missing_docs, reason = "the help texts are the documentation")]
 pub struct EraseArgs {
-    /// Join key and values: `user_id=42`, or `user_id=42,43` for several. Repeat for keys of several parts: rows with
-    /// all of them are meant, and those of further keys beside them.
-    #[arg(long = "entity", value_name = "KEY=VALUES", required = true)]
+    /// Join key and value: `user_id=42`. The value is taken whole, with its commas, quotes and spaces; bytes are
+    /// hexadecimal. Repeat with other keys for keys of several parts: rows with all of them are meant, and those of further
+    /// keys beside them. Repeat with the same keys for several people.
+    #[arg(long = "entity", value_name = "KEY=VALUE", required = true)]
     pub entities: Vec<String>,
     /// Say what there is, and change nothing.
     #[arg(long)]

@@ -7,12 +7,14 @@
 mod certificate;
 mod places;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
 use featurestore::OnlineStore;
 use featurestore::erase::{Subject, Tombstone, Tombstones};
 use featurestore::offline::lease::Lease;
+use featurestore::offline::snapshot;
 use featurestore::offline::source::forget;
 use featurestore::online::marks::Marks;
 use registry::Catalog;
@@ -22,6 +24,7 @@ use serde_json::json;
 
 use crate::cli::{EraseArgs, Format};
 use crate::commands::materialize::lease;
+use crate::commands::values::{Lists, whole};
 use crate::config::OnlineConfig;
 use crate::failure::Failure;
 use crate::output;
@@ -43,7 +46,7 @@ const BEYOND: [&str; 3] = [
 /// No view has such a key; a store cannot be read or written.
 pub async fn erase(project: &Project, format: Format, args: &EraseArgs) -> Result<ExitCode, Failure> {
     let catalog = project.registry.catalog();
-    let subjects = subjects(&args.entities)?;
+    let subjects = subjects_of(&args.entities)?;
     for subject in &subjects {
         known(&catalog, subject)?;
     }
@@ -64,6 +67,15 @@ pub async fn erase(project: &Project, format: Format, args: &EraseArgs) -> Resul
         }
         certificates.push(one(project, &search, subject, args.rewrite_sources).await?);
     }
+    for (subject, certificate) in subjects.iter().zip(&certificates) {
+        if let Some((name, text)) = lists_of(subject)
+            && certificate.is_of_nobody()
+        {
+            output::note(&format!(
+                "nothing is known of `{name}={text}`, which is one value; for several write --entity {name}=.. again"
+            ));
+        }
+    }
     let complete = certificates.iter().all(|certificate| args.dry_run || certificate.complete);
     let json =
         json!({ "dry_run": args.dry_run, "complete": complete, "erased": certificates, "never_searched": BEYOND });
@@ -74,27 +86,23 @@ pub async fn erase(project: &Project, format: Format, args: &EraseArgs) -> Resul
     if complete { Ok(ExitCode::SUCCESS) } else { Ok(ExitCode::FAILURE) }
 }
 
-/// `--entity user_id=1,2 --entity shop_id=7,8` names two subjects, as it names two rows elsewhere.
-pub(super) fn subjects(entities: &[String]) -> Result<Vec<Subject>, Failure> {
-    let mut lists: Vec<(&str, Vec<&str>)> = Vec::with_capacity(entities.len());
-    for pair in entities {
-        let Some((key, values)) = pair.split_once('=').filter(|(key, values)| !key.is_empty() && !values.is_empty())
-        else {
-            let message = format!("`{pair}` names no key and value");
-            return Err(Failure::invalid(message).hint("write --entity user_id=42"));
-        };
-        if lists.iter().any(|(known, _)| *known == key) {
-            let message = format!("`--entity` names `{key}` twice");
-            return Err(Failure::invalid(message).hint(format!("write --entity {key}=1,2 for several")));
-        }
-        lists.push((key, values.split(',').collect()));
-    }
+/// `--entity user_id=1 --entity user_id=2` names two subjects, `--entity user_id=1 --entity shop_id=7` one.
+fn subjects_of(entities: &[String]) -> Result<Vec<Subject>, Failure> {
+    subjects(&whole(entities, "--entity user_id=42")?)
+}
+
+/// One subject for each row of the lists.
+pub(super) fn subjects(lists: &Lists) -> Result<Vec<Subject>, Failure> {
     let n = lists.first().map_or(0, |(_, values)| values.len());
     if let Some((key, values)) = lists.iter().find(|(_, values)| values.len() != n) {
         let message = format!("`{key}` has {} values and `{}` {n}", values.len(), lists[0].0);
         return Err(Failure::invalid(message).code("unequal_lists").hint("name a value of each key for each subject"));
     }
-    let part = |row: usize| lists.iter().map(|(key, values)| ((*key).to_owned(), values[row].to_owned())).collect();
+    if let Some((key, _)) = lists.iter().find(|(_, values)| values.iter().any(String::is_empty)) {
+        let message = format!("`{key}=` names no key and value");
+        return Err(Failure::invalid(message).hint(format!("write --entity {key}=42")));
+    }
+    let part = |row: usize| lists.iter().map(|(key, values)| (key.clone(), values[row].clone())).collect();
     Ok((0..n).map(|row| Subject::new(part(row))).collect())
 }
 
@@ -109,14 +117,22 @@ fn known(catalog: &Catalog, subject: &Subject) -> Result<(), Failure> {
     if let Some(view) = views().find(has) {
         let types: Vec<String> = view.keys().iter().map(|key| format!("{} {}", key.name, key.dtype)).collect();
         let message = format!("the value of {} is none of the key's type", said(&names));
-        return Err(Failure::invalid(message)
-            .code("wrong_key_type")
-            .hint(format!("the join keys are {}", types.join(", "))));
+        let mut hint = format!("the join keys are {}", types.join(", "));
+        if let Some((name, _)) = lists_of(subject) {
+            hint += &format!("; a value is taken whole: for several write --entity {name}=1 --entity {name}=2");
+        }
+        return Err(Failure::invalid(message).code("wrong_key_type").hint(hint));
     }
-    let keys: Vec<&str> = views().flat_map(FeatureView::keys).map(|key| key.name.as_str()).collect();
-    let unknown = names.iter().find(|name| !keys.contains(&name.as_str())).unwrap_or(&names[0]);
+    let keys: BTreeSet<&str> = views().flat_map(FeatureView::keys).map(|key| key.name.as_str()).collect();
+    let unknown = names.iter().find(|name| !keys.contains(name.as_str())).unwrap_or(&names[0]);
     let message = format!("no feature view has the join keys {} together", said(&names));
-    Err(Failure::invalid(message).code("unknown_join_key").hint(suggest(unknown, keys.iter().copied())))
+    Err(Failure::invalid(message).code("unknown_join_key").hint(suggest(unknown, keys)))
+}
+
+/// A name whose value could be meant as a list, and the value.
+fn lists_of(subject: &Subject) -> Option<(String, &str)> {
+    let mut texts = subject.names().into_iter().filter_map(|name| Some((subject.text(&name)?, name)));
+    texts.find(|(text, _)| text.contains(',')).map(|(text, name)| (name, text))
 }
 
 async fn ask(project: &Project, search: &Search<'_>, subject: &Subject) -> Result<(), Failure> {
@@ -202,8 +218,9 @@ async fn allow_again(
         for source in subject.sources(catalog.definitions()) {
             forget(project.offline.folder(), source)?;
         }
-        for view in search.views() {
+        for view in search.copied() {
             let _lease = lease(project, view)?;
+            snapshot::forget(&project.offline.folder_of(view))?;
             build_is_due(online.as_ref(), view).await?;
         }
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use featurestore::explain::{Explanation, explain as why};
 use schema::json::read_column;
 use schema::yaml::suggest;
-use schema::{EntityKey, FeatureView};
+use schema::{Dtype, EntityKey, FeatureView};
 use serde_json::Value as Json;
 
 use crate::cli::{FeaturesExplainArgs, Format};
@@ -51,7 +51,13 @@ fn key(view: &FeatureView, entities: &[String]) -> Result<EntityKey, Failure> {
         };
         let value = from_command_line(&Json::String((*text).to_owned()), key.dtype);
         let column = read_column(&[value], key.dtype).map_err(|_row| {
-            Failure::invalid(format!("`{name}={text}`: the join key is {}", key.dtype)).code("wrong_key_type")
+            let failure =
+                Failure::invalid(format!("`{name}={text}`: the join key is {}", key.dtype)).code("wrong_key_type");
+            if key.dtype == Dtype::Bytes {
+                failure.hint("write hexadecimal digits, two for each byte")
+            } else {
+                failure
+            }
         })?;
         columns.push(column);
     }

@@ -3,9 +3,11 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use schema::{Date, Dtype, Value, pii};
+use schema::{Dtype, Value, pii};
+use serde_json::Value as Json;
 
 use crate::cli::{FeaturesGetArgs, Format};
+use crate::commands::values::lists;
 use crate::failure::Failure;
 use crate::http::native::entities::Texts;
 use crate::http::native::features::{Answer, AnswerColumn, FeaturesBody, compile, resolve};
@@ -18,25 +20,17 @@ use crate::project::Project;
 /// Unknown features, services or keys; values of another type; a store that cannot be read.
 pub async fn get(project: &Project, format: Format, args: &FeaturesGetArgs) -> Result<ExitCode, Failure> {
     let mut entities = serde_json::Map::new();
-    for pair in &args.entities {
-        let Some((key, values)) = pair.split_once('=') else {
-            return Err(Failure::invalid(format!("`{pair}` names no key")).hint("write --entity user_id=1,2,3"));
-        };
-        let values = values.split(',').map(|text| serde_json::Value::String(text.to_owned())).collect();
-        entities.insert(key.to_owned(), values);
+    for (key, values) in lists(&args.entities, "--entity user_id=1,2,3")? {
+        entities.insert(key, values.into_iter().map(Json::String).collect());
     }
     let mut context = serde_json::Map::new();
-    for pair in &args.context {
-        let Some((field, values)) = pair.split_once('=') else {
-            return Err(Failure::invalid(format!("`{pair}` names no field")).hint("write --context amount=12.5"));
-        };
+    for (field, values) in lists(&args.context, "--context amount=12.5")? {
         // One value holds for every row.
-        let values: Vec<_> = values.split(',').map(|text| serde_json::Value::String(text.to_owned())).collect();
-        let value = match <[_; 1]>::try_from(values) {
-            Ok([one]) => one,
-            Err(many) => serde_json::Value::Array(many),
+        let value = match <[String; 1]>::try_from(values) {
+            Ok([one]) => Json::String(one),
+            Err(many) => many.into_iter().map(Json::String).collect(),
         };
-        context.insert(field.to_owned(), value);
+        context.insert(field, value);
     }
     let mut body = FeaturesBody {
         service: args.service.clone(),
@@ -95,13 +89,10 @@ fn table(answer: &Answer, is_hidden: impl Fn(&AnswerColumn<'_>) -> bool) -> Stri
     format!("{table}as of {}{fixed}; plumb replay {}\n", answer.as_of, answer.replay_token)
 }
 
-/// A value for people: JSON is a text that needs no quotes, a date is more than a number of days.
+/// A value for people: JSON is a text that needs no quotes.
 fn shown(value: &Value, dtype: Dtype) -> String {
     match (value, dtype) {
         (Value::String(text), Dtype::Json) => text.clone(),
-        (Value::Int(days), Dtype::Date) => {
-            i32::try_from(*days).map_or_else(|_| days.to_string(), |days| Date(days).to_string())
-        }
-        (value, _) => value.to_string(),
+        (value, dtype) => value.shown(dtype),
     }
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use featurestore::offline::table::{Selected, Table, TableError, TableState, TimeRange};
 use schema::definitions::{Format as Contents, Source};
+use schema::yaml::suggest;
 use serde_json::json;
 
 use crate::cli::{Format, TableCommand, TableDeleteArgs, TableVacuumArgs};
 use crate::commands::erase::subjects;
 use crate::commands::ingest::source_named;
+use crate::commands::values::lists;
 use crate::failure::Failure;
 use crate::output;
 use crate::project::Project;
@@ -165,6 +167,11 @@ fn selections(source: &Source, table: &Table, args: &TableDeleteArgs) -> Result<
         let mapped = source.field_mapping.iter().find(|(_, to)| *to == name);
         mapped.map_or_else(|| name.clone(), |(from, _)| from.clone())
     };
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && from >= to
+    {
+        return Err(Failure::invalid(format!("--from {from} is not before --to {to}")).code("empty_range"));
+    }
     let timed = args.from.is_some() || args.to.is_some();
     if args.entities.is_empty() && !timed {
         return Err(
@@ -178,12 +185,17 @@ fn selections(source: &Source, table: &Table, args: &TableDeleteArgs) -> Result<
     let columns = table.state(None)?.columns.ok_or_else(|| TableError::Foreign { table: table.name().to_owned() })?;
     let selection = |subject: &featurestore::erase::Subject| {
         let list: Vec<String> = subject.names().iter().map(in_file).collect();
+        let names = || columns.iter().map(|column| column.name.as_str());
+        if let Some(unknown) = list.iter().find(|name| !names().any(|known| known == name.as_str())) {
+            let message = format!("table `{}` has no column `{unknown}`", table.name());
+            return Err(Failure::invalid(message).code("unknown_join_key").hint(suggest(unknown, names())));
+        }
         let keys = subject.key_set(&list, &columns).ok_or_else(|| {
             let message = format!("`{}` of table `{}` cannot hold the value", list.join("`, `"), table.name());
             let known: Vec<String> = columns.iter().map(|c| format!("{} {}", c.name, c.dtype)).collect();
-            Failure::invalid(message).code("unknown_join_key").hint(format!("its columns are {}", known.join(", ")))
+            Failure::invalid(message).code("wrong_key_type").hint(format!("its columns are {}", known.join(", ")))
         })?;
         Ok(Selected { keys: Some(keys), times: times.clone() })
     };
-    subjects(&args.entities)?.iter().map(selection).collect()
+    subjects(&lists(&args.entities, "--entity user_id=42")?)?.iter().map(selection).collect()
 }

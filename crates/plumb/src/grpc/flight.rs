@@ -111,7 +111,7 @@ impl Flight {
             }
         };
         let options = Options { names: Some(names), memory_bytes: MEMORY_BYTES, ..Options::default() };
-        let order = Order { service, spine, time: Time::AsInFeast, options };
+        let order = Order { service, spine, time: Time::AsInFeast, options, fail_on_leakage: false };
         let pieces = self.building.start(PROTOCOL, place, order, FlightForm::default()).await?;
         let messages = stream::try_unfold(pieces, |mut pieces| async move {
             let piece = pieces.next().await.map_err(|why| {

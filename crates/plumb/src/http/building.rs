@@ -202,7 +202,7 @@ fn broken_off() -> Failure {
 }
 
 /// Builds until the end, or until nobody waits. What was sent is recorded, were it only a part: before the end of it is
-/// told, so that nobody has a whole training set that no erasure names.
+/// told, so that nobody has a whole training set that no erasure names. What was refused for its leaks was not sent.
 async fn run<F: Form>(
     building: &Building,
     protocol: &'static str,
@@ -212,7 +212,7 @@ async fn run<F: Form>(
 ) -> Result<(), Failure> {
     let (tell, waits) = (|_| {}, || !sender.is_closed());
     let (offline, catalog) = (&building.offline, building.registry.catalog());
-    let Order { service, spine, time, options } = order;
+    let Order { service, spine, time, options, fail_on_leakage } = order;
     let sent = Sent::default();
     let built = async {
         let spine = spine.open(&time, &service, offline, catalog.definitions()).await.map_err(failure)?;
@@ -220,12 +220,19 @@ async fn run<F: Form>(
         let watch = Watch::new(&tell, &waits);
         let report = build(offline, &service, spine, &options, &mut sink, &watch).await.map_err(failure)?;
         sent.lineage(&report.lineage);
+        if fail_on_leakage && report.leakage.leaks() {
+            return Err(leaks(&report));
+        }
         Ok((sink, report))
     };
     let built: Result<_, Failure> = tokio::select! {
         built = built => built,
         () = sender.closed() => Err(Failure::new(ErrorKind::Unavailable, "the client left")),
     };
+    if fail_on_leakage && built.is_err() {
+        // It is sent when it was judged: nobody has any of it.
+        return built.map(drop);
+    }
     // Nothing ends this early: a client that leaves meanwhile has what was sent all the same.
     let recorded = building.record(protocol, &service, &sent).await;
     match (built, recorded) {
@@ -240,6 +247,12 @@ async fn run<F: Form>(
             Err(why)
         }
     }
+}
+
+fn leaks(report: &Report) -> Failure {
+    Failure::new(ErrorKind::CheckFailed, report.leakage.to_string().trim_end())
+        .code("leakage")
+        .hint("leave the feature or the column out, or ask without `fail_on_leakage`")
 }
 
 fn failure(why: OfflineError) -> Failure {

@@ -25,6 +25,19 @@ fn constants_become_columns_and_come_back() {
 }
 
 #[test]
+fn a_value_is_shown_in_the_spelling_that_is_read() {
+    for (value, dtype, want) in [
+        (Value::Int(19_723), Dtype::Date, "2024-01-01"),
+        (Value::Int(19_723), Dtype::Int64, "19723"),
+        (Value::Bytes(vec![0xab, 1]), Dtype::Bytes, "ab01"),
+        (Value::Null, Dtype::Bytes, "null"),
+        (Value::String("a".to_owned()), Dtype::String, "\"a\""),
+    ] {
+        assert_eq!(value.shown(dtype), want);
+    }
+}
+
+#[test]
 fn a_constant_of_another_type_is_refused() {
     for (value, dtype) in [
         (Value::Int(300), Dtype::Int8),

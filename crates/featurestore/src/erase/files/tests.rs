@@ -1,7 +1,8 @@
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use arrow::array::{DictionaryArray, Float64Array, Int32Array, Int64Array};
+use arrow::array::{
+    BinaryViewArray, DictionaryArray, FixedSizeBinaryArray, Float64Array, Int32Array, Int64Array, LargeBinaryArray,
+};
 use arrow::datatypes::{Field, Int32Type, Schema};
 
 use super::*;
@@ -78,6 +79,25 @@ fn a_value_is_found_in_whatever_type_a_file_has_it() {
         assert_eq!(found, Some(Rows { n_rows: 2, n_found: 1 }), "{name}");
         let found = count(&path, &subject(&[("user_id", "nobody")]), &[list(&["user_id"])]).unwrap();
         assert_eq!(found, Some(Rows { n_rows: 2, n_found: 0 }), "{name}");
+    }
+}
+
+#[test]
+fn bytes_are_said_in_hexadecimal_digits() {
+    let folder = tempfile::tempdir().unwrap();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("plain", Arc::new(BinaryArray::from_vec(vec![&[0xab, 0x01], b"ab01"]))),
+        ("large", Arc::new(LargeBinaryArray::from_vec(vec![&[0xab, 0x01], b"ab01"]))),
+        ("view", Arc::new(BinaryViewArray::from(vec![&[0xab, 0x01][..], b"ab01"]))),
+        ("fixed", Arc::new(FixedSizeBinaryArray::try_from_iter([[0xab_u8, 0x01], *b"ab"].iter()).unwrap())),
+    ];
+    for (name, column) in columns {
+        let path = folder.path().join(format!("{name}.parquet"));
+        write(&path, vec![("device", column)]);
+        for (text, n_found) in [("ab01", 1), ("AB01", 1), ("ab", 0), ("raw", 0), ("ab0", 0)] {
+            let found = count(&path, &subject(&[("device", text)]), &[list(&["device"])]).unwrap();
+            assert_eq!(found, Some(Rows { n_rows: 2, n_found }), "{name} {text}");
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Constant {
 ///
 /// # Errors
 /// A sentence: a folder of that name is missing, there twice, or holds no value of the type.
-pub(super) fn constants(path: &str, partitions: &[Column], zone: Zone) -> Result<Vec<Constant>, String> {
+pub(crate) fn constants(path: &str, partitions: &[Column], zone: Zone) -> Result<Vec<Constant>, String> {
     let folders: Vec<&str> = path.split('/').rev().skip(1).collect();
     let constant = |column: &Column| {
         let values = folders.iter().filter_map(|folder| {

@@ -10,8 +10,8 @@ use std::fmt;
 use arrow::array::{Array, ArrayRef, new_empty_array};
 use arrow::compute::concat;
 use redis::{Cmd, Value as Reply};
-use schema::definitions::FeastRows;
-use schema::{Dtype, Status, Timestamp, Value};
+use schema::definitions::{FeastRows, JoinKey};
+use schema::{Dtype, EntityKey, FeatureView, Status, Timestamp, Value};
 
 use super::config::RedisConfig;
 use super::failed::Failed;
@@ -19,7 +19,10 @@ use super::node::Purpose;
 use super::servers::{Keyed, Servers};
 use crate::assemble::{ViewRows, status_at};
 use crate::compiled::CompiledView;
-use crate::online::feast_redis::{decode_time, decode_value, entity_key, field, time_field, versioned};
+use crate::erase::KeyMatch;
+use crate::online::feast_redis::{
+    decode_time, decode_value, entity_key, field, parse_entity_key, time_field, versioned,
+};
 use crate::online::guarded::Guard;
 use crate::online::{Doing, OnlineError};
 use crate::retrieve::RetrieveError;
@@ -63,6 +66,71 @@ impl FeastRedis {
     pub async fn check(&self) -> Result<(), OnlineError> {
         let ask = async { self.servers.check().await.map_err(|failed| failed.while_doing(Doing::Opening)) };
         self.guard.call(|| Doing::Opening, ask).await
+    }
+
+    /// How many rows of a view there are by some keys. They are Feast's to remove.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub async fn count(&self, view: &FeatureView, keys: &KeyMatch) -> Result<u64, OnlineError> {
+        let failed = |failed: Failed| failed.while_doing(Doing::Erasing);
+        let time = time_field(&name_of(view));
+        if let Some(key) = keys.exact() {
+            // A key that Feast has no place for is nowhere.
+            let Some(place) = self.place(view, key.parts()) else { return Ok(0) };
+            return self.n_with(vec![place], &time).await.map_err(failed);
+        }
+        let mut found = 0;
+        let mut scan = self.servers.scan(&[]).await.map_err(failed)?;
+        while let Some(mut places) = scan.next().await.map_err(failed)? {
+            places.retain(|place| self.key_at(view, place).is_some_and(|key| keys.matches(&key)));
+            if !places.is_empty() {
+                found += self.n_with(places, &time).await.map_err(failed)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// At how many of these places there is a field.
+    async fn n_with(&self, places: Vec<Vec<u8>>, field: &str) -> Result<u64, Failed> {
+        let command = |place: Vec<u8>| {
+            let slot = self.servers.slot_of(&place);
+            let mut command = Cmd::new();
+            command.arg("HEXISTS").arg(place).arg(field);
+            Keyed { slot, command }
+        };
+        // The master is asked: a replica may be behind.
+        let replies = self.servers.ask(Purpose::Write, places.into_iter().map(command).collect()).await?;
+        let mut found = 0;
+        for reply in replies {
+            match reply {
+                Reply::Int(there) => found += u64::from(there > 0),
+                other => return Err(Failed::unexpected(self.servers.address(), &other)),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Where the row of a key is.
+    fn place(&self, view: &FeatureView, parts: Vec<Value>) -> Option<Vec<u8>> {
+        let keys = view.keys().iter().zip(parts);
+        let parts: Vec<(&str, Dtype, Value)> = keys.map(|(key, value)| (key.name.as_str(), key.dtype, value)).collect();
+        entity_key(&self.project, &parts).ok()
+    }
+
+    /// The key of a view whose row is at a place; `None` for another's.
+    fn key_at(&self, view: &FeatureView, place: &[u8]) -> Option<EntityKey> {
+        let (parts, project) = parse_entity_key(place).ok()?;
+        if project != self.project || parts.len() != view.keys().len() {
+            return None;
+        }
+        let column = |key: &JoinKey| {
+            let (_, _, value) =
+                parts.iter().find(|(name, dtype, _)| key.name.as_str() == name && key.dtype == *dtype)?;
+            value.to_array(key.dtype, 1).ok()
+        };
+        let columns: Vec<ArrayRef> = view.keys().iter().map(column).collect::<Option<_>>()?;
+        EntityKey::from_columns(&columns, 1).pop()?
     }
 
     /// The rows of some views of one entity, each by its own key columns of `n` rows, in one round trip.
@@ -125,7 +193,7 @@ impl FeastRedis {
 
     /// The key of a row; `None` for a null, and for a value that Feast has no key of.
     fn key(&self, view: &CompiledView, columns: &[ArrayRef], row: usize) -> Option<Vec<u8>> {
-        let part = |(key, column): (&schema::definitions::JoinKey, &ArrayRef)| {
+        let part = |(key, column): (&JoinKey, &ArrayRef)| {
             (!column.is_null(row)).then(|| (key.name.as_str().to_owned(), key.dtype, Value::at(column, row)))
         };
         // The names are the entity's, whatever the request calls them.
@@ -150,13 +218,17 @@ impl FeastRedis {
     }
 }
 
+/// What a view is called in fields.
+fn name_of(view: &FeatureView) -> String {
+    let own = FeastRows::default();
+    let named = view.definition.online.feast().unwrap_or(&own);
+    versioned(named.view.as_deref().unwrap_or(view.id.name.as_str()), named.version)
+}
+
 fn groups<'a>(views: &[&CompiledView], keys: &'a [Vec<ArrayRef>]) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     for (i, view) in views.iter().enumerate() {
-        let named = view.view.definition.online.feast();
-        let own = FeastRows::default();
-        let named = named.unwrap_or(&own);
-        let name = versioned(named.view.as_deref().unwrap_or(view.view.id.name.as_str()), named.version);
+        let name = name_of(&view.view);
         let features = view.view.definition.features.iter().map(|f| field(&name, f.name.as_str())).collect();
         let fields = Fields { time: time_field(&name), features };
         match groups.iter_mut().find(|group| views[group.members[0]].keys == view.keys) {

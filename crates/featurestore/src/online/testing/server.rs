@@ -79,7 +79,18 @@ impl TestServer {
     /// # Panics
     /// If it does not reply, or with an error.
     pub fn ask(&self, words: &[&str]) -> Value {
-        self.try_ask(words).unwrap_or_else(|why| panic!("asking {} for {words:?}: {why}", self.address()))
+        self.ask_bytes(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>())
+    }
+
+    /// As [`Self::ask`], of words that are no texts.
+    ///
+    /// # Panics
+    /// As [`Self::ask`].
+    pub fn ask_bytes(&self, words: &[&[u8]]) -> Value {
+        self.try_ask_bytes(words).unwrap_or_else(|why| {
+            let words: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word)).collect();
+            panic!("asking {} for {words:?}: {why}", self.address())
+        })
     }
 
     /// As [`Self::ask`], but errors come back.
@@ -87,12 +98,16 @@ impl TestServer {
     /// # Errors
     /// The server's, or the connection's.
     pub fn try_ask(&self, words: &[&str]) -> redis::RedisResult<Value> {
+        self.try_ask_bytes(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>())
+    }
+
+    fn try_ask_bytes(&self, words: &[&[u8]]) -> redis::RedisResult<Value> {
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         let mut connection = match asking.take() {
             Some(connection) => connection,
             None => Box::new(redis::Client::open(format!("redis://{}", self.address()))?.get_connection()?),
         };
-        let reply = redis::cmd(words[0]).arg(&words[1..]).query(connection.as_mut());
+        let reply = redis::Cmd::new().arg(words).query(connection.as_mut());
         // One that was cut says so once, and is made anew for the next question.
         if !matches!(&reply, Err(why) if why.is_io_error() || why.is_connection_dropped()) {
             *asking = Some(connection);

@@ -81,6 +81,11 @@ impl Certificate {
         certificate
     }
 
+    /// Whether no search found anything.
+    pub(super) fn is_of_nobody(&self) -> bool {
+        self.places.iter().all(|place| place.found == 0)
+    }
+
     /// The one that was begun for these tombstones, or a new one.
     pub(super) fn begin(project: &Project, subject: &Subject, tombstones: &[Tombstone]) -> Result<Self, Failure> {
         let path = folder(&project.offline).join(format!("{}.json", short(tombstones)));

@@ -1,5 +1,6 @@
 //! Every place that may hold a person's rows: searched, and emptied where it is the project's to empty.
 
+mod feast;
 mod objects;
 mod registry;
 mod rejected;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use ::registry::Catalog;
 use featurestore::erase::text::{self, Found, Wanted};
-use featurestore::erase::{Subject, files};
+use featurestore::erase::{Folders, Subject, files};
 use featurestore::materialize::numbers;
 use featurestore::offline::source;
 use featurestore::online::OnlineTable;
@@ -129,6 +130,20 @@ impl<'p> Search<'p> {
         &self.views
     }
 
+    /// Those, and every version whose query yields the subject's columns as features: files of theirs were rewritten too.
+    pub(super) fn copied(&self) -> Vec<&'p FeatureView> {
+        let yields = |view: &FeatureView, name: &String| {
+            let mut keys = view.keys().iter().map(|key| key.name.as_str());
+            keys.any(|key| key == name) || view.definition.features.iter().any(|feature| feature.name.as_str() == name)
+        };
+        let all = self.catalog.definitions().views.values().flat_map(|versions| &versions.all);
+        all.filter(|view| {
+            let is_rewritten = || self.columns.iter().any(|list| list.iter().all(|name| yields(view, name)));
+            self.subject.in_view(view).is_some() || view.definition.sql.is_some() && is_rewritten()
+        })
+        .collect()
+    }
+
     /// Searches every place.
     pub(super) async fn run(&self, online: &dyn OnlineStore) -> Result<Vec<Place>, Failure> {
         let mut places = self.pushes(true)?;
@@ -139,6 +154,7 @@ impl<'p> Search<'p> {
         places.extend(rejected::left_behind(self));
         places.extend(self.predictions(true)?);
         places.extend(self.online(online, true).await?);
+        places.extend(feast::places(self).await);
         places.extend(sets::places(self)?);
         places.extend(registry::places(self));
         Ok(places)
@@ -217,7 +233,9 @@ impl<'p> Search<'p> {
                     continue;
                 }
                 let name = named(&file);
-                places.push(match self.source_file(&file, source, dry_run) {
+                let folders = Folders::of(&self.project.folder, &file, source);
+                let searched = folders.and_then(|folders| self.source_file(&file, source, folders, dry_run));
+                places.push(match searched {
                     Ok(Some(found)) => {
                         let mut place = Place::of(found, Kind::Source, name);
                         if place.found > 0 && !place.unsearched {
@@ -244,19 +262,25 @@ impl<'p> Search<'p> {
     }
 
     /// The subject's rows of one file of a source.
-    fn source_file(&self, file: &Path, source: &Source, dry_run: bool) -> Result<Option<Found>, OfflineError> {
+    fn source_file(
+        &self,
+        file: &Path,
+        source: &Source,
+        folders: Folders,
+        dry_run: bool,
+    ) -> Result<Option<Found>, OfflineError> {
         let (subject, columns) = (self.subject, self.columns.as_slice());
         match source.format {
             definitions::Format::Parquet | definitions::Format::Delta => {
-                let counted = files::count(file, subject, columns)?;
+                let counted = files::count_in(&folders, file, subject, columns)?;
                 let rows = match counted {
-                    Some(_) if !dry_run => Some(files::rewrite(file, subject, columns)?),
+                    Some(_) if !dry_run => Some(files::rewrite_in(&folders, file, subject, columns)?),
                     counted => counted,
                 };
                 Ok(rows.map(|rows| Found { rows, unclear: Vec::new() }))
             }
             definitions::Format::Csv | definitions::Format::JsonLines => {
-                let wanted = self.wanted(source)?;
+                let wanted = self.wanted(source)?.in_folders(folders);
                 if dry_run {
                     text::count(file, &wanted, columns)
                 } else {

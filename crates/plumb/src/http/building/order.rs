@@ -34,6 +34,8 @@ pub struct Order {
     pub time: Time,
     /// How.
     pub options: Options,
+    /// Whether nothing of it is sent before it was judged, and none of what leaks.
+    pub fail_on_leakage: bool,
 }
 
 /// Which column of a spine has the instants.

@@ -170,7 +170,6 @@ fn column(key: &JoinKey, values: &[Json], texts: Texts) -> Result<ArrayRef, Fail
 /// A word of the command line as the JSON that a request would have: what is no text there is written as JSON writes it.
 pub fn from_command_line(word: &Json, dtype: Dtype) -> Json {
     match (word, dtype) {
-        (Json::String(text), Dtype::Bytes) => Json::String(hex(text.as_bytes())),
         (Json::String(text), dtype) if read_json(word, dtype).is_none() => {
             serde_json::from_str(text).unwrap_or_else(|_no_json| word.clone())
         }
@@ -178,13 +177,10 @@ pub fn from_command_line(word: &Json, dtype: Dtype) -> Json {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn wrong(key: &JoinKey, row: usize, value: &Json) -> Failure {
     let message = format!("`entities.{}[{row}]` is {}, but the join key is {}", key.name, kind(value), key.dtype);
-    Failure::invalid(message).code("wrong_key_type")
+    let failure = Failure::invalid(message).code("wrong_key_type");
+    if key.dtype == Dtype::Bytes { failure.hint("write hexadecimal digits, two for each byte") } else { failure }
 }
 
 /// A value as messages name it.

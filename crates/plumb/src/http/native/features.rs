@@ -12,7 +12,7 @@ use featurestore::retrieve::{EntityRows, Retrieved, Tolerance, retrieve_with};
 use featurestore::{CompiledService, FeatureRows, OnlineReader};
 use registry::{Catalog, Registry};
 use schema::migration::Origin;
-use schema::{Clock, ServiceColumn, Status, Timestamp, Value};
+use schema::{Clock, Dtype, ServiceColumn, Status, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
 use super::columns::{Features, Views};
@@ -259,7 +259,12 @@ impl Answer {
     pub fn entity_name(&self, row: usize) -> String {
         let mut names: Vec<&String> = self.entities.columns.keys().collect();
         names.sort();
-        let one = |name: &&String| format!("{name}={}", Value::at(&self.entities.columns[*name], row));
+        let one = |name: &&String| {
+            let column = &self.entities.columns[*name];
+            let value = Value::at(column, row);
+            let dtype = Dtype::from_arrow(column.data_type());
+            format!("{name}={}", dtype.map_or_else(|| value.to_string(), |dtype| value.shown(dtype)))
+        };
         names.iter().map(one).collect::<Vec<_>>().join(" ")
     }
 

@@ -89,7 +89,7 @@ async fn build(State(building): State<Building>, request: Request) -> Result<Res
     let (head, body) = request.into_parts();
     let mut body = body.into_data_stream();
     match ordered(&building, &head, &mut body).await {
-        Ok((place, order, fail_on_leakage)) => answer(&building, place, order, fail_on_leakage).await,
+        Ok((place, order)) => answer(&building, place, order).await,
         Err(failure) => {
             // Who is still sending would not read the answer.
             let rest = async { while let Some(Ok(_)) = body.next().await {} };
@@ -102,22 +102,18 @@ async fn build(State(building): State<Building>, request: Request) -> Result<Res
 }
 
 /// What is asked; the body is read no further than it must be.
-async fn ordered(
-    building: &Building,
-    head: &Parts,
-    body: &mut BodyDataStream,
-) -> Result<(Place, Order, bool), Failure> {
+async fn ordered(building: &Building, head: &Parts, body: &mut BodyDataStream) -> Result<(Place, Order), Failure> {
     choose(&head.headers, &[ARROW_STREAM])?;
     let is_arrow = is_arrow(&head.headers);
     let bytes_max = if is_arrow { SPINE_BYTES_MAX } else { BYTES_MAX };
     at_most(announced(&head.headers), bytes_max)?;
     let place = building.place(Duration::ZERO).await?;
-    let (order, fail_on_leakage) = if is_arrow {
+    let order = if is_arrow {
         arrow_order(building, &head.uri, body).await?
     } else {
         json_order(building, &head.uri, body).await?
     };
-    Ok((place, order, fail_on_leakage))
+    Ok((place, order))
 }
 
 fn is_arrow(headers: &HeaderMap) -> bool {
@@ -125,7 +121,7 @@ fn is_arrow(headers: &HeaderMap) -> bool {
     said.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(ARROW_STREAM)
 }
 
-async fn json_order(building: &Building, uri: &Uri, body: &mut BodyDataStream) -> Result<(Order, bool), Failure> {
+async fn json_order(building: &Building, uri: &Uri, body: &mut BodyDataStream) -> Result<Order, Failure> {
     if uri.query().is_some() {
         let message = "the address has a query, but the body is JSON";
         return Err(Failure::invalid(message).code("wrong_query").hint("say everything in the body"));
@@ -138,10 +134,11 @@ async fn json_order(building: &Building, uri: &Uri, body: &mut BodyDataStream) -
         SpineBody::Sql(SqlBody { sql }) => SpineRows::Sql(sql),
     };
     let options = options(body.filled, body.label_time);
-    Ok((Order { service, spine, time: Time::Named(body.event_time), options }, body.fail_on_leakage))
+    let time = Time::Named(body.event_time);
+    Ok(Order { service, spine, time, options, fail_on_leakage: body.fail_on_leakage })
 }
 
-async fn arrow_order(building: &Building, uri: &Uri, body: &mut BodyDataStream) -> Result<(Order, bool), Failure> {
+async fn arrow_order(building: &Building, uri: &Uri, body: &mut BodyDataStream) -> Result<Order, Failure> {
     let Query(asked) = query(uri)?;
     let wanted: Wanted<'_> = (asked.service.as_deref(), None);
     let service = compiled(building.catalog().definitions(), wanted).map_err(|failure| match failure.code {
@@ -152,7 +149,8 @@ async fn arrow_order(building: &Building, uri: &Uri, body: &mut BodyDataStream) 
     })?;
     let spine = SpineRows::Ipc(parts(body, SPINE_BYTES_MAX).await?);
     let options = options(asked.filled, asked.label_time);
-    Ok((Order { service, spine, time: Time::Named(asked.event_time), options }, asked.fail_on_leakage))
+    let time = Time::Named(asked.event_time);
+    Ok(Order { service, spine, time, options, fail_on_leakage: asked.fail_on_leakage })
 }
 
 fn query(uri: &Uri) -> Result<Query<TrainingSetQuery>, Failure> {
@@ -209,7 +207,8 @@ fn too_slow() -> Failure {
     Failure::invalid(message).code("body_not_read").hint("send the spine without pauses")
 }
 
-async fn answer(building: &Building, place: Place, order: Order, fail_on_leakage: bool) -> Result<Response, Failure> {
+async fn answer(building: &Building, place: Place, order: Order) -> Result<Response, Failure> {
+    let fail_on_leakage = order.fail_on_leakage;
     let pieces = building.start(PROTOCOL, place, order, IpcStream::default()).await?;
     let body = if fail_on_leakage { whole::body(pieces).await? } else { Body::from_stream(streamed(pieces)) };
     Ok(([(header::CONTENT_TYPE, ARROW_STREAM)], body).into_response())

@@ -10,6 +10,7 @@ use schema::{AppliedDefinitions, Dtype, ErrorKind, Status, Timestamp, Value};
 
 use super::FeastRedis;
 use crate::CompiledService;
+use crate::erase::Subject;
 use crate::online::feast_redis::{encode_time, encode_value, entity_key, field, time_field, versioned};
 use crate::online::redis::RedisServers;
 use crate::online::redis::node::Purpose;
@@ -337,5 +338,37 @@ async fn in_a_cluster_each_key_is_asked_for_where_it_is() {
         #[expect(clippy::cast_precision_loss, reason = "small")]
         let want = Value::Float(*id as f64);
         assert_eq!(Value::at(&rows.columns[0], row), want, "in the order of the request");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_whoever_is_to_be_erased_are_found_and_stay() {
+    let world = World::new();
+    let feast = patient(RedisConfig::one(world.server.url()).unwrap());
+    world.driver(7, Some(NOW), &[]);
+    // Another view's row of the same entity, and those of keys of two parts.
+    world.write(&[("driver_id", Dtype::Int64, 8)], "ds_v2", Some(NOW), &[]);
+    for (driver, customer) in [(7, 1), (7, 2), (9, 1)] {
+        let key = [("driver_id", Dtype::Int64, driver), ("customer_id", Dtype::Int64, customer)];
+        world.write(&key, "rides", Some(NOW), &[]);
+    }
+    let subject = |parts: &[(&str, &str)]| {
+        Subject::new(parts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
+    };
+    for (view, parts, want) in [
+        ("ds", vec![("driver_id", "7")], 1),
+        ("ds", vec![("driver_id", "8")], 0),
+        ("newer", vec![("driver_id", "8")], 1),
+        ("narrow", vec![("driver_id", "7")], 0),
+        ("rides", vec![("driver_id", "7")], 2),
+        ("rides", vec![("customer_id", "1")], 2),
+        ("rides", vec![("customer_id", "1"), ("driver_id", "9")], 1),
+        ("rides", vec![("customer_id", "3")], 0),
+    ] {
+        let of = world.definitions.current_view(view).unwrap();
+        let keys = subject(&parts).in_view(of).unwrap();
+        for _ in 0..2 {
+            assert_eq!(feast.count(of, &keys).await.unwrap(), want, "{view} {parts:?}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use featurestore::erase::Folders;
 use featurestore::offline::source::{forget, objects};
 use schema::definitions::Source;
 
@@ -13,7 +14,9 @@ pub(super) fn places(search: &Search<'_>, dry_run: bool) -> Result<Vec<Place>, F
     let offline = search.project.offline.folder();
     let mut places = Vec::new();
     for source in search.subject.sources(search.catalog.definitions()) {
-        let mut is_held = false;
+        // A copy does not say in which folder its object is.
+        let is_folder = |name: &String| source.partitions.iter().any(|column| column.name == *name);
+        let mut is_held = search.columns.iter().flatten().any(is_folder);
         for path in objects(offline, source) {
             let place = one(search, source, &path, offline);
             is_held |= place.found > 0 || place.unsearched;
@@ -31,7 +34,7 @@ pub(super) fn places(search: &Search<'_>, dry_run: bool) -> Result<Vec<Place>, F
 /// One that cannot be read is damaged, or of a format that the source no longer has: it is forgotten too.
 fn one(search: &Search<'_>, source: &Source, path: &Path, offline: &Path) -> Place {
     let name = path.strip_prefix(offline).unwrap_or(path).display().to_string();
-    match search.source_file(path, source, true) {
+    match search.source_file(path, source, Folders::default(), true) {
         Ok(found) => {
             let mut place = Place::of(found.unwrap_or_default(), Kind::Cache, name);
             place.note = Some("a copy of an object; if it is left, somebody is reading it".to_owned());

@@ -16,10 +16,10 @@ use crate::http::building::{IpcStream, Pieces};
 /// Bytes that are read from the file at a time.
 const PART_BYTES: usize = 1 << 20;
 
-/// The stream of a training set whose report names no leak. Its schema has the report in its metadata.
+/// The stream of a training set that ended without a leak. Its schema has the report in its metadata.
 ///
 /// # Errors
-/// `leakage`; whatever ends the build.
+/// Whatever ends the build, `leakage` too.
 pub(super) async fn body(mut pieces: Pieces<Bytes>) -> Result<Body, Failure> {
     let mut file = tempfile::tempfile().map_err(kept)?;
     // How the stream begins is written again, with the report.
@@ -32,12 +32,6 @@ pub(super) async fn body(mut pieces: Pieces<Bytes>) -> Result<Body, Failure> {
     let Some(report) = &pieces.report else {
         return Err(Failure::new(ErrorKind::Internal, "the training set has no report"));
     };
-    if report.leakage.leaks() {
-        let leaks = report.leakage.to_string();
-        return Err(Failure::new(ErrorKind::CheckFailed, leaks.trim_end())
-            .code("leakage")
-            .hint("leave the feature or the column out, or ask without `fail_on_leakage`"));
-    }
     let head = head(&pieces, report).map_err(|why| Failure::new(ErrorKind::Internal, why.to_string()))?;
     file.seek(SeekFrom::Start(0)).map_err(kept)?;
     let parts = stream::try_unfold((file, Some(head)), |(mut file, head)| async move {
