@@ -51,7 +51,7 @@ fn a_card_says_what_a_version_is_and_how_it_came_where_it_stands() {
     assert_eq!((&second["predictions"], &second["of_model"]), (&json!(0), &json!(3)), "{second}");
     let text = plumb.run("model show repeat_purchase 1").ok().stdout;
     assert!(text.contains("3 of 3 predictions of the last 24 hours, the last at "), "{text}");
-    plumb.run("model show repeat_purchase nobody").fails(2, &["no version `nobody`", "aliases: champion"]);
+    plumb.run("model show repeat_purchase nobody").fails(2, &["no version `nobody`", "aliases: @champion"]);
 }
 
 #[test]

@@ -223,12 +223,8 @@ impl Catalog {
         let before = newest.archived.last().and_then(|number| model.version(*number));
         let Some(VersionState { version: restored, stage: from, .. }) = before.filter(|state| state.stage != stage)
         else {
-            return self.decide_leaving(model, stage, (*undone, newest)).map(Some).ok_or_else(|| {
-                nothing(match newest.archived.last() {
-                    None => format!("when version {} was moved there, no version held it", newest.version),
-                    Some(gone) => format!("version {gone}, which held it before, was deleted"),
-                })
-            });
+            let leaving = self.decide_leaving(model, stage, (*undone, newest))?;
+            return leaving.map(Some).ok_or_else(|| nothing(why_nothing(model, stage, (*undone, newest))));
         };
         self.has_its_views(restored, stage)?;
         let earlier = model.history().rev().find(|(seq, .., transition)| {
@@ -249,13 +245,19 @@ impl Catalog {
     }
 
     /// What takes a transition back that made nobody leave the stage: the version that came leaves it, and those that were
-    /// there stay. `None` where nobody else is there.
-    fn decide_leaving(&self, model: &Model, stage: Stage, (undone, newest): (Seq, &Transition)) -> Option<EventBody> {
-        let came = model.version(newest.version).filter(|state| state.stage == stage)?;
+    /// there stay. `None` where nobody else is there, or it left already.
+    fn decide_leaving(
+        &self,
+        model: &Model,
+        stage: Stage,
+        (undone, newest): (Seq, &Transition),
+    ) -> Result<Option<EventBody>, RegistryError> {
+        let came = model.version(newest.version).filter(|state| state.stage == stage);
         let others = model.displaced(stage, newest.version);
-        let holder = others.last().and_then(|number| model.version(*number))?;
-        self.has_its_views(&holder.version, stage).ok()?;
-        Some(EventBody::Transitioned(Transition {
+        let holder = others.last().and_then(|number| model.version(*number));
+        let (Some(came), Some(holder)) = (came, holder) else { return Ok(None) };
+        self.has_its_views(&holder.version, stage)?;
+        Ok(Some(EventBody::Transitioned(Transition {
             model: model.name.clone(),
             version: came.version.version,
             from: stage,
@@ -265,7 +267,7 @@ impl Catalog {
             undoes: Some(undone),
             approved_by: Vec::new(),
             overridden: None,
-        }))
+        })))
     }
 
     fn find_model(&self, name: &ModelName) -> Result<&Model, RegistryError> {
@@ -281,6 +283,44 @@ impl Catalog {
             hint: model.numbers(),
         })?;
         Ok((model, state))
+    }
+}
+
+/// Why `newest`, the newest transition into a stage, cannot be taken back.
+fn why_nothing(model: &Model, stage: Stage, (undone, newest): (Seq, &Transition)) -> String {
+    let Transition { version, archived, .. } = newest;
+    let stays = |number: u32| model.version(number).is_some_and(|state| state.stage == stage);
+    // Who was archived for it, and did not come back meanwhile.
+    if let Some(gone) = archived.last().filter(|gone| !stays(**gone)) {
+        return format!("version {gone}, which held it before, was deleted");
+    }
+    let others = model.displaced(stage, *version);
+    let came = model.version(*version);
+    let left = match came {
+        None => "was deleted".to_owned(),
+        Some(state) => format!("is in {} now", state.stage),
+    };
+    match numbered(&others) {
+        Some((who, "")) => format!("version {version}, which was moved there last, {left}; {who} holds the stage"),
+        Some((who, _)) => {
+            format!("version {version}, which was moved there last, {left}; {who} share the stage and hold it")
+        }
+        None => match numbered(&model.held_before(stage, undone)) {
+            None => format!("when version {version} was moved there, no version held it"),
+            Some((who, _)) => format!("{who}, which held it when version {version} was moved there, left it since"),
+        },
+    }
+}
+
+/// "version 1", "versions 1 and 2", "versions 1, 2 and 3", and what their plural ends with.
+fn numbered(numbers: &[u32]) -> Option<(String, &'static str)> {
+    match numbers {
+        [] => None,
+        [one] => Some((format!("version {one}"), "")),
+        [first @ .., last] => {
+            let first: Vec<String> = first.iter().map(u32::to_string).collect();
+            Some((format!("versions {} and {last}", first.join(", ")), "s"))
+        }
     }
 }
 
