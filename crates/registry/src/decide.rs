@@ -295,31 +295,30 @@ fn why_nothing(model: &Model, stage: Stage, (undone, newest): (Seq, &Transition)
         return format!("version {gone}, which held it before, was deleted");
     }
     let others = model.displaced(stage, *version);
-    let came = model.version(*version);
-    let left = match came {
+    let before = model.held_before(stage, undone);
+    let left = match model.version(*version) {
         None => "was deleted".to_owned(),
         Some(state) => format!("is in {} now", state.stage),
     };
-    match numbered(&others) {
-        Some((who, "")) => format!("version {version}, which was moved there last, {left}; {who} holds the stage"),
-        Some((who, _)) => {
-            format!("version {version}, which was moved there last, {left}; {who} share the stage and hold it")
+    let last = format!("version {version}, which was moved there last, {left}");
+    match (&others[..], &before[..]) {
+        ([], []) => format!("when version {version} was moved there, no version held it"),
+        ([], held) => {
+            format!("{}, which held it when version {version} was moved there, left it since", numbered(held))
         }
-        None => match numbered(&model.held_before(stage, undone)) {
-            None => format!("when version {version} was moved there, no version held it"),
-            Some((who, _)) => format!("{who}, which held it when version {version} was moved there, left it since"),
-        },
+        ([_], _) => format!("{last}; {} holds the stage", numbered(&others)),
+        _ => format!("{last}; {} share the stage and hold it", numbered(&others)),
     }
 }
 
-/// "version 1", "versions 1 and 2", "versions 1, 2 and 3", and what their plural ends with.
-fn numbered(numbers: &[u32]) -> Option<(String, &'static str)> {
+/// "version 1", "versions 1 and 2", "versions 1, 2 and 3".
+fn numbered(numbers: &[u32]) -> String {
     match numbers {
-        [] => None,
-        [one] => Some((format!("version {one}"), "")),
+        [] => "no version".to_owned(),
+        [one] => format!("version {one}"),
         [first @ .., last] => {
             let first: Vec<String> = first.iter().map(u32::to_string).collect();
-            Some((format!("versions {} and {last}", first.join(", ")), "s"))
+            format!("versions {} and {last}", first.join(", "))
         }
     }
 }
