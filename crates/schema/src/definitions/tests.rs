@@ -343,7 +343,7 @@ fn service_versions_that_there_cannot_be_are_told_with_all_other_mistakes() {
         feature view `user_stats` has no feature `fone` (did you mean `phone`?)
         model `m` names feature service `s@v0`, of which there is no such version (there is version 1)
         model `m` names feature service `s@v3`, of which there is no such version (there is version 1)
-        model `m` names feature service `other@v1`, of which there is no such version (did you mean `s`?)
+        model `m` names feature service `other@v1`, of which there is no such version (there is `s`)
     "#]]
     .assert_eq(&told("s@v0, s@v3, other@v1", "fone"));
     let faults = applied
