@@ -75,6 +75,18 @@ fn an_override_is_for_approvers_and_for_ever() {
     let line = "model promote m 2 --override 'the old one sees ghosts'";
     run_as(&plumb, "ann", line).fails(5, &["`ann` may not override", "ask ben"]);
     run_as(&plumb, "ben", "model promote m 2 --override ''").fails(2, &["needs a reason"]);
+    run_as(&plumb, "ben", "model alias m champ 2 --override 'told so'").ok();
+    for line in ["model history m", "registry log --model m"] {
+        let said = plumb.run(line).ok().stdout;
+        assert!(said.contains("called version 2 of `m` `champ`, though a check failed: told so"), "{line}: {said}");
+    }
+    let card = plumb.run("model show m @champ").ok().stdout;
+    assert!(
+        card.contains("named        champ  ") && card.contains("by ben, checks failed, OVERRIDDEN: told so"),
+        "{card}"
+    );
+    assert_eq!(plumb.json("model show m 2")["named"][0]["overridden"], "told so");
+    assert_eq!(plumb.json("model show m 1")["named"], json!([]));
     let said = run_as(&plumb, "ben", line).ok().stdout;
     assert!(said.contains("OVERRIDDEN") && said.contains("x   compatibility"), "{said}");
     let history = plumb.run("model history m").ok().stdout;

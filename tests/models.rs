@@ -51,7 +51,7 @@ fn a_card_says_what_a_version_is_and_how_it_came_where_it_stands() {
     assert_eq!((&second["predictions"], &second["of_model"]), (&json!(0), &json!(3)), "{second}");
     let text = plumb.run("model show repeat_purchase 1").ok().stdout;
     assert!(text.contains("3 of 3 predictions of the last 24 hours, the last at "), "{text}");
-    plumb.run("model show repeat_purchase nobody").fails(2, &["no version `nobody`", "aliases: champion"]);
+    plumb.run("model show repeat_purchase nobody").fails(2, &["no version `nobody`", "aliases: @champion"]);
 }
 
 #[test]
@@ -113,6 +113,71 @@ fn a_model_keeps_its_history_under_whatever_name() {
     let names: Vec<&str> = found["models"].as_array().unwrap().iter().filter_map(|one| one["model"].as_str()).collect();
     assert_eq!(names, ["next_order", "repeat_purchase"]);
     plumb.run("model search name=x").fails(2, &["quoted string"]);
+}
+
+#[test]
+fn a_file_that_is_registered_already_is_told_as_the_version_that_it_is() {
+    let plumb = registered();
+    let file = plumb.model("repeat_purchase_v2.onnx");
+    let again = plumb.run(&format!("model register repeat_purchase {}", file.display())).ok().stdout;
+    assert!(again.contains("it is version 2 already, registered at "), "{again}");
+    let again = plumb.json(&format!("model register repeat_purchase {}", file.display()));
+    assert_eq!((&again["version"], &again["created"]), (&json!(2), &json!(false)), "{again}");
+    let new = plumb.json(&format!("model register other {}", file.display()));
+    assert_eq!((&new["version"], &new["created"]), (&json!(1), &json!(true)), "{new}");
+    // The file says what it was trained on.
+    let other = format!("model register other {} --service repeat_purchase_v1", file.display());
+    plumb.run(&other).fails(
+        4,
+        &["was trained on service `repeat_purchase_v2`", "not on `repeat_purchase_v1`", "--service repeat_purchase_v2"],
+    );
+}
+
+#[test]
+fn a_number_is_a_version_a_stage_is_its_holder_and_an_alias_has_its_sign() {
+    let plumb = registered();
+    plumb.run("model promote repeat_purchase 1").ok();
+    let server = plumb.serve();
+    for alias in ["production", "77", "1", "champion"] {
+        let body = json!({ "name": "repeat_purchase", "alias": alias, "version": "2" }).to_string();
+        assert_eq!(server.post("/api/2.0/mlflow/registered-models/alias", &body).0, 200, "{alias}");
+    }
+    server.stop();
+    let shown = |named: &str| plumb.json(&format!("model show repeat_purchase {named}"))["version"].clone();
+    for (named, version) in [
+        ("1", 1),
+        ("@1", 2),
+        ("production", 1),
+        ("PRODUCTION", 1),
+        ("@production", 2),
+        ("@77", 2),
+        ("@champion", 2),
+        ("champion", 2),
+        ("latest", 2),
+    ] {
+        assert_eq!(shown(named), version, "{named}");
+    }
+    for named in ["77", "99999999999", "@Production", "staging", "@2"] {
+        let hint = "there are versions 1 to 2; aliases: @1, @77, @champion, @production";
+        plumb.run(&format!("model show repeat_purchase {named}")).fails(2, &["has no version", hint]);
+    }
+    let diff = plumb.json("model diff repeat_purchase production @production");
+    assert_eq!((&diff["from"], &diff["to"]), (&json!(1), &json!(2)));
+}
+
+#[test]
+fn trying_what_is_so_already_checks_nothing_and_says_so() {
+    let plumb = registered();
+    plumb.run("model promote repeat_purchase 1").ok();
+    plumb.run("model alias repeat_purchase champion 1").ok();
+    let tried = plumb.json("model promote repeat_purchase 1 --dry-run");
+    assert_eq!((&tried["passed"], &tried["changed"]), (&Json::Null, &json!(false)), "{tried}");
+    let tried = plumb.run("model promote repeat_purchase 1 --dry-run").ok().stdout;
+    assert!(tried.contains("holds the stage already, nothing was checked"), "{tried}");
+    let tried = plumb.json("model alias repeat_purchase champion 1 --dry-run");
+    assert_eq!((&tried["passed"], &tried["changed"]), (&Json::Null, &json!(false)), "{tried}");
+    let tried = plumb.run("model alias repeat_purchase champion 1 --dry-run").ok().stdout;
+    assert!(tried.contains("it is so already, nothing was checked"), "{tried}");
 }
 
 #[test]

@@ -116,9 +116,8 @@ fn any_byte_of_any_event_that_is_changed_is_found() {
         changed[at] = if changed[at] == b'x' { b'y' } else { b'x' };
         std::fs::write(&file, &changed).unwrap();
         let answer = plumb.run(&format!("registry import {} --registry {}", file.display(), fresh.display()));
-        assert_ne!(answer.code, 0, "byte {at}: {answer:?}");
-        let looked = plumb.json(&format!("registry verify --registry {}", fresh.display()));
-        assert_eq!(looked["events"], 0, "nothing of it was imported");
+        answer.fails(2, &["log.jsonl"]);
+        assert!(!fresh.exists(), "nothing of it was imported");
     }
 }
 
@@ -144,6 +143,58 @@ fn what_held_before_is_shown_as_it_was() {
     assert_eq!(plumb.json("registry log --model m")["events"].as_array().unwrap().len(), 3);
     assert_eq!(plumb.json("registry log --after 1 --limit 2")["events"][0]["seq"], 2);
     plumb.run("registry log --model n").fails(2, &["no event is of a model `n`"]);
+}
+
+#[test]
+fn the_log_of_a_model_has_what_happened_under_its_other_names() {
+    let plumb = registered();
+    plumb.run("model rename m n").ok();
+    plumb.run("model tag n team=risk").ok();
+    let seqs = |line: &str| -> Vec<u64> {
+        plumb.json(line)["events"].as_array().unwrap().iter().filter_map(|event| event["seq"].as_u64()).collect()
+    };
+    assert_eq!(seqs("registry log --model n"), [2, 3, 4, 5, 6]);
+    assert_eq!(seqs("registry log --model n --after 3 --limit 2"), [4, 5]);
+    // Nobody has this name now: what names it is found.
+    assert_eq!(seqs("registry log --model m"), [2, 3, 4, 5]);
+    plumb.run(&format!("model register m {}", plumb.model("repeat_purchase_v1.onnx").display())).ok();
+    assert_eq!(seqs("registry log --model m"), [7]);
+    plumb.run("model delete n").ok();
+    assert_eq!(seqs("registry log --model n"), [6, 8]);
+}
+
+#[test]
+fn events_that_are_missing_are_marked_in_the_log() {
+    let plumb = registered();
+    edit(&plumb, "db.execute('delete from events where seq = 3')");
+    let log = plumb.run("registry log").ok().stdout;
+    assert!(log.contains("DAMAGED: event 3 of the registry's log is missing: the next one there is 4"), "{log}");
+    let log = plumb.json("registry log");
+    let seqs: Vec<&Json> = log["events"].as_array().unwrap().iter().map(|event| &event["seq"]).collect();
+    assert_eq!(seqs, [1, 2, 3, 4]);
+    let page = plumb.json("registry log --after 1 --limit 2");
+    assert_eq!((&page["events"][1]["until"], &page["more"]), (&3.into(), &true.into()), "{page}");
+    assert_eq!(plumb.json("registry log --after 3")["events"].as_array().unwrap().len(), 1);
+    edit(&plumb, "db.execute('delete from events where seq < 3')");
+    let log = plumb.json("registry log");
+    assert_eq!((&log["events"][0]["seq"], &log["events"][0]["until"]), (&1.into(), &3.into()), "{log}");
+}
+
+#[test]
+fn a_file_that_is_no_whole_log_is_the_callers_mistake_and_makes_no_registry() {
+    let plumb = registered();
+    let path = |name: &str| plumb.path().join(name).display().to_string();
+    plumb.run(&format!("registry export {}", path("log.jsonl"))).ok();
+    let damaged = plumb.read("log.jsonl").replacen("repeat_purchase_v1", "repeat_purchase_v9", 1);
+    plumb.write("damaged.jsonl", &damaged);
+    for (file, says) in [("damaged.jsonl", "was damaged or edited"), ("nofile", "reading `"), (".plumb", "reading `")] {
+        let refused = plumb.run(&format!("registry import {} --registry {}", path(file), path("new.db")));
+        refused.fails(2, &["error[invalid_input]", file, says]);
+        assert!(!plumb.path().join("new.db").exists(), "{file}");
+    }
+    plumb.run("registry export /nonexistent/x").fails(2, &["error[invalid_input]", "/nonexistent/x"]);
+    plumb.run(&format!("registry export {}", path(".plumb"))).fails(2, &["error[invalid_input]"]);
+    plumb.run(&format!("registry import {} --registry {}", path("log.jsonl"), path("new.db"))).ok();
 }
 
 #[test]

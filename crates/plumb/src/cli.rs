@@ -131,6 +131,10 @@ pub enum Command {
     #[command(subcommand)]
     TrainingSet(TrainingSetCommand),
     /// Register, promote and roll back model versions.
+    ///
+    /// Where a version is named, a number is always a version, `production` or another stage, in any case, always the version
+    /// that holds the stage, and `@champion` always an alias. A word that is none of these is an alias too; `latest` is the
+    /// highest number. What changes a version (promote, approve, delete) takes its number.
     #[command(subcommand)]
     Model(ModelCommand),
     /// Look at the registry's log: what holds, what held, whether it is whole; take it elsewhere.

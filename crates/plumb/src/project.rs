@@ -12,7 +12,7 @@ use registry::webhook::{Hooks, PostgresWebhooks, SqliteWebhooks, WebhookStore};
 use registry::{ArtifactTree, Artifacts, PostgresLog, Registry, RegistryStore, SqliteLog};
 use schema::definitions::File;
 use schema::error::chain;
-use schema::{Clock, Definitions, SourceName};
+use schema::{AppliedDefinitions, Clock, Definitions};
 use serving::Fleet;
 use storage::Bucket;
 
@@ -215,14 +215,15 @@ impl Project {
         Ok(())
     }
 
-    /// The declared definitions, checked against each other and the data, and the rows of their sources.
+    /// The declared definitions, checked against each other and the versions that are applied; and what the data shows of
+    /// them.
     ///
     /// # Errors
-    /// Every mistake of the folder.
-    pub async fn declared(&self) -> Result<(Definitions, BTreeMap<SourceName, u64>), Failure> {
-        let definitions = self.written()?;
-        let Checked { mistakes, rows } = featurestore::check::check(&self.offline, &definitions).await?;
-        if mistakes.is_empty() { Ok((definitions, rows)) } else { Err(mistakes.into()) }
+    /// Every mistake of the folder, but for what only the data shows.
+    pub async fn declared(&self, applied: &AppliedDefinitions) -> Result<(Definitions, Checked), Failure> {
+        let definitions = Definitions::read_over(&files(&self.folder)?, applied)?;
+        let checked = featurestore::check::check(&self.offline, &definitions).await?;
+        Ok((definitions, checked))
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Judged {
 pub struct Trial {
     /// The versions that were checked.
     pub judged: Vec<Judged>,
+    /// Whether its effect is there already, so that nothing had to be checked.
+    pub is_so: bool,
     /// The approvals that are missing, for which it would be denied though its checks pass.
     pub denied: Option<Failure>,
 }
@@ -168,12 +170,12 @@ impl Gate {
     pub async fn try_out(&self, model: &ModelName, command: &Command, actor: &str) -> Result<Trial, Failure> {
         let catalog = self.registry.refresh().await?;
         let judged = self.judge(&catalog, model, command, actor).await?;
-        let denied = match catalog.decide(command, Clock::wall(), actor) {
-            Ok(_) => None,
-            Err(why @ RegistryError::NotApproved { .. }) => Some(why.into()),
+        let (is_so, denied) = match catalog.decide(command, Clock::wall(), actor) {
+            Ok(event) => (event.is_none(), None),
+            Err(why @ RegistryError::NotApproved { .. }) => (false, Some(why.into())),
             Err(why) => return Err(why.into()),
         };
-        Ok(Trial { judged, denied })
+        Ok(Trial { judged, is_so, denied })
     }
 
     /// Records what was found of a version that others must approve yet: whoever is asked to looks at the report.

@@ -132,6 +132,18 @@ fn service_of<'c>(
         return Ok(found);
     }
     let current = current.ok_or_else(unknown)?;
+    if let Some(said) = metadata.get(SERVICE).filter(|said| *said != named) {
+        let said = said.escape_debug();
+        let message = format!(
+            "the file was trained on service `{said}` (fingerprint {}), not on `{named}`, whose applied version {} has fingerprint {}",
+            inside.short(),
+            current.version,
+            current.fingerprint.short()
+        );
+        return Err(Failure::new(ErrorKind::Conflict, message)
+            .code("other_service")
+            .hint(format!("name that one: --service {said}, or leave --service out")));
+    }
     let message = format!(
         "the file was trained on fingerprint {} of service `{named}`, whose applied version {} has {}",
         inside.short(),

@@ -223,12 +223,8 @@ impl Catalog {
         let before = newest.archived.last().and_then(|number| model.version(*number));
         let Some(VersionState { version: restored, stage: from, .. }) = before.filter(|state| state.stage != stage)
         else {
-            return self.decide_leaving(model, stage, (*undone, newest)).map(Some).ok_or_else(|| {
-                nothing(match newest.archived.last() {
-                    None => format!("when version {} was moved there, no version held it", newest.version),
-                    Some(gone) => format!("version {gone}, which held it before, was deleted"),
-                })
-            });
+            let leaving = self.decide_leaving(model, stage, (*undone, newest))?;
+            return leaving.map(Some).ok_or_else(|| nothing(why_nothing(model, stage, (*undone, newest))));
         };
         self.has_its_views(restored, stage)?;
         let earlier = model.history().rev().find(|(seq, .., transition)| {
@@ -249,13 +245,19 @@ impl Catalog {
     }
 
     /// What takes a transition back that made nobody leave the stage: the version that came leaves it, and those that were
-    /// there stay. `None` where nobody else is there.
-    fn decide_leaving(&self, model: &Model, stage: Stage, (undone, newest): (Seq, &Transition)) -> Option<EventBody> {
-        let came = model.version(newest.version).filter(|state| state.stage == stage)?;
+    /// there stay. `None` where nobody else is there, or it left already.
+    fn decide_leaving(
+        &self,
+        model: &Model,
+        stage: Stage,
+        (undone, newest): (Seq, &Transition),
+    ) -> Result<Option<EventBody>, RegistryError> {
+        let came = model.version(newest.version).filter(|state| state.stage == stage);
         let others = model.displaced(stage, newest.version);
-        let holder = others.last().and_then(|number| model.version(*number))?;
-        self.has_its_views(&holder.version, stage).ok()?;
-        Some(EventBody::Transitioned(Transition {
+        let holder = others.last().and_then(|number| model.version(*number));
+        let (Some(came), Some(holder)) = (came, holder) else { return Ok(None) };
+        self.has_its_views(&holder.version, stage)?;
+        Ok(Some(EventBody::Transitioned(Transition {
             model: model.name.clone(),
             version: came.version.version,
             from: stage,
@@ -265,7 +267,7 @@ impl Catalog {
             undoes: Some(undone),
             approved_by: Vec::new(),
             overridden: None,
-        }))
+        })))
     }
 
     fn find_model(&self, name: &ModelName) -> Result<&Model, RegistryError> {
@@ -281,6 +283,43 @@ impl Catalog {
             hint: model.numbers(),
         })?;
         Ok((model, state))
+    }
+}
+
+/// Why `newest`, the newest transition into a stage, cannot be taken back.
+fn why_nothing(model: &Model, stage: Stage, (undone, newest): (Seq, &Transition)) -> String {
+    let Transition { version, archived, .. } = newest;
+    let stays = |number: u32| model.version(number).is_some_and(|state| state.stage == stage);
+    // Who was archived for it, and did not come back meanwhile.
+    if let Some(gone) = archived.last().filter(|gone| !stays(**gone)) {
+        return format!("version {gone}, which held it before, was deleted");
+    }
+    let others = model.displaced(stage, *version);
+    let before = model.held_before(stage, undone);
+    let left = match model.version(*version) {
+        None => "was deleted".to_owned(),
+        Some(state) => format!("is in {} now", state.stage),
+    };
+    let last = format!("version {version}, which was moved there last, {left}");
+    match (&others[..], &before[..]) {
+        ([], []) => format!("when version {version} was moved there, no version held it"),
+        ([], held) => {
+            format!("{}, which held it when version {version} was moved there, left it since", numbered(held))
+        }
+        ([_], _) => format!("{last}; {} holds the stage", numbered(&others)),
+        _ => format!("{last}; {} share the stage and hold it", numbered(&others)),
+    }
+}
+
+/// "version 1", "versions 1 and 2", "versions 1, 2 and 3".
+fn numbered(numbers: &[u32]) -> String {
+    match numbers {
+        [] => "no version".to_owned(),
+        [one] => format!("version {one}"),
+        [first @ .., last] => {
+            let first: Vec<String> = first.iter().map(u32::to_string).collect();
+            format!("versions {} and {last}", first.join(", "))
+        }
     }
 }
 

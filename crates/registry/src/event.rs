@@ -350,11 +350,15 @@ impl fmt::Display for EventBody {
             Self::Tagged { model, version, key, value: None } => {
                 write!(f, "removed tag `{key}` of {}", Named(model, *version))
             }
-            Self::AliasMoved { model, alias, from: None, to: Some(to), .. } => {
-                write!(f, "called version {to} of `{model}` `{alias}`")
-            }
-            Self::AliasMoved { model, alias, from: Some(from), to: Some(to), .. } => {
-                write!(f, "moved alias `{alias}` of `{model}` from version {from} to {to}")
+            Self::AliasMoved { model, alias, from, to: Some(to), overridden, .. } => {
+                match from {
+                    None => write!(f, "called version {to} of `{model}` `{alias}`")?,
+                    Some(from) => write!(f, "moved alias `{alias}` of `{model}` from version {from} to {to}")?,
+                }
+                match overridden {
+                    Some(reason) => write!(f, ", though a check failed: {}", reason.escape_debug()),
+                    None => Ok(()),
+                }
             }
             Self::AliasMoved { model, alias, to: None, .. } => write!(f, "removed alias `{alias}` of `{model}`"),
             Self::Approved { model, version, comment: None } => write!(f, "approved {}", Named(model, Some(*version))),

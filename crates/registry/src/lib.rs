@@ -24,6 +24,7 @@ pub mod catalog;
 pub mod command;
 pub mod decide;
 pub mod error;
+pub mod lineage;
 pub mod model;
 
 pub mod registry;

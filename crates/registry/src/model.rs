@@ -6,7 +6,7 @@
 mod places;
 pub(crate) mod stored;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use imbl::Vector;
@@ -260,6 +260,20 @@ impl Model {
         self.history().rev().find(|(seq, .., transition)| {
             transition.to == stage && transition.undoes.is_none() && !undone.contains(seq) && *seq > self.standing_from
         })
+    }
+
+    /// The versions that were in `stage` right before event `seq`, in order.
+    pub(crate) fn held_before(&self, stage: Stage, seq: Seq) -> Vec<u32> {
+        let mut held = BTreeSet::new();
+        for (.., transition) in self.history().take_while(|(at, ..)| *at < seq) {
+            if transition.to == stage {
+                held.insert(transition.version);
+            } else {
+                held.remove(&transition.version);
+            }
+            held.retain(|number| !transition.archived.contains(number));
+        }
+        held.into_iter().collect()
     }
 
     /// What `transition` says that is not so.

@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use schema::{Fingerprint, ModelName, Timestamp};
+use schema::{Fingerprint, Timestamp};
 
 use crate::catalog::Catalog;
 use crate::command::Command;
 use crate::error::RegistryError;
-use crate::event::{Event, EventBody};
+use crate::event::Event;
+use crate::lineage::Lineage;
 use crate::log::LogError;
 use crate::model::Model;
 use crate::seq::Seq;
@@ -175,26 +176,10 @@ impl Registry {
     /// # Errors
     /// [`RegistryError`] if the log cannot be read.
     pub async fn history_of(&self, model: &Model) -> Result<Vec<Event>, RegistryError> {
-        let events = self.store.read_after(Seq(model.id.0.saturating_sub(1))).await?;
-        let mut name: Option<ModelName> = None;
-        let mut deleted = false;
-        let mut history = Vec::new();
-        for event in events {
-            let Some(of) = event.body.model() else { continue };
-            let name = name.get_or_insert_with(|| of.clone());
-            let is_back = matches!(&event.body, EventBody::ModelRestored { id, .. } if *id == model.id);
-            if of != name || (deleted && !is_back) {
-                continue;
-            }
-            match &event.body {
-                EventBody::ModelRenamed { to, .. } => *name = to.clone(),
-                EventBody::ModelDeleted { .. } => deleted = true,
-                EventBody::ModelRestored { .. } => deleted = false,
-                _ => {}
-            }
-            history.push(event);
-        }
-        Ok(history)
+        let mut events = self.store.read_after(Seq(model.id.0.saturating_sub(1))).await?;
+        let mut lineage = Lineage::default();
+        events.retain(|event| lineage.follow(event) == Some(model.id));
+        Ok(events)
     }
 
     /// What is stored after `seq`, oldest first, at most `n_max` of it.

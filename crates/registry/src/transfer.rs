@@ -69,6 +69,15 @@ pub enum TransferError {
         /// What is wrong.
         what: String,
     },
+    /// What is in the file is not what was written.
+    #[error("`{path}` was damaged or edited")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// Where it shows.
+        #[source]
+        source: LogError,
+    },
     /// The file has other events than its header says.
     #[error("`{path}` is not whole: its header says {stated} events, {found} of them are there and good")]
     Cut {
@@ -107,9 +116,12 @@ impl TransferError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Store(why) => why.kind(),
+            // A file that was named and is not there, or is not one's own, stays so.
+            Self::Io { source, .. } if is_misnamed(source) => ErrorKind::Invalid,
             Self::Append(_) | Self::Io { .. } => ErrorKind::Unavailable,
             Self::Log(why) => why.kind(),
-            Self::TooFar { .. } | Self::NotALog { .. } | Self::Cut { .. } => ErrorKind::Invalid,
+            // That a newer program wrote it is the file's matter too.
+            Self::TooFar { .. } | Self::NotALog { .. } | Self::Damaged { .. } | Self::Cut { .. } => ErrorKind::Invalid,
             Self::OtherHistory { .. } => ErrorKind::Conflict,
         }
     }
@@ -121,7 +133,7 @@ impl TransferError {
             Self::Log(why) => why.hint(),
             Self::Append(_) => Some("import again: what is there is skipped".to_owned()),
             Self::NotALog { .. } => Some("name a file that `plumb registry export` wrote".to_owned()),
-            Self::Cut { .. } => Some("export again, or copy the file again".to_owned()),
+            Self::Damaged { .. } | Self::Cut { .. } => Some("export again, or copy the file again".to_owned()),
             Self::OtherHistory { .. } => Some("import into an empty registry".to_owned()),
             Self::TooFar { .. } | Self::Io { .. } => None,
         }
@@ -171,14 +183,27 @@ pub async fn export(
     Ok(catalog)
 }
 
-/// Brings the log in a file into `store`. The file is checked to its end before anything is written; events that are there
-/// and equal are skipped, so an import that was stopped is done by doing it again.
+/// Whether what the system says of a file is that another one is meant: there is none, or it may not be opened.
+pub fn is_misnamed(why: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    matches!(why.kind(), NotFound | NotADirectory | IsADirectory | PermissionDenied | InvalidFilename)
+}
+
+/// A file that was read to its end: it is a log, its chain holds, and it is whole.
+#[derive(Debug, Clone)]
+pub struct Exported {
+    path: PathBuf,
+    header: Header,
+}
+
+/// Brings the log in a file into `store`. Events that are there and equal are skipped, so an import that was stopped is done
+/// by doing it again.
 ///
 /// # Errors
-/// [`TransferError`] if the file is not whole or the registry has another history: then nothing was written. If the store
-/// fails, what was written before stays.
-pub async fn import(store: &dyn RegistryStore, path: &Path) -> Result<Imported, TransferError> {
-    let header = check(path)?;
+/// [`TransferError`] if the registry has another history: then nothing was written. If the store fails, what was written
+/// before stays.
+pub async fn import(store: &dyn RegistryStore, file: &Exported) -> Result<Imported, TransferError> {
+    let Exported { path, header } = file;
     // What is brought behind, or is there already, is of no use in a log that does not hold.
     walk(store, |_| false).await?.whole()?;
     let mut report = Imported { written: 0, skipped: 0, head: header.head };
@@ -223,7 +248,16 @@ pub async fn import(store: &dyn RegistryStore, path: &Path) -> Result<Imported, 
     Ok(report)
 }
 
-/// Reads the file to its end: it is a log, its chain holds, and it is whole.
+impl Exported {
+    /// Reads a file to its end, before anybody writes anything.
+    ///
+    /// # Errors
+    /// [`TransferError`] if it cannot be read, or is not what was written.
+    pub fn read(path: &Path) -> Result<Self, TransferError> {
+        Ok(Self { path: path.to_owned(), header: check(path)? })
+    }
+}
+
 fn check(path: &Path) -> Result<Header, TransferError> {
     let shown = || path.display().to_string();
     let mut lines = Lines::open(path)?;
@@ -241,7 +275,9 @@ fn check(path: &Path) -> Result<Header, TransferError> {
     let header: Header = serde_json::from_value(value).map_err(|why| not_a_log(format!("its header: {why}")))?;
     let mut catalog = Catalog::default();
     while let Some(text) = lines.next()? {
-        catalog.apply(&Stored { seq: catalog.seq().next(), text }.event()?)?;
+        let event = Stored { seq: catalog.seq().next(), text }.event();
+        let applied = event.and_then(|event| catalog.apply(&event));
+        applied.map_err(|source| TransferError::Damaged { path: shown(), source })?;
     }
     if catalog.seq().0 != header.events || catalog.head() != header.head {
         return Err(TransferError::Cut { path: shown(), stated: header.events, found: catalog.seq().0 });

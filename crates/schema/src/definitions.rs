@@ -19,6 +19,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, StringArray};
 use serde::{Deserialize, Serialize};
 
+use crate::applied::AppliedDefinitions;
 use crate::dtype::Dtype;
 use crate::migration::{MigrateFrom, MigrationStep};
 use crate::name::{CONSTANT_KEY, EntityName, FeatureName, ModelName, ServiceName, SourceName, ViewName};
@@ -323,9 +324,25 @@ impl Definitions {
     /// # Errors
     /// Every mistake of every file, in file order.
     pub fn read(files: &[File]) -> Result<Self, Vec<Mistake>> {
+        Self::read_after(files, None)
+    }
+
+    /// As [`Self::read`], where these definitions are applied: what names versions that there cannot be is a mistake too,
+    /// and told with all others.
+    ///
+    /// # Errors
+    /// Every mistake of every file, in file order.
+    pub fn read_over(files: &[File], applied: &AppliedDefinitions) -> Result<Self, Vec<Mistake>> {
+        Self::read_after(files, Some(applied))
+    }
+
+    fn read_after(files: &[File], applied: Option<&AppliedDefinitions>) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         let (definitions, broken) = read::read(files, &mut mistakes);
         check::check(&definitions, &broken, &mut mistakes);
+        if let Some(applied) = applied {
+            check::check_versions(&definitions, applied, &broken, &mut mistakes);
+        }
         mistakes.sort_by(|a, b| a.place.cmp(&b.place));
         if mistakes.is_empty() { Ok(definitions) } else { Err(mistakes) }
     }

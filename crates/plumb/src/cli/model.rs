@@ -26,6 +26,8 @@ pub struct InspectArgs {
 pub enum ModelCommand {
     /// Register an ONNX file, or a folder with one and its weights, as the next version of a model.
     ///
+    /// A file that is a version of the model already, on the same feature service, stays that version, which is told.
+    ///
     /// The file is read, and run once, in a process of its own: what does not end, or needs too much, is refused.
     ///
     /// Example: plumb model register churn churn.onnx --service `churn_v1`
@@ -44,7 +46,7 @@ pub enum ModelCommand {
     Rollback(RollbackArgs),
     /// A model's card: what it takes and gives, its features, where it comes from, and who promoted it on what evidence.
     ///
-    /// Example: plumb model show churn champion
+    /// Example: plumb model show churn @champion
     Show(ShowArgs),
     /// Everything that happened to a model, oldest first.
     History(ModelNameArgs),
@@ -84,7 +86,7 @@ pub struct ModelNameArgs {
 #[expect(missing_docs, reason = "the help texts are the documentation")]
 pub struct ShowArgs {
     pub name: String,
-    /// A number, an alias or a stage; the version in Production unless given, or else the latest.
+    /// A number, a stage or an alias, as `plumb model --help` says; the version in Production unless given, or else the latest.
     #[arg(id = "model_version", value_name = "VERSION")]
     pub version: Option<String>,
 }
@@ -93,9 +95,9 @@ pub struct ShowArgs {
 #[expect(missing_docs, reason = "the help texts are the documentation")]
 pub struct DiffArgs {
     pub name: String,
-    /// A number, an alias or a stage.
+    /// A number, a stage or an alias, as `plumb model --help` says.
     pub from: String,
-    /// A number, an alias or a stage.
+    /// A number, a stage or an alias, as `plumb model --help` says.
     pub to: String,
 }
 

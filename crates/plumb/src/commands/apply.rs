@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
+use featurestore::check::Checked;
 use featurestore::plan::{PinnedModel, PinnedTrainingSet, Plan, Surroundings};
 use registry::{Catalog, Command, Seq, TrainingSet, VersionState};
 use schema::applied::migrations::MigrationFault;
 use schema::definitions::DeclaredModel;
 use schema::migration::{MigrateFrom, ServiceVersion};
 use schema::yaml::Mistake;
-use schema::{Clock, Definitions, SourceName};
+use schema::{AppliedDefinitions, Clock, Definitions, SourceName};
 
 use crate::cli::{ApplyArgs, Format};
 use crate::commands::view::size;
@@ -23,17 +24,20 @@ use crate::project::Project;
 const CHANGES_PENDING: u8 = 8;
 
 async fn make_plan(project: &Project) -> Result<(Plan, Seq), Failure> {
-    let (declared, rows) = project.declared().await?;
     let catalog = project.registry.catalog();
+    let (declared, Checked { mut mistakes, rows }) = project.declared(catalog.definitions()).await?;
+    mistakes.extend(faults(&catalog.definitions().after(&declared), &declared));
+    if !mistakes.is_empty() {
+        mistakes.sort_by(|a, b| a.place.cmp(&b.place));
+        return Err(mistakes.into());
+    }
     let around = surroundings(project, &catalog, rows)?;
-    let plan = featurestore::plan::plan(catalog.definitions(), &declared, &around);
-    migrations_hold(&plan, &declared)?;
-    Ok((plan, catalog.definitions_seq()))
+    Ok((featurestore::plan::plan(catalog.definitions(), &declared, &around), catalog.definitions_seq()))
 }
 
-/// That every declared migration arrives, that the way makes no difference, and that models name what is there.
-fn migrations_hold(plan: &Plan, declared: &Definitions) -> Result<(), Failure> {
-    let (migrations, mut faults) = plan.after.migrations();
+/// Declared migrations that do not arrive, ways that make a difference, and models that name what is not there.
+fn faults(after: &AppliedDefinitions, declared: &Definitions) -> Vec<Mistake> {
+    let (migrations, mut faults) = after.migrations();
     faults.extend(migrations.faults());
     let mistake = |fault: &MigrationFault| {
         let service = fault.service().and_then(|service| declared.services.get(service.name.as_str()));
@@ -41,7 +45,7 @@ fn migrations_hold(plan: &Plan, declared: &Definitions) -> Result<(), Failure> {
         Mistake::new(&place, schema::error::chain(fault)).hint(fault.hint())
     };
     let mut mistakes: Vec<Mistake> = faults.iter().map(mistake).collect();
-    mistakes.extend(plan.after.model_faults().iter().map(|fault| {
+    mistakes.extend(after.model_faults().iter().map(|fault| {
         let ServiceVersion { name, version } = fault.names();
         // Of a name alone the declared version.
         let said = |version| MigrateFrom { service: name.clone(), version };
@@ -53,7 +57,7 @@ fn migrations_hold(plan: &Plan, declared: &Definitions) -> Result<(), Failure> {
         let place = declared.models.get(fault.model()).map(at).unwrap_or_default();
         Mistake::new(&place, fault.to_string()).hint(fault.hint())
     }));
-    if mistakes.is_empty() { Ok(()) } else { Err(mistakes.into()) }
+    mistakes
 }
 
 /// What stands on the definitions and under them: model versions, and the sizes of sources.

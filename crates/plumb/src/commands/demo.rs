@@ -162,7 +162,7 @@ async fn register_step(project: &Project) -> Result<String, Failure> {
             service: None,
             description: None,
         };
-        let registered = model::register_file(project, &args).await?;
+        let registered = model::register_file(project, &args).await?.version;
         expect("the version's number", &registered.version, &version)?;
         expect(
             "its feature service",

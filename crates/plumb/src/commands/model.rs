@@ -12,8 +12,8 @@ use std::sync::Arc;
 use featurestore::OnlineReader;
 use registry::alias::LATEST;
 use registry::{
-    Alias, Catalog, Command, GOLDEN_FILE, Model, ModelVersion, NewVersion, Origin, PinnedFile, Registration, Servable,
-    Stage, Tags, VersionState,
+    Catalog, Command, GOLDEN_FILE, Model, ModelVersion, NewVersion, Origin, PinnedFile, Registration, Servable, Stage,
+    Tags, VersionState,
 };
 use schema::yaml::suggest;
 use schema::{Clock, ErrorKind, Fingerprint, ModelName};
@@ -42,7 +42,7 @@ pub async fn run(project: &Project, format: Format, command: ModelCommand) -> Re
         ModelCommand::Promote(args) => promote(project, format, &args).await,
         ModelCommand::Approve(args) => changing::approve(project, format, args).await,
         ModelCommand::Rollback(args) => rollback(project, format, &args).await,
-        ModelCommand::Show(args) => reading::show(project, format, &args),
+        ModelCommand::Show(args) => reading::show(project, format, &args).await,
         ModelCommand::History(args) => reading::history(project, format, &args.name).await,
         ModelCommand::Diff(args) => reading::diff(project, format, &args),
         ModelCommand::Search(args) => reading::search(project, format, &args),
@@ -55,30 +55,44 @@ pub async fn run(project: &Project, format: Format, command: ModelCommand) -> Re
     }
 }
 
-/// Registers a file as the next version of a model.
+/// Registers a file as the next version of a model, unless it is one of its versions already.
 ///
 /// # Errors
 /// A file that is no ONNX model or does not fit its feature service.
 pub async fn register(project: &Project, format: Format, args: &RegisterArgs) -> Result<ExitCode, Failure> {
-    let version = register_file(project, args).await?;
+    let Registered { version, is_new } = register_file(project, args).await?;
     if args.description.as_ref().is_some_and(|said| version.description.as_ref() != Some(said)) {
         let ModelVersion { name, version, .. } = &version;
         output::note(&format!(
             "it is version {version} already, which keeps its description: plumb model describe {name} {version} '...'"
         ));
     }
-    output::answer(format, &serde_json::to_value(&version).unwrap_or_default(), || {
-        let ModelVersion { name, version, servable, .. } = &version;
-        let Some(servable) = servable else { return format!("model `{name}` version {version}\n") };
+    let mut json = serde_json::to_value(&version).unwrap_or_default();
+    json["created"] = is_new.into();
+    output::answer(format, &json, || {
+        let ModelVersion { name, version, servable, registered_at, .. } = &version;
+        let there = match is_new {
+            true => String::new(),
+            false => format!("  it is version {version} already, registered at {registered_at}\n"),
+        };
+        let Some(servable) = servable else { return format!("model `{name}` version {version}\n{there}") };
         let Servable { service, service_version, signature, digest, .. } = servable;
         format!(
-            "model `{name}` version {version} on service `{service}` v{service_version}\n  {signature}\n  sha256 {digest}\n"
+            "model `{name}` version {version} on service `{service}` v{service_version}\n{there}  {signature}\n  sha256 {digest}\n"
         )
     });
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Result<ModelVersion, Failure> {
+/// A version that a file is.
+#[derive(Debug)]
+pub(super) struct Registered {
+    pub(super) version: ModelVersion,
+    /// Whether the file was none before.
+    pub(super) is_new: bool,
+}
+
+pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Result<Registered, Failure> {
     let name = ModelName::new(args.name.clone()).map_err(|why| Failure::invalid(why.to_string()))?;
     let shown = args.file.display().to_string();
     let artifacts = project.artifacts()?;
@@ -107,7 +121,7 @@ pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Res
         metadata: file.metadata,
         tags: Tags::new(),
     });
-    let (_, catalog) = project.registry.execute(command, Clock::wall(), &actor()).await?;
+    let (event, catalog) = project.registry.execute(command, Clock::wall(), &actor()).await?;
     let found = catalog.model(name.as_str()).and_then(|model| model.same(&digest, &fingerprint, &files));
     if let Some(state) = found.filter(|state| !files.is_empty() && state.version.files != files) {
         let message =
@@ -116,7 +130,7 @@ pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Res
             .hint("rows are pinned with a version and never change: register the file under another name"));
     }
     found
-        .map(|state| state.version.clone())
+        .map(|state| Registered { version: state.version.clone(), is_new: event.is_some() })
         .ok_or_else(|| Failure::new(ErrorKind::Internal, "the registered version is not in the catalog"))
 }
 
@@ -203,6 +217,7 @@ pub async fn promote(project: &Project, format: Format, args: &PromoteArgs) -> R
     let passed = promoted.evidence.as_ref().is_none_or(|evidence| evidence.passed) || overridden.is_some();
     let denied = promoted.denied.as_ref().filter(|_| passed);
     let verdict = match (passed, args.dry_run, promoted.changed) {
+        _ if promoted.is_so => "holds the stage already, nothing was checked",
         (true, true, _) if denied.is_some() => "would be REFUSED: approvals are missing",
         (true, false, true) if overridden.is_some() => "promoted though a check failed (OVERRIDDEN)",
         (false, _, _) => "REFUSED",
@@ -212,7 +227,8 @@ pub async fn promote(project: &Project, format: Format, args: &PromoteArgs) -> R
         (true, false, false) => "holds the stage already",
     };
     let json = json!({
-        "model": args.name, "version": args.version, "to": to.as_str(), "passed": passed, "changed": promoted.changed,
+        "model": args.name, "version": args.version, "to": to.as_str(), "passed": (!promoted.is_so).then_some(passed),
+        "changed": promoted.changed,
         "dry_run": args.dry_run, "overridden": overridden, "archived": promoted.archived,
         "vacated": promoted.vacated, "evidence": promoted.evidence,
         "denied": denied.map(|why| &why.message),
@@ -254,6 +270,8 @@ pub(super) enum How<'a> {
 pub(super) struct Promoted {
     pub(super) evidence: Option<Evidence>,
     pub(super) changed: bool,
+    /// Of a dry run: the version is where it is to be, so that nothing was checked.
+    pub(super) is_so: bool,
     pub(super) archived: Vec<u32>,
     /// Whether it left Production without a version.
     pub(super) vacated: bool,
@@ -281,9 +299,9 @@ pub(super) async fn promote_version(
     };
     let gate = Gate { again, ..gate(project).await? };
     if let How::Dry = how {
-        let Trial { judged, denied } = gate.try_out(&model, &command, &actor()).await?;
+        let Trial { judged, is_so, denied } = gate.try_out(&model, &command, &actor()).await?;
         let evidence = told(judged, Some(number));
-        return Ok(Promoted { evidence, changed: false, archived: Vec::new(), vacated: false, denied });
+        return Ok(Promoted { evidence, changed: false, is_so, archived: Vec::new(), vacated: false, denied });
     }
     let reason = match how {
         How::Overriding(reason) => Some(reason),
@@ -297,7 +315,7 @@ pub(super) async fn promote_version(
         _ => (false, Vec::new()),
     };
     let evidence = told(outcome.judged, Some(number));
-    Ok(Promoted { evidence, changed, archived, vacated, denied: None })
+    Ok(Promoted { evidence, changed, is_so: false, archived, vacated, denied: None })
 }
 
 /// What checks a promotion, with the project's stores.
@@ -330,16 +348,20 @@ fn find<'c>(catalog: &'c Catalog, name: &str, number: u32) -> Result<&'c ModelVe
     Ok(&state.version)
 }
 
-/// A version by its number, by what it is called, or by its stage.
+/// A version by what a command line says: a number is a version, a stage is its holder, `@name` is an alias, and so is what is
+/// none of them.
 fn version_named<'m>(model: &'m Model, text: &str) -> Result<&'m VersionState, Failure> {
-    let found = match (text.parse(), Stage::from_str(text)) {
-        (Ok(number), _) => model.version(number),
-        (_, Ok(stage)) if model.aliased(text).is_none() => model.holder(stage),
-        _ if text.eq_ignore_ascii_case(LATEST) => model.latest(),
-        _ => model.aliased(text),
+    let is_number = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    let found = match (text.strip_prefix('@'), Stage::from_str(text)) {
+        (Some(alias), _) => model.aliased(alias),
+        // One that is too long for a number is no version.
+        (None, _) if is_number => text.parse().ok().and_then(|number| model.version(number)),
+        (None, Ok(stage)) => model.holder(stage),
+        (None, Err(_)) if text.eq_ignore_ascii_case(LATEST) => model.latest(),
+        (None, Err(_)) => model.aliased(text),
     };
     found.ok_or_else(|| {
-        let aliases: Vec<&str> = model.aliases.keys().map(Alias::as_str).collect();
+        let aliases: Vec<String> = model.aliases.keys().map(|alias| format!("@{alias}")).collect();
         let called = if aliases.is_empty() { String::new() } else { format!("; aliases: {}", aliases.join(", ")) };
         let message = format!("model `{}` has no version `{}`", model.name, text.escape_debug());
         Failure::new(ErrorKind::NotFound, message).hint(format!("{}{called}", model.numbers()))

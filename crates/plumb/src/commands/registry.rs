@@ -1,12 +1,14 @@
 //! `plumb registry ...`: the log itself, looked at and taken elsewhere. None of these needs a log that is whole.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use registry::transfer::{Imported, export, import};
+use registry::lineage::Lineage;
+use registry::transfer::{Exported, Imported, export, import, is_misnamed};
 use registry::walk::{as_of, walk};
 use registry::{Catalog, Event, LogError, ModelVersion, PinnedFile, RegistryStore, Seq};
 use schema::error::chain;
@@ -207,46 +209,50 @@ fn refused(why: &LogError, catalog: &Catalog, at: Option<Timestamp>) -> Failure 
 
 /// The events, whatever is wrong with the log: each is judged by itself.
 async fn list(log: &Arc<dyn RegistryStore>, format: Format, args: &RegistryLogArgs) -> Result<ExitCode, Failure> {
+    let wanted = match &args.model {
+        Some(name) => Some(events_of(log, name).await?),
+        None => None,
+    };
     let mut rows: Vec<Value> = Vec::new();
-    let mut seen = false;
-    let mut names = Vec::new();
     let mut seq = Seq(args.after);
     let mut more = false;
     'reading: while rows.len() < args.limit {
         let page = log.read_page(seq, PAGE).await?;
-        let Some(end) = page.last() else { break };
-        seq = end.seq;
+        if page.is_empty() {
+            break;
+        }
         for stored in page {
             if rows.len() == args.limit {
                 more = true;
                 break 'reading;
             }
-            match stored.event() {
-                Ok(event) => {
-                    let of = model_of(&event);
-                    names.extend(of.clone());
-                    if args.model.is_none() || of == args.model {
-                        seen = true;
-                        rows.push(shown(&event));
-                    }
+            let expected = seq.next();
+            if stored.seq > expected {
+                rows.push(gap(expected, stored.seq));
+                // The row of this event may be the first of the next page.
+                seq = Seq(stored.seq.0 - 1);
+                if rows.len() == args.limit {
+                    break 'reading;
                 }
+            }
+            seq = stored.seq;
+            match stored.event() {
+                Ok(event) if wanted.as_ref().is_none_or(|wanted| wanted.contains(&event.seq)) => {
+                    rows.push(shown(&event));
+                }
+                Ok(_) => {}
                 // Whose it was nobody knows.
                 Err(why) => rows.push(json!({ "seq": stored.seq, "fault": chain(&why) })),
             }
         }
     }
-    if let Some(name) = args.model.as_ref().filter(|_| !seen && args.after == 0) {
-        let message = format!("no event is of a model `{name}`");
-        names.sort();
-        names.dedup();
-        return Err(Failure::new(ErrorKind::NotFound, message).hint(suggest(name, names.iter().map(String::as_str))));
-    }
-    // A page that ended with the last row may have been the last one.
+    // What ended with the last row may have been the last one.
     if rows.len() == args.limit && !more {
         more = !log.read_page(seq, 1).await?.is_empty();
     }
     if more && format == Format::Table {
-        let after = rows.last().map_or_else(|| args.after.to_string(), |row| row["seq"].to_string());
+        let last = |row: &Value| row.get("until").unwrap_or(&row["seq"]).to_string();
+        let after = rows.last().map_or_else(|| args.after.to_string(), last);
         output::note(&format!("there are more: --after {after}, or --limit N"));
     }
     output::answer(format, &json!({ "events": rows, "more": more }), || {
@@ -261,16 +267,47 @@ async fn list(log: &Arc<dyn RegistryStore>, format: Format, args: &RegistryLogAr
     Ok(ExitCode::SUCCESS)
 }
 
+/// The row of events that are not there: from one to the one before the next that is.
+fn gap(expected: Seq, found: Seq) -> Value {
+    let fault = chain(&LogError::Gap { expected, found });
+    json!({ "seq": expected, "until": found.0.saturating_sub(1), "fault": fault })
+}
+
+/// The events of the model that has a name now, under whatever names it had; where none has it, those that name it.
+async fn events_of(log: &Arc<dyn RegistryStore>, name: &str) -> Result<BTreeSet<Seq>, Failure> {
+    let mut lineage = Lineage::default();
+    let (mut of_models, mut of_name, mut names) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    let mut seq = Seq::START;
+    loop {
+        let page = log.read_page(seq, PAGE).await?;
+        let Some(end) = page.last() else { break };
+        seq = end.seq;
+        for event in page.iter().filter_map(|stored| stored.event().ok()) {
+            let (Some(id), Some(model)) = (lineage.follow(&event), event.body.model()) else { continue };
+            of_models.push((id, event.seq));
+            if model.as_str() == name {
+                of_name.insert(event.seq);
+            } else {
+                names.insert(model.to_string());
+            }
+        }
+    }
+    match lineage.named(name) {
+        Some(named) => Ok(of_models.into_iter().filter(|(id, _)| *id == named).map(|(_, seq)| seq).collect()),
+        None if of_name.is_empty() => {
+            let message = format!("no event is of a model `{}`", name.escape_debug());
+            let known = names.iter().map(String::as_str);
+            Err(Failure::new(ErrorKind::NotFound, message).hint(suggest(name, known)))
+        }
+        None => Ok(of_name),
+    }
+}
+
 fn shown(event: &Event) -> Value {
     json!({
         "seq": event.seq, "at": event.at, "actor": event.actor, "says": says(event), "hash": event.hash,
         "body": event.body,
     })
-}
-
-/// The model that an event is about.
-fn model_of(event: &Event) -> Option<String> {
-    event.body.model().map(ToString::to_string)
 }
 
 /// Writes the log to a file that appears whole, or to the standard output.
@@ -281,7 +318,10 @@ async fn take(log: &Arc<dyn RegistryStore>, format: Format, args: &RegistryExpor
         return Ok(ExitCode::SUCCESS);
     }
     let shown = args.file.display();
-    let failed = |why: std::io::Error| Failure::new(ErrorKind::Unavailable, format!("writing `{shown}`: {why}"));
+    let failed = |why: std::io::Error| {
+        let kind = if is_misnamed(&why) { ErrorKind::Invalid } else { ErrorKind::Unavailable };
+        Failure::new(kind, format!("writing `{shown}`: {why}"))
+    };
     let folder = args.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let draft = tempfile::Builder::new().prefix(".tmp").tempfile_in(folder).map_err(failed)?;
     let mut writer: BufWriter<&File> = BufWriter::new(draft.as_file());
@@ -297,8 +337,10 @@ async fn take(log: &Arc<dyn RegistryStore>, format: Format, args: &RegistryExpor
 }
 
 async fn bring(config: &Config, format: Format, args: &RegistryImportArgs) -> Result<ExitCode, Failure> {
+    // A registry that is not there yet is made for a file that is whole.
+    let file = Exported::read(&args.file)?;
     let log = project::log(&config.registry).await?;
-    let Imported { written, skipped, head } = import(&*log, &args.file).await?;
+    let Imported { written, skipped, head } = import(&*log, &file).await?;
     let json = json!({ "registry": log.location(), "written": written, "skipped": skipped, "head": head });
     output::answer(format, &json, || {
         format!("{written} events written to `{}`, {skipped} were there; head {head}\n", log.location())

@@ -85,7 +85,7 @@ pub const CODES: &[Code] = &[
         &[Unavailable],
         "the online store does not let the server in; trying again changes nothing",
     ),
-    code("other_service", &[Conflict], "the model was trained on another version of the service"),
+    code("other_service", &[Conflict], "the model was trained on another service, or on another version of it"),
     code("overloaded", &[Overloaded], "a queue is full"),
     code("panicked", &[Internal], "a bug: the request failed, the server goes on"),
     code("read_only_view", &[Invalid], "Feast writes this view"),

@@ -46,7 +46,7 @@ impl TreePath {
     }
 
     /// The last name.
-    pub(super) fn name(&self) -> Option<&str> {
+    pub fn name(&self) -> Option<&str> {
         self.0.last().map(String::as_str)
     }
 

@@ -140,6 +140,9 @@ impl Catalog {
         evidence: &Value,
     ) -> Result<Option<EventBody>, RegistryError> {
         let model = self.find_model(name)?;
+        if name == to {
+            return Ok(None);
+        }
         self.is_free(to)?;
         let (holder, called) = (model.holder(Stage::Production), model.aliases.values().copied());
         let answering: BTreeSet<u32> = holder.map(|state| state.version.version).into_iter().chain(called).collect();

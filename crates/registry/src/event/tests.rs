@@ -204,3 +204,21 @@ fn events_that_removed_a_view_are_read_for_ever() {
     assert_eq!((view.to_string().as_str(), *fingerprint), ("spending@v1", Fingerprint::of_bytes(b"meaning")));
     assert_eq!(event.body.to_string(), "removed feature view `spending@v1`");
 }
+
+#[test]
+fn an_alias_that_was_moved_though_a_check_failed_says_so() {
+    let moved = |from, reason: Option<&str>| EventBody::AliasMoved {
+        model: churn(),
+        alias: Alias::new("champ").unwrap(),
+        from,
+        to: Some(2),
+        evidence: Value::Null,
+        approved_by: Vec::new(),
+        overridden: reason.map(str::to_owned),
+    };
+    assert_eq!(moved(None, None).to_string(), "called version 2 of `churn` `champ`");
+    let told = moved(None, Some("told\nso")).to_string();
+    assert_eq!(told, r"called version 2 of `churn` `champ`, though a check failed: told\nso");
+    let told = moved(Some(1), Some("told so")).to_string();
+    assert_eq!(told, "moved alias `champ` of `churn` from version 1 to 2, though a check failed: told so");
+}

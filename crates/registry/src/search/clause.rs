@@ -51,8 +51,9 @@ impl Filter {
         let words = words(filter)?;
         let mut clauses = Vec::new();
         for (i, clause) in words.split(|word| word.is("AND")).enumerate() {
-            if clause.is_empty() && words.is_empty() {
-                break;
+            // A client puts its own clause behind an `AND`, also where the filter that it was given is blank.
+            if i == 0 && clause.is_empty() {
+                continue;
             }
             let place = || SearchError::Filter { why: format!("clause {} is empty", i + 1) };
             clauses.push(Reader { words: clause, at: 0 }.clause::<S>(place)?);

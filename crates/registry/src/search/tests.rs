@@ -124,6 +124,7 @@ fn versions_are_found_by_number_run_and_source() {
         ("tag.`mlflow.prompt.is_prompt` != 'false'", "greeting/1"),
         ("tag.`mlflow.prompt.is_prompt` != 'true'", "fraud_eu/1 Churn/2 Churn/1"),
         ("tag.`mlflow.prompt.is_prompt` = 'false' AND name = 'Churn'", "Churn/2 Churn/1"),
+        ("  AND tag.`mlflow.prompt.is_prompt` != 'true'", "fraud_eu/1 Churn/2 Churn/1"),
     ] {
         assert_eq!(found_versions(&story, filter, &[]).as_deref(), Ok(want), "{filter}");
     }
@@ -138,6 +139,8 @@ fn what_is_not_of_the_language_is_said() {
         ("name = 'a' OR name = 'b'", "Invalid clause(s) in filter string: OR"),
         ("(name = 'a')", "Invalid clause(s) in filter string: ( name = a )"),
         ("name = 'a' AND", "Invalid filter string: clause 2 is empty"),
+        ("  AND", "Invalid filter string: clause 2 is empty"),
+        ("name = 'a' AND AND name = 'b'", "Invalid filter string: clause 2 is empty"),
         ("name", "Invalid clause(s) in filter string: name"),
         ("name = 'a' 'b'", "Invalid clause(s) in filter string: name = a b"),
         ("name = a", "Expected a quoted string value for attribute 'name', found `a`"),

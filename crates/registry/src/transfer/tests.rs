@@ -32,7 +32,7 @@ impl Case {
     async fn import(&self, text: &str, into: &dyn RegistryStore) -> Result<Imported, TransferError> {
         let path = self.folder.path().join("log.jsonl");
         std::fs::write(&path, text).unwrap();
-        import(into, &path).await
+        import(into, &Exported::read(&path)?).await
     }
 
     fn sqlite(&self) -> SqliteLog {
@@ -108,8 +108,9 @@ async fn a_file_that_was_changed_in_any_way_brings_nothing() {
     for changed in changed {
         let there = MemoryLog::new();
         let why = case.import(&changed, &there).await.unwrap_err();
-        let is_told = matches!(why, TransferError::Log(_) | TransferError::Cut { .. } | TransferError::NotALog { .. });
-        assert!(is_told, "{why}");
+        let is_told =
+            matches!(why, TransferError::Damaged { .. } | TransferError::Cut { .. } | TransferError::NotALog { .. });
+        assert!(is_told && why.kind() == ErrorKind::Invalid && why.to_string().contains("log.jsonl"), "{why}");
         assert_eq!(there.read_after(Seq::START).await.unwrap(), []);
     }
 }
@@ -130,4 +131,12 @@ async fn the_good_part_of_an_edited_log_can_be_taken() {
     assert_eq!(good, exported(&log, Some(Seq(3))).await.unwrap());
     let why = exported(&log, Some(Seq(9))).await.unwrap_err();
     assert!(matches!(why, TransferError::TooFar { until: 9, events: 5 }), "{why}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_the_callers_mistake() {
+    let case = Case::new();
+    for path in [case.folder.path().join("nothing"), case.folder.path().to_owned()] {
+        assert_eq!(Exported::read(&path).unwrap_err().kind(), ErrorKind::Invalid);
+    }
 }

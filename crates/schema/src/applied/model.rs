@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::AppliedDefinitions;
 use crate::contract::{CheckName, ResponseAdapter, ResponseContract};
 use crate::definitions::{DeclaredAdapter, DeclaredModel, NamedService};
-use crate::migration::ServiceVersion;
-use crate::name::ModelName;
+use crate::migration::{MigrateFrom, ServiceVersion};
+use crate::name::{ModelName, ServiceName};
+use crate::yaml::suggest;
 
 /// A model as declared now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +77,7 @@ impl PromotionPolicy {
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum ModelFault {
     #[error("model `{model}` names feature service `{service}`, of which there is no such version")]
-    NoService { model: ModelName, service: ServiceVersion },
+    NoService { model: ModelName, service: ServiceVersion, hint: String },
     #[error("model `{model}` adapts answers from `{from}` to `{to}`, between which no migration is declared")]
     NoMigration { model: ModelName, from: ServiceVersion, to: ServiceVersion },
 }
@@ -98,9 +99,9 @@ impl ModelFault {
     }
 
     /// What to do.
-    pub fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> &str {
         match self {
-            Self::NoService { .. } => "`plumb model diff` and the plan say which versions there are; leave it out",
+            Self::NoService { hint, .. } => hint,
             Self::NoMigration { .. } => {
                 "adapters stand beside single migrations: declare `migrate_from` on the newer service"
             }
@@ -140,7 +141,8 @@ impl AppliedDefinitions {
             let ends = model.adapters.iter().flat_map(|adapter| [&adapter.from, &adapter.to]);
             let named: BTreeSet<&ServiceVersion> = model.accepts.iter().chain(ends).collect();
             for id in named.into_iter().filter(|id| self.service(id).is_none()) {
-                faults.push(ModelFault::NoService { model: model.name.clone(), service: id.clone() });
+                let (model, service, hint) = (model.name.clone(), id.clone(), self.versions_of(&id.name));
+                faults.push(ModelFault::NoService { model, service, hint });
             }
             for Adapter { from, to, .. } in &model.adapters {
                 if !migrations.has(from, to) && self.service(from).is_some() && self.service(to).is_some() {
@@ -150,6 +152,38 @@ impl AppliedDefinitions {
             }
         }
         faults
+    }
+
+    /// Which versions there are of a service, for hints.
+    fn versions_of(&self, service: &ServiceName) -> String {
+        match self.services.get(service.as_str()).map_or(0, |versions| versions.all.len()) {
+            0 => suggest(service.as_str(), self.services.keys().map(ServiceName::as_str)),
+            1 => "there is version 1".to_owned(),
+            n => format!("there are versions 1 to {n}"),
+        }
+    }
+
+    /// That a service version which a declared model names may be there once `declared` is applied, of which not everything
+    /// could be read: it is applied, or it may be the one that is declared.
+    pub(crate) fn may_have(
+        &self,
+        model: &DeclaredModel,
+        named: &MigrateFrom,
+        is_declared: bool,
+    ) -> Result<(), ModelFault> {
+        // Of a name alone the declared version.
+        let Some(version) = named.version else { return Ok(()) };
+        let applied = self.services.get(named.service.as_str()).map_or(0, |versions| versions.all.len());
+        let most = if is_declared { applied + 1 } else { applied };
+        if (1..=most).contains(&(version as usize)) {
+            return Ok(());
+        }
+        let hint = match (applied, is_declared) {
+            (0, true) => "there will be version 1".to_owned(),
+            _ => self.versions_of(&named.service),
+        };
+        let service = ServiceVersion { name: named.service.clone(), version };
+        Err(ModelFault::NoService { model: model.name.clone(), service, hint })
     }
 
     /// What is declared of a model.

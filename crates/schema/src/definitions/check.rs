@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::read::Broken;
 use super::{Definitions, REQUEST_TIME, Service, ServiceFeature, View};
+use crate::applied::AppliedDefinitions;
 use crate::dtype::Dtype;
 use crate::migration::{FeatureSchema, Field, MigrateFrom, Migration};
 use crate::name::CONSTANT_KEY;
@@ -49,6 +50,18 @@ pub(super) fn check(all: &Definitions, broken: &Broken, mistakes: &mut Mistakes)
     }
     for declared in all.models.values() {
         model::check(all, declared, broken, mistakes);
+    }
+}
+
+/// That versions which are named may be there.
+pub(super) fn check_versions(
+    all: &Definitions,
+    applied: &AppliedDefinitions,
+    broken: &Broken,
+    mistakes: &mut Mistakes,
+) {
+    for declared in all.models.values() {
+        model::check_versions(all, declared, applied, broken, mistakes);
     }
 }
 

@@ -299,3 +299,55 @@ fn rows_that_stay_good_for_ever_have_no_ttl() {
         assert!(mistakes.len() == 1 && mistakes[0].message.contains(&want), "{mistakes:#?}");
     }
 }
+
+#[test]
+fn a_model_says_nothing_twice_and_nothing_that_does_nothing() {
+    mistakes(
+        "kind: model
+name: m
+accepts: [s@v1, s@v2, s@v1]
+contract:
+  outputs: {p: {is: probabilities, classes: [ok, fraud]}, l: {is: label}, y: {is: score}}
+adapters:
+  - {from: s@v1, to: s@v2, outputs: {p: {relabel: {good: fine}}, l: {relabel: {a: b}}, y: {scale: 2}}}
+  - {from: s@v2, to: s@v3, outputs: {p: {relabel: {fine: okay, bad: fraud}, scale: 2}}}
+  - {from: s@v1, to: s@v2, outputs: {}}
+promotion: {approvers: ['', ann, ' '], required: [types, contract, types]}
+",
+        expect![[r#"
+            `s@v1` is accepted twice (leave one of them out)
+            output `p` is not a number that could be scaled (leave `scale` out: it is of scores and amounts)
+            an adapter renames to class `okay`, which output `p` of the contract does not have (did you mean `ok`?)
+            answers are adapted from `s@v1` to `s@v2` twice (one adapter names all outputs that change)
+            check `types` is required twice (leave one of them out)
+            an approver has no name (write what `PLUMB_ACTOR` is for them)
+            an approver has no name (write what `PLUMB_ACTOR` is for them)
+        "#]],
+    );
+}
+
+#[test]
+fn service_versions_that_there_cannot_be_are_told_with_all_other_mistakes() {
+    let service = |feature: &str| format!("{{kind: feature_service, name: s, features: ['user_stats:{feature}']}}");
+    let applied = AppliedDefinitions::default().after(&read(&service("phone")).unwrap());
+    let told = |accepts: &str, feature: &str| {
+        let model = format!("kind: model\nname: m\naccepts: [{accepts}]\n");
+        let text = format!("{CITIES}{}\n---\n{model}", service(feature));
+        let read = Definitions::read_over(&[File { path: "p.yaml".to_owned(), text }], &applied);
+        let mistakes = read.err().unwrap_or_default();
+        mistakes.iter().map(|m| format!("{}{}\n", m.message, hint(m))).collect::<String>()
+    };
+    // The second version may be the one that is declared.
+    assert_eq!(told("s, s@v1, s@v2", "phone"), "");
+    expect![[r#"
+        feature view `user_stats` has no feature `fone` (did you mean `phone`?)
+        model `m` names feature service `s@v0`, of which there is no such version (there is version 1)
+        model `m` names feature service `s@v3`, of which there is no such version (there is version 1)
+        model `m` names feature service `other@v1`, of which there is no such version (there is `s`)
+    "#]]
+    .assert_eq(&told("s@v0, s@v3, other@v1", "fone"));
+    let faults = applied
+        .after(&read(&format!("{}\n---\n{{kind: model, name: m, accepts: ['s@v2']}}", service("phone"))).unwrap());
+    let hints: Vec<String> = faults.model_faults().iter().map(|fault| fault.hint().to_owned()).collect();
+    assert_eq!(hints, ["there is version 1"]);
+}

@@ -47,11 +47,6 @@ pub(super) fn json(catalog: &Catalog, model: &Model, state: &VersionState) -> Va
 
 /// The card, for people.
 pub(super) fn text(card: &Value) -> String {
-    let said = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    };
     let mut lines = format!("{} version {} ({})\n", said(&card["model"]), card["version"], said(&card["stage"]));
     let registration = &card["registration"];
     let mut line = |what: &str, text: String| {
@@ -59,7 +54,6 @@ pub(super) fn text(card: &Value) -> String {
             lines.push_str(&format!("  {what:<12} {}\n", output::printable(&text)));
         }
     };
-    let list = |value: &Value| value.as_array().map(|all| all.iter().map(said).collect::<Vec<_>>()).unwrap_or_default();
     let pairs = |value: &Value| {
         let pair = |(key, value): (&String, &Value)| format!("{key}={}", said(value));
         value.as_object().map(|all| all.iter().map(pair).collect::<Vec<_>>().join(" ")).unwrap_or_default()
@@ -123,28 +117,38 @@ pub(super) fn text(card: &Value) -> String {
         },
     );
     for moved in card["transitions"].as_array().into_iter().flatten() {
-        let evidence = match moved["evidence"]["passed"].as_bool() {
-            Some(true) => "checks passed",
-            Some(false) => "checks failed",
-            None => "without checks",
-        };
-        let approved = list(&moved["approved_by"]).join(", ");
-        let approved = if approved.is_empty() { String::new() } else { format!(", approved by {approved}") };
-        let overridden = match &moved["overridden"] {
-            Value::String(reason) => format!(", OVERRIDDEN: {reason}"),
-            _ => String::new(),
-        };
-        let text = |key: &str| said(&moved[key]);
-        line(
-            "moved",
-            format!(
-                "{} -> {}  {} by {}, {evidence}{approved}{overridden}",
-                text("from"),
-                text("to"),
-                text("at"),
-                text("actor")
-            ),
-        );
+        line("moved", format!("{} -> {}  {}", said(&moved["from"]), said(&moved["to"]), how(moved)));
+    }
+    for moved in card["named"].as_array().into_iter().flatten() {
+        line("named", format!("{}  {}", said(&moved["alias"]), how(moved)));
     }
     lines
+}
+
+fn said(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn list(value: &Value) -> Vec<String> {
+    value.as_array().map(|all| all.iter().map(said).collect()).unwrap_or_default()
+}
+
+/// When and by whom a version was moved, or an alias to it, and on what evidence.
+fn how(moved: &Value) -> String {
+    let evidence = match moved["evidence"]["passed"].as_bool() {
+        Some(true) => "checks passed",
+        Some(false) => "checks failed",
+        None => "without checks",
+    };
+    let approved = list(&moved["approved_by"]).join(", ");
+    let approved = if approved.is_empty() { String::new() } else { format!(", approved by {approved}") };
+    let overridden = match &moved["overridden"] {
+        Value::String(reason) => format!(", OVERRIDDEN: {reason}"),
+        _ => String::new(),
+    };
+    format!("{} by {}, {evidence}{approved}{overridden}", said(&moved["at"]), said(&moved["actor"]))
 }

@@ -40,17 +40,18 @@ pub(super) async fn alias(project: &Project, format: Format, args: AliasArgs) ->
     }
     let command = Command::MoveAlias { model: model.clone(), alias: alias.clone(), to, evidence: Value::Null };
     let gate = gate(project).await?;
-    let (judged, event, denied) = if dry_run {
-        let Trial { judged, denied } = gate.try_out(&model, &command, &actor()).await?;
-        (judged, None, denied)
+    let (judged, event, is_so, denied) = if dry_run {
+        let Trial { judged, is_so, denied } = gate.try_out(&model, &command, &actor()).await?;
+        (judged, None, is_so, denied)
     } else {
         let outcome = gate.execute_overriding(&model, command, overriding.as_deref(), &actor()).await?;
-        (outcome.judged, outcome.event, None)
+        (outcome.judged, outcome.event, false, None)
     };
     let evidence = told(judged, to);
     let passed = overriding.is_some() || evidence.as_ref().is_none_or(|evidence| evidence.passed);
     let denied = denied.filter(|_| passed);
     let said = match (&event, passed, dry_run) {
+        _ if is_so => "it is so already, nothing was checked".to_owned(),
         (_, false, _) => format!("alias `{alias}` of `{model}`: REFUSED"),
         (_, true, true) if let Some(why) = &denied => {
             format!("alias `{alias}` of `{model}` would be REFUSED: approvals are missing\n{}", why.message)
@@ -60,8 +61,8 @@ pub(super) async fn alias(project: &Project, format: Format, args: AliasArgs) ->
         (None, true, false) => "it is so already".to_owned(),
     };
     let json = json!({
-        "model": model, "alias": alias.as_str(), "version": to, "passed": passed, "changed": passed && event.is_some(),
-        "dry_run": dry_run, "overridden": overriding, "evidence": evidence,
+        "model": model, "alias": alias.as_str(), "version": to, "passed": (!is_so).then_some(passed),
+        "changed": passed && event.is_some(), "dry_run": dry_run, "overridden": overriding, "evidence": evidence,
         "denied": denied.as_ref().map(|why| &why.message),
     });
     output::answer(format, &json, || format!("{said}\n{}", evidence.map(|it| it.to_string()).unwrap_or_default()));

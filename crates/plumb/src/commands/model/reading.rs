@@ -1,10 +1,10 @@
 //! What is asked of models: cards, histories, differences, searches.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use registry::search::{self, Query};
-use registry::{Event, Model, Stage, VersionState};
+use registry::{Alias, Event, EventBody, Model, Stage, VersionState};
 use schema::error::chain;
 use schema::{Clock, ModelName, Timestamp};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use crate::project::Project;
 use crate::promoting::says;
 
 /// Prints a version's card.
-pub(super) fn show(project: &Project, format: Format, args: &ShowArgs) -> Result<ExitCode, Failure> {
+pub(super) async fn show(project: &Project, format: Format, args: &ShowArgs) -> Result<ExitCode, Failure> {
     let catalog = project.registry.catalog();
     let model = model_named(&catalog, &args.name)?;
     let state = match &args.version {
@@ -29,9 +29,32 @@ pub(super) fn show(project: &Project, format: Format, args: &ShowArgs) -> Result
         },
     };
     let mut card = card::json(&catalog, model, state);
+    card["named"] = named_by(project, model, state.version.version).await?;
     card["traffic"] = lately(project, &model.name, state.version.version);
     output::answer(format, &card, || card::text(&card));
     Ok(ExitCode::SUCCESS)
+}
+
+/// How a version came by its aliases: for each the event that moved it there last, as the log has it.
+async fn named_by(project: &Project, model: &Model, number: u32) -> Result<Value, Failure> {
+    let mut named: BTreeMap<&Alias, Value> = BTreeMap::new();
+    let aliases: Vec<&Alias> = model.aliases_of(number).collect();
+    if aliases.is_empty() {
+        return Ok(json!([]));
+    }
+    let events = project.registry.history_of(model).await?;
+    for event in &events {
+        let EventBody::AliasMoved { alias, from, to, evidence, approved_by, overridden, .. } = &event.body else {
+            continue;
+        };
+        // A newer event than the catalog's may have moved it elsewhere meanwhile.
+        if *to == Some(number) && aliases.contains(&alias) {
+            let moved = json!({ "alias": alias.as_str(), "event": event.seq, "at": event.at, "actor": event.actor, "from": from,
+                                "approved_by": approved_by, "overridden": overridden, "evidence": evidence });
+            named.insert(alias, moved);
+        }
+    }
+    Ok(named.into_values().collect())
 }
 
 /// The hours of the log that are called now.

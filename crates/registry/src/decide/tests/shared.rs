@@ -57,6 +57,31 @@ fn a_rollback_to_a_deleted_version_says_so() {
 }
 
 #[test]
+fn a_rollback_of_who_joined_others_and_is_gone_says_who_holds_the_stage() {
+    let mut story = Story::with_versions(4);
+    for version in 1..=3 {
+        story.tell(join(version, Stage::Production)).unwrap().unwrap();
+    }
+    let delete = |version| Command::DeleteVersion { model: churn(), version, evidence: Value::Null };
+    story.tell(delete(3)).unwrap().unwrap();
+    let why = roll_back(&mut story).unwrap_err();
+    let want = "version 3, which was moved there last, was deleted; versions 1 and 2 share the stage and hold it";
+    assert!(why.ends_with(want), "{why}");
+    story.promote(2, Stage::None);
+    let why = roll_back(&mut story).unwrap_err();
+    assert!(why.ends_with("was deleted; version 1 holds the stage"), "{why}");
+    story.promote(1, Stage::Archived);
+    let why = roll_back(&mut story).unwrap_err();
+    assert!(why.ends_with("versions 1 and 2, which held it when version 3 was moved there, left it since"), "{why}");
+    // Who left by itself is where it was moved to.
+    story.tell(join(4, Stage::Staging)).unwrap().unwrap();
+    story.tell(join(2, Stage::Staging)).unwrap().unwrap();
+    story.promote(2, Stage::None);
+    let why = story.tell(rollback(Stage::Staging)).unwrap_err().to_string();
+    assert!(why.ends_with("version 2, which was moved there last, is in None now; version 4 holds the stage"), "{why}");
+}
+
+#[test]
 fn what_was_checked_on_another_state_is_not_done() {
     let mut story = Story::with_versions(3);
     let (id, names_seq) = (story.model().id, story.model().names_seq);

@@ -1,5 +1,8 @@
 //! Of models: that the services which they name are declared, where they mean the declared version.
 
+use std::collections::BTreeSet;
+
+use crate::applied::AppliedDefinitions;
 use crate::definitions::read::Broken;
 use crate::definitions::{DeclaredModel, Definitions, NamedService};
 use crate::migration::MigrateFrom;
@@ -15,6 +18,26 @@ pub(super) fn check(all: &Definitions, model: &DeclaredModel, broken: &Broken, m
             let message =
                 format!("model `{}` is asked with feature service `{service}`, which nobody declares", model.name);
             mistakes.push(Mistake::new(place, message).hint(hint));
+        }
+    }
+}
+
+/// That the service versions which it names may be there once it is applied.
+pub(super) fn check_versions(
+    all: &Definitions,
+    model: &DeclaredModel,
+    applied: &AppliedDefinitions,
+    broken: &Broken,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let mut told = BTreeSet::new();
+    for NamedService { named, place } in model.services() {
+        let name = named.service.as_str();
+        let is_declared = all.services.contains_key(name) || broken.contains(name);
+        if let Err(fault) = applied.may_have(model, named, is_declared)
+            && told.insert(named.to_string())
+        {
+            mistakes.push(Mistake::new(place, fault.to_string()).hint(fault.hint()));
         }
     }
 }

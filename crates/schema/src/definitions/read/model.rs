@@ -21,7 +21,7 @@ pub(super) fn model(node: Node<'_>, mistakes: &mut Mistakes) -> Option<DeclaredM
     let mut fields = node.fields("a model", mistakes);
     fields.optional("kind");
     let model_name: Option<ModelName> = name(&mut fields, "name", mistakes);
-    let accepts = list_of(&mut fields, "accepts", mistakes, service_version);
+    let accepts: Vec<NamedService> = list_of(&mut fields, "accepts", mistakes, service_version);
     let contract = fields.optional("contract").map(|node| contract(node, mistakes));
     let adapters = list_of(&mut fields, "adapters", mistakes, adapter);
     let promotion = fields.optional("promotion").map(|node| policy(node, mistakes)).unwrap_or_default();
@@ -30,6 +30,18 @@ pub(super) fn model(node: Node<'_>, mistakes: &mut Mistakes) -> Option<DeclaredM
     let tags = tags(&mut fields, mistakes);
     let place = fields.place().clone();
     fields.finish(mistakes);
+    let mut seen = BTreeSet::new();
+    for NamedService { named, place } in accepts.iter().filter(|it| !seen.insert(it.named.to_string())) {
+        mistakes.push(Mistake::new(place, format!("`{named}` is accepted twice")).hint("leave one of them out"));
+    }
+    let mut ways = BTreeSet::new();
+    for DeclaredAdapter { from, to, .. } in &adapters {
+        let (from, to, place) = (from.named.to_string(), to.named.to_string(), &from.place);
+        if !ways.insert((from.clone(), to.clone())) {
+            let message = format!("answers are adapted from `{from}` to `{to}` twice");
+            mistakes.push(Mistake::new(place, message).hint("one adapter names all outputs that change"));
+        }
+    }
     if let (false, None) = (adapters.is_empty(), &contract) {
         let message = "adapters change answers, and no `contract` says what the answers are";
         mistakes.push(Mistake::new(&place, message).hint("declare the outputs that the adapters name"));
@@ -41,12 +53,39 @@ pub(super) fn model(node: Node<'_>, mistakes: &mut Mistakes) -> Option<DeclaredM
             let message = format!("an adapter names output `{other}`, which the contract does not");
             mistakes.push(Mistake::new(&place, message).hint(hint));
         }
+        pointless(&adapters, contract, mistakes);
         for (place, why) in one_way(&adapters, contract) {
             mistakes.push(Mistake::new(&place, why).hint("leave `back` out, or rename so that each class comes back"));
         }
     }
     let name = model_name?;
     Some(DeclaredModel { name, accepts, contract, adapters, promotion, description, owner, tags, place })
+}
+
+/// Adapters that do to an output what is not done to one of its kind.
+fn pointless(adapters: &[DeclaredAdapter], contract: &ResponseContract, mistakes: &mut Mistakes) {
+    for (place, name, adapter) in outputs_of(adapters) {
+        let is = contract.outputs.get(name).map(|output| &output.is);
+        let Some(OutputKind::Probabilities { classes } | OutputKind::Label { classes }) = is else { continue };
+        #[expect(clippy::float_cmp, reason = "what is not said is exactly 1")]
+        if adapter.scale != 1.0 {
+            let message = format!("output `{name}` is not a number that could be scaled");
+            mistakes.push(Mistake::new(place, message).hint("leave `scale` out: it is of scores and amounts"));
+        }
+        // What a later step renames again need not be a class of the contract, and of a label any may be.
+        let renamed = |class: &String| outputs_of(adapters).any(|it| it.1 == name && it.2.relabel.contains_key(class));
+        let is_none = |class: &&String| !classes.is_empty() && !classes.contains(class) && !renamed(class);
+        for class in adapter.relabel.values().filter(is_none) {
+            let message =
+                format!("an adapter renames to class `{class}`, which output `{name}` of the contract does not have");
+            mistakes.push(Mistake::new(place, message).hint(suggest(class, classes.iter().map(String::as_str))));
+        }
+    }
+}
+
+/// What adapters do to each output, and where it is said.
+fn outputs_of(adapters: &[DeclaredAdapter]) -> impl Iterator<Item = (&Place, &String, &OutputAdapter)> {
+    adapters.iter().flat_map(|of| of.adapter.outputs.iter().map(|(name, output)| (&of.from.place, name, output)))
 }
 
 /// Adapters that say `back: true` and do not bring every class back, alone or with those that follow them.
@@ -81,7 +120,13 @@ fn class(node: Node<'_>, mistakes: &mut Mistakes) -> Option<String> {
 }
 
 fn person(node: Node<'_>, mistakes: &mut Mistakes) -> Option<String> {
-    node.text(mistakes)
+    let said = node.text(mistakes)?;
+    if said.trim().is_empty() {
+        mistakes
+            .push(Mistake::new(&node.place(), "an approver has no name").hint("write what `PLUMB_ACTOR` is for them"));
+        return None;
+    }
+    Some(said)
 }
 
 fn service_version(node: Node<'_>, mistakes: &mut Mistakes) -> Option<NamedService> {
@@ -281,6 +326,11 @@ fn policy(node: Node<'_>, mistakes: &mut Mistakes) -> PromotionPolicy {
         found
     });
     fields.finish(mistakes);
+    let mut seen = BTreeSet::new();
+    for check in required.iter().filter(|check| !seen.insert(**check)) {
+        let message = format!("check `{}` is required twice", check.as_str());
+        mistakes.push(Mistake::new(&node.place(), message).hint("leave one of them out"));
+    }
     let distinct: BTreeSet<&String> = approvers.iter().collect();
     if distinct.len() < approvers.len() {
         mistakes.push(Mistake::new(&node.place(), "somebody is named twice among the approvers"));

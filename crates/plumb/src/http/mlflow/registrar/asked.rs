@@ -31,9 +31,13 @@ pub(super) fn number(fields: &Fields) -> Result<u32, Refusal> {
     if said.is_empty() {
         return Err(fields.missing("version"));
     }
+    let whole = said.trim();
+    let digits = whole.strip_prefix(['-', '+']).unwrap_or(whole);
+    if digits.is_empty() || !digits.bytes().all(|c| c.is_ascii_digit()) {
+        return Err(wrong(&said));
+    }
     // A number beyond those that versions have names none.
-    let whole: i128 = said.trim().parse().map_err(|_what| wrong(&said))?;
-    Ok(u32::try_from(whole).unwrap_or(0))
+    whole.parse().map_err(|_beyond| no_version(fields.text("name").ok().flatten().unwrap_or_default(), whole))
 }
 
 pub(super) fn model<'c>(catalog: &'c Catalog, name: &ModelName) -> Result<&'c Model, Refusal> {

@@ -1,5 +1,7 @@
 //! Errors of the registry, in the words and codes that clients of MLflow look at.
 
+use std::fmt::Display;
+
 use registry::{AliasError, RegistryError};
 use schema::error::chain;
 
@@ -29,6 +31,6 @@ pub(super) fn no_model(name: &str) -> Refusal {
     Refusal::not_found(format!("Registered Model with name={name} not found"))
 }
 
-pub(super) fn no_version(name: &str, version: u32) -> Refusal {
+pub(super) fn no_version(name: &str, version: impl Display) -> Refusal {
     Refusal::not_found(format!("Model Version (name={name}, version={version}) not found"))
 }

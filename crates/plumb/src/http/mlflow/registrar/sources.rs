@@ -277,6 +277,14 @@ async fn pin(this: &Arc<Registrar>, uri: &str) -> Result<Vec<PinnedFile>, Refusa
     let path = TreePath::parse(path)?;
     let this = Arc::clone(this);
     let copy = move || -> Result<Vec<PinnedFile>, Failure> {
+        let put = |name: String, mut file| -> Result<PinnedFile, Failure> {
+            let (digest, size_bytes) = this.artifacts.put_from(&mut file)?;
+            Ok(PinnedFile { path: name, digest, size_bytes })
+        };
+        // A source may be one file.
+        if let (Some(name), Ok(file)) = (path.name(), this.tree.open(&path)) {
+            return Ok(vec![put(name.to_owned(), file)?]);
+        }
         let entries = match this.tree.files_below(&path) {
             Err(TreeError::Missing { .. }) => return Ok(Vec::new()),
             entries => entries?,
@@ -284,8 +292,7 @@ async fn pin(this: &Arc<Registrar>, uri: &str) -> Result<Vec<PinnedFile>, Refusa
         let mut files = Vec::with_capacity(entries.len());
         for entry in entries {
             let at = TreePath::parse(&format!("{path}/{}", entry.name))?;
-            let (digest, size_bytes) = this.artifacts.put_from(&mut this.tree.open(&at)?)?;
-            files.push(PinnedFile { path: entry.name, digest, size_bytes });
+            files.push(put(entry.name, this.tree.open(&at)?)?);
         }
         Ok(files)
     };

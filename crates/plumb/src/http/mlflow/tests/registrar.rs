@@ -95,6 +95,24 @@ async fn each_mistake_has_its_code_and_its_words() {
         ),
         (
             get,
+            "model-versions/get?name=m&version=-1",
+            Value::Null,
+            (404, MISSING, "Model Version (name=m, version=-1) not found"),
+        ),
+        (
+            get,
+            "model-versions/get?name=m&version=99999999999",
+            Value::Null,
+            (404, MISSING, "Model Version (name=m, version=99999999999) not found"),
+        ),
+        (
+            get,
+            "model-versions/get?name=m&version=9999999999999999999999999999999999999999999",
+            Value::Null,
+            (404, MISSING, "Model Version (name=m, version=9999999999999999999999999999999999999999999) not found"),
+        ),
+        (
+            get,
             "model-versions/get?name=X&version=9",
             Value::Null,
             (404, MISSING, "Model Version (name=X, version=9) not found"),
@@ -140,6 +158,14 @@ async fn each_mistake_has_its_code_and_its_words() {
 }
 
 /// Stages that have one holder take the place of the others; those that many share do not.
+#[tokio::test]
+async fn a_model_that_is_to_have_the_name_that_it_has_has_it() {
+    let served = served().await;
+    let same = json!({ "name": "m", "new_name": "m" });
+    let answer = served.done("POST", "registered-models/rename", same).await;
+    assert_eq!(answer["registered_model"]["name"], "m", "{answer}");
+}
+
 #[tokio::test]
 async fn archiving_the_others_is_for_stages_that_one_version_holds() {
     let served = served().await;

@@ -18,6 +18,19 @@ async fn a_page_has_one_entry_at_least_and_a_limit() {
     }
 }
 
+/// The client puts its own clause behind an `AND`, whatever the filter that it was given.
+#[tokio::test]
+async fn a_filter_of_blanks_is_none() {
+    let served = Served::new().await;
+    served.model("m", &["s3://b/1"]).await;
+    for filter in ["%20%20", "%20AND%20tag.%60mlflow.prompt.is_prompt%60%20!%3D%20'true'"] {
+        for (search, found) in [("registered-models", "registered_models"), ("model-versions", "model_versions")] {
+            let answer = served.done("GET", &format!("{search}/search?filter={filter}"), Value::Null).await;
+            assert_eq!(answer[found].as_array().map(Vec::len), Some(1), "{filter}: {answer}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_page_of_models_has_a_hundred_unless_another_number_is_asked_for() {
     let served = Served::new().await;

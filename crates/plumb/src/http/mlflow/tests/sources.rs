@@ -385,3 +385,15 @@ async fn what_cannot_be_a_model_is_not_copied() {
         assert!(said["message"].as_str().unwrap().contains(words), "{said}");
     }
 }
+
+#[tokio::test]
+async fn a_source_may_be_one_file() {
+    let sources = Sources::new().await;
+    let run = &sources.run;
+    let one = vec![("weights".to_owned(), "1 2 3".to_owned())];
+    for source in [format!("runs:/{run}/m/deep/weights"), format!("mlflow-artifacts:/0/{run}/artifacts/m/deep/weights")]
+    {
+        let made = sources.made(&source, json!({ "run_id": run })).await;
+        assert_eq!(sources.files(&made).await, Ok(one.clone()), "{source}");
+    }
+}
