@@ -145,7 +145,7 @@ impl From<PushError> for Failure {
             PushError::Feast { .. } => Some("read_only_view"),
             PushError::NotOnline { .. } => Some("not_materialized"),
             PushError::Log { source: OfflineError::Erased { .. }, .. } => Some("erased"),
-            PushError::Log { .. } | PushError::Online { .. } => None,
+            PushError::Log { .. } | PushError::Unasked { .. } | PushError::Online { .. } => None,
         };
         let failure = Self { hint: error.hint(), ..Self::new(error.kind(), schema::error::chain(&error)) };
         match code {
