@@ -11,6 +11,7 @@ use schema::{AppliedDefinitions, Definitions, Dtype, ErrorKind, FeatureView, Sou
 use transform::{ComputedFeatures, ExprError, OnDemandFeatures, cast, expr};
 
 use crate::offline::history::History;
+use crate::offline::personal::Personal;
 use crate::offline::snapshot::Columns;
 use crate::offline::source::{self, SourceFiles, Want};
 use crate::offline::{OfflineError, OfflineStore, query};
@@ -33,7 +34,8 @@ pub async fn check(store: &OfflineStore, definitions: &Definitions) -> Result<Ch
     // Versions do not matter here: a plan on nothing gives every declared view with its entity and source.
     let all = AppliedDefinitions::default().after(definitions);
     for source in definitions.sources.values() {
-        match source::open_for(store, source, Want::Footers).await {
+        let opened = source::open_for(store, source, Want::Footers).await;
+        match opened.map_err(|why| Personal::of_source(definitions, source).hide(why)) {
             Ok(files) => {
                 rows.insert(source.name.clone(), files.n_rows());
                 check_source(source, &files, &mut mistakes);
