@@ -85,7 +85,8 @@ pub struct OnlineState {
     pub data_version: Option<schema::Fingerprint>,
     /// What it says.
     pub says: OnlineSays,
-    /// Whether the online store and history name the same row with the same values, or both none.
+    /// Whether the online store and history name the same row with the same values, or both none; where nothing
+    /// is compared they do.
     pub agrees: bool,
     /// Features of which it has other values than the row has in history.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -98,6 +99,8 @@ pub struct OnlineState {
 pub enum OnlineSays {
     /// The view was never brought online.
     NotOnline,
+    /// The view is served from Feast's Redis, which is not compared with history.
+    Feast,
     /// It knows no row.
     Nothing,
     /// It keeps nothing as old as the instant.
@@ -258,6 +261,10 @@ async fn online(
     winner: Option<&Found>,
     values: &[ArrayRef],
 ) -> Result<OnlineState, OnlineError> {
+    if view.definition.online.feast().is_some() {
+        let (generation, data_version, differing) = (None, None, Vec::new());
+        return Ok(OnlineState { generation, data_version, says: OnlineSays::Feast, agrees: true, differing });
+    }
     let marks = Marks::read(store, view).await?;
     let Some(current) = &marks.current else {
         let says = OnlineSays::NotOnline;
@@ -315,6 +322,7 @@ impl fmt::Display for OnlineSays {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotOnline => f.write_str("the view is not online"),
+            Self::Feast => f.write_str("what Feast's Redis has"),
             Self::Nothing => f.write_str("no row"),
             Self::AnswersFrom(from) => write!(f, "nothing before {from} is kept"),
             Self::Row { event_time, created_time, sequence, deleted } => {

@@ -178,3 +178,27 @@ async fn another_value_of_the_same_row_is_told() {
     let state = state().await;
     assert_eq!((state.agrees, state.differing), (false, vec!["v".to_owned()]));
 }
+
+#[tokio::test]
+async fn a_view_that_feast_fills_is_not_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let columns: [(&str, ArrayRef); 3] = [
+        ("k", Arc::new(Int64Array::from(vec![1]))),
+        ("ts", Arc::new(TimestampNanosecondArray::from(vec![1]).with_timezone("UTC"))),
+        ("v", Arc::new(Float64Array::from(vec![0.5]))),
+    ];
+    parquet(&folder.path().join("rows.parquet"), &RecordBatch::try_from_iter(columns).unwrap());
+    let definitions = applied(
+        "kind: entity\nname: user\njoin_keys: [{name: k, type: int64}]\n---\n\
+         kind: source\nname: rows\npath: rows.parquet\nevent_time: ts\n---\n\
+         kind: feature_view\nname: f\nentity: user\nsource: rows\nonline: {kind: feast}\n\
+         features: [{name: v, type: float64}]\n",
+    );
+    let view = definitions.current_view("f").unwrap();
+    let offline = OfflineStore::new(folder.path(), &folder.path().join("offline"));
+    let history = offline.history(view).await.unwrap();
+    let key: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    let key = EntityKey::from_columns(&[key], 1).remove(0).unwrap();
+    let why = explain(view, &history, &MemoryStore::default(), &key, Timestamp::from_nanos(9)).await.unwrap();
+    assert_eq!((why.status, why.online.says, why.online.agrees), (Status::Present, OnlineSays::Feast, true));
+}

@@ -99,6 +99,39 @@ fn mistakes_are_named() {
     );
 }
 
+/// By the view's name or by the one for all, unless that is a feature's.
+#[test]
+fn deletions_go_by_both_names() {
+    let view = |more: &str, features: &str| {
+        let text = format!(
+            "kind: entity\nname: user\njoin_keys: [{{name: k, type: int64}}]\n---\n\
+             kind: source\nname: rows\npath: rows.parquet\nevent_time: ts\n{more}---\n\
+             kind: feature_view\nname: f\nentity: user\nsource: rows\nfeatures: [{features}]\n"
+        );
+        applied(text).current_view("f").unwrap().clone()
+    };
+    let deletes = |view: &FeatureView, names: &[&str]| {
+        let flag = || Arc::new(arrow::array::BooleanArray::from(vec![true])) as ArrayRef;
+        let mut columns = vec![("k", ints(&[1])), ("ts", times(&[1])), ("v", floats(&[1.0]))];
+        columns.extend(names.iter().map(|name| (*name, flag())));
+        PushedRows::new(view, &batch(columns))
+            .map(|rows| rows.deleted(0))
+            .map_err(|why| format!("{}; {}", why.why, why.hint))
+    };
+    let v = "{name: v, type: float64}";
+    let named = view("deleted: gone\n", v);
+    assert_eq!(deletes(&named, &["gone"]), Ok(true));
+    assert_eq!(deletes(&named, &["is_deleted"]), Ok(true));
+    assert_eq!(
+        deletes(&named, &["removed_for_good"]).unwrap_err(),
+        "column `removed_for_good` is none of the view's; there is `v`, `k`, `ts`, `gone` and `is_deleted`"
+    );
+    assert!(deletes(&named, &["gone", "is_deleted"]).is_err(), "which of both counts?");
+    assert_eq!(deletes(&view("", v), &["is_deleted"]), Ok(true));
+    let feature = format!("{v}, {{name: is_deleted, type: bool}}");
+    assert_eq!(deletes(&view("deleted: gone\n", &feature), &["is_deleted"]), Ok(false));
+}
+
 #[tokio::test]
 async fn a_push_is_online_at_once_and_in_history() {
     let folder = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use featurestore::explain::{Explanation, explain as why};
+use featurestore::explain::{Explanation, OnlineSays, explain as why};
 use schema::json::read_column;
 use schema::yaml::{list, suggest};
 use schema::{EntityKey, FeatureView};
@@ -73,6 +73,7 @@ fn table(found: &Explanation) -> String {
     let online = &found.online;
     let generation = online.generation.map(|number| format!(" in generation {number}")).unwrap_or_default();
     let verdict = match online.differing.as_slice() {
+        _ if online.says == OnlineSays::Feast => "not compared: Feast writes it".to_owned(),
         [] if online.agrees => "as history says".to_owned(),
         [] => "not what history says: run `plumb materialize`".to_owned(),
         names => {
