@@ -81,6 +81,7 @@ fn check_on_demand(definitions: &Definitions, view: &OnDemand, mistakes: &mut Ve
 fn wrong_expression(what: &str, computed: &Computed, why: &ExprError, sees: &str) -> Mistake {
     let hint = match why {
         ExprError::Volatile { .. } => "use `request_time` for the time of the request".to_owned(),
+        ExprError::ManyRows { .. } => "compute it in a view's `sql`, which sees all rows of the source".to_owned(),
         ExprError::Type { .. } => "change `type`, or cast in the expression".to_owned(),
         ExprError::Invalid { .. } | ExprError::Evaluate { .. } => format!("an expression sees {sees}"),
     };

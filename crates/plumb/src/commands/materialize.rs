@@ -8,7 +8,6 @@ use featurestore::materialize::{MaterializeError, Materialized, Materializer, Pr
 use featurestore::offline::lease::{Lease, Leasing};
 use featurestore::{OnlineError, OnlineStore};
 use registry::Catalog;
-use schema::yaml::suggest;
 use schema::{ErrorKind, FeatureView};
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -302,9 +301,8 @@ pub fn wanted<'c>(catalog: &'c Catalog, names: &[String]) -> Result<Vec<&'c Feat
                     format!("`{name}` is an on-demand view: it is computed for every request, and stored nowhere");
                 return Failure::invalid(message).hint("materialize the feature views that it reads");
             }
-            let applied = definitions.views.keys().map(schema::ViewName::as_str);
             Failure::new(ErrorKind::NotFound, format!("feature view `{name}` is not applied"))
-                .hint(suggest(name, applied))
+                .hint(services::view_hint(definitions, name))
         })
     };
     names.iter().map(find).collect()
