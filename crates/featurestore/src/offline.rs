@@ -70,7 +70,7 @@ pub enum OfflineError {
     #[error("the path of source `{source_name}`: {why}")]
     Path { source_name: String, why: String },
     #[error("`{path}`, line {line}: {why}{}", in_column(column.as_deref()))]
-    Text { path: String, line: u64, column: Option<String>, why: String, hint: String },
+    Text { path: String, line: u64, column: Option<Box<str>>, why: String, hint: &'static str },
     #[error("{doing} `{url}`")]
     Storage {
         doing: &'static str,
@@ -131,8 +131,8 @@ impl OfflineError {
         match self {
             Self::NoFile { .. } => Some("paths are relative to the project's folder".to_owned()),
             Self::Table { source, .. } => source.hint(),
-            Self::NoColumn { hint, .. } | Self::Spine { hint, .. } | Self::Text { hint, .. } => Some(hint.clone()),
-            Self::Storage { hint, .. } => Some((*hint).to_owned()),
+            Self::NoColumn { hint, .. } | Self::Spine { hint, .. } => Some(hint.clone()),
+            Self::Text { hint, .. } | Self::Storage { hint, .. } => Some((*hint).to_owned()),
             Self::Schemas { .. } => Some(
                 "newer files have the columns of older ones, in the same types or wider, and may have more: rewrite the \
                  file, or give it a source of its own"

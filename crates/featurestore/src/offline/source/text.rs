@@ -203,11 +203,11 @@ fn bad_text(name: &str, line: u64, column: Option<String>, why: &str, rule: BadR
     OfflineError::Text {
         path: name.to_owned(),
         line,
-        column,
+        column: column.map(String::into_boxed_str),
         why: why.to_owned(),
         hint: match rule {
-            BadRows::Refuse => "correct it, or leave such rows out by `bad_rows: reject` in the source".to_owned(),
-            BadRows::Reject => "correct the file".to_owned(),
+            BadRows::Refuse => "correct it, or leave such rows out by `bad_rows: reject` in the source",
+            BadRows::Reject => "correct the file",
         },
     }
 }
