@@ -83,6 +83,7 @@ fn a_change_of_meaning_is_told_from_a_change_of_words() {
     assert!(plan.stdout.contains("+ feature view user_features v1: new"), "{plan:?}");
     plumb.run("apply --yes").ok();
     assert_eq!(plumb.run("plan --detailed-exitcode").code, 0);
+    plumb.run("materialize").ok();
 
     plumb.edit("features/user_features.yaml", "What a user has bought so far", "The shopping so far");
     let plan = plumb.run("plan").ok().stdout;
@@ -105,4 +106,7 @@ fn a_change_of_meaning_is_told_from_a_change_of_words() {
     plumb.edit("features/user_features.yaml", "ttl: 180d", "ttl: 365d");
     let plan = plumb.run("plan").ok().stdout;
     assert!(plan.contains("~ feature view user_features v1: as it was before"), "{plan}");
+    // It was materialized before, and is online still.
+    assert!(plan.contains("> `user_features@v1` is online still") && !plan.contains("to be materialized"), "{plan}");
+    assert!(!plan.contains("409"), "{plan}");
 }

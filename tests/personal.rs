@@ -104,3 +104,42 @@ fn what_is_marked_is_answered_and_not_shown() {
     silent(plumb.run("doctor"));
     silent(plumb.run("plan"));
 }
+
+/// A value that does not fit is told by its place, by whatever command meets it.
+#[test]
+fn what_does_not_fit_is_not_shown() {
+    let plumb = Plumb::empty();
+    plumb.write("plumb.yaml", "project: personal\n");
+    plumb.write(
+        "features.yaml",
+        "kind: entity\nname: user\njoin_key: user_id\ntype: int64\npii: true\n---\n\
+         kind: source\nname: people\npath: people.csv\nformat: csv\nevent_time: at\n\
+         columns: [{name: uid, type: int64}, {name: yrs, type: int64}, {name: n, type: int64}]\n\
+         field_mapping: {uid: user_id, yrs: age}\n---\n\
+         kind: feature_view\nname: profile\nentity: user\nsource: people\n\
+         features: [{name: age, type: int64, pii: true}, {name: n, type: int64}]\n---\n\
+         kind: feature_service\nname: s\nfeatures: ['profile:*']\n",
+    );
+    let people = |row: &str| plumb.write("people.csv", &format!("uid,at,yrs,n\n1,2024-01-01T00:00:00Z,1,1\n{row}\n"));
+    people("2,2024-01-01T00:00:00Z,2,2");
+    plumb.run("apply --yes").ok();
+    for (row, column) in [("CANARY,2024-01-01T00:00:00Z,2,2", "uid"), ("2,2024-01-01T00:00:00Z,CANARY,2", "yrs")] {
+        people(row);
+        silent(plumb.run("doctor"));
+        for command in ["plan", "materialize", "features explain profile --entity user_id=1"] {
+            let told = silent(plumb.run(command));
+            let (said, wanted) = (told.stdout.clone() + &told.stderr, format!("column `{column}`"));
+            assert!(
+                said.contains("line 3: its value does not fit, and is not shown") && said.contains(&wanted),
+                "{said}"
+            );
+        }
+    }
+    people("2,2024-01-01T00:00:00Z,2,x");
+    plumb.run("plan").fails(2, &["`x` is no int64, column `n`"]);
+    people("2,2024-01-01T00:00:00Z,2,2");
+    plumb.write("spine.csv", "user_id,event_time,y\nCANARY,2024-06-01T00:00:00Z,1\n");
+    let (spine, out) = (plumb.path().join("spine.csv"), plumb.path().join("out.parquet"));
+    let build = format!("training-set build --service s --spine {} --out {}", spine.display(), out.display());
+    silent(plumb.run(&build)).fails(2, &["line 2: its value does not fit, and is not shown, column `user_id`"]);
+}

@@ -11,6 +11,7 @@ use schema::{AppliedDefinitions, Definitions, Dtype, ErrorKind, FeatureView, Sou
 use transform::{ComputedFeatures, ExprError, OnDemandFeatures, cast, expr};
 
 use crate::offline::history::History;
+use crate::offline::personal::Personal;
 use crate::offline::snapshot::Columns;
 use crate::offline::source::{self, SourceFiles, Want};
 use crate::offline::{OfflineError, OfflineStore, query};
@@ -33,7 +34,8 @@ pub async fn check(store: &OfflineStore, definitions: &Definitions) -> Result<Ch
     // Versions do not matter here: a plan on nothing gives every declared view with its entity and source.
     let all = AppliedDefinitions::default().after(definitions);
     for source in definitions.sources.values() {
-        match source::open_for(store, source, Want::Footers).await {
+        let opened = source::open_for(store, source, Want::Footers).await;
+        match opened.map_err(|why| Personal::of_source(definitions, source).hide(why)) {
             Ok(files) => {
                 rows.insert(source.name.clone(), files.n_rows());
                 check_source(source, &files, &mut mistakes);
@@ -79,6 +81,7 @@ fn check_on_demand(definitions: &Definitions, view: &OnDemand, mistakes: &mut Ve
 fn wrong_expression(what: &str, computed: &Computed, why: &ExprError, sees: &str) -> Mistake {
     let hint = match why {
         ExprError::Volatile { .. } => "use `request_time` for the time of the request".to_owned(),
+        ExprError::ManyRows { .. } => "compute it in a view's `sql`, which sees all rows of the source".to_owned(),
         ExprError::Type { .. } => "change `type`, or cast in the expression".to_owned(),
         ExprError::Invalid { .. } | ExprError::Evaluate { .. } => format!("an expression sees {sees}"),
     };

@@ -3,12 +3,14 @@
 
 use std::fmt;
 
+use arrow::array::ArrayRef;
 use schema::{EntityKey, ErrorKind, FeatureView, RowOrder, Status, Timestamp};
 use serde::Serialize;
 
 use crate::assemble::status_at;
+use crate::codec::RowCodec;
 use crate::offline::OfflineError;
-use crate::offline::history::History;
+use crate::offline::history::{History, Unit};
 use crate::online::marks::Marks;
 use crate::online::{At, OnlineError, OnlineStore, OnlineTable};
 
@@ -83,8 +85,12 @@ pub struct OnlineState {
     pub data_version: Option<schema::Fingerprint>,
     /// What it says.
     pub says: OnlineSays,
-    /// Whether the online store and history name the same row, or both none.
+    /// Whether the online store and history name the same row with the same values, or both none; where nothing
+    /// is compared they do.
     pub agrees: bool,
+    /// Features of which it has other values than the row has in history.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differing: Vec<String>,
 }
 
 /// What the online store says of the key at the instant.
@@ -93,6 +99,8 @@ pub struct OnlineState {
 pub enum OnlineSays {
     /// The view was never brought online.
     NotOnline,
+    /// The view is served from Feast's Redis, which is not compared with history.
+    Feast,
     /// It knows no row.
     Nothing,
     /// It keeps nothing as old as the instant.
@@ -156,7 +164,10 @@ pub async fn explain(
         Some(row) if row.deleted => Status::NotFound,
         Some(row) => status_at(row.order.event_time, view.definition.ttl, as_of),
     };
-    let online = online(view, store, key, as_of, winner.map(|at| &rows[at])).await.map_err(ExplainError::Online)?;
+    let winning = winner.map(|at| &rows[at]);
+    let values = winning.filter(|row| !row.deleted).map(|row| values(view, history, row.row)).transpose();
+    let values = values.map_err(ExplainError::Offline)?.unwrap_or_default();
+    let online = online(view, store, key, as_of, winning, &values).await.map_err(ExplainError::Online)?;
     // The winner is always among those shown, with what is greater than it.
     let from = winner.map_or(0, |at| at.saturating_sub(ROWS_MAX / 2));
     let explained = rows.iter().enumerate().skip(from).take(ROWS_MAX).map(|(at, row)| {
@@ -212,21 +223,58 @@ fn rows_of(view: &FeatureView, history: &History, wanted: &EntityKey) -> Result<
     Ok(found)
 }
 
+/// The stored features of a row of history.
+fn values(view: &FeatureView, history: &History, row: u64) -> Result<Vec<ArrayRef>, OfflineError> {
+    let holds = |unit: &Unit| (unit.first_row..unit.first_row + unit.n_rows as u64).contains(&row);
+    let Some(unit) = history.units().into_iter().find(holds) else { return Ok(Vec::new()) };
+    let features: Vec<usize> = (0..view.definition.features.len()).collect();
+    history.gather(unit, &features, &[u32::try_from(row - unit.first_row).unwrap_or(u32::MAX)])
+}
+
+/// The features of which a packed row has other values, bit for bit, than the only row of `values`: all, if it cannot be read.
+fn differing(view: &FeatureView, packed: &[u8], values: &[ArrayRef]) -> Vec<String> {
+    let features = &view.definition.features;
+    let codec = RowCodec::new(features.iter().map(|feature| feature.dtype));
+    if codec.encode(values, 0) == packed {
+        return Vec::new();
+    }
+    let mut decoder = codec.decoder(1);
+    if decoder.push(packed).is_err() {
+        return features.iter().map(|feature| feature.name.to_string()).collect();
+    }
+    let stored = decoder.finish();
+    let each = features.iter().zip(stored.iter().zip(values));
+    // One at a time, packed again: so that NaN is itself, and -0.0 is not 0.0.
+    let differs = |dtype, stored: &ArrayRef, value: &ArrayRef| {
+        let codec = RowCodec::new([dtype]);
+        codec.encode(std::slice::from_ref(stored), 0) != codec.encode(std::slice::from_ref(value), 0)
+    };
+    let differing = each.filter(|(feature, (stored, value))| differs(feature.dtype, stored, value));
+    differing.map(|(feature, _)| feature.name.to_string()).collect()
+}
+
 async fn online(
     view: &FeatureView,
     store: &dyn OnlineStore,
     key: &EntityKey,
     as_of: Timestamp,
     winner: Option<&Found>,
+    values: &[ArrayRef],
 ) -> Result<OnlineState, OnlineError> {
+    if view.definition.online.feast().is_some() {
+        let (generation, data_version, differing) = (None, None, Vec::new());
+        return Ok(OnlineState { generation, data_version, says: OnlineSays::Feast, agrees: true, differing });
+    }
     let marks = Marks::read(store, view).await?;
     let Some(current) = &marks.current else {
         let says = OnlineSays::NotOnline;
-        return Ok(OnlineState { generation: None, data_version: None, says, agrees: false });
+        let (generation, data_version, differing) = (None, None, Vec::new());
+        return Ok(OnlineState { generation, data_version, says, agrees: false, differing });
     };
     let table = OnlineTable::generation(view, current.number);
     let cells = store.get_many(&[table], std::slice::from_ref(key)).await?;
-    let says = match cells.get(0, 0).map(|cell| cell.at(as_of)) {
+    let answer = cells.get(0, 0).map(|cell| cell.at(as_of));
+    let says = match answer {
         None | Some(At::Nothing) => OnlineSays::Nothing,
         Some(At::TooOld { kept_from }) => OnlineSays::AnswersFrom(kept_from),
         Some(At::Row(step)) => {
@@ -234,18 +282,26 @@ async fn online(
             OnlineSays::Row { event_time, created_time, sequence, deleted: step.deleted() }
         }
     };
+    let mut differing = Vec::new();
     let agrees = match (&says, winner) {
         (OnlineSays::Nothing, None) => true,
         (OnlineSays::Row { event_time, created_time, sequence, deleted }, Some(row)) => {
             let order = RowOrder { event_time: *event_time, created_time: *created_time, sequence: *sequence };
-            order == row.order && *deleted == row.deleted
+            let is_same = order == row.order && *deleted == row.deleted;
+            if let Some(At::Row(step)) = answer
+                && is_same
+                && !row.deleted
+            {
+                differing = self::differing(view, step.payload(), values);
+            }
+            is_same && differing.is_empty()
         }
         // It says that it does not know, which is no disagreement.
         (OnlineSays::AnswersFrom(_), _) => true,
         _ => false,
     };
     let (generation, data_version) = (Some(current.number), Some(current.contents.version));
-    Ok(OnlineState { generation, data_version, says, agrees })
+    Ok(OnlineState { generation, data_version, says, agrees, differing })
 }
 
 impl Verdict {
@@ -266,6 +322,7 @@ impl fmt::Display for OnlineSays {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotOnline => f.write_str("the view is not online"),
+            Self::Feast => f.write_str("what Feast's Redis has"),
             Self::Nothing => f.write_str("no row"),
             Self::AnswersFrom(from) => write!(f, "nothing before {from} is kept"),
             Self::Row { event_time, created_time, sequence, deleted } => {

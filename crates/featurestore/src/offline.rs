@@ -8,6 +8,7 @@ pub(crate) mod batches;
 pub mod history;
 pub mod ingest;
 pub mod lease;
+pub mod personal;
 pub(crate) mod projection;
 pub mod query;
 pub(crate) mod seal;
@@ -27,6 +28,7 @@ use storage::StorageConfig;
 
 use history::{Held, History};
 use lease::Leasing;
+use personal::Personal;
 use query::QueryLimits;
 use table::{Table, TableError};
 
@@ -67,8 +69,8 @@ pub enum OfflineError {
     },
     #[error("the path of source `{source_name}`: {why}")]
     Path { source_name: String, why: String },
-    #[error("`{path}`, line {line}: {why}")]
-    Text { path: String, line: u64, why: String, hint: String },
+    #[error("`{path}`, line {line}: {why}{}", in_column(column.as_deref()))]
+    Text { path: String, line: u64, column: Option<Box<str>>, why: String, hint: &'static str },
     #[error("{doing} `{url}`")]
     Storage {
         doing: &'static str,
@@ -129,8 +131,8 @@ impl OfflineError {
         match self {
             Self::NoFile { .. } => Some("paths are relative to the project's folder".to_owned()),
             Self::Table { source, .. } => source.hint(),
-            Self::NoColumn { hint, .. } | Self::Spine { hint, .. } | Self::Text { hint, .. } => Some(hint.clone()),
-            Self::Storage { hint, .. } => Some((*hint).to_owned()),
+            Self::NoColumn { hint, .. } | Self::Spine { hint, .. } => Some(hint.clone()),
+            Self::Text { hint, .. } | Self::Storage { hint, .. } => Some((*hint).to_owned()),
             Self::Schemas { .. } => Some(
                 "newer files have the columns of older ones, in the same types or wider, and may have more: rewrite the \
                  file, or give it a source of its own"
@@ -154,6 +156,10 @@ impl OfflineError {
             _ => None,
         }
     }
+}
+
+fn in_column(name: Option<&str>) -> String {
+    name.map(|name| format!(", column `{name}`")).unwrap_or_default()
 }
 
 /// The offline store of one project.
@@ -245,7 +251,8 @@ impl OfflineStore {
     /// # Errors
     /// [`OfflineError`] if the source cannot be read or does not have the declared columns.
     pub async fn history(&self, view: &FeatureView) -> Result<History, OfflineError> {
-        let files = source::open(self, &view.source).await?;
+        let hidden = |why| Personal::of_view(view).hide(why);
+        let files = source::open(self, &view.source).await.map_err(hidden)?;
         let erased = self.tombstones()?.filter(view.keys());
         let history = if view.definition.sql.is_none() {
             History::in_place(view, files)?
@@ -304,7 +311,8 @@ impl OfflineStore {
         let Some(path) = snapshot::kept(&self.folder_of(view), held).filter(|_| view.definition.sql.is_some()) else {
             return Ok(None);
         };
-        let files = source::open(self, &view.source).await?;
+        let hidden = |why| Personal::of_view(view).hide(why);
+        let files = source::open(self, &view.source).await.map_err(hidden)?;
         let then = History::of_snapshot(view, path, &files)?.without(self.tombstones()?.filter(view.keys()));
         match PushLog::existing(&self.folder)? {
             Some(log) => then.with_pushes(segments::ensure(&self.folder_of(view), view, &log)?).map(Some),

@@ -98,10 +98,21 @@ pub fn plan(applied: &AppliedDefinitions, declared: &Definitions, around: &Surro
                     (Some(n), None) => format!(" ({n} rows)"),
                     (Some(n), Some(_)) => format!(" (a query over {n} rows of `{}`)", now.source.name),
                 };
-                recompute.push(format!("`{}` is to be materialized{rows}: plumb materialize {}", now.id, now.id.name));
+                let ViewId { name, version: _ } = &now.id;
+                recompute.extend(match () {
+                    // Feast writes it.
+                    () if now.definition.online.feast().is_some() => None,
+                    () if around.online.contains(&now.id) => Some(format!(
+                        "`{}` is online still; what came since it was materialized comes by plumb materialize {name}",
+                        now.id
+                    )),
+                    () => Some(format!("`{}` is to be materialized{rows}: plumb materialize {name}", now.id)),
+                });
             }
-            let served = was.is_some() && versions.current().is_some_and(|now| now.definition.online.feast().is_none());
-            if served && matches!(change, ChangeKind::Meaning | ChangeKind::Restored) {
+            let refused =
+                |now: &FeatureView| !around.online.contains(&now.id) && now.definition.online.feast().is_none();
+            let unanswered = was.is_some() && versions.current().is_some_and(refused);
+            if unanswered && matches!(change, ChangeKind::Meaning | ChangeKind::Restored) {
                 unserved.push(name.to_string());
             }
             changes.push(Change { change, kind: "feature view", name: name.to_string(), version, details });

@@ -63,6 +63,12 @@ pub enum PushError {
         #[source]
         source: OfflineError,
     },
+    #[error("pushing to feature view `{view}`: the online store is not to be had, so nothing of the push was kept")]
+    Unasked {
+        view: ViewId,
+        #[source]
+        source: OnlineError,
+    },
     #[error("pushing to feature view `{view}`: the rows are in the log, but not yet online")]
     Online {
         view: ViewId,
@@ -78,7 +84,7 @@ impl PushError {
             Self::Rows { .. } | Self::Ahead { .. } | Self::Feast { .. } => ErrorKind::Invalid,
             Self::NotOnline { .. } => ErrorKind::Conflict,
             Self::Log { source, .. } => source.kind(),
-            Self::Online { source, .. } => source.kind(),
+            Self::Unasked { source, .. } | Self::Online { source, .. } => source.kind(),
         }
     }
 
@@ -98,6 +104,10 @@ impl PushError {
                 Some(format!("run `plumb materialize {}` once, or push to the offline store alone", view.name))
             }
             Self::Log { source, .. } => source.hint(),
+            Self::Unasked { .. } => Some(
+                "push it again when the online store answers, or to the offline store alone, which keeps it at once"
+                    .to_owned(),
+            ),
             Self::Online { .. } => Some("push the same again: nothing is written twice".to_owned()),
         }
     }
@@ -118,7 +128,7 @@ pub fn discard_files(folder: &Path) -> Result<(), OfflineError> {
 /// rows without a created time get as theirs.
 ///
 /// # Errors
-/// [`PushError`]. With [`PushError::Online`] the push is logged: repeating it completes it.
+/// [`PushError`]. With [`PushError::Online`] the push is logged: repeating it completes it. With any other nothing is kept.
 pub async fn push(
     view: &FeatureView,
     rows: &RecordBatch,
@@ -128,7 +138,6 @@ pub async fn push(
     store: &dyn OnlineStore,
     now: Timestamp,
 ) -> Result<Pushed, PushError> {
-    let online = |source| PushError::Online { view: view.id.clone(), source };
     if view.definition.online.feast().is_some() {
         return Err(PushError::Feast { view: view.id.clone() });
     }
@@ -139,7 +148,8 @@ pub async fn push(
     }
     if to == To::Online {
         // Asked before the log is written: what cannot be done is refused whole.
-        let marks = Marks::read(store, view).await.map_err(online)?;
+        let marks = Marks::read(store, view).await;
+        let marks = marks.map_err(|source| PushError::Unasked { view: view.id.clone(), source })?;
         marks.table(view).ok_or_else(|| PushError::NotOnline { view: view.id.clone() })?;
     }
     let n_rows = rows.len();

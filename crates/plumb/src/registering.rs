@@ -14,12 +14,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use registry::{Artifacts, Catalog, PinnedFile, Servable};
-use schema::yaml::suggest;
 use schema::{ErrorKind, FeatureService, Fingerprint};
 use serving::onnx::inspect::{self, ModelFile, classes};
 use serving::onnx::tensors::InputPlan;
 
 use crate::failure::Failure;
+use crate::http::services::service_hint;
 pub use inspector::{Inspector, Limits};
 pub use ongoing::Ongoing;
 pub use worker::Task;
@@ -119,10 +119,9 @@ fn service_of<'c>(
         return Err(Failure::invalid("the file does not say which feature service it was trained on")
             .hint("name it: --service NAME"));
     };
-    let known = definitions.services.keys().map(schema::ServiceName::as_str);
     let unknown = || {
         Failure::new(ErrorKind::NotFound, format!("feature service `{named}` is not applied"))
-            .hint(suggest(named, known.clone()))
+            .hint(service_hint(definitions, named))
     };
     let current = definitions.current_service(named);
     let Some(inside) = inside else { return current.ok_or_else(unknown) };

@@ -61,7 +61,8 @@ impl fmt::Display for Mistake {
 
 /// "did you mean `x`?" for the nearest of `candidates`, or the list of them.
 pub fn suggest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
-    let candidates: Vec<&str> = candidates.into_iter().collect();
+    // What is there, and is not what was meant, is no suggestion.
+    let candidates: Vec<&str> = candidates.into_iter().filter(|name| *name != wrong).collect();
     let nearest = candidates
         .iter()
         .map(|name| (strsim::damerau_levenshtein(wrong, name), *name))

@@ -40,6 +40,14 @@ pub enum ExprError {
         /// The function.
         function: String,
     },
+    /// It asks for more than the row that it is computed of.
+    #[error("expression `{expr}` has {what}, and an expression sees one row")]
+    ManyRows {
+        /// The expression.
+        expr: String,
+        /// What is of many rows.
+        what: String,
+    },
     /// Its value has another type than declared.
     #[error("expression `{expr}` is {found}, declared {declared}")]
     Type {
@@ -95,7 +103,7 @@ impl ExprError {
     pub fn row(&self) -> Option<usize> {
         match self {
             Self::Evaluate { of, .. } => of.row,
-            Self::Invalid { .. } | Self::Volatile { .. } | Self::Type { .. } => None,
+            Self::Invalid { .. } | Self::Volatile { .. } | Self::ManyRows { .. } | Self::Type { .. } => None,
         }
     }
 
@@ -123,14 +131,14 @@ impl CompiledExpr {
     /// Compiles `text` over rows of `input`; its value must be exactly of `dtype` or widen to it.
     ///
     /// # Errors
-    /// [`ExprError`] if it does not parse, names unknown columns, calls a function that is not immutable, aggregates,
-    /// or has another type.
+    /// [`ExprError`] if it does not parse, names unknown columns, calls a function that is not immutable, is of more than
+    /// one row, or has another type.
     pub fn compile(text: &str, input: &SchemaRef, dtype: Dtype) -> Result<Self, ExprError> {
         let invalid = |why: DataFusionError| ExprError::Invalid { expr: text.to_owned(), why: plain(&why) };
         depth::check(text).map_err(|why| invalid(DataFusionError::Plan(why)))?;
         let columns = DFSchema::try_from(Schema::clone(input)).map_err(invalid)?;
         let logical = PLANNER.parse_sql_expr(text, &columns).map_err(invalid)?;
-        only_immutable(text, &logical)?;
+        only_of_one_row(text, &logical)?;
         // Some functions, `coalesce` among them, exist only until they are simplified into others.
         let context = SimplifyContext::builder().with_schema(Arc::new(columns.clone())).build();
         let simplifier = ExprSimplifier::new(context);
@@ -217,23 +225,25 @@ pub fn volatile_call(logical: &Expr) -> Result<Option<String>, DataFusionError> 
     Ok(offender)
 }
 
-fn only_immutable(text: &str, logical: &Expr) -> Result<(), ExprError> {
+/// That an expression is a function of one row and of nothing else.
+fn only_of_one_row(text: &str, logical: &Expr) -> Result<(), ExprError> {
     let invalid = |why: DataFusionError| ExprError::Invalid { expr: text.to_owned(), why: plain(&why) };
-    let mut offender = volatile_call(logical).map_err(invalid)?;
+    if let Some(function) = volatile_call(logical).map_err(invalid)? {
+        return Err(ExprError::Volatile { expr: text.to_owned(), function });
+    }
+    let mut offender = None;
     let walked = logical.apply(|node| {
-        let function = match node {
-            Expr::AggregateFunction(_) | Expr::WindowFunction(_) | Expr::ScalarSubquery(_) => Some(node.to_string()),
-            _ => None,
+        offender = match node {
+            Expr::AggregateFunction(call) => Some(format!("the aggregate `{}`", call.func.name())),
+            Expr::WindowFunction(call) => Some(format!("the window function `{}`", call.fun.name())),
+            Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) => Some("a query".to_owned()),
+            _ => return Ok(TreeNodeRecursion::Continue),
         };
-        if function.is_some() {
-            offender = offender.take().or(function);
-            return Ok(TreeNodeRecursion::Stop);
-        }
-        Ok(TreeNodeRecursion::Continue)
+        Ok(TreeNodeRecursion::Stop)
     });
     walked.map_err(invalid)?;
     match offender {
-        Some(function) => Err(ExprError::Volatile { expr: text.to_owned(), function }),
+        Some(what) => Err(ExprError::ManyRows { expr: text.to_owned(), what }),
         None => Ok(()),
     }
 }
@@ -245,8 +255,13 @@ pub fn plain(error: &DataFusionError) -> String {
     for prefix in ["Error during planning: ", "SQL error: ", "Schema error: ", "Arrow error: "] {
         text = text.strip_prefix(prefix).unwrap_or(text);
     }
-    text.trim().trim_end_matches('.').to_owned()
+    let text = text.trim().trim_end_matches('.');
+    // The engine says which of its settings to change, which nobody can here.
+    let own = |line| if str::starts_with(line, "Column names are case sensitive.") { QUOTES } else { line };
+    text.lines().map(own).collect::<Vec<_>>().join("\n")
 }
+
+const QUOTES: &str = "Names with capital letters need double quotes.";
 
 #[cfg(test)]
 mod tests {
@@ -316,7 +331,30 @@ mod tests {
         for text in ["random()", "date_part('epoch', now())"] {
             assert!(matches!(compile(text), Err(ExprError::Volatile { .. })), "{text}");
         }
-        assert!(compile("sum(b)").is_err());
+    }
+
+    #[test]
+    fn what_is_of_many_rows_is_refused_for_that() {
+        for (text, what) in [
+            ("sum(b)", "the aggregate `sum`"),
+            ("1.0 + max(b)", "the aggregate `max`"),
+            ("row_number() over (order by a)", "the window function `row_number`"),
+            ("(select 1.0)", "a query"),
+            ("case when a in (select 1) then b end", "a query"),
+            ("case when exists (select 1) then b end", "a query"),
+        ] {
+            let why = compile(text).unwrap_err().to_string();
+            assert_eq!(why, format!("expression `{text}` has {what}, and an expression sees one row"));
+        }
+    }
+
+    #[test]
+    fn a_name_with_capitals_is_to_be_quoted() {
+        let input = Arc::new(Schema::new(vec![Field::new("Foo", DataType::Float64, true)]));
+        let why = CompiledExpr::compile("Foo", &input, Dtype::Float64).unwrap_err().to_string();
+        assert!(why.contains("Names with capital letters need double quotes."), "{why}");
+        assert!(!why.contains("datafusion") && why.contains("Valid fields are \"Foo\""), "{why}");
+        assert!(CompiledExpr::compile("\"Foo\"", &input, Dtype::Float64).is_ok());
     }
 
     #[test]

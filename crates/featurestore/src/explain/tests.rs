@@ -138,3 +138,67 @@ async fn an_instant_that_the_store_forgot_and_a_view_that_is_not_online() {
     )
     .await;
 }
+
+/// A file that was edited in place after its rows were brought online: the row is the same, its value is not.
+#[tokio::test]
+async fn another_value_of_the_same_row_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = |gone: f64, value: f64| {
+        let times = TimestampNanosecondArray::from(vec![1, 5]).with_timezone("UTC");
+        let columns: [(&str, ArrayRef); 4] = [
+            ("k", Arc::new(Int64Array::from(vec![1, 1]))),
+            ("ts", Arc::new(times)),
+            ("v", Arc::new(Float64Array::from(vec![gone, value]))),
+            ("w", Arc::new(Float64Array::from(vec![f64::NAN, f64::NAN]))),
+        ];
+        parquet(&folder.path().join("rows.parquet"), &RecordBatch::try_from_iter(columns).unwrap());
+    };
+    let definitions = applied(
+        "kind: entity\nname: user\njoin_keys: [{name: k, type: int64}]\n---\n\
+         kind: source\nname: rows\npath: rows.parquet\nevent_time: ts\n---\n\
+         kind: feature_view\nname: f\nentity: user\nsource: rows\n\
+         features: [{name: v, type: float64}, {name: w, type: float64}]\n",
+    );
+    let view = definitions.current_view("f").unwrap();
+    let (offline, online) = (OfflineStore::new(folder.path(), &folder.path().join("offline")), MemoryStore::default());
+    let key: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    let key = EntityKey::from_columns(&[key], 1).remove(0).unwrap();
+    let now = Timestamp::from_nanos(9);
+    let state = async || {
+        let history = offline.history(view).await.unwrap();
+        explain(view, &history, &online, &key, now).await.unwrap().online
+    };
+    rows(0.5, 0.0);
+    Materializer::new(view, &offline.history(view).await.unwrap(), &online, now).run(false, &|_| {}).await.unwrap();
+    assert!(state().await.agrees);
+    // What does not count may be what it likes.
+    rows(0.75, 0.0);
+    assert!(state().await.agrees);
+    rows(0.5, -0.0);
+    let state = state().await;
+    assert_eq!((state.agrees, state.differing), (false, vec!["v".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_view_that_feast_fills_is_not_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let columns: [(&str, ArrayRef); 3] = [
+        ("k", Arc::new(Int64Array::from(vec![1]))),
+        ("ts", Arc::new(TimestampNanosecondArray::from(vec![1]).with_timezone("UTC"))),
+        ("v", Arc::new(Float64Array::from(vec![0.5]))),
+    ];
+    parquet(&folder.path().join("rows.parquet"), &RecordBatch::try_from_iter(columns).unwrap());
+    let definitions = applied(
+        "kind: entity\nname: user\njoin_keys: [{name: k, type: int64}]\n---\n\
+         kind: source\nname: rows\npath: rows.parquet\nevent_time: ts\n---\n\
+         kind: feature_view\nname: f\nentity: user\nsource: rows\nonline: {kind: feast}\n\
+         features: [{name: v, type: float64}]\n",
+    );
+    let view = definitions.current_view("f").unwrap();
+    let offline = OfflineStore::new(folder.path(), &folder.path().join("offline"));
+    let history = offline.history(view).await.unwrap();
+    let key: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    let key = EntityKey::from_columns(&[key], 1).remove(0).unwrap();
+    let why = explain(view, &history, &MemoryStore::default(), &key, Timestamp::from_nanos(9)).await.unwrap();
+    assert_eq!((why.status, why.online.says, why.online.agrees), (Status::Present, OnlineSays::Feast, true));
+}

@@ -7,6 +7,7 @@ use schema::FeatureView;
 use schema::definitions::Source;
 
 use super::history::History;
+use super::personal::Personal;
 use super::source::{Look, look};
 use super::{OfflineError, OfflineStore};
 use crate::online::marks::Contents;
@@ -91,7 +92,7 @@ impl OfflineStore {
     /// # Errors
     /// [`OfflineError`] if the source cannot be read, or lacks a column that the view declares.
     pub async fn standing(&self, view: &FeatureView, before: Option<&Contents>) -> Result<Standing, OfflineError> {
-        let files = match look(self, &view.source).await? {
+        let files = match look(self, &view.source).await.map_err(|why| Personal::of_view(view).hide(why))? {
             Look::Whole(files) => files,
             Look::Unread { n_files } => return Ok(Standing::Unread { n_files }),
         };

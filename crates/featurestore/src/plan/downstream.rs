@@ -1,6 +1,6 @@
 //! What a change reaches: from views over on-demand views and services to the model versions that pin them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use schema::{AppliedDefinitions, FeatureService, Fingerprint, ServiceName, SourceName, ViewId};
@@ -21,6 +21,8 @@ pub struct Surroundings {
     pub bytes: BTreeMap<ViewId, u64>,
     /// Rows that were pushed to current view versions.
     pub pushed: BTreeMap<ViewId, u64>,
+    /// Versions of before that are still online, where that was asked.
+    pub online: BTreeSet<ViewId>,
 }
 
 /// A model version and the service meaning that it pins.

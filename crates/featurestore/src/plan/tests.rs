@@ -157,6 +157,36 @@ fn what_nobody_declares_any_more_is_gone_and_may_come_back() {
     .assert_eq(&back.to_string());
 }
 
+/// A version that is current again and was never taken offline answers at once.
+#[test]
+fn a_version_of_before_that_is_online_needs_nothing() {
+    let (first, changed) = (declared(BEFORE), declared(BEFORE.replace("ttl: 1d", "ttl: 2d")));
+    let applied = AppliedDefinitions::default().after(&first).after(&changed);
+    let back = |online: &[&ViewId]| {
+        let around =
+            Surroundings { online: online.iter().map(|id| (*id).clone()).collect(), ..Surroundings::default() };
+        let plan = plan(&applied, &first, &around);
+        (plan.recompute.first().cloned().unwrap_or_default(), plan.unserved)
+    };
+    let id = ViewId { name: "f".parse().unwrap(), version: 1 };
+    let (said, unserved) = back(&[&id]);
+    assert_eq!(said, "`f@v1` is online still; what came since it was materialized comes by plumb materialize f");
+    assert!(unserved.is_empty(), "{unserved:?}");
+    let (said, unserved) = back(&[]);
+    assert_eq!((said.as_str(), unserved), ("`f@v1` is to be materialized: plumb materialize f", vec!["f".to_owned()]));
+}
+
+#[test]
+fn views_that_feast_fills_are_not_to_be_materialized() {
+    let feast = BEFORE.replace("ttl: 1d", "ttl: 1d\nonline: {kind: feast}");
+    let none = AppliedDefinitions::default();
+    let first = plan(&none, &declared(feast.as_str()), &Surroundings::default());
+    assert!(first.recompute.is_empty(), "{first}");
+    let changed = declared(feast.replace("ttl: 1d", "ttl: 2d"));
+    let second = plan(&first.after, &changed, &Surroundings::default());
+    assert!(!second.to_string().contains("materialize"), "{second}");
+}
+
 const TRIPS: &str = "{kind: entity, name: city, join_key: city_id, type: int64}
 ---
 {kind: source, name: cities, path: cities.parquet, event_time: ts}

@@ -29,8 +29,17 @@ pub(super) fn place(sequence: u64) -> u64 {
 /// Names that clients use for the times, whatever the view calls them (Feast's remote online store does).
 const EVENT_TIME_ALIASES: [&str; 2] = ["event_timestamp", "event_time"];
 const CREATED_TIME_ALIASES: [&str; 2] = ["created", "created_timestamp"];
-/// Name of the deletion mark where the view has none.
+/// Name that clients use for the deletion mark, whatever the view calls it.
 const DELETED_ALIAS: &str = "is_deleted";
+
+/// The names of the deletion mark in rows that are pushed to a view: its own, and the one for all where nothing else of the
+/// view is called so.
+pub fn deletion_names(view: &FeatureView) -> impl Iterator<Item = &str> {
+    let features = || view.definition.features.iter().map(|feature| feature.name.as_str());
+    let mut taken = view.keys().iter().map(|key| key.name.as_str()).chain(features());
+    let alias = (!taken.any(|name| name == DELETED_ALIAS)).then_some(DELETED_ALIAS);
+    view.definition.deleted.as_deref().into_iter().chain(alias)
+}
 
 /// Why rows cannot be pushed to a view.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,8 +133,7 @@ impl PushedRows {
             None => new_null_array(&timestamp_type(), n),
         });
         columns.push(Arc::new(UInt64Array::from(vec![PUSHED; n])));
-        let deleted_name = d.deleted.as_deref().unwrap_or(DELETED_ALIAS);
-        let deleted = match find(&[deleted_name]) {
+        let deleted = match find(&deletion_names(view).collect::<Vec<_>>()) {
             Some((name, column)) => {
                 let flags = cast::conform(&column, schema::Dtype::Bool, None).map_err(|why| misfit(name, why))?;
                 flags.as_boolean().iter().map(|flag| Some(flag == Some(true))).collect()
@@ -152,7 +160,7 @@ impl PushedRows {
             let known = d.features.iter().map(|f| f.name.as_str()).chain(view.keys().iter().map(|k| k.name.as_str()));
             return Err(Refused {
                 why: format!("column `{stranger}` is none of the view's"),
-                hint: suggest(stranger, known.chain([d.event_time.as_str()])),
+                hint: suggest(stranger, known.chain([d.event_time.as_str()]).chain(deletion_names(view))),
             });
         }
         if n_found == 0 && !d.features.is_empty() && columns[view.keys().len() + 3].as_boolean().true_count() < n {

@@ -17,6 +17,7 @@ use schema::{AppliedDefinitions, Dtype, Fingerprint};
 
 use super::chunks::{Chunks, Digest};
 use super::lineage::SourceState;
+use crate::offline::personal::Personal;
 use crate::offline::{OfflineError, OfflineStore};
 pub use shape::{Block, Shape, needed_types};
 
@@ -53,6 +54,17 @@ impl Spine {
     /// # Errors
     /// [`OfflineError`] naming the file and what is wrong with it.
     pub async fn read(
+        path: &Path,
+        time_column: Option<&str>,
+        store: &OfflineStore,
+        definitions: &AppliedDefinitions,
+        known: &BTreeMap<String, Dtype>,
+    ) -> Result<Self, OfflineError> {
+        let read = Self::read_in(path, time_column, store, definitions, known).await;
+        read.map_err(|why| Personal::of_all(definitions).hide(why))
+    }
+
+    async fn read_in(
         path: &Path,
         time_column: Option<&str>,
         store: &OfflineStore,
@@ -96,7 +108,8 @@ impl Spine {
         store: &OfflineStore,
         definitions: &AppliedDefinitions,
     ) -> Result<Self, OfflineError> {
-        files::query(name, sql, time_column, store, definitions).await
+        let asked = files::query(name, sql, time_column, store, definitions).await;
+        asked.map_err(|why| Personal::of_all(definitions).hide(why))
     }
 
     /// Rows that are in memory.

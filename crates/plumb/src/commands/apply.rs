@@ -1,17 +1,18 @@
 //! `plumb plan` and `plumb apply`: declared against applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
 use featurestore::check::Checked;
+use featurestore::online::marks::Marks;
 use featurestore::plan::{PinnedModel, PinnedTrainingSet, Plan, Surroundings};
 use registry::{Catalog, Command, Seq, TrainingSet, VersionState};
 use schema::applied::migrations::MigrationFault;
 use schema::definitions::DeclaredModel;
 use schema::migration::{MigrateFrom, ServiceVersion};
 use schema::yaml::Mistake;
-use schema::{AppliedDefinitions, Clock, Definitions, SourceName};
+use schema::{AppliedDefinitions, Clock, Definitions, FeatureView, SourceName, ViewId};
 
 use crate::cli::{ApplyArgs, Format};
 use crate::commands::view::size;
@@ -31,7 +32,8 @@ async fn make_plan(project: &Project) -> Result<(Plan, Seq), Failure> {
         mistakes.sort_by(|a, b| a.place.cmp(&b.place));
         return Err(mistakes.into());
     }
-    let around = surroundings(project, &catalog, rows)?;
+    let mut around = surroundings(project, &catalog, rows)?;
+    around.online = online_still(project, catalog.definitions(), &declared).await;
     Ok((featurestore::plan::plan(catalog.definitions(), &declared, &around), catalog.definitions_seq()))
 }
 
@@ -89,7 +91,34 @@ fn surroundings(
         Some(log) => current().map(|view| Ok((view.id.clone(), log.n_rows(view)?))).collect::<Result<_, Failure>>()?,
         None => BTreeMap::new(),
     };
-    Ok(Surroundings { models, training_sets, rows, bytes, pushed })
+    Ok(Surroundings { models, training_sets, rows, bytes, pushed, online: BTreeSet::new() })
+}
+
+/// View versions of before that become current again and are online. A store that cannot be asked is not waited for: a plan
+/// is of definitions, and says what is to be done where nobody knows.
+async fn online_still(project: &Project, applied: &AppliedDefinitions, declared: &Definitions) -> BTreeSet<ViewId> {
+    let after = applied.after(declared);
+    let comes_again = |now: &&FeatureView| {
+        let current = applied.current_view(now.id.name.as_str());
+        current.is_none_or(|current| current.id != now.id)
+            && applied.view(&now.id).is_some()
+            && now.definition.online.feast().is_none()
+    };
+    let back: Vec<&FeatureView> =
+        after.views.values().filter_map(|versions| versions.current()).filter(comes_again).collect();
+    let mut online = BTreeSet::new();
+    if back.is_empty() {
+        return online;
+    }
+    let Ok(store) = project.online().await else { return online };
+    for view in back {
+        match Marks::read(store.as_ref(), view).await {
+            Ok(marks) if marks.current.is_some() => _ = online.insert(view.id.clone()),
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    online
 }
 
 /// Prints the plan.

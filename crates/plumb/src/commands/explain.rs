@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use featurestore::explain::{Explanation, explain as why};
+use featurestore::explain::{Explanation, OnlineSays, explain as why};
 use schema::json::read_column;
-use schema::yaml::suggest;
+use schema::yaml::{list, suggest};
 use schema::{Dtype, EntityKey, FeatureView};
 use serde_json::Value as Json;
 
@@ -78,7 +78,15 @@ fn table(found: &Explanation) -> String {
     let rows = output::table(["EVENT TIME", "CREATED", "SEQUENCE", "VERDICT", "WHERE"], rows);
     let online = &found.online;
     let generation = online.generation.map(|number| format!(" in generation {number}")).unwrap_or_default();
-    let verdict = if online.agrees { "as history says" } else { "not what history says: run `plumb materialize`" };
+    let verdict = match online.differing.as_slice() {
+        _ if online.says == OnlineSays::Feast => "not compared: Feast writes it".to_owned(),
+        [] if online.agrees => "as history says".to_owned(),
+        [] => "not what history says: run `plumb materialize`".to_owned(),
+        names => {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            format!("with other values of {} than history has: run `plumb materialize`", list(&names))
+        }
+    };
     format!(
         "{rows}{}: {} as of {} ({} rows of this entity in history)\nonline{generation}: {} ({verdict})\n",
         found.view, found.status, found.as_of, found.n_rows, online.says

@@ -8,7 +8,6 @@ use featurestore::materialize::{MaterializeError, Materialized, Materializer, Pr
 use featurestore::offline::lease::{Lease, Leasing};
 use featurestore::{OnlineError, OnlineStore};
 use registry::Catalog;
-use schema::yaml::suggest;
 use schema::{ErrorKind, FeatureView};
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -40,6 +39,9 @@ pub async fn materialize(project: &Project, format: Format, args: &MaterializeAr
     };
     let catalog = project.registry.catalog();
     let views = wanted(&catalog, &args.views)?;
+    if views.is_empty() {
+        output::note("every feature view is served from Feast's Redis, which Feast writes: there is nothing to do");
+    }
     let online = project.online_to_write().await?;
     let done = bring(project, online.as_ref(), &views, args.jobs.get(), mode).await?;
     output::answer(format, &json!({ "materialized": done }), || {
@@ -272,7 +274,7 @@ pub async fn roll_back(project: &Project, format: Format, names: &[String]) -> R
     Ok(ExitCode::SUCCESS)
 }
 
-/// Every view version that answers are made of, or the named views: by `name` their current versions, by `name@v1` one
+/// Every view version that answers are made of and is written here, or the named views: by `name` their current versions, by `name@v1` one
 /// that is kept.
 ///
 /// # Errors
@@ -284,12 +286,7 @@ pub fn wanted<'c>(catalog: &'c Catalog, names: &[String]) -> Result<Vec<&'c Feat
         let n_applied = views.len();
         // Those are Feast's to write.
         views.retain(|view| view.definition.online.feast().is_none());
-        if views.is_empty() && n_applied > 0 {
-            return Err(Failure::invalid("every feature view is served from Feast's Redis: there is nothing to write")
-                .code("read_only_view")
-                .hint("leave out `online:` of a view to bring it online here"));
-        }
-        if views.is_empty() {
+        if n_applied == 0 {
             return Err(Failure::invalid("no feature view is applied").hint("run `plumb apply` first"));
         }
         return Ok(views);
@@ -304,9 +301,8 @@ pub fn wanted<'c>(catalog: &'c Catalog, names: &[String]) -> Result<Vec<&'c Feat
                     format!("`{name}` is an on-demand view: it is computed for every request, and stored nowhere");
                 return Failure::invalid(message).hint("materialize the feature views that it reads");
             }
-            let applied = definitions.views.keys().map(schema::ViewName::as_str);
             Failure::new(ErrorKind::NotFound, format!("feature view `{name}` is not applied"))
-                .hint(suggest(name, applied))
+                .hint(services::view_hint(definitions, name))
         })
     };
     names.iter().map(find).collect()

@@ -13,13 +13,13 @@ use featurestore::training::spine::{Spine, needed_types};
 use featurestore::training::write::{FileSink, Format as FileFormat, read_about, report_path};
 use featurestore::training::{Options, Report, build as join, lineage_now, scan_rows};
 use registry::{Command, TrainingSet};
-use schema::yaml::suggest;
 use schema::{AppliedDefinitions, Clock, ErrorKind};
 use serde_json::json;
 
 use crate::cli::{Format, RebuildArgs, TrainingSetArgs};
 use crate::config::actor;
 use crate::failure::Failure;
+use crate::http::services::service_hint;
 use crate::output;
 use crate::project::Project;
 use crate::recorded::recorded;
@@ -93,9 +93,8 @@ pub(super) async fn run(project: &Project, args: &TrainingSetArgs) -> Result<Rep
     let catalog = project.registry.catalog();
     let definitions = catalog.definitions();
     let service = definitions.current_service(&args.service).ok_or_else(|| {
-        let applied = definitions.services.keys().map(schema::ServiceName::as_str);
         Failure::new(ErrorKind::NotFound, format!("feature service `{}` is not applied", args.service))
-            .hint(suggest(&args.service, applied))
+            .hint(service_hint(definitions, &args.service))
     })?;
     let compiled = CompiledService::new(service, definitions)?;
     let path = spine_path(project, &args.spine);

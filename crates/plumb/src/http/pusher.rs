@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use featurestore::push::log::PushLog;
+use featurestore::push::rows::deletion_names;
 use featurestore::push::{PushError, Pushed, To, push, share};
 use featurestore::{OfflineError, OfflineStore, OnlineReader};
 use registry::Registry;
@@ -94,7 +95,7 @@ pub fn columns(view: &FeatureView, rows: &Map<String, Json>, exact: &Exact) -> R
     let dtype = |name: &str| {
         let key = view.keys().iter().find(|key| key.name.as_str() == name).map(|key| key.dtype);
         let feature = || d.features.iter().find(|feature| feature.name.as_str() == name).map(|feature| feature.dtype);
-        let deleted = || (d.deleted.as_deref().unwrap_or("is_deleted") == name).then_some(Dtype::Bool);
+        let deleted = || deletion_names(view).any(|known| known == name).then_some(Dtype::Bool);
         let times = ["event_time", "event_timestamp", "created", "created_timestamp"];
         let is_time = times.contains(&name) || name == d.event_time || Some(name) == d.created_time.as_deref();
         key.or_else(feature).or_else(deleted).or_else(|| is_time.then_some(Dtype::String))
@@ -145,7 +146,7 @@ impl From<PushError> for Failure {
             PushError::Feast { .. } => Some("read_only_view"),
             PushError::NotOnline { .. } => Some("not_materialized"),
             PushError::Log { source: OfflineError::Erased { .. }, .. } => Some("erased"),
-            PushError::Log { .. } | PushError::Online { .. } => None,
+            PushError::Log { .. } | PushError::Unasked { .. } | PushError::Online { .. } => None,
         };
         let failure = Self { hint: error.hint(), ..Self::new(error.kind(), schema::error::chain(&error)) };
         match code {

@@ -95,11 +95,40 @@ impl From<ServiceError> for Failure {
 /// # Errors
 /// It is not applied.
 pub fn declared(definitions: &AppliedDefinitions, name: &str) -> Result<CompiledService, ServiceError> {
-    let service = definitions.current_service(name).ok_or_else(|| {
-        let known = definitions.services.keys().map(ServiceName::as_str);
-        ServiceError::NoService { name: name.escape_debug().to_string(), hint: suggest(name, known) }
+    let service = definitions.current_service(name).ok_or_else(|| ServiceError::NoService {
+        name: name.escape_debug().to_string(),
+        hint: service_hint(definitions, name),
     })?;
     compile(service, definitions)
+}
+
+/// What to do about a feature service that is not applied.
+pub fn service_hint(definitions: &AppliedDefinitions, name: &str) -> String {
+    let declared = definitions.services.iter().filter(|(_, versions)| versions.current().is_some());
+    match definitions.services.get(name) {
+        Some(_) => "nobody declares it any more: declare it again, and apply".to_owned(),
+        None => suggest(name, declared.map(|(name, _)| name.as_str())),
+    }
+}
+
+/// What to do about a feature view of which there is no current version.
+pub fn view_hint(definitions: &AppliedDefinitions, name: &str) -> String {
+    if definitions.on_demand.contains_key(name) {
+        return "it is an on-demand view, computed for every request: name the feature views that it reads".to_owned();
+    }
+    let Some(gone) = definitions.views.get(name) else {
+        let views = definitions.views.iter().filter(|(_, versions)| versions.current().is_some());
+        let on_demand = definitions.on_demand.iter().filter(|(_, versions)| versions.current().is_some());
+        return suggest(
+            name,
+            views.map(|(name, _)| name).chain(on_demand.map(|(name, _)| name)).map(schema::ViewName::as_str),
+        );
+    };
+    let kept = gone.all.iter().rfind(|view| !definitions.is_removed(&view.id));
+    match kept {
+        Some(view) => format!("nobody declares it any more: declare it again, or name a version, such as {}", view.id),
+        None => "nobody declares it any more, and its versions were removed: declare it again".to_owned(),
+    }
 }
 
 /// The version of a declared service that a text names: `name` for the current one, `name@v2` for that one.
@@ -110,7 +139,7 @@ pub fn version_named<'d>(definitions: &'d AppliedDefinitions, text: &str) -> Res
     let known = || definitions.services.keys().map(ServiceName::as_str);
     let missing = |hint: String| ServiceError::NoService { name: text.escape_debug().to_string(), hint };
     let Some((name, at)) = text.split_once('@') else {
-        return definitions.current_service(text).ok_or_else(|| missing(suggest(text, known())));
+        return definitions.current_service(text).ok_or_else(|| missing(service_hint(definitions, text)));
     };
     let Some(versions) = definitions.services.get(name) else { return Err(missing(suggest(name, known()))) };
     let found = match reference::version(at) {
@@ -278,10 +307,7 @@ pub fn view_named<'a>(definitions: &'a AppliedDefinitions, name: &str) -> Result
 /// The current version of the view, or the one that the reference pins.
 fn view<'a>(definitions: &'a AppliedDefinitions, reference: &Reference) -> Result<&'a FeatureView, ServiceError> {
     let name = reference.view.as_str();
-    let missing = || {
-        let known = definitions.views.keys().chain(definitions.on_demand.keys()).map(schema::ViewName::as_str);
-        ServiceError::NoView { name: name.escape_debug().to_string(), hint: suggest(name, known) }
-    };
+    let missing = || ServiceError::NoView { name: name.escape_debug().to_string(), hint: view_hint(definitions, name) };
     let Some(version) = reference.version else { return definitions.current_view(name).ok_or_else(missing) };
     let versions = &definitions.views.get(name).ok_or_else(missing)?.all;
     let found = versions.iter().find(|view| view.id.version == version);
@@ -293,4 +319,57 @@ fn view<'a>(definitions: &'a AppliedDefinitions, reference: &Reference) -> Resul
         };
         ServiceError::NoVersion { name: name.to_owned(), version, hint }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::Definitions;
+    use schema::definitions::File;
+
+    use super::*;
+
+    const TEXT: &str = "{kind: entity, name: e, join_key: k, type: int64}
+---
+{kind: source, name: rows, path: rows.parquet, event_time: ts}
+---
+{kind: feature_view, name: v, entity: e, source: rows, features: [{name: a, type: int64}]}
+---
+{kind: feature_view, name: w, entity: e, source: rows, features: [{name: a, type: int64}]}
+---
+{kind: on_demand_view, name: od, inputs: ['v:a'], features: [{name: b, type: int64, expr: a + 1}]}
+---
+{kind: feature_service, name: s, features: ['w:a']}
+---
+{kind: feature_service, name: t, features: ['v:a']}
+";
+
+    /// All of `TEXT`, and then without view `w` and service `s`.
+    fn applied() -> AppliedDefinitions {
+        let read = |text: String| Definitions::read(&[File { path: "f.yaml".to_owned(), text }]).unwrap();
+        let kept = |document: &&str| !document.contains("name: w") && !document.contains("name: s,");
+        let fewer: Vec<&str> = TEXT.split("---\n").filter(kept).collect();
+        AppliedDefinitions::default().after(&read(TEXT.to_owned())).after(&read(fewer.join("---\n")))
+    }
+
+    #[track_caller]
+    fn hints(found: Result<impl Sized, ServiceError>, want: &str) {
+        let why = found.err().unwrap();
+        assert_eq!(why.hint(), Some(want), "{why}");
+    }
+
+    #[test]
+    fn nobody_is_told_to_write_what_they_wrote() {
+        let applied = applied();
+        let on_demand = "it is an on-demand view, computed for every request: name the feature views that it reads";
+        hints(view_named(&applied, "od"), on_demand);
+        hints(
+            view_named(&applied, "w"),
+            "nobody declares it any more: declare it again, or name a version, such as w@v1",
+        );
+        hints(view_named(&applied, "x"), "did you mean `v`?");
+        hints(declared(&applied, "s"), "nobody declares it any more: declare it again, and apply");
+        hints(version_named(&applied, "s"), "nobody declares it any more: declare it again, and apply");
+        assert!(view_named(&applied, "w@v1").is_ok() && version_named(&applied, "s@v1").is_ok());
+        hints(declared(&applied, "service"), "there is `t`");
+    }
 }

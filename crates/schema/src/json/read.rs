@@ -16,7 +16,7 @@ use crate::value::Value;
 /// A JSON value as one of `dtype`'s; `None` where it is none of them. `null` is always one.
 ///
 /// What JSON lacks comes as the text that [`super::Cell`] writes. An integer is a float too; a number with a point is no
-/// integer.
+/// integer. A number beyond its type is none of it: what is infinite says so.
 pub fn read(json: &Json, dtype: Dtype) -> Option<Value> {
     match (json, dtype) {
         (Json::Null, _) => Some(Value::Null),
@@ -26,7 +26,8 @@ pub fn read(json: &Json, dtype: Dtype) -> Option<Value> {
             items.iter().map(|json| read(json, item)).collect::<Option<_>>().map(Value::List)
         }
         (Json::Bool(flag), Dtype::Bool) => Some(Value::Bool(*flag)),
-        (Json::Number(number), Dtype::Float32 | Dtype::Float64) => number.as_f64().map(Value::Float),
+        (Json::Number(number), Dtype::Float32) => number.as_f64().filter(|n| fits_float32(*n)).map(Value::Float),
+        (Json::Number(number), Dtype::Float64) => number.as_f64().map(Value::Float),
         (Json::Number(number), Dtype::Decimal { .. }) if !number.is_f64() => decimal(&number.to_string()),
         (Json::Number(number), dtype) if is_integer(dtype) => {
             number.as_i64().map(Value::Int).or_else(|| number.as_u64().map(Value::Uint))
@@ -52,6 +53,12 @@ fn from_text(text: &str, dtype: Dtype) -> Option<Value> {
         },
         _ => None,
     }
+}
+
+/// Whether the nearest float32 of a finite number is finite.
+#[expect(clippy::cast_possible_truncation, reason = "it is what is asked")]
+fn fits_float32(number: f64) -> bool {
+    (number as f32).is_finite()
 }
 
 fn decimal(text: &str) -> Option<Value> {
@@ -141,6 +148,12 @@ mod tests {
         check("float64", json!(1), Some("1.0"));
         check("float64", json!("NaN"), Some("NaN"));
         check("float32", json!(0.1), Some("0.10000000149011612"));
+        check("float32", json!(3.402_823_5e38), Some("3.4028234663852886e38"));
+        check("float32", json!(1e39), None);
+        check("float32", json!(-1e39), None);
+        check("float32", json!("Infinity"), Some("inf"));
+        check("list<float32>", json!([1, 1e39]), None);
+        check("float64", json!(1e39), Some("1e39"));
         check("bool", json!(true), Some("true"));
         check("bool", json!(1), None);
         check("string", json!(""), Some("\"\""));

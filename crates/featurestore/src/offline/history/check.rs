@@ -94,7 +94,12 @@ fn conforms(
         String::new()
     };
     let as_text = if guessed { " by its values" } else { "" };
-    Err(refuse(file, name, format!("it is {}{as_text}, declared {dtype}{advice}", cast::describe(&found))))
+    let why = format!("it is {}{as_text}, declared {dtype}{advice}", cast::describe(&found));
+    // A type that was guessed has the values of all files, whichever of them made it so.
+    match guessed && files.files.len() > 1 {
+        true => Err(OfflineError::Column { path: source.path.clone(), column: name.to_owned(), why }),
+        false => Err(refuse(file, name, why)),
+    }
 }
 
 fn is_time(file: Holder<'_>, name: &str, found: &DataType) -> Result<(), OfflineError> {

@@ -15,6 +15,7 @@ use serde_json::{Map, Value as Json};
 use tempfile::NamedTempFile;
 use transform::cast::Zone;
 
+use super::super::personal::NOT_SHOWN;
 use super::super::source::{Found, SourceFile, each_row, of_text, read_error};
 use super::super::table::Table;
 use super::super::{OfflineError, whole};
@@ -143,7 +144,7 @@ impl Quarantine {
             Some(reason) => reason.n_rows += 1,
             None => {
                 let personal = column.is_some_and(|column| self.personal.iter().any(|name| name == column));
-                let why = if personal && why != NULL { "its value does not fit, and is not shown" } else { why };
+                let why = if personal && why != NULL { NOT_SHOWN } else { why };
                 let first = format!("{why} ({unit} {number})");
                 self.reasons.push(Reason { column: column.map(str::to_owned), n_rows: 1, first });
             }

@@ -114,7 +114,8 @@ impl Stat {
 pub(super) fn local(project: &Path, source: &Source, path: &str) -> Result<Vec<Found>, OfflineError> {
     let root = project.join(path);
     let mut paths = Vec::new();
-    if root.is_dir() {
+    let is_folder = root.is_dir();
+    if is_folder {
         let deep = !source.partitions.is_empty();
         let enter = |folder: &Path| deep && !folder.file_name().is_some_and(|name| is_hidden(&name.to_string_lossy()));
         walk(source, &root, 0, &enter, &mut |path| {
@@ -141,7 +142,7 @@ pub(super) fn local(project: &Path, source: &Source, path: &str) -> Result<Vec<F
     }
     paths.sort();
     if paths.is_empty() {
-        return Err(none(source));
+        return Err(if is_folder { none_in(source) } else { none(source) });
     }
     paths.into_iter().map(|path| Found::local(project, path)).collect()
 }
@@ -149,6 +150,16 @@ pub(super) fn local(project: &Path, source: &Source, path: &str) -> Result<Vec<F
 /// That a source has no files.
 pub(super) fn none(source: &Source) -> OfflineError {
     OfflineError::NoFile { context: format!("source `{}`", source.name), path: source.path.clone() }
+}
+
+/// That the folder that a source names has none of its format.
+fn none_in(source: &Source) -> OfflineError {
+    let (folder, deep) = (source.path.trim_end_matches('/'), if source.partitions.is_empty() { "" } else { "**/" });
+    let ends = match endings(source.format) {
+        [one] => (*one).to_owned(),
+        many => format!("{{{}}}", many.join(",")),
+    };
+    OfflineError::NoFile { context: format!("source `{}`", source.name), path: format!("{folder}/{deep}*.{ends}") }
 }
 
 /// That a source's path cannot be used.
@@ -159,12 +170,16 @@ pub(super) fn path_error(source: &Source, why: String) -> OfflineError {
 /// Whether a file in a folder is one of the format's. What writers are still at work on starts with a dot.
 pub(super) fn has_ending(name: &str, format: Format) -> bool {
     let end = name.rsplit_once('.').map_or("", |(_, end)| end);
-    let ends: &[&str] = match format {
+    !name.starts_with('.') && endings(format).contains(&end)
+}
+
+/// How files of a format are called.
+fn endings(format: Format) -> &'static [&'static str] {
+    match format {
         Format::Parquet | Format::Delta => &["parquet"],
         Format::Csv => &["csv"],
         Format::JsonLines => &["jsonl", "ndjson", "json"],
-    };
-    !name.starts_with('.') && ends.contains(&end)
+    }
 }
 
 /// Whether a folder among partitions is somebody's own, such as `_temporary`.

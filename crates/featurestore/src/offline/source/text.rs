@@ -200,14 +200,14 @@ fn stopped(source: &Source, file: &Found, trouble: Trouble) -> OfflineError {
 }
 
 fn bad_text(name: &str, line: u64, column: Option<String>, why: &str, rule: BadRows) -> OfflineError {
-    let column = column.map(|name| format!(", column `{name}`")).unwrap_or_default();
     OfflineError::Text {
         path: name.to_owned(),
         line,
-        why: format!("{why}{column}"),
+        column: column.map(String::into_boxed_str),
+        why: why.to_owned(),
         hint: match rule {
-            BadRows::Refuse => "correct it, or leave such rows out by `bad_rows: reject` in the source".to_owned(),
-            BadRows::Reject => "correct the file".to_owned(),
+            BadRows::Refuse => "correct it, or leave such rows out by `bad_rows: reject` in the source",
+            BadRows::Reject => "correct the file",
         },
     }
 }

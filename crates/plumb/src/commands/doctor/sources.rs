@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use featurestore::offline::personal::Personal;
 use featurestore::offline::source::{local_files, open_file};
 use featurestore::offline::standing::Glance;
 use featurestore::{OfflineError, OfflineStore};
@@ -54,7 +55,9 @@ pub(super) async fn look(
                 found.add(Level::Ok, CHECK, about, says);
             }
             Err(why) => {
-                found.failed(CHECK, about, why);
+                let applied = catalog.map(|catalog| Personal::of_all(catalog.definitions())).unwrap_or_default();
+                let declared = declared.map(|all| Personal::of_source(all, source)).unwrap_or_default();
+                found.failed(CHECK, about, declared.hide(applied.hide(why)));
                 unreadable.push(source.clone());
             }
         }

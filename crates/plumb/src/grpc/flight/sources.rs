@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use arrow::error::ArrowError;
+use featurestore::push::rows::deletion_names;
 use schema::dtype::timestamp_type;
 use schema::{AppliedDefinitions, Dtype, FeatureView};
 
@@ -30,9 +31,9 @@ pub(super) fn declared(view: &FeatureView) -> Vec<(String, Dtype)> {
 pub(super) fn own(view: &FeatureView, table: &Schema) -> Vec<usize> {
     let (d, declared) = (&view.definition, declared(view));
     let is_own = |name: &str| {
-        let deleted = d.deleted.as_deref().unwrap_or("is_deleted");
+        let is_deleted = deletion_names(view).any(|known| known == name);
         let time = name == d.event_time || Some(name) == d.created_time.as_deref() || TIMES.contains(&name);
-        time || name == deleted || declared.iter().any(|(known, _)| known == name)
+        time || is_deleted || declared.iter().any(|(known, _)| known == name)
     };
     (0..table.fields().len()).filter(|at| is_own(table.field(*at).name())).collect()
 }

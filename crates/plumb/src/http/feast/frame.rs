@@ -6,6 +6,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use featurestore::push::rows::deletion_names;
 use schema::{Dtype, FeatureView, Timestamp};
 use serde_json::{Map, Value};
 
@@ -22,7 +23,7 @@ pub(super) fn of_view(view: &FeatureView, frame: Map<String, Value>) -> Map<Stri
         key.or_else(|| d.features.iter().find(|feature| feature.name.as_str() == name).map(|f| f.dtype))
     };
     let is_time = |name: &str| name == d.event_time || Some(name) == d.created_time.as_deref() || TIMES.contains(&name);
-    let is_deleted = |name: &str| name == d.deleted.as_deref().unwrap_or("is_deleted");
+    let is_deleted = |name: &str| deletion_names(view).any(|known| known == name);
     let column = |(name, values): (String, Value)| {
         let each = |convert: &dyn Fn(Value) -> Value, values: Value| match values {
             Value::Array(values) => Value::Array(values.into_iter().map(convert).collect()),

@@ -23,7 +23,7 @@ impl Way {
     /// The declared chain from one service version to another, composed.
     ///
     /// # Errors
-    /// `no_migration`: none is declared; the hint says where to, and what would have to be in it.
+    /// `no_migration`: none is declared; the hint says where to, and what would have to be in it, if one can be.
     pub fn find(definitions: &AppliedDefinitions, from: &FeatureService, to: &FeatureService) -> Result<Self, Failure> {
         let internal = |why: MigrationError| Failure::new(ErrorKind::Internal, why.to_string());
         let (start, end) = (from.id(), to.id());
@@ -35,6 +35,9 @@ impl Way {
         match migrations.between(&start, &end).map_err(internal)? {
             Some(chain) => Ok(Self { to: to.clone(), chain }),
             None => {
+                if definitions.current_service(end.name.as_str()).is_none_or(|current| current.id() != end) {
+                    return Err(to_no_current(&start, &end));
+                }
                 let (older, newer) = (from.schema().map_err(internal)?, to.schema().map_err(internal)?);
                 Err(missing(&start, &end, &migrations.leading_to(&end), &older, &newer))
             }
@@ -68,6 +71,15 @@ impl Way {
     pub fn through(&self) -> Vec<String> {
         self.chain.through.iter().map(ToString::to_string).collect()
     }
+}
+
+/// Of a version that is not current nobody can declare any more what leads to it.
+fn to_no_current(from: &ServiceVersion, to: &ServiceVersion) -> Failure {
+    let message = format!("no migration leads from `{from}` to `{to}`");
+    Failure::invalid(message).code("no_migration").hint(format!(
+        "none can be declared either, for `{to}` is not the current version of its service: speak `{to}`, or another that \
+         leads to it"
+    ))
 }
 
 fn missing(
@@ -137,5 +149,50 @@ impl Said {
     /// For an answer in `way.to` of rows of `older`.
     pub fn of(older: &CompiledService, way: &Way) -> Self {
         Self { from: older.service.id().to_string(), to: way.to.id().to_string(), through: way.through() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::Definitions;
+    use schema::definitions::File;
+
+    use super::*;
+
+    /// A service that had feature `a` and then has `b` as well, and one of another name.
+    fn applied() -> AppliedDefinitions {
+        let text = |features: &str| {
+            format!(
+                "{{kind: entity, name: e, join_key: k, type: int64}}\n---\n\
+                 {{kind: source, name: rows, path: rows.parquet, event_time: ts}}\n---\n\
+                 {{kind: feature_view, name: v, entity: e, source: rows, \
+                 features: [{{name: a, type: int64}}, {{name: b, type: int64}}]}}\n---\n\
+                 {{kind: feature_service, name: s, features: [{features}]}}\n---\n\
+                 {{kind: feature_service, name: t, features: ['v:b']}}\n"
+            )
+        };
+        let read = |text: String| Definitions::read(&[File { path: "f.yaml".to_owned(), text }]).unwrap();
+        AppliedDefinitions::default().after(&read(text("'v:a'"))).after(&read(text("'v:a', 'v:b'")))
+    }
+
+    #[test]
+    fn only_what_can_be_declared_is_suggested() {
+        let applied = applied();
+        let versions = &applied.services["s"].all;
+        let other = applied.current_service("t").unwrap();
+        let hint = |from: &FeatureService, to: &FeatureService| {
+            let failure = Way::find(&applied, from, to).unwrap_err();
+            assert_eq!(failure.code, "no_migration");
+            failure.hint.unwrap()
+        };
+        let declare = |from: &FeatureService, to: &FeatureService| hint(from, to).contains("migrate_from: {");
+        assert!(declare(&versions[0], &versions[1]));
+        assert!(declare(&versions[1], other));
+        assert_eq!(
+            hint(&versions[1], &versions[0]),
+            "none can be declared either, for `s@v1` is not the current version of its service: speak `s@v1`, or another \
+             that leads to it"
+        );
+        assert!(!declare(other, &versions[0]));
     }
 }

@@ -45,6 +45,10 @@ fn a_pattern_finds_its_files_in_the_order_of_their_paths() {
     assert_eq!(users(&format!("{}/d/*/a.csv", folder.path().display())), "1 3");
     assert_eq!(users(&format!("file://{}/d/2024/a.csv", folder.path().display())), "1");
     folder.refuses(&source("d/2026/*.csv"), "source `rows`: there is no file `d/2026/*.csv`");
+    // Of a folder it is told which files are looked for.
+    folder.write("e/x.txt", "user_id,at\n");
+    folder.refuses(&source("e"), "source `rows`: there is no file `e/*.csv`");
+    folder.refuses(&source("e/"), "source `rows`: there is no file `e/*.csv`");
     folder.refuses(&source("d/[20.csv"), "the path of source `rows`: `[` in `[20.csv` has no end");
     folder.refuses(
         &source("ftp://h/x.csv"),
@@ -209,6 +213,17 @@ fn a_type_by_values_says_how_to_declare_another() {
     let why = block(folder.store.history(&view)).unwrap_err();
     let advice = "say so in the source: `columns: [{name: x, type: \"float64\"}]`";
     assert_eq!(chain(&why), format!("column `x` of `rows.csv`: it is int64 by its values, declared float64; {advice}"));
+}
+
+/// Which of several files has the value that made it so is not known: none is blamed.
+#[test]
+fn a_type_by_values_is_of_all_files() {
+    let folder = Folder::new();
+    folder.write("d/a.csv", "user_id,at,x\n5,2024-01-01,1\n");
+    folder.write("d/b.csv", "user_id,at,x\n5,2024-01-02,q\n");
+    let view = view("path: d/*.csv\nevent_time: at", "features: [{name: x, type: int64}]");
+    let why = chain(&block(folder.store.history(&view)).unwrap_err());
+    assert!(why.starts_with("column `x` of `d/*.csv`: it is string by its values, declared int64"), "{why}");
 }
 
 /// What is new since `before`: the files of the row groups, or that it cannot be told.

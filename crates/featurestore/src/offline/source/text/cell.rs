@@ -127,12 +127,19 @@ fn wrong(text: &str, dtype: Dtype) -> String {
     format!("`{}` is no {dtype}", shown(text))
 }
 
-/// A text as messages show it.
+/// A text as messages show it: what does not show itself is escaped, and nothing else, for a message may be escaped again.
 pub(super) fn shown(text: &str) -> String {
     const LETTERS: usize = 60;
     let short: String = text.chars().take(LETTERS).collect();
     let more = if short.len() < text.len() { "…" } else { "" };
-    format!("{}{more}", short.escape_debug())
+    let shown = short.chars().flat_map(|letter| {
+        let (itself, escaped) = match letter {
+            '"' | '\'' | '\\' => (Some(letter), None),
+            _ => (None, Some(letter.escape_debug())),
+        };
+        itself.into_iter().chain(escaped.into_iter().flatten())
+    });
+    format!("{}{more}", shown.collect::<String>())
 }
 
 #[cfg(test)]
@@ -167,7 +174,7 @@ mod tests {
         field(" 1", "int64", "! ` 1` is no int64");
         json("9007199254740993", "int64", "9007199254740993");
         json("1e3", "int64", "! `1e3` is no int64");
-        json("\"1\"", "int64", "! `\\\"1\\\"` is no int64");
+        json("\"1\"", "int64", "! `\"1\"` is no int64");
     }
 
     #[test]
@@ -185,7 +192,7 @@ mod tests {
         field("NULL", "float64", "! `NULL` is no float64");
         json("1", "float64", "1.0");
         json("\"-Infinity\"", "float32", "-inf");
-        json("\"1.5\"", "float64", "! `\\\"1.5\\\"` is no float64");
+        json("\"1.5\"", "float64", "! `\"1.5\"` is no float64");
         json("true", "float64", "! `true` is no float64");
     }
 
