@@ -202,7 +202,7 @@ fn what_mlflow_does_not_tell_is_told_too() {
     check(
         EventBody::PromotionRefused { model: name(), version: 3, to: Stage::Production, alias: None, evidence },
         expect![[r#"
-        {"entity":"promotion","action":"refused","timestamp":"2026-11-27T02:03:04.123456+00:00","data":{"name":"fraud","version":"3","to_stage":"Production","by":"ann","event":7}}
+        {"entity":"promotion","action":"refused","timestamp":"2026-11-27T02:03:04.123456+00:00","data":{"name":"fraud","version":"3","to_stage":"Production","alias":null,"by":"ann","event":7}}
     "#]],
     );
     check(
