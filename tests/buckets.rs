@@ -186,7 +186,7 @@ fn an_object_that_is_damaged_is_refused_and_the_version_before_answers_on() {
     assert_eq!((verified.code, &verified.json()["damaged_files"][0]["digest"].is_string()), (1, &true), "{verified:?}");
 
     // The same file again mends it, and the server finds that by itself.
-    assert_eq!(machines.register(2).ok().stdout.matches("version 2").count(), 1);
+    assert!(machines.register(2).ok().stdout.contains("it is version 2 already"));
     until("version 2 is served", || version(&server) == 2);
     one.run("registry verify").ok();
 

@@ -215,7 +215,15 @@ fn a_label_that_is_a_feature_ends_the_build_where_asked_for() {
         let body = json!({ "service": SERVICE, "spine": { "sql": sql }, "fail_on_leakage": fail });
         post(&server, "", "application/json", body.to_string().as_bytes())
     };
-    let recorded = || plumb.run("registry log --output json").stdout.matches("answered over http").count();
+    let recorded = || {
+        let log = plumb.json("registry log");
+        log["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|event| event.to_string().contains("answered over http"))
+            .count()
+    };
     refused(ask(leak, true), 409, "leakage", &["feature `total_orders` equals `n_orders`"]);
     assert_eq!(recorded(), 0, "nobody has it");
     let told = rows(ask(leak, false));

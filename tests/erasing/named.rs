@@ -16,7 +16,7 @@ fn project(key: &str, rows: &[&str]) -> Plumb {
         "features.yaml",
         &format!(
             "kind: entity\nname: user\njoin_key: name\ntype: {key}\n---\n\
-             kind: source\nname: rows\npath: rows.csv\nevent_time: at\n---\n\
+             kind: source\nname: rows\npath: rows.csv\nevent_time: at\ncolumns: [{{name: name, type: {key}}}]\n---\n\
              kind: feature_view\nname: plain\nentity: user\nsource: rows\nfeatures: [{{name: n, type: int64}}]\n---\n\
              kind: feature_view\nname: asked\nentity: user\nsource: rows\nevent_time: at\n\
              sql: 'SELECT \"name\", at, n AS m FROM rows'\nfeatures: [{{name: m, type: int64}}]\n"

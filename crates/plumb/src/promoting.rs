@@ -290,9 +290,10 @@ impl Gate {
             named.into_iter().rev().filter_map(|number| model.version(number)).map(|state| state.version.clone())
         });
         let versions: Vec<ModelVersion> = std::iter::once(version.clone()).chain(of_model).collect();
-        let (fleet, catalog) = (Arc::clone(&self.fleet), Arc::clone(catalog));
+        let (fleet, catalog, judged) = (Arc::clone(&self.fleet), Arc::clone(catalog), version.version);
         #[expect(clippy::disallowed_methods, reason = "reading files blocks")]
-        let read = tokio::task::spawn_blocking(move || fleet.pinned(&versions, &catalog).map_err(Box::new)).await;
+        let read =
+            tokio::task::spawn_blocking(move || fleet.pinned(judged, &versions, &catalog).map_err(Box::new)).await;
         let failed = |why| Failure::new(ErrorKind::Internal, format!("reading golden rows: {why}"));
         read.map_err(failed)?.map_err(|why| {
             let message = format!("the golden rows cannot be read: {}", chain(why.as_ref()));

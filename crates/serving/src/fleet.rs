@@ -270,9 +270,10 @@ impl Fleet {
     /// files the first are.
     ///
     /// # Errors
-    /// [`LoadError::Artifact`] if a file cannot be read now.
+    /// [`LoadError::Artifact`] if a file cannot be read now, or one of the version that is `judged` not any more.
     pub fn pinned<'v>(
         &self,
+        judged: u32,
         versions: impl IntoIterator<Item = &'v ModelVersion>,
         catalog: &Catalog,
     ) -> Result<Vec<Pinned>, LoadError> {
@@ -291,7 +292,12 @@ impl Fleet {
                         let (model, version) = (version.name.to_string(), version.version);
                         return Err(LoadError::Artifact { model, version, source });
                     }
-                    // Nobody can bring back rows that are lost, and a version must be possible to replace.
+                    // Of a version that is judged what is pinned is there. Nobody can bring back what others lost, and they must be
+                    // possible to replace.
+                    Err(source) if version.version == judged => {
+                        let (model, version) = (version.name.to_string(), version.version);
+                        return Err(LoadError::Artifact { model, version, source });
+                    }
                     Err(why) => {
                         let (model, number) = (&version.name, version.version);
                         warn!(model.name = %model, model.version = number, "its golden rows are lost: {}", chain(&why));

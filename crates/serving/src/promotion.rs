@@ -98,6 +98,9 @@ pub struct Evidence {
     pub features: FeatureSquare,
     /// The batch square.
     pub batches: BatchCheck,
+    /// Whether it answers no row of anybody.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub answers_nothing: bool,
     /// Against the versions before it.
     #[serde(flatten)]
     pub squares: Squares,
@@ -198,6 +201,8 @@ pub async fn check(sides: Sides, with: Checking<'_>) -> Result<Evidence, Promoti
         // Runs of the model, a hundred and more: this worker's other requests go elsewhere.
         block_in_place(|| check_batches(&mut lease, &model.plan, &probes))
     };
+    // Made-up rows alone say nothing of a model: it may refuse words that nobody says.
+    let answers_nothing = n > 0 && batches.answers_nothing();
     let types = format!("`{}` takes {} as {}", model.version.name, compiled.service.name, model.servable.signature);
     let definition = definitions.model(model.version.name.as_str());
     let contract = definition.and_then(|definition| definition.contract.as_ref());
@@ -221,9 +226,8 @@ pub async fn check(sides: Sides, with: Checking<'_>) -> Result<Evidence, Promoti
     };
     let unmade: Vec<CheckName> = required.iter().filter(|check| !was_made(check)).copied().collect();
     // A model whose answers depend on their batch is served one row at a time, not refused.
-    let passed =
-        features.passed && misfit.is_none() && !batches.answers_nothing() && unmade.is_empty() && squares.passed();
-    Ok(Evidence { passed, types, misfit, features, batches, squares, probes, unmade, as_of: now })
+    let passed = features.passed && misfit.is_none() && !answers_nothing && unmade.is_empty() && squares.passed();
+    Ok(Evidence { passed, types, misfit, features, batches, answers_nothing, squares, probes, unmade, as_of: now })
 }
 
 /// Rows of every service version that the candidate answers: pinned ones, logged requests and entities of history; and the
@@ -307,7 +311,7 @@ impl fmt::Display for Evidence {
             writeln!(f, "        try: {hint}")?;
         }
         let sign = match &self.batches {
-            nothing if nothing.answers_nothing() => "x ",
+            _ if self.answers_nothing => "x ",
             batches if batches.batching() => "ok",
             _ => "! ",
         };

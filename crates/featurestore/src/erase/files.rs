@@ -61,7 +61,7 @@ pub fn count(path: &Path, subject: &Subject, lists: &[Vec<String>]) -> Result<Op
     count_in(&NO_FOLDERS, path, subject, lists)
 }
 
-/// As [`count`], of a file whose folders have columns too.
+/// As [`count`], of a file whose folders have columns too. One that is the subject's by these counts as a row at least.
 ///
 /// # Errors
 /// As [`count`].
@@ -81,6 +81,10 @@ pub fn count_in(
             let batch = batch?;
             rows.n_rows += batch.num_rows() as u64;
             rows.n_found += columns.mask(&batch)?.true_count() as u64;
+        }
+        if folders.are(subject, lists) {
+            // Without rows the folder still names them.
+            rows.n_found = rows.n_found.max(1);
         }
         Ok(Some(rows))
     };

@@ -126,6 +126,40 @@ mod tests {
         assert!(Folders::of(project.path(), &project.path().join("rows/a.parquet"), &source).is_err());
     }
 
+    /// The name of the folder is the personal value, whatever is in it.
+    #[test]
+    fn a_folder_without_rows_goes_too() {
+        let project = tempfile::tempdir().unwrap();
+        let definitions = applied(
+            "{kind: entity, name: user, join_keys: [{name: uid, type: string}]}\n---\n\
+             {kind: source, name: rows, path: rows, format: csv, event_time: at, partitions: [{name: uid, type: string}]}\n---\n\
+             {kind: feature_view, name: v, entity: user, source: rows, features: [{name: n, type: int64}]}\n",
+        );
+        let view = definitions.current_view("v").unwrap();
+        let who = subject(&[("uid", "Anna")]);
+        for (name, text) in
+            [("empty", "at,n\n"), ("broken", "at,n\n1\n\"\n"), ("named", "at,n,uid\n2024-01-01,1,other\n")]
+        {
+            let path = project.path().join(format!("rows/uid=Anna/{name}.csv"));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+            let folders = Folders::of(project.path(), &path, &view.source).unwrap();
+            let wanted = Wanted::new(&who, &[view], &view.source).unwrap().in_folders(folders);
+            let found = text::count(&path, &wanted, &list(&["uid"])).unwrap().unwrap();
+            assert!(found.rows.n_found > 0 && found.unclear.is_empty(), "{name}: {found:?}");
+            text::rewrite(&path, &wanted, &list(&["uid"])).unwrap();
+            assert!(!path.parent().unwrap().exists(), "{name}");
+        }
+        let path = project.path().join("rows/uid=Anna/a.parquet");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let none =
+            RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(Vec::<i64>::new())) as ArrayRef)]).unwrap();
+        parquet(&path, &none);
+        let folders = Folders::of(project.path(), &path, &source("parquet")).unwrap();
+        assert_eq!(rewrite_in(&folders, &path, &who, &list(&["uid"])).unwrap().n_found, 1);
+        assert!(!path.parent().unwrap().exists());
+    }
+
     #[test]
     fn a_partition_is_compared_as_its_type() {
         let column = |dtype| Column { name: "uid".to_owned(), dtype };

@@ -112,7 +112,8 @@ impl<'a> Wanted<'a> {
 }
 
 /// The rows of a text that are a subject's: those with its values in one of `lists`, each with a column for each of the
-/// subject's names. `None` if the text has the columns of none of them.
+/// subject's names. `None` if the text has the columns of none of them. One that is the subject's by its folders counts as a
+/// row at least.
 ///
 /// # Errors
 /// [`OfflineError::Read`] if it is no such text.
@@ -127,7 +128,7 @@ pub fn count(path: &Path, wanted: &Wanted<'_>, lists: &[Vec<String>]) -> Result<
 /// [`OfflineError::Read`] or [`OfflineError::Write`]; the file then is as it was.
 pub fn rewrite(path: &Path, wanted: &Wanted<'_>, lists: &[Vec<String>]) -> Result<Found, OfflineError> {
     let Some((found, theirs)) = search(path, wanted, lists)? else { return Ok(Found::default()) };
-    if found.rows.n_found > 0 && wanted.folders.are(wanted.subject, lists) {
+    if wanted.folders.are(wanted.subject, lists) {
         folders::remove(path)?;
     } else if found.rows.n_found > 0 {
         without(path, &theirs).map_err(|source| OfflineError::Write { path: path.display().to_string(), source })?;
@@ -142,7 +143,7 @@ type Theirs = Vec<Range<u64>>;
 fn search(path: &Path, wanted: &Wanted<'_>, lists: &[Vec<String>]) -> Result<Option<(Found, Theirs)>, OfflineError> {
     let mut rows = source::Rows::open(path, wanted.form)?;
     let is_whole = wanted.folders.are(wanted.subject, lists);
-    let in_folder = |name: &String| wanted.folders.is(name, "").is_some();
+    let in_folder = |name: &str| wanted.folders.is(name, "").is_some();
     let has = |names: &[String], list: &Vec<String>| list.iter().all(|name| names.contains(name) || in_folder(name));
     // What folders say holds in every row.
     let of_folder = |(at, name): (usize, &String)| {
@@ -159,6 +160,10 @@ fn search(path: &Path, wanted: &Wanted<'_>, lists: &[Vec<String>]) -> Result<Opt
         // By list and name: whether the column is there, and whether it has the subject's value.
         let mut met = nothing.clone();
         let place = rows.next(|name, cell| {
+            // What a folder says is said of every row, whatever a column of its name has.
+            if in_folder(name) {
+                return;
+            }
             for (list, met) in lists.iter().zip(&mut met) {
                 for (at, _) in list.iter().enumerate().filter(|(_, column)| *column == name) {
                     met[at] = (true, wanted.is_value(at, cell));
@@ -178,6 +183,11 @@ fn search(path: &Path, wanted: &Wanted<'_>, lists: &[Vec<String>]) -> Result<Opt
         if is_theirs {
             theirs.push(place.bytes);
         }
+    }
+    if is_whole {
+        // Without rows, or with such as nobody reads, the folder still names them.
+        found.rows.n_found = found.rows.n_found.max(1);
+        known = true;
     }
     Ok(known.then_some((found, theirs)))
 }

@@ -382,24 +382,43 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use featurestore::online::embedded::EmbeddedStore;
+    use registry::Artifacts;
+    use schema::Clock;
+
     use super::*;
 
-    /// Of a project without definitions.
-    async fn server(folder: &std::path::Path) -> Server {
-        std::fs::write(folder.join("plumb.yaml"), "project: p\n").unwrap();
-        let project = Project::open(folder).await.unwrap();
-        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        Box::pin(start(&project, any_port, None)).await.unwrap()
+    /// One that listens with this.
+    fn server(folder: &Path, listening: JoinSet<()>) -> Server {
+        let fleet = Fleet::new(None, Artifacts::open(&folder.join("artifacts")).unwrap(), 1);
+        let store = EmbeddedStore::open(&folder.join("online")).unwrap();
+        let online = Arc::new(OnlineReader::new(Arc::new(store)));
+        let scorer = Arc::new(Scorer::new(Arc::new(fleet), online, Clock::System, PredictionLog::off()));
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (stop, _) = watch::channel(false);
+        let (ready_after, following) = (Duration::ZERO, JoinSet::new());
+        Server { address, grpc: address, ready_after, scorer, listening, stop, _following: following }
     }
 
-    #[tokio::test(flavor = "multi_thread")]
+    #[tokio::test]
     async fn what_does_not_listen_any_more_ends() {
         let folder = tempfile::tempdir().unwrap();
-        let told = server(folder.path()).await.run(std::future::ready(())).await;
-        assert!(told.is_ok(), "{told:?}");
-        let mut broken = server(folder.path()).await;
-        broken.listening.spawn(async { panic!("a bug") });
-        let why = broken.run(std::future::pending()).await.unwrap_err().to_string();
+        let mut listening = JoinSet::new();
+        listening.spawn(async { panic!("a bug") });
+        let why = server(folder.path(), listening).run(std::future::pending()).await.unwrap_err().to_string();
         assert!(why.starts_with("the server does not listen any more: ") && why.contains("a bug"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn who_is_told_to_stop_stops() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut listening = JoinSet::new();
+        let mut told = server(folder.path(), JoinSet::new());
+        let mut stopped = told.stop.subscribe();
+        listening.spawn(async move { drop(stopped.wait_for(|stopped| *stopped).await) });
+        told.listening = listening;
+        assert!(told.run(std::future::ready(())).await.is_ok());
     }
 }

@@ -116,7 +116,7 @@ fn schemes_that_connect_somewhere_are_allowed_one_by_one() {
     assert_eq!(config.unwrap().artifacts.allowed_schemes, ["hdfs", "abfss"]);
     assert_eq!(read("project: shop\n").0.unwrap().artifacts.allowed_schemes, Vec::<String>::new());
     let (_, mistakes) = read("project: shop\nartifacts: {allowed_schemes: [s3]}\n");
-    assert!(mistakes.len() == 1 && mistakes[0].contains("plumb.yaml:2:32"), "{mistakes:?}");
+    assert!(mistakes.len() == 1 && mistakes[0].contains("plumb.yaml:2:31"), "{mistakes:?}");
 }
 
 #[test]

@@ -60,7 +60,7 @@ pub fn start(n: usize, router: &Router) -> io::Result<Lanes> {
 pub struct Lanes(Vec<Lane>);
 
 impl Lanes {
-    /// Hands on the connections that come, until told to stop or no lane is left; ends when all lanes have.
+    /// Hands on the connections that come, until told to stop, or no lane is left to take one; ends when all lanes have.
     pub async fn answer(self, mut listener: TcpListener, mut stopped: watch::Receiver<bool>) {
         loop {
             let socket = tokio::select! {

@@ -33,7 +33,7 @@ pub fn report(judged: &Judged, event: Option<&Event>) -> Value {
         }),
         // A version whose rows depend on each other is served row by row, not refused; one that answers none is.
         json!({
-            "name": "batches", "passed": !evidence.batches.answers_nothing(), "says": evidence.batches.to_string(),
+            "name": "batches", "passed": !evidence.answers_nothing, "says": evidence.batches.to_string(),
         }),
     ];
     checks.extend(squares.iter().map(|square| {

@@ -7,6 +7,8 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{TimestampNanosecondType, UInt32Type};
 use featurestore::caught::caught;
 use parquet::arrow::ProjectionMask;
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::statistics::Statistics;
 use schema::{BoxError, ModelName, Timestamp};
 
 use super::read::{LogFile, LogReadError, files};
@@ -44,11 +46,23 @@ fn count(file: &LogFile, model: &ModelName, since: Timestamp) -> Result<BTreeMap
     let reader = file.open()?;
     let names = ["answered_at", "model", "model_version"];
     let mask = ProjectionMask::columns(reader.parquet_schema(), names);
+    let groups = reader.metadata().row_groups().iter().enumerate();
+    let recent = groups.filter(|(_, group)| last_of(group).is_none_or(|last| last >= since.as_nanos()));
+    let recent: Vec<usize> = recent.map(|(at, _)| at).collect();
     let mut found = BTreeMap::new();
-    for batch in reader.with_projection(mask).build()? {
+    for batch in reader.with_row_groups(recent).with_projection(mask).build()? {
         count_rows(&batch?, model, since, &mut found)?;
     }
     Ok(found)
+}
+
+/// The last instant of a group of rows, where the file says it: what is older need not be read.
+fn last_of(group: &RowGroupMetaData) -> Option<i64> {
+    let column = group.columns().iter().find(|column| column.column_path().string() == "answered_at")?;
+    match column.statistics()? {
+        Statistics::Int64(found) => found.max_opt().copied(),
+        _ => None,
+    }
 }
 
 fn count_rows(

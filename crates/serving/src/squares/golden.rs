@@ -57,7 +57,8 @@ fn whole(cell: &Json, dtype: Dtype) -> Json {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match cell.as_f64() {
         Some(number) if is_integer(dtype) && cell.is_f64() && number.fract() == 0.0 && number.abs() <= EXACT => {
-            serde_json::from_str(&format!("{number:.0}")).unwrap_or_else(|_never| cell.clone())
+            // Of zeros an integer has one.
+            serde_json::from_str(&format!("{:.0}", number + 0.0)).unwrap_or_else(|_never| cell.clone())
         }
         _ => cell.clone(),
     }
@@ -181,7 +182,7 @@ mod tests {
         check("[]", "");
         // Floats of a table or of a matrix, and the matrix by the name of the model's input.
         check(r#"{"columns": ["a", "b"], "data": [[7.0, 0.5], [-3.0, 1.0]]}"#, "7/0.5 -3/1.0");
-        check(r#"{"inputs": [[7.0, 0.5]]}"#, "7/0.5");
+        check(r#"{"inputs": [[7.0, 0.5], [-0.0, 0.5]]}"#, "7/0.5 0/0.5");
         check(r#"{"inputs": {"features": [[7.0, 0.5], [1.0, 2.0]]}}"#, "7/0.5 1/2.0");
     }
 

@@ -82,7 +82,10 @@ impl Prepared {
         });
         let squares = squares.collect();
         let all = candidate.bindings.iter().chain(&left);
-        let steps = steps(all.map(Binding::id).collect(), definitions)?;
+        let mut steps = steps(all.map(Binding::id).collect(), definitions)?;
+        // Nobody is answered there.
+        let ends_at = |chain: &Chain, id: &ServiceVersion| chain.through.last() == Some(id);
+        steps.retain(|chain| left.as_ref().is_none_or(|left| !ends_at(chain, &left.id())));
         Ok(Self { sides, candidate, left, holder, anchor, contract, judged, definition, squares, steps })
     }
 

@@ -242,10 +242,10 @@ mod tests {
         assert_eq!(found(&json!([a, b]), &json!([a_other, b])), [r"x[a].dtype: int64 -> float64"]);
         assert_eq!(
             found(&json!([a, b]), &json!([c, a])),
-            [r#"x[b]: {"dtype":"string","name":"b"} -> -"#, r#"x[c]: - -> {"dtype":"bool","name":"c"}"#]
+            [r#"x[b]: {"name":"b","dtype":"string"} -> -"#, r#"x[c]: - -> {"name":"c","dtype":"bool"}"#]
         );
         assert_eq!(found(&json!([a, b]), &json!([b, a])), [r#"x (order): ["a","b"] -> ["b","a"]"#]);
-        assert_eq!(found(&json!([]), &json!([a])), [r#"x[a]: - -> {"dtype":"int64","name":"a"}"#]);
+        assert_eq!(found(&json!([]), &json!([a])), [r#"x[a]: - -> {"name":"a","dtype":"int64"}"#]);
         // Lists of other things, and names that come twice, are compared whole.
         assert_eq!(found(&json!([1, 2]), &json!([1, 3])), ["x: [1,2] -> [1,3]"]);
         assert_eq!(found(&json!([a, a]), &json!([a])).len(), 1);

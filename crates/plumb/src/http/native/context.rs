@@ -126,7 +126,7 @@ mod tests {
         let wrong = |what: &str| format!("wrong_context_type: `context.x` is {what}");
         check(Dtype::Int64, json!(1.5), Err(&wrong("the number 1.5, but the field is int64")));
         check(Dtype::Int8, json!(300), Err(&wrong("the number 300, but the field is int8")));
-        check(Dtype::Float32, json!(1e39), Err(&wrong("the number 1e39, but the field is float32")));
+        check(Dtype::Float32, json!(1e39), Err(&wrong("the number 1e+39, but the field is float32")));
         check(Dtype::Float64, json!("12"), Err(&wrong("the text \"12\", but the field is float64")));
         check(Dtype::Bool, json!(1), Err(&wrong("the number 1, but the field is bool")));
         check(

@@ -47,8 +47,8 @@ fn a_pattern_finds_its_files_in_the_order_of_their_paths() {
     folder.refuses(&source("d/2026/*.csv"), "source `rows`: there is no file `d/2026/*.csv`");
     // Of a folder it is told which files are looked for.
     folder.write("e/x.txt", "user_id,at\n");
-    folder.refuses(&source("e"), "source `rows`: there is no file `e/*.csv`");
-    folder.refuses(&source("e/"), "source `rows`: there is no file `e/*.csv`");
+    folder.refuses(&source("e"), "source `rows`: there is no file `e/*.parquet`");
+    folder.refuses(&source("e/"), "source `rows`: there is no file `e/*.parquet`");
     folder.refuses(&source("d/[20.csv"), "the path of source `rows`: `[` in `[20.csv` has no end");
     folder.refuses(
         &source("ftp://h/x.csv"),
