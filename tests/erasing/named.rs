@@ -11,12 +11,14 @@ use crate::harness::Plumb;
 /// Users of a text, in a view and in one by query.
 fn project(key: &str, rows: &[&str]) -> Plumb {
     let plumb = Plumb::empty();
+    // By their values they are texts.
+    let typed = if key == "bytes" { "columns: [{name: name, type: bytes}]\n" } else { "" };
     plumb.write("plumb.yaml", "project: named\n");
     plumb.write(
         "features.yaml",
         &format!(
             "kind: entity\nname: user\njoin_key: name\ntype: {key}\n---\n\
-             kind: source\nname: rows\npath: rows.csv\nevent_time: at\ncolumns: [{{name: name, type: {key}}}]\n---\n\
+             kind: source\nname: rows\npath: rows.csv\nevent_time: at\n{typed}---\n\
              kind: feature_view\nname: plain\nentity: user\nsource: rows\nfeatures: [{{name: n, type: int64}}]\n---\n\
              kind: feature_view\nname: asked\nentity: user\nsource: rows\nevent_time: at\n\
              sql: 'SELECT \"name\", at, n AS m FROM rows'\nfeatures: [{{name: m, type: int64}}]\n"
