@@ -112,8 +112,9 @@ impl<'a> Wanted<'a> {
 }
 
 /// The rows of a text that are a subject's: those with its values in one of `lists`, each with a column for each of the
-/// subject's names. `None` if the text has the columns of none of them. One that is the subject's by its folders counts as a
-/// row at least.
+/// subject's names.
+///
+/// `None` if the text has the columns of none of them. One that is the subject's by its folders counts as a row at least.
 ///
 /// # Errors
 /// [`OfflineError::Read`] if it is no such text.

@@ -100,7 +100,8 @@ mod tests {
         let good = || vec![Answer::Numbers(vec![0.5]), Answer::Numbers(vec![0.5])];
         let sorts = [Sort::Golden, Sort::Sampled, Sort::Sampled, Sort::Boundary];
         let found = Unanswered::of(&sorts, [failed(), failed(), good(), failed()].iter());
-        assert_eq!((found.golden, found.sampled, found.share()), (1, 1, 0.5));
+        assert_eq!((found.golden, found.sampled), (1, 1));
+        assert!((found.share() - 0.5).abs() < 1e-9);
         assert_eq!(
             found.line(),
             "1 golden and 1 of 2 sampled rows are not answered: the model fails on them (Invalid)"
@@ -108,6 +109,6 @@ mod tests {
         let lost =
             Unanswered::lost(&sorts, &[failed(), good(), good(), good()], &[failed(), failed(), good(), failed()]);
         assert_eq!((lost.golden, lost.sampled), (0, 1));
-        assert_eq!(Unanswered::of(&[], [].iter()).share(), 0.0);
+        assert!(Unanswered::of(&[], [].iter()).share() <= 0.0);
     }
 }
