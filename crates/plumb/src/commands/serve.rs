@@ -407,7 +407,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut listening = JoinSet::new();
         listening.spawn(async { panic!("a bug") });
-        let why = server(folder.path(), listening).run(std::future::pending()).await.unwrap_err().to_string();
+        let why = server(folder.path(), listening).run(std::future::pending()).await.unwrap_err().message;
         assert!(why.starts_with("the server does not listen any more: ") && why.contains("a bug"), "{why}");
     }
 
