@@ -121,6 +121,9 @@ fn scalar(text: &str) -> Result<Scalar, String> {
     }
     let known: Vec<String> =
         Scalar::all().filter(|s| !matches!(s, Scalar::Decimal { .. })).map(|s| s.to_string()).collect();
+    if known.contains(&lower) {
+        return Err(format!("did you mean `{lower}`?"));
+    }
     let more = ["decimal(10,2)", "list<float32>", "list<float32, 3>"];
     Err(suggest(&lower, known.iter().map(String::as_str).chain(more)))
 }
