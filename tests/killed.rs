@@ -200,7 +200,8 @@ fn an_interrupted_materialize_says_so_and_the_next_completes() {
     let started = Instant::now();
     let whole = Plumb::demo_online();
     let (took, want) = (started.elapsed(), dump(&whole));
-    for part in 1..6 {
+    // The first is interrupted at once, whatever the others take.
+    for part in 0..6 {
         let plumb = Plumb::demo();
         plumb.run("apply --yes").ok();
         let mut child = plumb.command("materialize").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
