@@ -36,7 +36,13 @@ fn what_a_model_names_is_looked_at_with_all_other_mistakes() {
     plumb.write("models/m.yaml", "kind: model\nname: m\naccepts: [repeat_purchase_v1@v7]\n");
     let told = ["models/m.yaml:3:", "`repeat_purchase_v1@v7`, of which there is no such version", "there is version 1"];
     plumb.run("plan").fails(2, &told);
-    // With what else a file says.
+    // What the data shows is looked at once what is written is sound; what else a file says is told with it.
+    plumb.edit("features/user_features.yaml", "event_time: ordered_at", "event_time: orderd_at");
+    plumb.run("plan").fails(2, &told);
+    let sound = plumb.read("models/m.yaml").replace("@v7", "@v1");
+    plumb.write("models/m.yaml", &sound);
+    plumb.run("plan").fails(2, &["`orderd_at`"]);
+    plumb.write("models/m.yaml", &sound.replace("@v1", "@v7"));
     plumb.edit("features/services.yaml", "description: Adds", "descriptoin: Adds");
     plumb.run("plan").fails(2, &["has no field `descriptoin`"]);
     plumb.run("plan").fails(2, &told);

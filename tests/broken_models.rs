@@ -97,3 +97,77 @@ fn an_adapter_that_leads_one_way_switches_no_comparison_off() {
     let refused = plumb.run("model promote m 2");
     assert!(refused.code == 1 && refused.stdout.contains("clients still send it"), "{refused:?}");
 }
+
+/// Nobody is answered at the older version, so nothing is to be migrated there.
+#[test]
+fn services_that_lead_into_each_other_are_compared_along_one_way() {
+    let plumb = Plumb::demo_online();
+    plumb.edit(
+        "features/services.yaml",
+        "description: What the first repeat-purchase model eats.",
+        "description: What the first repeat-purchase model eats.\nmigrate_from: {repeat_purchase_v2@v1: [{drop: total_cds}]}",
+    );
+    plumb.run("apply --yes").ok();
+    register(&plumb, &linear(&plumb, "one.onnx", &[1.0, 0.0, 0.0], 0.0), "repeat_purchase_v1");
+    register(&plumb, &linear(&plumb, "same.onnx", &[2.0, 0.0, 0.0, 0.0], 0.0), "repeat_purchase_v2");
+    promote(&plumb, 1).ok();
+    declare(
+        &plumb,
+        "contract: {edges: told, outputs: {score: {is: amount, tolerance: 0.001}}}\n\
+         adapters: [{from: repeat_purchase_v1, to: repeat_purchase_v2, outputs: {score: {scale: 2}}}]",
+    );
+    let report = promote(&plumb, 2).ok().json();
+    let square = only(&report, "compatibility");
+    assert_eq!((&square["outcome"], &square["passed"]), (&json!("compared"), &json!(true)), "{square}");
+}
+
+/// The file of a pinned row: its version is not judged without it, and one that came before can be replaced.
+#[test]
+fn pinned_rows_that_are_lost_keep_their_own_version_out_and_no_other() {
+    let plumb = Plumb::demo_online();
+    let pinned = |name: &str, bias: f32, orders: u32| {
+        let (file, golden) = (linear(&plumb, name, &[1.0, 0.0, 0.0], bias), format!("{name}.json"));
+        plumb.write(&golden, &format!("[{{\"total_orders\": {orders}}}]"));
+        let golden = plumb.path().join(golden).display().to_string();
+        plumb.run(&format!("model register m {file} --service repeat_purchase_v1 --golden {golden}")).ok();
+    };
+    pinned("one.onnx", 0.0, 1);
+    pinned("two.onnx", 0.001, 2);
+    declare(&plumb, "contract: {outputs: {score: {is: score, tolerance: 0.1}}}");
+    let kept = |version: u32| {
+        let files = plumb.json(&format!("model show m {version}"))["files"].as_array().unwrap().clone();
+        let golden = files.iter().find(|file| file["path"].as_str().unwrap().contains("golden")).unwrap();
+        let digest = golden["digest"].as_str().unwrap();
+        plumb.path().join(".plumb/artifacts/sha256").join(&digest[..2]).join(&digest[2..])
+    };
+    let (first, second) = (kept(1), kept(2));
+    promote(&plumb, 1).ok();
+    let bytes = std::fs::read(&second).unwrap();
+    std::fs::remove_file(&second).unwrap();
+    let out = plumb.run("model promote m 2");
+    assert!(out.code > 2 && out.stderr.contains("golden rows cannot be read"), "{out:?}");
+    std::fs::write(&second, bytes).unwrap();
+    std::fs::remove_file(&first).unwrap();
+    promote(&plumb, 2).ok();
+}
+
+/// A fix is no fault: what the version before failed on, the next may answer.
+#[test]
+fn a_version_may_answer_what_the_one_before_it_failed_on() {
+    let plumb = Plumb::demo_online();
+    register(&plumb, &table(&plumb, "two.onnx", &[0.25, 0.5]), "repeat_purchase_v1");
+    let wide: Vec<f32> = [0.25, 0.5].into_iter().chain(std::iter::repeat_n(0.75, 5_000)).collect();
+    register(&plumb, &table(&plumb, "wide.onnx", &wide), "repeat_purchase_v1");
+    let other: Vec<f32> = [0.375, 0.5].into_iter().chain(std::iter::repeat_n(0.75, 5_000)).collect();
+    register(&plumb, &table(&plumb, "other.onnx", &other), "repeat_purchase_v1");
+    let contract = |share: f64| {
+        format!("contract: {{share: {share}, edges: told, outputs: {{score: {{is: score, tolerance: 0}}}}}}")
+    };
+    declare(&plumb, &contract(1.0));
+    promote(&plumb, 1).ok();
+    declare(&plumb, &contract(0.0));
+    // Where it answered, it is held to its answers.
+    let refused = promote(&plumb, 3);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    promote(&plumb, 2).ok();
+}

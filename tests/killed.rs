@@ -196,27 +196,36 @@ fn a_killed_server_fails_what_is_in_flight_and_no_more() {
 
 #[test]
 fn an_interrupted_materialize_says_so_and_the_next_completes() {
-    let mut interrupted = 0;
+    const ATTEMPTS: usize = 5;
+    let whole = Plumb::demo();
+    whole.run("apply --yes").ok();
     let started = Instant::now();
-    let whole = Plumb::demo_online();
-    let (took, want) = (started.elapsed(), dump(&whole));
-    // The first is interrupted at once, whatever the others take.
-    for part in 0..6 {
-        let plumb = Plumb::demo();
-        plumb.run("apply --yes").ok();
-        let mut child = plumb.command("materialize").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let until = Instant::now() + took * part / 10;
-        while Instant::now() < until && child.try_wait().unwrap().is_none() {
-            std::thread::yield_now();
-        }
-        // The shell's own `kill`: the program of that name is not on every machine.
-        Command::new("bash").args(["-c", "kill -INT \"$0\"", &child.id().to_string()]).status().unwrap();
-        let status = child.wait().unwrap();
-        // Before it listens the signal itself ends it, which a shell calls 130 too.
-        assert!([Some(0), Some(130)].contains(&status.code()) || status.signal() == Some(2), "{status:?}");
-        interrupted += usize::from(!status.success());
-        plumb.run("materialize").ok();
-        assert!(dump(&plumb) == want, "interrupted after {part}/10 of {took:?}");
+    whole.run("materialize").ok();
+    let (mut took, want) = (started.elapsed(), dump(&whole));
+    for part in 1..6 {
+        let is_interrupted = (0..ATTEMPTS).any(|_| {
+            let plumb = Plumb::demo();
+            plumb.run("apply --yes").ok();
+            let mut child = plumb.command("materialize").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let started = Instant::now();
+            while started.elapsed() < took * part / 10 && child.try_wait().unwrap().is_none() {
+                std::thread::yield_now();
+            }
+            let waited = started.elapsed();
+            // The shell's own `kill`: the program of that name is not on every machine.
+            Command::new("bash").args(["-c", "kill -INT \"$0\"", &child.id().to_string()]).status().unwrap();
+            let status = child.wait().unwrap();
+            // A shell calls a signal 130 too.
+            let is_interrupted = status.code() == Some(130) || status.signal() == Some(2);
+            assert!(is_interrupted || status.success(), "{status:?}");
+            if !is_interrupted {
+                // The machine is quicker than it was.
+                took = took.min(waited);
+            }
+            plumb.run("materialize").ok();
+            assert!(dump(&plumb) == want, "interrupted after {waited:?} of {took:?}");
+            is_interrupted
+        });
+        assert!(is_interrupted, "{ATTEMPTS} runs had ended after {part}/10 of {took:?}");
     }
-    assert!(interrupted > 0, "every run had ended before it was interrupted");
 }

@@ -4,9 +4,10 @@
 //! one version; through MLflow's routes several may share one.
 
 mod places;
+mod standing;
 pub(crate) mod stored;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use imbl::Vector;
@@ -252,28 +253,6 @@ impl Model {
             return Vec::new();
         }
         self.places.of(stage).filter(|number| *number != version).collect()
-    }
-
-    /// The newest transition into `stage` that is neither a rollback nor rolled back.
-    pub(crate) fn newest_standing(&self, stage: Stage) -> Option<&HistoryEntry> {
-        let undone: HashSet<Seq> = self.history().filter_map(|(.., transition)| transition.undoes).collect();
-        self.history().rev().find(|(seq, .., transition)| {
-            transition.to == stage && transition.undoes.is_none() && !undone.contains(seq) && *seq > self.standing_from
-        })
-    }
-
-    /// The versions that were in `stage` right before event `seq`, in order.
-    pub(crate) fn held_before(&self, stage: Stage, seq: Seq) -> Vec<u32> {
-        let mut held = BTreeSet::new();
-        for (.., transition) in self.history().take_while(|(at, ..)| *at < seq) {
-            if transition.to == stage {
-                held.insert(transition.version);
-            } else {
-                held.remove(&transition.version);
-            }
-            held.retain(|number| !transition.archived.contains(number));
-        }
-        held.into_iter().collect()
     }
 
     /// What `transition` says that is not so.

@@ -6,7 +6,7 @@
 
 mod meters;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
@@ -26,11 +26,9 @@ use crate::onnx::pool::SessionPool;
 use crate::onnx::runtime::Runtime;
 use crate::onnx::tensors::InputPlan;
 use crate::pinned::{self, PinnedError};
-use crate::squares::{Pinned, golden, words};
+use crate::squares::golden::{self, GoldenFile};
+use crate::squares::{Pinned, words};
 pub use meters::Meters;
-
-/// Files of golden rows that are read for a promotion: each has at least one row, and rows cost microseconds.
-const GOLDEN_FILES_MAX: usize = 256;
 
 /// A model version ready to answer.
 #[derive(Debug)]
@@ -275,41 +273,24 @@ impl Fleet {
         &self,
         judged: u32,
         versions: impl IntoIterator<Item = &'v ModelVersion>,
-        catalog: &Catalog,
+        catalog: &'v Catalog,
     ) -> Result<Vec<Pinned>, LoadError> {
-        let (mut all, mut read) = (Vec::new(), BTreeSet::new());
-        for version in versions {
-            let Some(servable) = &version.servable else { continue };
-            let named = (servable.service.as_str(), &servable.service_fingerprint);
-            let Some(service) = catalog.definitions().service_by_fingerprint(named.0, named.1) else { continue };
-            for file in version.files.iter().filter(|file| golden::FILES.contains(&file.path.as_str())) {
-                if read.len() == GOLDEN_FILES_MAX || !read.insert((service.id(), file.digest)) {
+        let mut all = Vec::new();
+        for GoldenFile { version, service, file } in golden::files(versions, catalog.definitions()) {
+            let (model, number) = (&version.name, version.version);
+            let bytes = match self.artifacts.get(&file.digest) {
+                Ok(bytes) => bytes,
+                // Nobody can bring back what other versions lost, and they must be possible to replace.
+                Err(why) if number != judged && !why.passes() => {
+                    warn!(model.name = %model, model.version = number, "its golden rows are lost: {}", chain(&why));
                     continue;
                 }
-                let bytes = match self.artifacts.get(&file.digest) {
-                    Ok(bytes) => bytes,
-                    Err(source) if source.passes() => {
-                        let (model, version) = (version.name.to_string(), version.version);
-                        return Err(LoadError::Artifact { model, version, source });
-                    }
-                    // Of a version that is judged what is pinned is there. Nobody can bring back what others lost, and they must be
-                    // possible to replace.
-                    Err(source) if version.version == judged => {
-                        let (model, version) = (version.name.to_string(), version.version);
-                        return Err(LoadError::Artifact { model, version, source });
-                    }
-                    Err(why) => {
-                        let (model, number) = (&version.name, version.version);
-                        warn!(model.name = %model, model.version = number, "its golden rows are lost: {}", chain(&why));
-                        continue;
-                    }
-                };
-                match golden::read(&bytes, &service.columns) {
-                    Ok(rows) => all.push(Pinned { service: service.id(), rows }),
-                    Err(why) => {
-                        let (model, number) = (&version.name, version.version);
-                        warn!(model.name = %model, model.version = number, "no golden rows in `{}`: {why}", file.path);
-                    }
+                Err(source) => return Err(LoadError::Artifact { model: model.to_string(), version: number, source }),
+            };
+            match golden::read(&bytes, &service.columns) {
+                Ok(rows) => all.push(Pinned { service: service.id(), rows }),
+                Err(why) => {
+                    warn!(model.name = %model, model.version = number, "no golden rows in `{}`: {why}", file.path);
                 }
             }
         }

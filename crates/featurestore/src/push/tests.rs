@@ -1,16 +1,16 @@
+mod away;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampNanosecondArray};
-use async_trait::async_trait;
 use expect_test::{Expect, expect};
 use schema::{AppliedDefinitions, Ttl, definitions};
 
 use super::*;
 use crate::materialize::Materializer;
 use crate::offline::OfflineStore;
-use crate::online::{At, EraseReport, MemoryStore, OnlineRows, WriteReport};
+use crate::online::{At, MemoryStore};
 use crate::testing::{applied, parquet};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_000);
@@ -182,73 +182,6 @@ async fn a_view_that_is_not_online_takes_pushes_to_its_history_alone() {
     assert_eq!(offline.history(&view()).await.unwrap().n_pushed(), 0, "nothing was logged");
     push(&view(), &rows, None, To::Offline, &log, &empty, NOW).await.unwrap();
     assert_eq!(offline.history(&view()).await.unwrap().n_pushed(), 1);
-}
-
-/// A store that goes away after it was read some times.
-#[derive(Debug)]
-struct GoesAway {
-    store: MemoryStore,
-    reads: AtomicUsize,
-}
-
-impl GoesAway {
-    fn after(reads: usize, store: MemoryStore) -> Self {
-        Self { store, reads: AtomicUsize::new(reads) }
-    }
-}
-
-#[async_trait]
-impl OnlineStore for GoesAway {
-    async fn get_many(&self, tables: &[OnlineTable], keys: &[EntityKey]) -> Result<OnlineRows, OnlineError> {
-        let left = self.reads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        match left {
-            Ok(_) => self.store.get_many(tables, keys).await,
-            Err(_) => Err(OnlineError::Open { address: "there".into(), source: "it is away".into() }),
-        }
-    }
-
-    async fn put_many(
-        &self,
-        table: &OnlineTable,
-        cells: &[(EntityKey, Cell)],
-        horizon: Timestamp,
-    ) -> Result<WriteReport, OnlineError> {
-        self.store.put_many(table, cells, horizon).await
-    }
-
-    async fn erase(&self, tables: &[OnlineTable], keys: &KeyMatch, dry_run: bool) -> Result<EraseReport, OnlineError> {
-        self.store.erase(tables, keys, dry_run).await
-    }
-
-    async fn drop_tables(&self, tables: &[OnlineTable]) -> Result<(), OnlineError> {
-        self.store.drop_tables(tables).await
-    }
-}
-
-/// Whoever is told that rows are in the log need not repeat them for history's sake: they are.
-#[tokio::test]
-async fn what_is_said_of_the_log_while_the_store_is_away_is_true() {
-    let folder = tempfile::tempdir().unwrap();
-    let (offline, online) = project(folder.path()).await;
-    let log = offline.pushes().unwrap();
-    let n_pushed = async || offline.history(&view()).await.unwrap().n_pushed();
-    let away = GoesAway::after(0, online);
-    let why = push(&view(), &one_row(7), None, To::Online, &log, &away, NOW).await.unwrap_err();
-    assert_eq!((why.kind(), n_pushed().await), (ErrorKind::Unavailable, 0));
-    assert_eq!(
-        why.to_string(),
-        "pushing to feature view `f@v1`: the online store is not to be had, so nothing of the push was kept"
-    );
-    assert!(why.hint().unwrap().starts_with("push it again when the online store answers"));
-    push(&view(), &one_row(8), None, To::Offline, &log, &away, NOW).await.unwrap();
-    assert_eq!(n_pushed().await, 1);
-    // It goes away in between.
-    let away = GoesAway::after(1, away.store);
-    let why = push(&view(), &one_row(7), None, To::Online, &log, &away, NOW).await.unwrap_err();
-    assert_eq!((why.kind(), n_pushed().await), (ErrorKind::Unavailable, 2));
-    assert!(why.to_string().ends_with("the rows are in the log, but not yet online"), "{why}");
-    let done = push(&view(), &one_row(7), None, To::Online, &log, &away.store, NOW).await.unwrap();
-    assert_eq!(done, Pushed { n_rows: 1, repeated: true, n_written: 1 });
 }
 
 /// History is opened before its build is announced; what is pushed between goes to the generation before, and must not

@@ -3,14 +3,48 @@
 //! A file is JSON in one of the forms that people have: a list of objects, an object of lists, `columns` and `data` (as
 //! pandas' `split` and MLflow's `input_example.json` have them), or lists of values in the service's order.
 
+use std::collections::BTreeSet;
+
+use registry::{ModelVersion, PinnedFile, Servable};
 use schema::json::read_column;
-use schema::{Dtype, ServiceColumn, Status};
+use schema::{AppliedDefinitions, Dtype, FeatureService, ServiceColumn, Status};
 use serde_json::{Map, Value as Json};
 
 use super::rows::{ProbeRows, Sort};
 
 /// Names of files of a version whose rows are golden, by what made them.
 pub const FILES: [&str; 2] = [registry::GOLDEN_FILE, "input_example.json"];
+
+/// Files that are read for a promotion: each has at least one row, and rows cost microseconds.
+const FILES_MAX: usize = 256;
+
+/// A file of golden rows.
+#[derive(Debug, Clone, Copy)]
+pub struct GoldenFile<'v> {
+    /// The version that it is pinned with.
+    pub version: &'v ModelVersion,
+    /// Its service, which its rows are of.
+    pub service: &'v FeatureService,
+    /// It.
+    pub file: &'v PinnedFile,
+}
+
+/// The files of some versions: one that several have is one, and of many the first count.
+pub fn files<'v>(
+    versions: impl IntoIterator<Item = &'v ModelVersion>,
+    definitions: &'v AppliedDefinitions,
+) -> Vec<GoldenFile<'v>> {
+    let served = versions.into_iter().filter_map(|version| {
+        let Servable { service, service_fingerprint, .. } = version.servable.as_ref()?;
+        Some((version, definitions.service_by_fingerprint(service.as_str(), service_fingerprint)?))
+    });
+    let all = served.flat_map(|(version, service)| {
+        let is_golden = |file: &&PinnedFile| FILES.contains(&file.path.as_str());
+        version.files.iter().filter(is_golden).map(move |file| GoldenFile { version, service, file })
+    });
+    let mut known = BTreeSet::new();
+    all.filter(|golden| known.insert((golden.service.id(), golden.file.digest))).take(FILES_MAX).collect()
+}
 
 /// Reads the rows of a file, features by name. What a row does not name is missing in it.
 ///
