@@ -22,7 +22,8 @@ pub struct Answered {
     pub last: Option<Timestamp>,
 }
 
-/// What each version of a model answered from `since` on, by its number; and files of the log that cannot be read.
+/// What each version of a model answered from `since` on under this name, by its number; and files of the log that cannot be
+/// read.
 ///
 /// # Errors
 /// [`LogReadError`] if a folder cannot be listed.
