@@ -16,7 +16,7 @@ use std::sync::Arc;
 use registry::{Artifacts, Catalog, PinnedFile, Servable};
 use schema::{ErrorKind, FeatureService, Fingerprint};
 use serving::onnx::inspect::{self, ModelFile, classes};
-use serving::onnx::tensors::InputPlan;
+use serving::onnx::plan::InputPlan;
 
 use crate::failure::Failure;
 use crate::http::services::service_hint;

@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
+use half::{bf16, f16};
 use schema::AppliedDefinitions;
 use schema::applied::Chain;
 use schema::contract::{AdapterPath, Answer, OutputKind, OutputKinds};
 use schema::{ModelDefinition, migration::ServiceVersion};
 
 use crate::class_order::ClassOrder;
-use crate::onnx::{OutputData, OutputTensor, Outputs};
+use crate::onnx::{Outputs, Tensor, TensorData};
 use crate::squares::words;
 
 /// The adapters on the way from an older service version to a model's own, which are not the identity.
@@ -63,7 +64,7 @@ impl Back {
         Outputs { columns: columns.collect() }
     }
 
-    fn tensor(&self, tensor: &OutputTensor, is: &OutputKind) -> OutputTensor {
+    fn tensor(&self, tensor: &Tensor, is: &OutputKind) -> Tensor {
         let name = tensor.name.as_ref();
         match is {
             OutputKind::Probabilities { classes } => self.probabilities(tensor, classes),
@@ -86,7 +87,7 @@ impl Back {
 
     /// Each class stays where it is under its older name, unless names changed places: then they stand in the order that was
     /// declared.
-    fn probabilities(&self, tensor: &OutputTensor, classes: &[String]) -> OutputTensor {
+    fn probabilities(&self, tensor: &Tensor, classes: &[String]) -> Tensor {
         let name = tensor.name.as_ref();
         let here: Vec<String> = classes.iter().map(|class| self.path.older_name(name, class)).collect();
         let there = self.path.older_kinds(&self.kinds);
@@ -103,34 +104,36 @@ impl Back {
 }
 
 /// The tensor with other elements, as many.
-fn with(tensor: &OutputTensor, data: OutputData) -> OutputTensor {
+fn with(tensor: &Tensor, data: TensorData) -> Tensor {
     let (name, shape) = (Arc::clone(&tensor.name), tensor.shape.clone());
-    OutputTensor { name, datatype: data.datatype(), shape, data }
+    Tensor { name, shape, data }
 }
 
 /// Numbers in the model's own type; integers that are divided become floats.
-fn numbers_like(like: &OutputData, numbers: Vec<f64>) -> OutputData {
+fn numbers_like(like: &TensorData, numbers: Vec<f64>) -> TensorData {
     match like {
         #[expect(clippy::cast_possible_truncation, reason = "the model's own type")]
-        OutputData::F32(_) => OutputData::F32(numbers.into_iter().map(|value| value as f32).collect()),
-        _ => OutputData::F64(numbers),
+        TensorData::F32(_) => TensorData::F32(numbers.into_iter().map(|value| value as f32).collect()),
+        TensorData::F16(_) => TensorData::F16(numbers.into_iter().map(f16::from_f64).collect()),
+        TensorData::Bf16(_) => TensorData::Bf16(numbers.into_iter().map(bf16::from_f64).collect()),
+        _ => TensorData::F64(numbers),
     }
 }
 
 /// Labels in the model's own type, or as texts where a name is no integer of it.
-fn labels_like(like: &OutputData, labels: Vec<String>) -> OutputData {
+fn labels_like(like: &TensorData, labels: Vec<String>) -> TensorData {
     macro_rules! integers {
         ($($variant:ident),*) => {
             match like {
-                $(OutputData::$variant(_) => {
+                $(TensorData::$variant(_) => {
                     let all = labels.iter().map(|label| label.parse().ok()).collect::<Option<Vec<_>>>();
-                    all.map(OutputData::$variant)
+                    all.map(TensorData::$variant)
                 })*
                 _ => None,
             }
         };
     }
-    integers!(Bool, U8, U16, U32, U64, I8, I16, I32, I64).unwrap_or(OutputData::Text(labels))
+    integers!(Bool, U8, U16, U32, U64, I8, I16, I32, I64).unwrap_or(TensorData::Text(labels))
 }
 
 #[cfg(test)]
@@ -141,8 +144,8 @@ mod tests {
 
     use super::*;
 
-    fn tensor(name: &str, shape: Vec<i64>, data: OutputData) -> OutputTensor {
-        OutputTensor { name: name.into(), datatype: data.datatype(), shape, data }
+    fn tensor(name: &str, shape: Vec<i64>, data: TensorData) -> Tensor {
+        Tensor { name: name.into(), shape, data }
     }
 
     fn back(is: OutputKind, adapter: OutputAdapter) -> Back {
@@ -167,31 +170,31 @@ mod tests {
         let cents = back(OutputKind::Amount, OutputAdapter { scale: 100.0, ..OutputAdapter::default() });
         let said = Outputs {
             columns: vec![
-                tensor("y", vec![2, 1], OutputData::F32(vec![150.0, 25.0])),
-                tensor("z", vec![2], OutputData::I64(vec![1, 2])),
+                tensor("y", vec![2, 1], TensorData::F32(vec![150.0, 25.0])),
+                tensor("z", vec![2], TensorData::I64(vec![1, 2])),
             ],
         };
         let old = cents.outputs(&said);
-        assert!(matches!(&old.columns[0].data, OutputData::F32(values) if values == &[1.5, 0.25]), "{old:?}");
+        assert!(matches!(&old.columns[0].data, TensorData::F32(values) if values == &[1.5, 0.25]), "{old:?}");
         assert_eq!(old.columns[0].shape, [2, 1]);
-        assert!(old.row_same_bits(0, &old, 0) && matches!(&old.columns[1].data, OutputData::I64(v) if v == &[1, 2]));
+        assert!(old.row_same_bits(0, &old, 0) && matches!(&old.columns[1].data, TensorData::I64(v) if v == &[1, 2]));
     }
 
     #[test]
     fn labels_have_their_old_names() {
         let label = |classes| OutputKind::Label { classes: names(classes) };
         let of = back(label(["ok", "bad"]), relabel(&[("good", "ok")]));
-        let said = Outputs { columns: vec![tensor("y", vec![2], OutputData::Text(names(["ok", "bad"])))] };
+        let said = Outputs { columns: vec![tensor("y", vec![2], TensorData::Text(names(["ok", "bad"])))] };
         let old = of.outputs(&said);
-        assert!(matches!(&old.columns[0].data, OutputData::Text(labels) if labels == &["good", "bad"]), "{old:?}");
+        assert!(matches!(&old.columns[0].data, TensorData::Text(labels) if labels == &["good", "bad"]), "{old:?}");
         // Integers stay integers while they can.
-        let said = || Outputs { columns: vec![tensor("y", vec![2, 1], OutputData::I32(vec![1, 0]))] };
+        let said = || Outputs { columns: vec![tensor("y", vec![2, 1], TensorData::I32(vec![1, 0]))] };
         let old = back(label(["0", "1"]), relabel(&[("0", "1"), ("1", "0")])).outputs(&said());
-        assert!(matches!(&old.columns[0].data, OutputData::I32(labels) if labels == &[0, 1]), "{old:?}");
-        assert_eq!((&old.columns[0].shape, old.columns[0].datatype), (&vec![2, 1], "INT32"));
+        assert!(matches!(&old.columns[0].data, TensorData::I32(labels) if labels == &[0, 1]), "{old:?}");
+        assert_eq!((&old.columns[0].shape, old.columns[0].datatype().as_str()), (&vec![2, 1], "INT32"));
         let old = back(label(["0", "1"]), relabel(&[("no", "0"), ("yes", "1")])).outputs(&said());
-        assert!(matches!(&old.columns[0].data, OutputData::Text(labels) if labels == &["yes", "no"]), "{old:?}");
-        assert_eq!(old.columns[0].datatype, "BYTES");
+        assert!(matches!(&old.columns[0].data, TensorData::Text(labels) if labels == &["yes", "no"]), "{old:?}");
+        assert_eq!(old.columns[0].datatype().as_str(), "BYTES");
     }
 
     #[test]
@@ -199,11 +202,11 @@ mod tests {
         let classes = |of| OutputKind::Probabilities { classes: names(of) };
         let floats = |of: &Back, shape: Vec<i64>, values: &[f32]| {
             let mut old =
-                of.outputs(&Outputs { columns: vec![tensor("y", shape.clone(), OutputData::F32(values.to_vec()))] });
+                of.outputs(&Outputs { columns: vec![tensor("y", shape.clone(), TensorData::F32(values.to_vec()))] });
             let column = old.columns.remove(0);
             assert_eq!(column.shape, shape);
             match column.data {
-                OutputData::F32(values) => values,
+                TensorData::F32(values) => values,
                 other => panic!("{other:?}"),
             }
         };
@@ -221,9 +224,9 @@ mod tests {
 
     #[test]
     fn probabilities_stand_where_older_clients_look_for_them() {
-        let said = || Outputs { columns: vec![tensor("y", vec![1, 2], OutputData::F32(vec![0.25, 0.75]))] };
+        let said = || Outputs { columns: vec![tensor("y", vec![1, 2], TensorData::F32(vec![0.25, 0.75]))] };
         let values = |of: Back| match of.outputs(&said()).columns.remove(0).data {
-            OutputData::F32(values) => values,
+            TensorData::F32(values) => values,
             other => panic!("{other:?}"),
         };
         let classes = |of| OutputKind::Probabilities { classes: names(of) };

@@ -14,7 +14,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::onnx::{InputPlan, ModelSession, OnnxError, OutputRow, Outputs};
+use crate::onnx::{InputPlan, ModelSession, OnnxError, Outputs, TensorRow};
 
 pub use probe::ProbeSet;
 use probe::Random;
@@ -272,7 +272,7 @@ impl Check<'_> {
 }
 
 /// One value that is no measurement: a class.
-fn is_label(row: OutputRow<'_>) -> bool {
+fn is_label(row: TensorRow<'_>) -> bool {
     row.len() == 1 && row.floats().is_none()
 }
 

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use half::{bf16, f16};
 use schema::contract::OutputKinds;
 
-use crate::onnx::{OutputData, OutputTensor, Outputs};
+use crate::onnx::{Outputs, Tensor, TensorData};
 use crate::squares::{classifier, in_words};
 
 /// How the columns of a classifier's output become those of its contract.
@@ -45,14 +46,18 @@ impl ClassOrder {
     }
 
     /// Puts the columns of its output in order.
-    pub(crate) fn arrange_tensor(&self, tensor: &mut OutputTensor) {
+    pub(crate) fn arrange_tensor(&self, tensor: &mut Tensor) {
         let width = tensor.width();
         match (&mut tensor.data, self.columns.len()) {
-            (OutputData::F32(data), n) if n == width => permute(data, &self.columns),
-            (OutputData::F64(data), n) if n == width => permute(data, &self.columns),
+            (TensorData::F32(data), n) if n == width => permute(data, &self.columns),
+            (TensorData::F64(data), n) if n == width => permute(data, &self.columns),
+            (TensorData::F16(data), n) if n == width => permute(data, &self.columns),
+            (TensorData::Bf16(data), n) if n == width => permute(data, &self.columns),
             // Two classes in the other order, of which the second is told alone.
-            (OutputData::F32(data), 2) if width == 1 => data.iter_mut().for_each(|p| *p = 1.0 - *p),
-            (OutputData::F64(data), 2) if width == 1 => data.iter_mut().for_each(|p| *p = 1.0 - *p),
+            (TensorData::F32(data), 2) if width == 1 => data.iter_mut().for_each(|p| *p = 1.0 - *p),
+            (TensorData::F64(data), 2) if width == 1 => data.iter_mut().for_each(|p| *p = 1.0 - *p),
+            (TensorData::F16(data), 2) if width == 1 => data.iter_mut().for_each(|p| *p = f16::ONE - *p),
+            (TensorData::Bf16(data), 2) if width == 1 => data.iter_mut().for_each(|p| *p = bf16::ONE - *p),
             _ => {}
         }
     }
@@ -86,10 +91,10 @@ mod tests {
         ClassOrder::of(&BTreeMap::from([("p".to_owned(), is)]), &names(named))
     }
 
-    fn arranged(order: &ClassOrder, width: i64, data: OutputData) -> OutputData {
+    fn arranged(order: &ClassOrder, width: i64, data: TensorData) -> TensorData {
         let rows = i64::try_from(data.len()).unwrap() / width;
-        let tensor = OutputTensor { name: "p".into(), datatype: data.datatype(), shape: vec![rows, width], data };
-        let other = OutputTensor { name: "label".into(), ..tensor.clone() };
+        let tensor = Tensor { name: "p".into(), shape: vec![rows, width], data };
+        let other = Tensor { name: "label".into(), ..tensor.clone() };
         let mut outputs = Outputs { columns: vec![other.clone(), tensor] };
         order.arrange(&mut outputs);
         assert_eq!(outputs.columns[0].data.len(), other.data.len());
@@ -100,18 +105,18 @@ mod tests {
     #[test]
     fn probabilities_come_in_the_order_of_the_contract() {
         let order = order(&["a", "b", "c"], &["c", "a", "b"]).unwrap();
-        let OutputData::F32(data) = arranged(&order, 3, OutputData::F32(vec![0.5, 0.25, 0.125, 5.0, 2.0, 1.0])) else {
+        let TensorData::F32(data) = arranged(&order, 3, TensorData::F32(vec![0.5, 0.25, 0.125, 5.0, 2.0, 1.0])) else {
             panic!()
         };
         assert_eq!(data, [0.25, 0.125, 0.5, 2.0, 1.0, 5.0]);
-        let OutputData::F64(data) = arranged(&order, 3, OutputData::F64(vec![0.5, 0.25, 0.125])) else { panic!() };
+        let TensorData::F64(data) = arranged(&order, 3, TensorData::F64(vec![0.5, 0.25, 0.125])) else { panic!() };
         assert_eq!(data, [0.25, 0.125, 0.5]);
     }
 
     #[test]
     fn the_probability_of_the_second_class_alone_becomes_that_of_the_other() {
         let order = order(&["no", "yes"], &["yes", "no"]).unwrap();
-        let OutputData::F32(data) = arranged(&order, 1, OutputData::F32(vec![0.25, 1.0])) else { panic!() };
+        let TensorData::F32(data) = arranged(&order, 1, TensorData::F32(vec![0.25, 1.0])) else { panic!() };
         assert_eq!(data, [0.75, 0.0]);
     }
 
@@ -126,7 +131,7 @@ mod tests {
         // Of the classes that the file has.
         assert_eq!(order(&["a", "b", "c"], &["b", "a"]), order(&["a", "b"], &["b", "a"]));
         let order = order(&["a", "b", "c"], &["c", "a", "b"]).unwrap();
-        let OutputData::F32(data) = arranged(&order, 2, OutputData::F32(vec![0.5, 0.25])) else { panic!() };
+        let TensorData::F32(data) = arranged(&order, 2, TensorData::F32(vec![0.5, 0.25])) else { panic!() };
         assert_eq!(data, [0.5, 0.25], "of another width");
     }
 }

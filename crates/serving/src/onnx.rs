@@ -4,16 +4,18 @@
 //! session is only ever run by the one who holds its [`Lease`], because ONNX Runtime's own `Run` is not treated as
 //! thread safe. All parallelism comes from the number of sessions: each runs on its caller's thread alone.
 //!
-//! Read [`tensors`] for how a service's columns become a model's inputs, and [`crate::batch_check`] for when rows may
+//! Read [`plan`] for how a service's columns become a model's inputs, and [`crate::batch_check`] for when rows may
 //! share a run.
 
+pub mod datatype;
 pub mod inspect;
 pub mod outputs;
+pub mod plan;
 pub mod pool;
 pub mod rows;
 pub mod runtime;
 pub mod session;
-pub mod tensors;
+pub mod tensor;
 #[cfg(any(test, feature = "testing"))]
 pub mod toy;
 
@@ -21,12 +23,14 @@ use std::path::PathBuf;
 
 use schema::{BoxError, ErrorKind};
 
+pub use datatype::Datatype;
 pub use inspect::{ModelFile, inspect};
-pub use outputs::{OutputData, OutputRow, OutputTensor, Outputs};
+pub use outputs::Outputs;
+pub use plan::{InputPlan, Inputs, Misfit, Rows};
 pub use pool::{Lease, SessionPool};
 pub use runtime::Runtime;
 pub use session::ModelSession;
-pub use tensors::{InputPlan, Inputs, Misfit, Rows};
+pub use tensor::{Tensor, TensorData, TensorRow};
 
 /// What went wrong with the runtime, a model file or a run.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +140,12 @@ pub enum OnnxError {
         /// Whether it blames the values: an index out of range, say.
         refused: bool,
     },
+    /// A model whose rows run one at a time answers them in different shapes.
+    #[error("output `{output}` has another shape for some rows than for others, so one tensor cannot hold it")]
+    Ragged {
+        /// The output.
+        output: String,
+    },
     /// The model does not answer row by row.
     #[error("output `{output}` has shape {shape:?} for {rows} row(s): its first dimension must be the number of rows")]
     OutputRows {
@@ -163,7 +173,9 @@ impl OnnxError {
             | Self::Null { .. }
             | Self::Nul { .. }
             | Self::Run { refused: true, .. } => ErrorKind::Invalid,
-            Self::Columns { .. } | Self::Run { refused: false, .. } | Self::OutputRows { .. } => ErrorKind::Internal,
+            Self::Columns { .. } | Self::Run { refused: false, .. } | Self::OutputRows { .. } | Self::Ragged { .. } => {
+                ErrorKind::Internal
+            }
         }
     }
 
@@ -191,6 +203,7 @@ impl OnnxError {
             Self::Misfit(misfit) => misfit.hint().to_owned(),
             Self::Null { column, .. } => format!("declare a `fill:` for `{column}` in the feature service"),
             Self::OutputRows { .. } => "export the model with a free first dimension in every output".to_owned(),
+            Self::Ragged { .. } => "ask for one row at a time".to_owned(),
             Self::Unloadable { .. } | Self::Nul { .. } | Self::Columns { .. } | Self::Run { .. } => return None,
         })
     }

@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use crate::adapted::Back;
 use crate::fleet::{Fleet, LoadedModel};
+use crate::onnx::OnnxError;
 use crate::onnx::outputs::Outputs;
-use crate::onnx::{OnnxError, rows};
 use crate::prediction_log::PredictionLog;
 
 /// Rows up to which a run stays on the request's own worker: below that it is shorter than a hop to another thread.
@@ -309,7 +309,7 @@ async fn run_as_it_is(model: &LoadedModel, columns: &[ArrayRef], n: usize) -> Re
         // An answer of this model depends on its batch: every row runs alone.
         let mut all = lease.run(&model.plan, columns, 0..1)?;
         for row in 1..n {
-            rows::append(&mut all, lease.run(&model.plan, columns, row..row + 1)?);
+            all.append(lease.run(&model.plan, columns, row..row + 1)?)?;
         }
         Ok(all)
     };

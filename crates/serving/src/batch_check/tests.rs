@@ -169,18 +169,17 @@ fn labels_and_scores_are_checked_together() {
 
 #[test]
 fn a_label_may_flip_only_between_scores_that_are_tied() {
-    use crate::onnx::{OutputData, OutputTensor};
+    use crate::onnx::{Tensor, TensorData};
     let outputs = |label: i64, scores: [f32; 2]| {
-        let tensor = |name: &str, width: &[i64], data: OutputData| OutputTensor {
+        let tensor = |name: &str, width: &[i64], data: TensorData| Tensor {
             name: name.into(),
-            datatype: data.datatype(),
             shape: [&[1], width].concat(),
             data,
         };
         Outputs {
             columns: vec![
-                tensor("label", &[], OutputData::I64(vec![label])),
-                tensor("scores", &[2], OutputData::F32(scores.to_vec())),
+                tensor("label", &[], TensorData::I64(vec![label])),
+                tensor("scores", &[2], TensorData::F32(scores.to_vec())),
             ],
         }
     };

@@ -18,7 +18,7 @@ use schema::signature::{Signature, TensorSpec};
 use serde::{Deserialize, Serialize};
 
 use super::session::build;
-use super::{OnnxError, Runtime};
+use super::{Datatype, OnnxError, Runtime};
 
 /// A model file, read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ pub(crate) fn signature(session: &Session) -> Result<Signature, OnnxError> {
     let inputs = session.inputs().iter().map(|outlet| spec(outlet, "input").map(|(spec, _)| spec));
     let outputs = session.outputs().iter().map(|outlet| {
         let (spec, element) = spec(outlet, "output")?;
-        if readable(element) {
+        if Datatype::of(element).is_some() {
             Ok(spec)
         } else {
             Err(OnnxError::OutputType { name: spec.name, element: spec.datatype })
@@ -113,47 +113,9 @@ fn spec(outlet: &Outlet, side: &'static str) -> Result<(TensorSpec, TensorElemen
     }
 }
 
-/// Open Inference spelling; for types that it has no word for, ONNX's.
+/// Open Inference spelling; for types that it has no word for, the runtime's.
 fn datatype(element: TensorElementType) -> String {
-    use TensorElementType as E;
-    match element {
-        E::Bool => "BOOL",
-        E::Uint8 => "UINT8",
-        E::Uint16 => "UINT16",
-        E::Uint32 => "UINT32",
-        E::Uint64 => "UINT64",
-        E::Int8 => "INT8",
-        E::Int16 => "INT16",
-        E::Int32 => "INT32",
-        E::Int64 => "INT64",
-        E::Float16 => "FP16",
-        E::Bfloat16 => "BF16",
-        E::Float32 => "FP32",
-        E::Float64 => "FP64",
-        E::String => "BYTES",
-        other => return other.to_string().to_uppercase(),
-    }
-    .to_owned()
-}
-
-/// Whether [`super::OutputData`] holds it.
-fn readable(element: TensorElementType) -> bool {
-    use TensorElementType as E;
-    matches!(
-        element,
-        E::Bool
-            | E::Uint8
-            | E::Uint16
-            | E::Uint32
-            | E::Uint64
-            | E::Int8
-            | E::Int16
-            | E::Int32
-            | E::Int64
-            | E::Float32
-            | E::Float64
-            | E::String
-    )
+    Datatype::of(element).map_or_else(|| element.to_string().to_uppercase(), |datatype| datatype.as_str().to_owned())
 }
 
 fn unloadable(reason: &str) -> OnnxError {
@@ -240,10 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn half_floats_cannot_be_answers() {
-        let cast = Node::new("Cast", &["x"], &["y"]).int("to", 10);
-        let graph = Graph::new().input("x", toy::FLOAT, &[-1, 2]).node(cast).output("y", 10, &[-1, 2]);
-        let error = inspect(&toy::runtime(), &graph.model()).unwrap_err();
-        assert_eq!(error.to_string(), "output `y` of the model has elements of type FP16");
+    fn half_floats_are_answers_and_eighths_are_not() {
+        let cast = |to: i32| Node::new("Cast", &["x"], &["y"]).int("to", to.into());
+        let graph =
+            |to: i32| Graph::new().input("x", toy::FLOAT, &[-1, 2]).node(cast(to)).output("y", to, &[-1, 2]).model();
+        assert_eq!(signature_of(&graph(10)), "(x: FP32[N, 2]) -> (y: FP16[N, 2])");
+        assert_eq!(signature_of(&graph(16)), "(x: FP32[N, 2]) -> (y: BF16[N, 2])");
+        let error = inspect(&toy::runtime(), &graph(17)).unwrap_err();
+        assert_eq!(error.to_string(), "output `y` of the model has elements of type FLOAT8E4M3FN");
     }
 }

@@ -1,210 +1,78 @@
-//! What a run gave back: owned, row by row, comparable to the bit.
+//! What a run gave back: row by row, comparable to the bit.
 
 use std::fmt;
-use std::sync::Arc;
 
-use ort::value::{DynValue, PrimitiveTensorElementType, TensorElementType};
+use half::{bf16, f16};
+
+use super::{OnnxError, Tensor, TensorRow};
 
 /// A run's outputs, in the model's order.
 #[derive(Debug, Clone)]
 pub struct Outputs {
     /// One tensor an output; each has as many rows as were asked.
-    pub columns: Vec<OutputTensor>,
-}
-
-/// One output.
-#[derive(Debug, Clone)]
-pub struct OutputTensor {
-    /// Its name in the graph.
-    pub name: Arc<str>,
-    /// Element type, in Open Inference spelling.
-    pub datatype: &'static str,
-    /// Dimensions; the first is the number of rows.
-    pub shape: Vec<i64>,
-    /// The elements, row-major.
-    pub data: OutputData,
-}
-
-macro_rules! element_types {
-    ($($variant:ident, $native:ty, $datatype:literal;)*) => {
-        /// The elements of an output, row-major.
-        #[derive(Debug, Clone)]
-        #[expect(missing_docs, reason = "the variants are their types")]
-        pub enum OutputData {
-            $($variant(Vec<$native>),)*
-        }
-
-        /// One row of an output.
-        #[derive(Debug, Clone, Copy)]
-        #[expect(missing_docs, reason = "the variants are their types")]
-        pub enum OutputRow<'a> {
-            $($variant(&'a [$native]),)*
-        }
-
-        impl OutputData {
-            /// About how much memory the elements take; texts count as their handles.
-            pub fn n_bytes(&self) -> usize {
-                match self {
-                    $(Self::$variant(elements) => elements.len() * size_of::<$native>(),)*
-                }
-            }
-
-            /// Open Inference spelling of the element type.
-            pub fn datatype(&self) -> &'static str {
-                match self {
-                    $(Self::$variant(_) => $datatype,)*
-                }
-            }
-
-            /// Number of elements.
-            pub fn len(&self) -> usize {
-                match self {
-                    $(Self::$variant(data) => data.len(),)*
-                }
-            }
-
-            /// The elements of `range`, or of none where it is too long.
-            fn slice(&self, range: std::ops::Range<usize>) -> OutputRow<'_> {
-                match self {
-                    $(Self::$variant(data) => OutputRow::$variant(data.get(range).unwrap_or_default()),)*
-                }
-            }
-        }
-
-        impl OutputRow<'_> {
-            /// Number of elements.
-            pub fn len(&self) -> usize {
-                match self {
-                    $(Self::$variant(data) => data.len(),)*
-                }
-            }
-        }
-
-        impl fmt::Display for OutputRow<'_> {
-            /// `0.5`, or `[0.25, 0.75]`; long ones are cut.
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match self {
-                    $(Self::$variant(data) => write_row(f, data),)*
-                }
-            }
-        }
-    };
-}
-
-element_types! {
-    Bool, bool, "BOOL";
-    U8, u8, "UINT8";
-    U16, u16, "UINT16";
-    U32, u32, "UINT32";
-    U64, u64, "UINT64";
-    I8, i8, "INT8";
-    I16, i16, "INT16";
-    I32, i32, "INT32";
-    I64, i64, "INT64";
-    F32, f32, "FP32";
-    F64, f64, "FP64";
-    Text, String, "BYTES";
-}
-
-// === impl OutputTensor ===
-
-impl OutputTensor {
-    /// Copies a tensor out of the runtime.
-    pub(crate) fn copy(name: Arc<str>, value: &DynValue) -> ort::Result<Self> {
-        fn numbers<T: PrimitiveTensorElementType + Clone>(value: &DynValue) -> ort::Result<Vec<T>> {
-            Ok(value.try_extract_tensor::<T>()?.1.to_vec())
-        }
-        use TensorElementType as E;
-        let Some(shape) = value.dtype().tensor_shape() else {
-            return Err(ort::Error::new(format!("output `{name}` came out as {}", value.dtype())));
-        };
-        let data = match value.data_type() {
-            E::Bool => OutputData::Bool(numbers(value)?),
-            E::Uint8 => OutputData::U8(numbers(value)?),
-            E::Uint16 => OutputData::U16(numbers(value)?),
-            E::Uint32 => OutputData::U32(numbers(value)?),
-            E::Uint64 => OutputData::U64(numbers(value)?),
-            E::Int8 => OutputData::I8(numbers(value)?),
-            E::Int16 => OutputData::I16(numbers(value)?),
-            E::Int32 => OutputData::I32(numbers(value)?),
-            E::Int64 => OutputData::I64(numbers(value)?),
-            E::Float32 => OutputData::F32(numbers(value)?),
-            E::Float64 => OutputData::F64(numbers(value)?),
-            E::String => OutputData::Text(value.try_extract_strings()?.1),
-            other => return Err(ort::Error::new(format!("output `{name}` has elements of type {other}"))),
-        };
-        Ok(Self { name, datatype: data.datatype(), shape: shape.to_vec(), data })
-    }
-
-    /// Number of rows.
-    pub fn rows(&self) -> usize {
-        self.shape.first().map_or(0, |rows| usize::try_from(*rows).unwrap_or(0))
-    }
-
-    /// Elements of one row: the product of the other dimensions.
-    pub fn width(&self) -> usize {
-        self.shape.iter().skip(1).map(|dim| usize::try_from(*dim).unwrap_or(0)).product()
-    }
-
-    /// The elements of row `i`; of none beyond the last row.
-    pub fn row(&self, i: usize) -> OutputRow<'_> {
-        let width = self.width();
-        self.data.slice(i * width..(i + 1) * width)
-    }
-}
-
-impl OutputData {
-    /// Whether there are no elements.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
+    pub columns: Vec<Tensor>,
 }
 
 // === impl Outputs ===
 
 impl Outputs {
     /// The output of this name.
-    pub fn get(&self, name: &str) -> Option<&OutputTensor> {
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.columns.iter().find(|tensor| tensor.name.as_ref() == name)
     }
 
-    /// Whether row `i` here is row `j` there, in every output, as [`OutputRow::same_bits`].
+    /// Puts the rows of `more`, which are of the same model, after these.
+    ///
+    /// # Errors
+    /// [`OnnxError::Ragged`] where an output has another shape there.
+    pub fn append(&mut self, more: Self) -> Result<(), OnnxError> {
+        for (column, more) in self.columns.iter_mut().zip(more.columns) {
+            if !column.append(more) {
+                return Err(OnnxError::Ragged { output: column.name.as_ref().to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether row `i` here is row `j` there, in every output, as [`TensorRow::same_bits`].
     pub fn row_same_bits(&self, i: usize, other: &Self, j: usize) -> bool {
-        let same = |(a, b): (&OutputTensor, &OutputTensor)| a.name == b.name && a.row(i).same_bits(b.row(j));
+        let same = |(a, b): (&Tensor, &Tensor)| a.name == b.name && a.row(i).same_bits(b.row(j));
         self.columns.len() == other.columns.len() && self.columns.iter().zip(&other.columns).all(same)
     }
 }
 
-// === impl OutputRow ===
+// === impl TensorRow ===
 
-impl OutputRow<'_> {
+impl TensorRow<'_> {
     /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Equal to the bit, so 0.0 is not -0.0; but every NaN is the same, since no arithmetic promises which it gives.
-    pub fn same_bits(self, other: OutputRow<'_>) -> bool {
+    pub fn same_bits(self, other: TensorRow<'_>) -> bool {
         match (self, other) {
-            (Self::F32(a), OutputRow::F32(b)) => same_floats(a, b, |x| u64::from(x.to_bits()), f32::is_nan),
-            (Self::F64(a), OutputRow::F64(b)) => same_floats(a, b, f64::to_bits, f64::is_nan),
-            (Self::Bool(a), OutputRow::Bool(b)) => a == b,
-            (Self::U8(a), OutputRow::U8(b)) => a == b,
-            (Self::U16(a), OutputRow::U16(b)) => a == b,
-            (Self::U32(a), OutputRow::U32(b)) => a == b,
-            (Self::U64(a), OutputRow::U64(b)) => a == b,
-            (Self::I8(a), OutputRow::I8(b)) => a == b,
-            (Self::I16(a), OutputRow::I16(b)) => a == b,
-            (Self::I32(a), OutputRow::I32(b)) => a == b,
-            (Self::I64(a), OutputRow::I64(b)) => a == b,
-            (Self::Text(a), OutputRow::Text(b)) => a == b,
+            (Self::F32(a), TensorRow::F32(b)) => same_floats(a, b, |x| u64::from(x.to_bits()), f32::is_nan),
+            (Self::F64(a), TensorRow::F64(b)) => same_floats(a, b, f64::to_bits, f64::is_nan),
+            (Self::F16(a), TensorRow::F16(b)) => same_floats(a, b, |x| u64::from(x.to_bits()), f16::is_nan),
+            (Self::Bf16(a), TensorRow::Bf16(b)) => same_floats(a, b, |x| u64::from(x.to_bits()), bf16::is_nan),
+            (Self::Bool(a), TensorRow::Bool(b)) => a == b,
+            (Self::U8(a), TensorRow::U8(b)) => a == b,
+            (Self::U16(a), TensorRow::U16(b)) => a == b,
+            (Self::U32(a), TensorRow::U32(b)) => a == b,
+            (Self::U64(a), TensorRow::U64(b)) => a == b,
+            (Self::I8(a), TensorRow::I8(b)) => a == b,
+            (Self::I16(a), TensorRow::I16(b)) => a == b,
+            (Self::I32(a), TensorRow::I32(b)) => a == b,
+            (Self::I64(a), TensorRow::I64(b)) => a == b,
+            (Self::Text(a), TensorRow::Text(b)) => a == b,
             _ => false,
         }
     }
 
     /// How far apart: the greatest `|a - b| / max(1, |a|)` of two float rows, 0 for equal rows of any type. `None` where
     /// no distance makes sense: other types or lengths, unequal labels, NaN or an infinity against anything else.
-    pub fn distance(self, other: OutputRow<'_>) -> Option<f64> {
+    pub fn distance(self, other: TensorRow<'_>) -> Option<f64> {
         if self.same_bits(other) {
             return Some(0.0);
         }
@@ -217,6 +85,8 @@ impl OutputRow<'_> {
         Some(match self {
             Self::F32(row) => row.iter().map(|v| f64::from(*v)).collect(),
             Self::F64(row) => row.to_vec(),
+            Self::F16(row) => row.iter().map(|v| f64::from(*v)).collect(),
+            Self::Bf16(row) => row.iter().map(|v| f64::from(*v)).collect(),
             Self::U8(row) => row.iter().map(|v| f64::from(*v)).collect(),
             Self::U16(row) => row.iter().map(|v| f64::from(*v)).collect(),
             Self::U32(row) => row.iter().map(|v| f64::from(*v)).collect(),
@@ -238,7 +108,7 @@ impl OutputRow<'_> {
                 }
             };
         }
-        labels!(Bool, U8, U16, U32, U64, I8, I16, I32, I64, F32, F64, Text)
+        labels!(Bool, U8, U16, U32, U64, I8, I16, I32, I64, F16, Bf16, F32, F64, Text)
     }
 
     /// The elements of a float row.
@@ -246,33 +116,42 @@ impl OutputRow<'_> {
         match self {
             Self::F32(row) => Some(Floats::Single(row)),
             Self::F64(row) => Some(Floats::Double(row)),
+            Self::F16(row) => Some(Floats::Half(row)),
+            Self::Bf16(row) => Some(Floats::Brain(row)),
             _ => None,
         }
     }
 }
 
-/// A float row of either width.
+/// A float row of any width.
 #[derive(Debug, Clone, Copy)]
 pub enum Floats<'a> {
     /// 32 bits.
     Single(&'a [f32]),
     /// 64 bits.
     Double(&'a [f64]),
+    /// 16 bits.
+    Half(&'a [f16]),
+    /// 16 bits, of which 8 are the exponent's.
+    Brain(&'a [bf16]),
 }
 
 impl Floats<'_> {
     /// The elements, widened.
     pub fn iter(&self) -> impl Iterator<Item = f64> {
-        let (single, double): (&[f32], &[f64]) = match self {
-            Self::Single(row) => (row, &[]),
-            Self::Double(row) => (&[], row),
-        };
-        single.iter().map(|x| f64::from(*x)).chain(double.iter().copied())
+        let (mut single, mut double, mut half, mut brain): (&[f32], &[f64], &[f16], &[bf16]) = (&[], &[], &[], &[]);
+        match self {
+            Self::Single(row) => single = row,
+            Self::Double(row) => double = row,
+            Self::Half(row) => half = row,
+            Self::Brain(row) => brain = row,
+        }
+        let wide = single.iter().map(|x| f64::from(*x)).chain(double.iter().copied());
+        wide.chain(half.iter().map(|x| f64::from(*x))).chain(brain.iter().map(|x| f64::from(*x)))
     }
 
     fn zip_equal(self, other: Floats<'_>) -> Option<f64> {
-        let same_type =
-            matches!((self, other), (Self::Single(_), Floats::Single(_)) | (Self::Double(_), Floats::Double(_)));
+        let same_type = std::mem::discriminant(&self) == std::mem::discriminant(&other);
         if !same_type || self.iter().count() != other.iter().count() {
             return None;
         }
@@ -287,7 +166,7 @@ impl Floats<'_> {
     }
 }
 
-fn write_row<T: fmt::Debug>(f: &mut fmt::Formatter<'_>, row: &[T]) -> fmt::Result {
+pub(super) fn write_row<T: fmt::Debug>(f: &mut fmt::Formatter<'_>, row: &[T]) -> fmt::Result {
     const SHOWN: usize = 8;
     const LETTERS: usize = 40;
     let cut = |element: &T| {
@@ -317,17 +196,17 @@ mod tests {
 
     #[test]
     fn rows_are_compared_to_the_bit_with_one_nan() {
-        let nan = OutputRow::F32(&[f32::NAN, 1.0]);
-        assert!(nan.same_bits(OutputRow::F32(&[-f32::NAN, 1.0])));
-        assert!(!OutputRow::F32(&[0.0]).same_bits(OutputRow::F32(&[-0.0])));
-        assert!(!OutputRow::F32(&[0.0]).same_bits(OutputRow::F64(&[0.0])));
-        assert!(!OutputRow::I64(&[1]).same_bits(OutputRow::I64(&[1, 1])));
+        let nan = TensorRow::F32(&[f32::NAN, 1.0]);
+        assert!(nan.same_bits(TensorRow::F32(&[-f32::NAN, 1.0])));
+        assert!(!TensorRow::F32(&[0.0]).same_bits(TensorRow::F32(&[-0.0])));
+        assert!(!TensorRow::F32(&[0.0]).same_bits(TensorRow::F64(&[0.0])));
+        assert!(!TensorRow::I64(&[1]).same_bits(TensorRow::I64(&[1, 1])));
     }
 
     #[test]
     fn distances_are_relative_above_one_and_absolute_below() {
         let check = |a: &[f64], b: &[f64], want: Option<f64>| {
-            assert_eq!(OutputRow::F64(a).distance(OutputRow::F64(b)), want, "{a:?} {b:?}");
+            assert_eq!(TensorRow::F64(a).distance(TensorRow::F64(b)), want, "{a:?} {b:?}");
         };
         check(&[0.5, 100.0], &[0.25, 75.0], Some(0.25));
         check(&[0.0], &[-0.0], Some(0.0));
@@ -338,16 +217,7 @@ mod tests {
         check(&[1.0], &[f64::INFINITY], None);
         check(&[f64::INFINITY], &[f64::NEG_INFINITY], None);
         check(&[1.0, 1.0], &[1.0], None);
-        assert_eq!(OutputRow::I64(&[1]).distance(OutputRow::I64(&[2])), None);
-        assert_eq!(OutputRow::Text(&["a".into()]).distance(OutputRow::Text(&["a".into()])), Some(0.0));
-    }
-
-    #[test]
-    fn rows_are_slices_of_the_width() {
-        let data = OutputData::F32(vec![1.0, 2.0, 3.0, 4.0]);
-        let tensor = OutputTensor { name: "y".into(), datatype: data.datatype(), shape: vec![2, 2], data };
-        assert!(tensor.row(1).same_bits(OutputRow::F32(&[3.0, 4.0])));
-        assert!(tensor.row(2).is_empty());
-        assert_eq!((tensor.rows(), tensor.width()), (2, 2));
+        assert_eq!(TensorRow::I64(&[1]).distance(TensorRow::I64(&[2])), None);
+        assert_eq!(TensorRow::Text(&["a".into()]).distance(TensorRow::Text(&["a".into()])), Some(0.0));
     }
 }

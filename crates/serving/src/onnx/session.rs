@@ -11,8 +11,7 @@ use ort::session::Session;
 use ort::session::builder::AutoDevicePolicy;
 
 use super::inspect::{self, wire};
-use super::outputs::OutputTensor;
-use super::{InputPlan, Inputs, OnnxError, Outputs, Rows, Runtime};
+use super::{InputPlan, Inputs, OnnxError, Outputs, Rows, Runtime, Tensor};
 
 /// A loaded model. One owner at a time: a run needs it mutable.
 #[derive(Debug)]
@@ -56,7 +55,7 @@ impl ModelSession {
         let values = self.inputs.values().map_err(|error| failed(&error))?;
         let answers = self.ort.run(values.as_slice()).map_err(|error| failed(&error))?;
         let columns = self.output_names.iter().enumerate().map(|(at, name)| {
-            let tensor = OutputTensor::copy(Arc::clone(name), &answers[at]).map_err(|error| failed(&error))?;
+            let tensor = Tensor::copy(Arc::clone(name), &answers[at]).map_err(|error| failed(&error))?;
             if usize::try_from(tensor.shape.first().copied().unwrap_or(-1)) == Ok(rows) {
                 Ok(tensor)
             } else {

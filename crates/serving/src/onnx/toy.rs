@@ -17,7 +17,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float32Array};
 use schema::{Dtype, ServiceColumn, Value, ViewId};
 
-use super::{InputPlan, OutputRow, Outputs, Runtime, inspect};
+use super::{InputPlan, Outputs, Runtime, TensorRow, inspect};
 
 /// Element types, as ONNX numbers them.
 pub const FLOAT: i32 = 1;
@@ -70,7 +70,7 @@ pub fn linear(row: &[f32]) -> f32 {
 pub fn scores(outputs: &Outputs) -> Vec<f32> {
     let score = outputs.get("score").unwrap();
     let one = |i| match score.row(i) {
-        OutputRow::F32([x]) => *x,
+        TensorRow::F32([x]) => *x,
         other => panic!("{other:?}"),
     };
     (0..score.rows()).map(one).collect()

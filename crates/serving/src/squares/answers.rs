@@ -10,7 +10,7 @@ use schema::signature::{Signature, TensorSpec};
 
 use super::rows::ProbeRows;
 use crate::fleet::LoadedModel;
-use crate::onnx::{ModelSession, OutputRow, Outputs};
+use crate::onnx::{ModelSession, Outputs, TensorRow};
 
 /// Rows of one run: what a request of a usual size has, and far below what would hold other requests up.
 const RUN_ROWS: usize = 256;
@@ -110,7 +110,7 @@ pub(crate) fn in_words(named: &[String], declared: &[String]) -> Vec<String> {
     decoded.filter(|_| !is_declared && named.len() == declared.len()).unwrap_or_else(|| named.to_vec())
 }
 
-fn answer(row: OutputRow<'_>, is: &OutputKind) -> Answer {
+fn answer(row: TensorRow<'_>, is: &OutputKind) -> Answer {
     match is {
         OutputKind::Label { .. } => Answer::Labels(row.labels()),
         OutputKind::Score | OutputKind::Amount => {
@@ -120,7 +120,7 @@ fn answer(row: OutputRow<'_>, is: &OutputKind) -> Answer {
     }
 }
 
-fn probabilities(row: OutputRow<'_>, classes: &[String]) -> Answer {
+fn probabilities(row: TensorRow<'_>, classes: &[String]) -> Answer {
     match (row.numbers().as_deref(), classes) {
         (Some(values), classes) if values.len() == classes.len() => {
             Answer::Probabilities(classes.iter().cloned().zip(values.iter().copied()).collect())
@@ -211,7 +211,7 @@ mod tests {
     use schema::contract::{OutputAdapter, ResponseAdapter};
 
     use super::*;
-    use crate::onnx::{OutputData, OutputTensor};
+    use crate::onnx::{Tensor, TensorData};
 
     fn classes(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
@@ -226,12 +226,8 @@ mod tests {
 
     fn said(values: &[f32]) -> Outputs {
         let shape = vec![1, i64::try_from(values.len()).unwrap()];
-        let tensor = |name: &str| OutputTensor {
-            name: name.into(),
-            datatype: "FP32",
-            shape: shape.clone(),
-            data: OutputData::F32(values.to_vec()),
-        };
+        let tensor =
+            |name: &str| Tensor { name: name.into(), shape: shape.clone(), data: TensorData::F32(values.to_vec()) };
         Outputs { columns: vec![tensor("p0"), tensor("p1")] }
     }
 

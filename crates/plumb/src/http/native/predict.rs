@@ -15,7 +15,7 @@ use schema::yaml::suggest;
 use schema::{ErrorKind, ModelName};
 use serde::{Deserialize, Serialize};
 use serving::adapted::Back;
-use serving::onnx::OutputTensor;
+use serving::onnx::Tensor;
 use serving::onnx::rows::row_json;
 use serving::scorer::Older;
 use serving::{LoadedModel, Prediction, Scorer};
@@ -184,7 +184,7 @@ struct Timings {
 fn reply(prediction: &Prediction, way: Option<&Way>) -> Result<Response, Failure> {
     let version = &prediction.model.version;
     let n = prediction.entities.n;
-    let rows = |output: &OutputTensor| (0..n).map(|row| row_json(output, row)).collect();
+    let rows = |output: &Tensor| (0..n).map(|row| row_json(output, row)).collect();
     let compiled = prediction.read();
     let answered = prediction.answered();
     let body = PredictReply {

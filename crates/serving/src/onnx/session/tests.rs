@@ -6,7 +6,7 @@ use schema::{Dtype, ErrorKind, Scalar};
 
 use super::*;
 use crate::onnx::toy::{self, FLOAT, Graph, INT64, Node, STRING};
-use crate::onnx::{OutputData, OutputRow};
+use crate::onnx::{TensorData, TensorRow};
 
 fn session(model: &[u8]) -> ModelSession {
     ModelSession::load(&toy::runtime(), model, 1).unwrap().remove(0)
@@ -20,7 +20,7 @@ fn rows_get_the_models_answers() {
     let wanted: Vec<f32> = rows.iter().map(|row| toy::linear(row)).collect();
     let outputs = session.run(&plan, &columns, 0..3).unwrap();
     assert_eq!(toy::scores(&outputs), wanted);
-    assert_eq!((outputs.columns[0].datatype, outputs.columns[0].shape.as_slice()), ("FP32", &[3, 1][..]));
+    assert_eq!((outputs.columns[0].datatype().as_str(), outputs.columns[0].shape.as_slice()), ("FP32", &[3, 1][..]));
     for (row, want) in wanted.iter().enumerate() {
         assert_eq!(toy::scores(&session.run(&plan, &columns, row..row + 1).unwrap()), [*want]);
     }
@@ -57,7 +57,7 @@ fn texts_go_in_and_come_out() {
     let plan = InputPlan::fit(&crate::onnx::inspect(&toy::runtime(), &model).unwrap().signature, &columns).unwrap();
     let words: ArrayRef = Arc::new(StringArray::from(vec!["a", "", "ß", "😀"]));
     let outputs = session(&model).run(&plan, &[words], &[3, 1, 2]).unwrap();
-    let OutputData::Text(texts) = &outputs.columns[0].data else { panic!("{outputs:?}") };
+    let TensorData::Text(texts) = &outputs.columns[0].data else { panic!("{outputs:?}") };
     assert_eq!(texts, &["😀", "", "ß"]);
 }
 
@@ -80,7 +80,7 @@ fn a_value_that_the_model_refuses_is_told_in_one_line() {
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 7]));
     let mut session = session(&model);
     let outputs = session.run(&plan, &[Arc::clone(&numbers)], 0..1).unwrap();
-    assert!(outputs.columns[0].row(0).same_bits(OutputRow::F32(&[20.0])));
+    assert!(outputs.columns[0].row(0).same_bits(TensorRow::F32(&[20.0])));
     let error = session.run(&plan, &[numbers], 0..2).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert_eq!(
