@@ -4,12 +4,13 @@
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
 use featurestore::online::testing::TestRedis;
+use rustix::process::{Pid, Signal};
 use serde_json::json;
 
 use crate::harness::{Plumb, Server};
@@ -212,8 +213,10 @@ fn an_interrupted_materialize_says_so_and_the_next_completes() {
                 std::thread::yield_now();
             }
             let waited = started.elapsed();
-            // The shell's own `kill`: the program of that name is not on every machine.
-            Command::new("bash").args(["-c", "kill -INT \"$0\"", &child.id().to_string()]).status().unwrap();
+            // By this process itself: another one that was started for it would come late on a busy machine.
+            if child.try_wait().unwrap().is_none() {
+                rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+            }
             let status = child.wait().unwrap();
             // A shell calls a signal 130 too.
             let is_interrupted = status.code() == Some(130) || status.signal() == Some(2);
