@@ -209,6 +209,6 @@ mod tests {
         assert_eq!(signature_of(&graph(10)), "(x: FP32[N, 2]) -> (y: FP16[N, 2])");
         assert_eq!(signature_of(&graph(16)), "(x: FP32[N, 2]) -> (y: BF16[N, 2])");
         let error = inspect(&toy::runtime(), &graph(17)).unwrap_err();
-        assert_eq!(error.to_string(), "output `y` of the model has elements of type FLOAT8E4M3FN");
+        assert_eq!(error.to_string(), "output `y` of the model has elements of type F8_E4M3FN");
     }
 }
