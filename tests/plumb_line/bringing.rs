@@ -82,6 +82,7 @@ impl World<'_> {
             max_skew: None,
             webhooks: Default::default(),
             hosts: Default::default(),
+            inference: plumb::config::InferenceConfig::default(),
         };
         Project { folder, config, registry: registry_of(&self.definitions).await, offline: self.offline.clone() }
     }

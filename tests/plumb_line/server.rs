@@ -13,6 +13,7 @@ use plumb::http::building::Building;
 use plumb::http::health::Readiness;
 use plumb::http::measuring::Measuring;
 use plumb::http::pusher::Pusher;
+use plumb::oip::Inference;
 use plumb::{grpc, http};
 use registry::{Artifacts, Command, MemoryLog, Registry, Seq};
 use schema::{AppliedDefinitions, Clock, FeatureView, Timestamp};
@@ -64,6 +65,13 @@ impl Server {
         let artifacts = Artifacts::open(&offline.folder().join("artifacts")).unwrap();
         let fleet = Arc::new(Fleet::new(None, artifacts, 1));
         let readiness = Arc::new(Readiness::default());
+        let inference = Inference::new(
+            Arc::clone(&fleet),
+            Arc::clone(registry),
+            Arc::clone(&readiness),
+            plumb::config::InferenceConfig::default(),
+        );
+        let inference = Arc::new(inference);
         let building = Building::new(Arc::clone(registry), offline.clone());
         let parts = grpc::Parts {
             project: project.clone(),
@@ -71,6 +79,7 @@ impl Server {
             building: building.clone(),
             pusher: Pusher::new(Arc::clone(registry), offline.clone(), Arc::clone(&online), clock),
             readiness: Arc::clone(&readiness),
+            inference: Arc::clone(&inference),
         };
         let grpc = grpc::router(parts);
         let metrics = PrometheusBuilder::new().build_recorder().handle();
@@ -88,6 +97,7 @@ impl Server {
             mlflow: None,
             webhooks: None,
             hosts: plumb::config::Hosts::default(),
+            inference,
         };
         Self { http: http::router(parts, measuring), grpc }
     }

@@ -3,6 +3,7 @@
 mod artifacts;
 mod feast_answers;
 mod hosts;
+mod inference;
 mod query;
 mod redis;
 mod registry;
@@ -22,6 +23,7 @@ use crate::failure::Failure;
 pub use artifacts::ArtifactsConfig;
 pub use feast_answers::NonFinite;
 pub use hosts::{HostPattern, Hosts};
+pub use inference::{InferenceConfig, NonFiniteFloat};
 pub use registry::RegistryConfig;
 
 /// The name of a project's main file.
@@ -60,6 +62,8 @@ pub struct Config {
     pub webhooks: AddressRules,
     /// What the server is called.
     pub hosts: Hosts,
+    /// Where the Open Inference Protocol leaves a choice.
+    pub inference: InferenceConfig,
 }
 
 /// Which online store.
@@ -225,6 +229,7 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
     let non_finite = feast_answers::read(&mut fields, mistakes);
     let webhooks = webhooks::read(&mut fields, mistakes);
     let hosts = hosts::read(&mut fields, mistakes);
+    let inference = inference::read(&mut fields, mistakes);
     fields.finish(mistakes);
     let (project, online, registry) = (project?, online?, registry?);
     Some(Config {
@@ -243,6 +248,7 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
         max_skew,
         webhooks,
         hosts,
+        inference,
     })
 }
 

@@ -1,13 +1,16 @@
-//! What the server speaks over gRPC, on a port of its own: Feast's registry, its offline store (Arrow Flight) and the
-//! health of the server.
+//! What the server speaks over gRPC, on a port of its own: the Open Inference Protocol, Feast's registry, its offline store
+//! (Arrow Flight) and the health of the server.
 //!
 //! There is no protoc: messages are structs with their field numbers, methods are routes. A route is axum's, as HTTP's
 //! are; tonic reads and writes the frames. What nobody implements answers `UNIMPLEMENTED`.
 
 mod attend;
+mod deadline;
 pub mod feast;
 pub mod flight;
+mod frames;
 pub mod health;
+pub mod oip;
 mod streaming;
 mod unary;
 
@@ -22,6 +25,7 @@ use tonic::Status;
 use crate::http::building::Building;
 use crate::http::health::Readiness;
 use crate::http::pusher::Pusher;
+use crate::oip::Inference;
 
 /// What the services are made of.
 #[derive(Debug)]
@@ -36,14 +40,17 @@ pub struct Parts {
     pub pusher: Pusher,
     /// Whether all wanted models are loaded.
     pub readiness: Arc<Readiness>,
+    /// The models.
+    pub inference: Arc<Inference>,
 }
 
 /// All methods.
 pub fn router(parts: Parts) -> Router {
-    let Parts { project, registry, building, pusher, readiness } = parts;
+    let Parts { project, registry, building, pusher, readiness, inference } = parts;
     let methods = Router::new()
         .merge(flight::router(Arc::new(flight::Flight::new(project.clone(), building, pusher))))
         .merge(feast::router(Arc::new(feast::FeastRegistry::new(project, registry))))
+        .merge(oip::router(inference))
         .merge(health::router(readiness));
     attended(methods)
 }

@@ -14,6 +14,7 @@ pub mod measuring;
 pub mod metrics;
 pub mod mlflow;
 pub mod native;
+pub mod oip;
 pub mod pusher;
 pub mod services;
 
@@ -27,6 +28,7 @@ use schema::Clock;
 use serving::Scorer;
 
 use crate::config::{Hosts, NonFinite};
+use crate::oip::Inference;
 use crate::promoting::Gate;
 use crate::webhooks::Webhooks;
 
@@ -57,12 +59,14 @@ pub struct Parts {
     pub webhooks: Option<Arc<Webhooks>>,
     /// What the server is called.
     pub hosts: Hosts,
+    /// The models, asked by their own inputs.
+    pub inference: Arc<Inference>,
 }
 
 /// All routes.
 pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
     let Parts { project, scorer, registry, offline, online, building, clock, readiness, .. } = parts;
-    let Parts { non_finite, mlflow, webhooks, hosts, .. } = parts;
+    let Parts { non_finite, mlflow, webhooks, hosts, inference, .. } = parts;
     let mlflow = mlflow.map(|parts| {
         let (registry, offline, online) = (Arc::clone(&registry), offline.clone(), Arc::clone(&online));
         let fleet = Arc::clone(&parts.checking);
@@ -87,6 +91,7 @@ pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
         .merge(webhooks.map(native::webhooks::router).unwrap_or_default())
         .merge(feast::router(Arc::new(feast), Arc::new(feast_writer)))
         .merge(mlflow.unwrap_or_default())
+        .merge(oip::router(inference))
         .merge(health::router(readiness))
         .route("/metrics", get(async move || measuring.scrape().await));
     attended(routes, hosts)

@@ -11,6 +11,7 @@ pub mod failure;
 pub mod feast;
 pub mod grpc;
 pub mod http;
+pub mod oip;
 pub mod output;
 pub mod project;
 pub mod promoting;

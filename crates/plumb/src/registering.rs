@@ -5,6 +5,7 @@
 
 pub mod abandoned;
 pub mod given;
+mod inspecting;
 pub mod inspector;
 pub mod ongoing;
 pub mod worker;
@@ -20,6 +21,7 @@ use serving::onnx::plan::InputPlan;
 
 use crate::failure::Failure;
 use crate::http::services::service_hint;
+pub use inspecting::Inspecting;
 pub use inspector::{Inspector, Limits};
 pub use ongoing::Ongoing;
 pub use worker::Task;
@@ -40,6 +42,8 @@ pub struct Candidate<'a> {
     pub graph: &'a PinnedFile,
     /// The feature service that is named for it.
     pub service: Option<&'a str>,
+    /// Whether it has none, whatever its file says: it answers tensors.
+    pub without_service: bool,
 }
 
 /// Reads a model in a process of its own, and runs it there on a row of its feature service.
@@ -54,11 +58,12 @@ pub fn read(
     catalog: &Catalog,
     candidate: Candidate<'_>,
 ) -> Result<ModelFile, Failure> {
-    let Candidate { shown, files, graph, service } = candidate;
+    let Candidate { shown, files, graph, service, without_service } = candidate;
     let of_it = |failure: Failure| Failure { message: format!("`{shown}`: {}", failure.message), ..failure };
     let metadata = inspect::metadata(&artifacts.get(&graph.digest)?).map_err(|why| of_it(why.into()))?;
     // Who has no service is told so once it is known that the file is a model.
-    let columns = service_of(catalog, service, &metadata).ok().map(|service| service.columns.clone());
+    let eaten = service_of(catalog, service, &metadata).ok().filter(|_| !without_service);
+    let columns = eaten.map(|service| service.columns.clone());
     // That process has no credentials, and no network to use them on.
     artifacts.bring(files.iter().map(|file| file.digest))?;
     let task = Task { artifacts: artifacts.root().to_owned(), files: files.to_vec(), graph: graph.clone(), columns };

@@ -1,34 +1,46 @@
 //! Which model versions are loaded, and the swap between them.
 //!
-//! Declare, diff, do: [`plan`] compares the versions that the catalog wants with those that are loaded; [`Fleet::sync`]
-//! loads what is new, warm and checked, *before* it swaps one pointer, so no request meets a half-loaded model. What is in
-//! flight keeps its version alive until it is done.
+//! Declare, diff, do: [`wanted`](wanted::wanted) says what is to be loaded by the catalog and by what was asked of this
+//! server; [`Fleet::sync`] loads what is new, warm and checked, *before* it swaps one pointer, so no request meets a
+//! half-loaded model. What is in flight keeps its version alive until it is done.
 
+mod error;
+mod index;
 mod meters;
+mod shelf;
+pub mod wanted;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use featurestore::CompiledService;
-use registry::{Artifacts, Catalog, ModelVersion, Servable, Stage};
+use registry::{Artifacts, Catalog, ModelVersion, PinnedFile, Servable};
 use schema::error::chain;
 use schema::migration::ServiceVersion;
-use schema::{ErrorKind, ModelName};
+use schema::signature::{Signature, TensorSpec};
+use schema::{ModelName, Timestamp};
 use tracing::{info, warn};
 
 use crate::batch_check::{ProbeSet, check_batches};
 use crate::class_order::ClassOrder;
+use crate::infer::{self, Port, Statistics, TensorModel};
 use crate::onnx::OnnxError;
-use crate::onnx::inspect::classes;
+use crate::onnx::inspect::{ModelFile, classes};
 use crate::onnx::plan::InputPlan;
 use crate::onnx::pool::SessionPool;
 use crate::onnx::runtime::Runtime;
 use crate::pinned::{self, PinnedError};
 use crate::squares::golden::{self, GoldenFile};
 use crate::squares::{Pinned, words};
+pub use error::LoadError;
+pub use index::{Indexed, State};
 pub use meters::Meters;
+pub use shelf::NotLoaded;
+use shelf::{Entry, Held, Shelf};
+use wanted::{Policy, Wanted, Wish};
 
 /// A model version ready to answer.
 #[derive(Debug)]
@@ -51,80 +63,58 @@ pub struct LoadedModel {
     pub batching: bool,
     /// Counts what it answers.
     pub meters: Meters,
+    /// What answers for its own inputs, with the same sessions.
+    pub tensors: Arc<TensorModel>,
 }
 
-/// Why a version cannot be loaded.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum LoadError {
-    #[error("model `{model}` version {version} is kept and not served: it was registered without a feature service")]
-    NotServable { model: String, version: u32 },
-    #[error(
-        "loading model `{model}` version {version}: its feature service `{service}` with fingerprint {fingerprint} is not applied"
-    )]
-    NoService { model: String, version: u32, service: String, fingerprint: String },
-    #[error("loading model `{model}` version {version}")]
-    Compile {
-        model: String,
-        version: u32,
-        #[source]
-        source: featurestore::compiled::CompileError,
-    },
-    #[error("loading model `{model}` version {version}")]
-    Artifact {
-        model: String,
-        version: u32,
-        #[source]
-        source: registry::ArtifactError,
-    },
-    #[error("loading model `{model}` version {version}")]
-    Onnx {
-        model: String,
-        version: u32,
-        #[source]
-        source: OnnxError,
-    },
-    #[error("model `{model}` version {version} does not fit its feature service: {why}")]
-    Misfit { model: String, version: u32, why: String },
+/// Reads a model that was not read when it was registered, somewhere where it can do no harm.
+pub trait Inspect: fmt::Debug + Send + Sync {
+    /// What the graph `graph` of `files` says of itself. Blocks.
+    ///
+    /// # Errors
+    /// Why it is not run.
+    fn inspect(&self, files: &[PinnedFile], graph: &PinnedFile) -> Result<ModelFile, Uninspected>;
 }
 
-impl LoadError {
-    /// What a caller can do about it.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::NoService { .. } | Self::NotServable { .. } => ErrorKind::Conflict,
-            Self::Compile { .. } | Self::Misfit { .. } => ErrorKind::Invalid,
-            Self::Artifact { .. } => ErrorKind::Unavailable,
-            Self::Onnx { source, .. } => source.kind(),
-        }
-    }
+/// Why a model is not run.
+#[derive(Debug)]
+pub struct Uninspected {
+    /// In words.
+    pub why: String,
+    /// Whether trying again may do.
+    pub passes: bool,
 }
 
-type Models = BTreeMap<ModelName, Arc<LoadedModel>>;
-
-/// What `sync` is to do.
-#[derive(Debug, PartialEq, Eq)]
-pub struct FleetPlan {
-    /// Versions to load.
-    pub load: Vec<(ModelName, u32)>,
-    /// Models to take away.
-    pub unload: Vec<ModelName>,
-}
-
-/// Compares what is wanted with what is loaded: model name to version number.
-pub fn plan(wanted: &BTreeMap<ModelName, u32>, loaded: &BTreeMap<ModelName, u32>) -> FleetPlan {
-    let load = wanted.iter().filter(|(name, version)| loaded.get(*name) != Some(*version));
-    let unload = loaded.keys().filter(|name| !wanted.contains_key(*name));
-    FleetPlan { load: load.map(|(n, v)| (n.clone(), *v)).collect(), unload: unload.cloned().collect() }
-}
-
-/// The versions in Production, loaded.
+/// The versions that answer.
 #[derive(Debug)]
 pub struct Fleet {
     runtime: RuntimeSlot,
     artifacts: Artifacts,
     sessions: usize,
-    models: RwLock<Arc<Models>>,
+    inspect: Option<Arc<dyn Inspect>>,
+    shelf: RwLock<Arc<Shelf>>,
+    /// One at a time compares and swaps.
+    changing: Mutex<Changing>,
+}
+
+/// What whoever changes the shelf knows besides.
+#[derive(Debug, Default)]
+struct Changing {
+    wishes: BTreeMap<ModelName, Wish>,
+    /// The most rows of one request, where somebody asked for fewer.
+    rows_max: BTreeMap<ModelName, usize>,
+    /// Why versions that are wanted are not loaded.
+    failed: BTreeMap<(ModelName, u32), Failed>,
+    /// Counts of versions, also of those that are not loaded any more: they never go back.
+    statistics: BTreeMap<(ModelName, u32), Arc<Statistics>>,
+}
+
+#[derive(Debug)]
+struct Failed {
+    why: String,
+    passes: bool,
+    /// What failed: another version of this number is tried.
+    registered_at: Timestamp,
 }
 
 /// The runtime is opened when the first model needs it: features can be served without ONNX Runtime.
@@ -136,76 +126,276 @@ struct RuntimeSlot {
 impl Fleet {
     /// An empty fleet. `library` names ONNX Runtime's file where the user did; each version gets `sessions` sessions.
     pub fn new(library: Option<PathBuf>, artifacts: Artifacts, sessions: usize) -> Self {
-        Self { runtime: RuntimeSlot { explicit: library }, artifacts, sessions, models: RwLock::default() }
+        let (shelf, changing) = (RwLock::default(), Mutex::default());
+        Self { runtime: RuntimeSlot { explicit: library }, artifacts, sessions, inspect: None, shelf, changing }
     }
 
-    /// The version that answers for `model` now.
+    /// A fleet that also loads what was registered without a feature service, when `inspect` has read it.
+    #[must_use]
+    pub fn inspecting(self, inspect: Arc<dyn Inspect>) -> Self {
+        Self { inspect: Some(inspect), ..self }
+    }
+
+    /// The version that predicts for `model` now.
     pub fn get(&self, model: &str) -> Option<Arc<LoadedModel>> {
-        self.snapshot().get(model).cloned()
+        self.snapshot().models.get(model)?.serving.clone()
     }
 
-    /// All loaded versions.
+    /// All versions that predict.
     pub fn loaded(&self) -> Vec<Arc<LoadedModel>> {
-        self.snapshot().values().cloned().collect()
+        self.snapshot().models.values().filter_map(|entry| entry.serving.clone()).collect()
     }
 
-    fn snapshot(&self) -> Arc<Models> {
-        Arc::clone(&self.models.read().unwrap_or_else(PoisonError::into_inner))
+    /// What answers tensors for `model`: its `version`, or the one in Production or else the highest.
+    ///
+    /// # Errors
+    /// [`NotLoaded`].
+    pub fn tensors(&self, model: &str, version: Option<u32>) -> Result<Arc<TensorModel>, NotLoaded> {
+        let (shelf, model_name) = (self.snapshot(), || model.to_owned());
+        let entry = shelf.models.get(model).ok_or_else(|| NotLoaded::Model { model: model_name() })?;
+        entry.tensors(version).cloned().ok_or_else(|| match version {
+            Some(version) => NotLoaded::Version { model: model_name(), version: version.to_string() },
+            None => NotLoaded::Nothing { model: model_name() },
+        })
+    }
+
+    /// The versions of `model` that answer tensors.
+    pub fn versions(&self, model: &str) -> Vec<u32> {
+        self.snapshot().models.get(model).map(|entry| entry.versions.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// All versions that answer tensors, by model and number.
+    pub fn all_tensors(&self) -> Vec<Arc<TensorModel>> {
+        let shelf = self.snapshot();
+        shelf.models.values().flat_map(|entry| entry.versions.values().map(|held| Arc::clone(held.tensors()))).collect()
+    }
+
+    fn snapshot(&self) -> Arc<Shelf> {
+        Arc::clone(&self.shelf.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn changing(&self) -> MutexGuard<'_, Changing> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Loads what the catalog wants and is not loaded, then swaps. A version that cannot be loaded leaves the one before
-    /// in place; its error is returned beside its model's name.
+    /// in place; the error of one that has a feature service is returned beside its model's name.
     pub fn sync(&self, catalog: &Catalog) -> Vec<(ModelName, LoadError)> {
-        let mut wanted = BTreeMap::new();
-        for (name, model) in catalog.models() {
-            // What clients of MLflow keep here may have nothing to serve.
-            if let Some(holder) = model.holder(Stage::Production).filter(|state| state.version.servable.is_some()) {
-                wanted.insert(name.clone(), holder.version.version);
+        self.bring(&mut self.changing(), catalog, None)
+    }
+
+    /// Loads `model` as `policy` says, anew where it is loaded: what answers goes on until the new is ready. Whether any
+    /// version of it could be; what was asked for stays asked for.
+    ///
+    /// # Errors
+    /// Why a version of it is not loaded.
+    pub fn load_model(
+        &self,
+        model: &ModelName,
+        policy: Policy,
+        rows_max: Option<usize>,
+        catalog: &Catalog,
+    ) -> Result<bool, LoadError> {
+        let mut changing = self.changing();
+        changing.wishes.insert(model.clone(), Wish::Load(policy));
+        match rows_max {
+            Some(rows) => changing.rows_max.insert(model.clone(), rows),
+            None => changing.rows_max.remove(model),
+        };
+        changing.failed.retain(|(name, _), _| name != model);
+        let failed = self.bring(&mut changing, catalog, Some(model));
+        let failed = failed.into_iter().find(|(name, _)| name == model).map(|(_, why)| why);
+        match failed {
+            Some(why) => Err(why),
+            None => Ok(self.snapshot().models.contains_key(model.as_str())),
+        }
+    }
+
+    /// Takes all versions of `model` away, until somebody asks for it again. What is in flight is answered.
+    pub fn unload_model(&self, model: &ModelName, catalog: &Catalog) {
+        let mut changing = self.changing();
+        changing.wishes.insert(model.clone(), Wish::Unload);
+        changing.rows_max.remove(model);
+        changing.failed.retain(|(name, _), _| name != model);
+        self.bring(&mut changing, catalog, None);
+    }
+
+    /// Every model of the catalog: its versions that are loaded, those that could not be, or else the one that would be.
+    pub fn index(&self, catalog: &Catalog) -> Vec<Indexed> {
+        let (changing, shelf) = (self.changing(), self.snapshot());
+        index::index(&shelf, &changing.failed_words(), &changing.wishes, catalog)
+    }
+
+    /// What `version` of `model` has answered since the server started.
+    pub fn statistics(&self, model: &ModelName, version: u32) -> Option<Arc<Statistics>> {
+        self.changing().statistics.get(&(model.clone(), version)).cloned()
+    }
+
+    fn bring(
+        &self,
+        changing: &mut Changing,
+        catalog: &Catalog,
+        again: Option<&ModelName>,
+    ) -> Vec<(ModelName, LoadError)> {
+        let before = self.snapshot();
+        let wanted = wanted::wanted(catalog, &changing.wishes);
+        changing
+            .failed
+            .retain(|(name, number), _| wanted.get(name).is_some_and(|wanted| wanted.versions.contains(number)));
+        let mut next = Shelf::default();
+        let mut failed = Vec::new();
+        for (name, wanted) in &wanted {
+            let entry = before.models.get(name).cloned().unwrap_or_default();
+            let anew = again == Some(name);
+            let entry = self.bring_model(changing, catalog, wanted, (name, entry), anew, &mut failed);
+            if !entry.versions.is_empty() {
+                next.models.insert(name.clone(), entry);
             }
         }
-        let before = self.snapshot();
-        // A version whose views are served, or whose classes are ordered, in another way since is as good as another
-        // version, and so is one of a model that was deleted, when another has its name; none has the number 0.
-        let is_known = |model: &LoadedModel| {
-            let found =
-                catalog.model(model.version.name.as_str()).and_then(|known| known.version(model.version.version));
-            found.is_none_or(|state| state.version == model.version)
-        };
-        let is_current = |model: &LoadedModel| {
-            is_known(model)
-                && !is_stale(model, catalog)
-                && model.order == order_of(&model.version, &model.compiled.service.id(), catalog)
-        };
-        let number = |model: &LoadedModel| if is_current(model) { model.version.version } else { 0 };
-        let loaded = before.iter().map(|(name, model)| (name.clone(), number(model))).collect();
-        let todo = plan(&wanted, &loaded);
-        if todo.load.is_empty() && todo.unload.is_empty() {
-            return Vec::new();
+        for name in before.models.keys().filter(|name| !wanted.contains_key(*name)) {
+            info!(model.name = %name, "unloaded `{name}`: none of its versions is wanted");
         }
-        let mut next = Models::clone(&before);
-        let mut failed = Vec::new();
-        for (name, number) in todo.load {
-            let version = catalog.model(name.as_str()).and_then(|model| model.version(number));
+        *self.shelf.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        failed
+    }
+
+    fn bring_model(
+        &self,
+        changing: &mut Changing,
+        catalog: &Catalog,
+        wanted: &Wanted,
+        (name, before): (&ModelName, Entry),
+        anew: bool,
+        failed: &mut Vec<(ModelName, LoadError)>,
+    ) -> Entry {
+        let mut versions = BTreeMap::new();
+        for number in &wanted.versions {
+            let version = catalog.model(name.as_str()).and_then(|model| model.version(*number));
             let Some(version) = version.map(|state| &state.version) else { continue };
+            let held = before.versions.get(number).filter(|held| !anew && is_current(held, version, catalog));
+            if let Some(held) = held {
+                versions.insert(*number, held.clone());
+                continue;
+            }
+            let known = (name.clone(), *number);
+            let is_known = |failed: &Failed| !failed.passes && failed.registered_at == version.registered_at;
+            if version.servable.is_none() && changing.failed.get(&known).is_some_and(is_known) {
+                continue;
+            }
             let started = Instant::now();
-            match self.load(version, catalog) {
-                Ok(model) => {
+            match self.hold(version, catalog, changing) {
+                Ok(held) => {
                     let took_ms = started.elapsed().as_millis();
                     info!(model.name = %name, model.version = number, took_ms, "loaded `{name}` version {number}");
-                    next.insert(name, Arc::new(model));
+                    changing.failed.remove(&known);
+                    versions.insert(*number, held);
                 }
                 Err(why) => {
                     warn!(model.name = %name, model.version = number, "{}", chain(&why));
-                    failed.push((name, why));
+                    let (passes, registered_at) = (why.passes(), version.registered_at);
+                    changing.failed.insert(known, Failed { why: chain(&why), passes, registered_at });
+                    // What was loaded answers on.
+                    if let Some(held) = before.versions.get(number) {
+                        versions.insert(*number, held.clone());
+                    }
+                    if version.servable.is_some() || anew {
+                        failed.push((name.clone(), why));
+                    }
                 }
             }
         }
-        for name in todo.unload {
-            info!(model.name = %name, "unloaded `{name}`: no version is in Production");
-            next.remove(&name);
+        let holder = wanted.holder.and_then(|number| versions.get(&number));
+        let serving = match (holder, &before.serving) {
+            (Some(held), _) => held.served().cloned(),
+            // The version before answers on.
+            (None, Some(model)) if wanted.holder.is_some() => {
+                versions.entry(model.version.version).or_insert_with(|| Held::Served(Arc::clone(model)));
+                Some(Arc::clone(model))
+            }
+            (None, _) => None,
+        };
+        let default = wanted.holder.filter(|number| versions.contains_key(number));
+        let default = default.or(serving.as_ref().map(|model| model.version.version));
+        let default = default.or_else(|| versions.keys().next_back().copied());
+        Entry { serving, versions, default }
+    }
+
+    fn hold(&self, version: &ModelVersion, catalog: &Catalog, changing: &mut Changing) -> Result<Held, LoadError> {
+        let rows_max = changing.rows_max.get(&version.name).copied();
+        let key = (version.name.clone(), version.version);
+        let statistics = Arc::clone(changing.statistics.entry(key).or_default());
+        if version.servable.is_some() {
+            let model = self.load_counted(version, catalog, statistics, rows_max)?;
+            return Ok(Held::Served(Arc::new(model)));
         }
-        *self.models.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
-        failed
+        Ok(Held::Tensors(Arc::new(self.load_tensors(version, statistics, rows_max)?)))
+    }
+
+    /// A version that has no feature service.
+    fn load_tensors(
+        &self,
+        version: &ModelVersion,
+        statistics: Arc<Statistics>,
+        rows_max: Option<usize>,
+    ) -> Result<TensorModel, LoadError> {
+        let (model, number) = (version.name.to_string(), version.version);
+        let not_servable = || LoadError::NotServable { model: model.clone(), version: number };
+        let inspect = self.inspect.as_ref().ok_or_else(not_servable)?;
+        let graph = pinned::graph_of(&version.files);
+        let graph = graph.ok_or_else(|| LoadError::NoGraph { model: model.clone(), version: number })?;
+        let file = inspect.inspect(&version.files, graph).map_err(|uninspected| {
+            let Uninspected { why, passes } = uninspected;
+            LoadError::Inspected { model: model.clone(), version: number, why, passes }
+        })?;
+        let pool = self.pool(version, &version.files, graph)?;
+        let labels = classes::read(&file.metadata);
+        let sharing = Sharing { labels, batching: None, pool, statistics, rows_max };
+        self.tensor_model(version, graph, &file.signature, sharing)
+    }
+
+    fn tensor_model(
+        &self,
+        version: &ModelVersion,
+        graph: &PinnedFile,
+        signature: &Signature,
+        sharing: Sharing,
+    ) -> Result<TensorModel, LoadError> {
+        let ports = |side: &'static str, specs: &[TensorSpec]| {
+            let port = |spec: &TensorSpec| {
+                Port::of(spec).ok_or_else(|| LoadError::Onnx {
+                    model: version.name.to_string(),
+                    version: version.version,
+                    source: OnnxError::ElementType { side, name: spec.name.clone(), element: spec.datatype.clone() },
+                })
+            };
+            specs.iter().map(port).collect::<Result<Vec<_>, _>>()
+        };
+        let (inputs, outputs) = (ports("input", &signature.inputs)?, ports("output", &signature.outputs)?);
+        let Sharing { labels, batching, pool, statistics, rows_max } = sharing;
+        Ok(TensorModel::new(infer::model::Parts {
+            name: version.name.clone(),
+            version: version.version,
+            digest: graph.digest,
+            inputs,
+            outputs,
+            labels,
+            batching,
+            rows_max,
+            pool,
+            statistics,
+        }))
+    }
+
+    /// The sessions of a graph whose files are pinned.
+    fn pool(&self, version: &ModelVersion, files: &[PinnedFile], graph: &PinnedFile) -> Result<SessionPool, LoadError> {
+        let (model, number) = (version.name.to_string(), version.version);
+        let onnx = |source| LoadError::Onnx { model: model.clone(), version: number, source };
+        let bytes = pinned::model(&self.artifacts, files, graph).map_err(|why| match why {
+            PinnedError::Artifact(source) => LoadError::Artifact { model: model.clone(), version: number, source },
+            PinnedError::Onnx(source) => onnx(source),
+        })?;
+        let runtime = self.runtime().map_err(onnx)?;
+        SessionPool::load(&runtime, &bytes, self.sessions).map_err(onnx)
     }
 
     /// Loads one version, whatever its stage; promotion checks candidates with it.
@@ -213,6 +403,16 @@ impl Fleet {
     /// # Errors
     /// [`LoadError`].
     pub fn load(&self, version: &ModelVersion, catalog: &Catalog) -> Result<LoadedModel, LoadError> {
+        self.load_counted(version, catalog, Arc::default(), None)
+    }
+
+    fn load_counted(
+        &self,
+        version: &ModelVersion,
+        catalog: &Catalog,
+        statistics: Arc<Statistics>,
+        rows_max: Option<usize>,
+    ) -> Result<LoadedModel, LoadError> {
         let (model, number) = (version.name.to_string(), version.version);
         let Some(servable) = version.servable.clone() else {
             return Err(LoadError::NotServable { model, version: number });
@@ -240,12 +440,7 @@ impl Fleet {
         let files = version.pinned();
         let graph = files.iter().find(|file| file.digest == servable.digest);
         let graph = graph.cloned().unwrap_or_else(|| servable.file());
-        let bytes = pinned::model(&self.artifacts, &files, &graph).map_err(|why| match why {
-            PinnedError::Artifact(source) => LoadError::Artifact { model: model.clone(), version: number, source },
-            PinnedError::Onnx(source) => onnx(source),
-        })?;
-        let runtime = self.runtime().map_err(onnx)?;
-        let pool = SessionPool::load(&runtime, &bytes, self.sessions).map_err(onnx)?;
+        let pool = self.pool(version, &files, &graph)?;
         let probes = ProbeSet::new(&service.columns, &[]).map_err(onnx)?;
         // The batch square warms a session besides; the others warm in their first microseconds of work.
         let batches = {
@@ -259,8 +454,11 @@ impl Fleet {
         }
         let classes = classes::read(&version.metadata);
         let order = order_of(version, &service.id(), catalog);
+        let sharing =
+            Sharing { labels: classes.clone(), batching: Some(batching), pool: pool.clone(), statistics, rows_max };
+        let tensors = Arc::new(self.tensor_model(version, &graph, &servable.signature, sharing)?);
         let (meters, version) = (Meters::of(version), version.clone());
-        Ok(LoadedModel { version, servable, compiled, plan, classes, order, pool, batching, meters })
+        Ok(LoadedModel { version, servable, compiled, plan, classes, order, pool, batching, meters, tensors })
     }
 
     /// The rows that are pinned with some versions: of the files that have some, as far as they are of its features. An input
@@ -334,18 +532,36 @@ fn found_unsafe(version: &ModelVersion, catalog: &Catalog) -> bool {
     judged.find_map(|t| t.evidence["batches"]["verdict"].as_str()).is_some_and(|verdict| verdict == "unsafe")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What a model's answers for its own inputs share with its other answers.
+struct Sharing {
+    labels: Option<Vec<String>>,
+    batching: Option<bool>,
+    pool: SessionPool,
+    statistics: Arc<Statistics>,
+    rows_max: Option<usize>,
+}
 
-    fn versions(of: &[(&str, u32)]) -> BTreeMap<ModelName, u32> {
-        of.iter().map(|(name, version)| (name.parse().unwrap(), *version)).collect()
-    }
-
-    #[test]
-    fn only_the_difference_is_loaded() {
-        let todo = plan(&versions(&[("a", 2), ("b", 1)]), &versions(&[("a", 1), ("b", 1), ("c", 4)]));
-        assert_eq!(todo.load, vec![("a".parse().unwrap(), 2)]);
-        assert_eq!(todo.unload, vec!["c".parse().unwrap()]);
+/// Whether what is loaded is what the catalog has: a version whose views are served, or whose classes are ordered, in another
+/// way since is as good as another version, and so is one of a model that was deleted, when another has its name.
+fn is_current(held: &Held, version: &ModelVersion, catalog: &Catalog) -> bool {
+    match held {
+        Held::Served(model) => {
+            model.version == *version
+                && !is_stale(model, catalog)
+                && model.order == order_of(version, &model.compiled.service.id(), catalog)
+        }
+        Held::Tensors(model) => {
+            let graph = pinned::graph_of(&version.files);
+            version.servable.is_none() && graph.is_some_and(|graph| graph.digest == *model.digest())
+        }
     }
 }
+
+impl Changing {
+    fn failed_words(&self) -> BTreeMap<(&ModelName, u32), &str> {
+        self.failed.iter().map(|((name, number), failed)| ((name, *number), failed.why.as_str())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Models at work: sessions, the fleet of loaded versions, the scorer, the prediction log, promotion and skew.
 //!
-//! Read in this order: [`onnx`] (the runtime and its sessions), [`fleet`] (which versions are loaded), [`scorer`] (one
+//! Read in this order: [`onnx`] (the runtime and its sessions), [`infer`] (tensors in, tensors out), [`fleet`] (which versions are loaded), [`scorer`] (one
 //! request from entity keys to answer), [`prediction_log`] (what was answered), [`promotion`] (the squares that a version
 //! must pass), [`skew`] (the log against history).
 
@@ -9,6 +9,7 @@ pub mod batch_check;
 pub mod class_order;
 pub mod compare;
 pub mod fleet;
+pub mod infer;
 pub mod onnx;
 pub mod pinned;
 pub mod prediction_log;

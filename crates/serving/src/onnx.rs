@@ -90,9 +90,11 @@ pub enum OnnxError {
         /// What it is: "a sequence of maps".
         what: String,
     },
-    /// An output of an element type that we cannot hand on.
-    #[error("output `{name}` of the model has elements of type {element}")]
-    OutputType {
+    /// An input or output of an element type that no tensor of ours has.
+    #[error("{side} `{name}` of the model has elements of type {element}")]
+    ElementType {
+        /// `input` or `output`.
+        side: &'static str,
         /// Its name in the graph.
         name: String,
         /// The type.
@@ -146,6 +148,9 @@ pub enum OnnxError {
         /// The output.
         output: String,
     },
+    /// The thread that ran the model is gone: a bug.
+    #[error("the thread that ran the model ended")]
+    Ended,
     /// The model does not answer row by row.
     #[error("output `{output}` has shape {shape:?} for {rows} row(s): its first dimension must be the number of rows")]
     OutputRows {
@@ -167,15 +172,17 @@ impl OnnxError {
             | Self::ExternalData { .. }
             | Self::External { .. }
             | Self::NotATensor { .. }
-            | Self::OutputType { .. }
+            | Self::ElementType { .. }
             | Self::NoOutputs
             | Self::Misfit(_)
             | Self::Null { .. }
             | Self::Nul { .. }
             | Self::Run { refused: true, .. } => ErrorKind::Invalid,
-            Self::Columns { .. } | Self::Run { refused: false, .. } | Self::OutputRows { .. } | Self::Ragged { .. } => {
-                ErrorKind::Internal
-            }
+            Self::Columns { .. }
+            | Self::Ended
+            | Self::Run { refused: false, .. }
+            | Self::OutputRows { .. }
+            | Self::Ragged { .. } => ErrorKind::Internal,
         }
     }
 
@@ -199,12 +206,17 @@ impl OnnxError {
                     .to_owned()
             }
             Self::NoOutputs => "name the values that it is to give as outputs of the graph".to_owned(),
-            Self::OutputType { .. } => "end the graph with a Cast to float, int64 or string".to_owned(),
+            Self::ElementType { side: "input", .. } => {
+                "begin the graph with a Cast from float, int64 or string".to_owned()
+            }
+            Self::ElementType { .. } => "end the graph with a Cast to float, int64 or string".to_owned(),
             Self::Misfit(misfit) => misfit.hint().to_owned(),
             Self::Null { column, .. } => format!("declare a `fill:` for `{column}` in the feature service"),
             Self::OutputRows { .. } => "export the model with a free first dimension in every output".to_owned(),
             Self::Ragged { .. } => "ask for one row at a time".to_owned(),
-            Self::Unloadable { .. } | Self::Nul { .. } | Self::Columns { .. } | Self::Run { .. } => return None,
+            Self::Unloadable { .. } | Self::Nul { .. } | Self::Columns { .. } | Self::Ended | Self::Run { .. } => {
+                return None;
+            }
         })
     }
 

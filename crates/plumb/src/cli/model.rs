@@ -186,6 +186,9 @@ pub struct RegisterArgs {
     /// The feature service it eats; taken from the file's metadata unless given.
     #[arg(long)]
     pub service: Option<String>,
+    /// It eats none: it answers tensors over the Open Inference Protocol, and nobody is predicted by it.
+    #[arg(long, conflicts_with_all = ["service", "golden"])]
+    pub without_service: bool,
     /// For people.
     #[arg(long)]
     pub description: Option<String>,

@@ -160,6 +160,7 @@ async fn register_step(project: &Project) -> Result<String, Failure> {
             file: project.folder.join(format!("models/{MODEL}_v{version}.onnx")),
             golden: None,
             service: None,
+            without_service: false,
             description: None,
         };
         let registered = model::register_file(project, &args).await?.version;

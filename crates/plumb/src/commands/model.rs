@@ -19,6 +19,7 @@ use schema::yaml::suggest;
 use schema::{Clock, ErrorKind, Fingerprint, ModelName};
 use serde_json::json;
 use serving::Fleet;
+use serving::onnx::inspect::ModelFile;
 use serving::promotion::Evidence;
 use serving::squares::golden;
 
@@ -98,8 +99,12 @@ pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Res
     let artifacts = project.artifacts()?;
     let Given { mut files, graph, is_folder } = given::keep(&artifacts, &args.file)?;
     let catalog = project.registry.refresh().await?;
-    let candidate = Candidate { shown: &shown, files: &files, graph: &graph, service: args.service.as_deref() };
+    let (service, without_service) = (args.service.as_deref(), args.without_service);
+    let candidate = Candidate { shown: &shown, files: &files, graph: &graph, service, without_service };
     let file = registering::read(&project.inspector(), &artifacts, &catalog, candidate)?;
+    if without_service {
+        return register_tensors(project, name, files, args.description.clone(), file).await;
+    }
     let servable = registering::fit(&catalog, candidate, &file)?;
     if let Some(golden) = &args.golden {
         let rows = golden_rows(&catalog, &servable, golden)?;
@@ -131,6 +136,36 @@ pub(super) async fn register_file(project: &Project, args: &RegisterArgs) -> Res
     }
     found
         .map(|state| Registered { version: state.version.clone(), is_new: event.is_some() })
+        .ok_or_else(|| Failure::new(ErrorKind::Internal, "the registered version is not in the catalog"))
+}
+
+/// Registers what eats no feature service, unless the same files are a version already that eats none.
+async fn register_tensors(
+    project: &Project,
+    name: ModelName,
+    files: Vec<PinnedFile>,
+    description: Option<String>,
+    file: ModelFile,
+) -> Result<Registered, Failure> {
+    let same = |state: &&VersionState| state.version.servable.is_none() && state.version.files == files;
+    let catalog = project.registry.catalog();
+    if let Some(known) = catalog.model(name.as_str()).and_then(|model| model.versions().rev().find(same)) {
+        return Ok(Registered { version: known.version.clone(), is_new: false });
+    }
+    let command = Command::RegisterVersion(NewVersion {
+        name: name.clone(),
+        once: true,
+        origin: Origin::default(),
+        files,
+        servable: None,
+        description,
+        metadata: file.metadata,
+        tags: Tags::new(),
+    });
+    let (_, catalog) = project.registry.execute(command, Clock::wall(), &actor()).await?;
+    let latest = catalog.model(name.as_str()).and_then(|model| model.latest());
+    latest
+        .map(|state| Registered { version: state.version.clone(), is_new: true })
         .ok_or_else(|| Failure::new(ErrorKind::Internal, "the registered version is not in the catalog"))
 }
 

@@ -28,9 +28,10 @@ use crate::http::health::Readiness;
 use crate::http::measuring::Measuring;
 use crate::http::pusher::Pusher;
 use crate::http::{self, Parts};
+use crate::oip::Inference;
 use crate::output;
 use crate::project::Project;
-use crate::registering::abandoned;
+use crate::registering::{Inspecting, abandoned};
 
 /// How often the registry is read for what other processes did; a promotion is served within this and its loading.
 const POLL: Duration = Duration::from_millis(200);
@@ -128,7 +129,9 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     let online = Arc::new(project.reader_to_serve().await?);
     let sessions = std::thread::available_parallelism().map_or(1, usize::from);
     let artifacts = project.artifacts()?;
-    let fleet = Arc::new(Fleet::new(onnxruntime_library(), artifacts.clone(), sessions));
+    let fleet = Fleet::new(onnxruntime_library(), artifacts.clone(), sessions);
+    let inspecting = Inspecting::new(project.inspector(), artifacts.clone());
+    let fleet = Arc::new(fleet.inspecting(Arc::new(inspecting)));
     let log_config = LogConfig { erased: Some(project.offline.folder().to_path_buf()), ..LogConfig::default() };
     let log = PredictionLog::start(&project.config.predictions, log_config).map_err(|why| {
         let path = project.config.predictions.display();
@@ -136,6 +139,13 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     })?;
     let scorer = Arc::new(Scorer::new(Arc::clone(&fleet), Arc::clone(&online), project.clock(), log));
     let readiness = Arc::new(Readiness::default());
+    let inference = Inference::new(
+        Arc::clone(&fleet),
+        Arc::clone(&project.registry),
+        Arc::clone(&readiness),
+        project.config.inference.clone(),
+    );
+    let inference = Arc::new(inference);
     let follower = Follower {
         fleet,
         registry: Arc::clone(&project.registry),
@@ -173,6 +183,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         mlflow: Some(mlflow),
         webhooks: Some(webhooks),
         hosts: project.config.hosts.clone(),
+        inference: Arc::clone(&inference),
     };
     let grpc_parts = grpc::Parts {
         project: parts.project.clone(),
@@ -180,6 +191,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         building,
         pusher,
         readiness: Arc::clone(&parts.readiness),
+        inference,
     };
     let (stop, stopped) = watch::channel(false);
     let mut listening = JoinSet::new();

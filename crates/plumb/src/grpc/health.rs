@@ -7,8 +7,8 @@ use axum::Router;
 use prost::{Enumeration, Message};
 use tonic::Status;
 
-use super::feast::SERVICE;
 use super::unary::unary;
+use super::{feast, oip};
 use crate::http::health::Readiness;
 
 /// Which service is asked for; the whole server if none is named.
@@ -42,8 +42,8 @@ pub fn router(readiness: Arc<Readiness>) -> Router {
 fn check(service: &str, readiness: &Readiness) -> Result<HealthCheckResponse, Status> {
     let serving = match service {
         // The registry's answers need no model.
-        SERVICE => true,
-        "" => readiness.is_ready(),
+        feast::SERVICE => true,
+        "" | oip::SERVICE => readiness.is_ready(),
         other => return Err(Status::not_found(format!("there is no service `{}`", other.escape_debug()))),
     };
     let status = if serving { State::Up } else { State::Down };
@@ -60,7 +60,8 @@ mod tests {
         assert_eq!(check("", &readiness).unwrap().status, 1);
         readiness.set(vec!["a model is not loaded".to_owned()]);
         assert_eq!(check("", &readiness).unwrap().status, 2);
-        assert_eq!(check(SERVICE, &readiness).unwrap().status, 1);
+        assert_eq!(check(oip::SERVICE, &readiness).unwrap().status, 2);
+        assert_eq!(check(feast::SERVICE, &readiness).unwrap().status, 1);
         assert_eq!(check("nope", &readiness).unwrap_err().code(), tonic::Code::NotFound);
     }
 }

@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::attend::PROTOCOL;
+use super::frames::Frames;
 use crate::request_id::streamed;
 
 /// What a method answers.
@@ -28,12 +29,23 @@ where
     Method: Fn(Streaming<Asked>) -> Answering + Clone + Send + Sync + 'static,
     Answering: Future<Output = Result<Answers<Answer>, Status>> + Send + 'static,
 {
+    let frames = Frames { bytes_max: Some(bytes_max), compressed: false };
+    streaming_in(frames, move |asked: Request<Streaming<Asked>>| method(asked.into_inner()))
+}
+
+/// A route whose frames are as `frames` says; `method` sees the metadata besides.
+pub(super) fn streaming_in<Asked, Answer, Method, Answering>(frames: Frames, method: Method) -> MethodRouter
+where
+    Asked: Message + Default + 'static,
+    Answer: Message + 'static,
+    Method: Fn(Request<Streaming<Asked>>) -> Answering + Clone + Send + Sync + 'static,
+    Answering: Future<Output = Result<Answers<Answer>, Status>> + Send + 'static,
+{
     post(move |request: HttpRequest| {
         let call = Call(method.clone(), PhantomData);
         async move {
-            let mut grpc =
-                Grpc::new(ProstCodec::<Answer, Asked>::default()).apply_max_message_size_config(Some(bytes_max), None);
-            grpc.streaming(call, request).await.map(Body::new)
+            let grpc = Grpc::new(ProstCodec::<Answer, Asked>::default());
+            frames.of(grpc, request.headers()).streaming(call, request).await.map(Body::new)
         }
     })
 }
@@ -44,7 +56,7 @@ struct Call<Method, Answer>(Method, PhantomData<fn() -> Answer>);
 impl<Asked, Answer, Method, Answering> Service<Request<Streaming<Asked>>> for Call<Method, Answer>
 where
     Answer: Send + 'static,
-    Method: Fn(Streaming<Asked>) -> Answering,
+    Method: Fn(Request<Streaming<Asked>>) -> Answering,
     Answering: Future<Output = Result<Answers<Answer>, Status>> + Send + 'static,
 {
     type Response = Response<Answers<Answer>>;
@@ -56,7 +68,7 @@ where
     }
 
     fn call(&mut self, request: Request<Streaming<Asked>>) -> Self::Future {
-        let answering = (self.0)(request.into_inner());
+        let answering = (self.0)(request);
         Box::pin(async move { Ok(Response::new(streamed(PROTOCOL, answering.await?).boxed())) })
     }
 }

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{feast, hosts, lanes, metrics, mlflow};
+use super::{feast, hosts, lanes, metrics, mlflow, oip};
 use crate::config::Hosts;
 use crate::failure::{Failure, panicked};
 use crate::request_id::{HEADER, RequestId};
@@ -59,7 +59,8 @@ where
         let id = RequestId::of(request.headers());
         let shared = instead(route.as_ref(), &request);
         let taken = hosts::check(&self.hosts, request.headers(), request.uri());
-        let handled = taken.and_then(|()| no_compression(request.headers())).map(|()| self.route.call(request));
+        let plain = |()| if oip::is_ours(name(route.as_ref())) { Ok(()) } else { no_compression(request.headers()) };
+        let handled = taken.and_then(plain).map(|()| self.route.call(request));
         Box::pin(async move {
             let route = name(route.as_ref());
             let answering = async {
@@ -115,6 +116,7 @@ fn shaped(route: &str, failure: Failure) -> Response {
     match route {
         route if feast::is_ours(route) => feast::Refusal::from(failure).into_response(),
         route if mlflow::is_ours(route) => mlflow::Refusal::from(failure).into_response(),
+        route if oip::is_ours(route) => oip::refused(failure),
         _ => failure.into_response(),
     }
 }

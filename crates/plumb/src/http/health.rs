@@ -41,7 +41,8 @@ impl Readiness {
         self.degraded.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn failing(&self) -> Vec<String> {
+    /// What is wanting.
+    pub fn failing(&self) -> Vec<String> {
         self.failing.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -41,7 +41,7 @@ pub struct ModelFile {
 ///
 /// # Errors
 /// Of kind `Invalid`: bytes that are no model or that this runtime cannot load, weights in other files, inputs or
-/// outputs that are not tensors, outputs of a type that cannot be handed on (FP16).
+/// outputs that are not tensors or of a type that none of ours has (quarters of a float).
 pub fn inspect(runtime: &Runtime, bytes: &[u8]) -> Result<ModelFile, OnnxError> {
     wire::check(bytes)?;
     let session = build(runtime, bytes, 1)?.pop().ok_or_else(|| unloadable("no session"))?;
@@ -85,15 +85,18 @@ fn read(session: &Session) -> ort::Result<Result<ModelFile, OnnxError>> {
 
 /// The session's inputs and outputs.
 pub(crate) fn signature(session: &Session) -> Result<Signature, OnnxError> {
-    let inputs = session.inputs().iter().map(|outlet| spec(outlet, "input").map(|(spec, _)| spec));
-    let outputs = session.outputs().iter().map(|outlet| {
-        let (spec, element) = spec(outlet, "output")?;
-        if Datatype::of(element).is_some() {
-            Ok(spec)
-        } else {
-            Err(OnnxError::OutputType { name: spec.name, element: spec.datatype })
+    let of = |side: &'static str| {
+        move |outlet: &Outlet| {
+            let (spec, element) = spec(outlet, side)?;
+            if Datatype::of(element).is_some() {
+                Ok(spec)
+            } else {
+                Err(OnnxError::ElementType { side, name: spec.name, element: spec.datatype })
+            }
         }
-    });
+    };
+    let inputs = session.inputs().iter().map(of("input"));
+    let outputs = session.outputs().iter().map(of("output"));
     let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
     if outputs.is_empty() {
         return Err(OnnxError::NoOutputs);
@@ -210,5 +213,8 @@ mod tests {
         assert_eq!(signature_of(&graph(16)), "(x: FP32[N, 2]) -> (y: BF16[N, 2])");
         let error = inspect(&toy::runtime(), &graph(17)).unwrap_err();
         assert_eq!(error.to_string(), "output `y` of the model has elements of type F8_E4M3FN");
+        let graph = Graph::new().input("x", 17, &[-1, 2]).node(cast(1)).output("y", toy::FLOAT, &[-1, 2]).model();
+        let error = inspect(&toy::runtime(), &graph).unwrap_err();
+        assert_eq!(error.to_string(), "input `x` of the model has elements of type F8_E4M3FN");
     }
 }

@@ -4,6 +4,7 @@
 //! at load and for serving, so that what was checked is what answers.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::ArrayRef;
 use ort::logging::LogLevel;
@@ -12,6 +13,7 @@ use ort::session::builder::AutoDevicePolicy;
 
 use super::inspect::{self, wire};
 use super::{InputPlan, Inputs, OnnxError, Outputs, Rows, Runtime, Tensor};
+use crate::infer::statistics::Timings;
 
 /// A loaded model. One owner at a time: a run needs it mutable.
 #[derive(Debug)]
@@ -20,6 +22,15 @@ pub struct ModelSession {
     output_names: Vec<Arc<str>>,
     /// Buffers of the last run, to be filled again.
     inputs: Inputs,
+}
+
+/// What a run on tensors gave.
+#[derive(Debug)]
+pub struct Ran {
+    /// The outputs that were asked for.
+    pub outputs: Vec<Tensor>,
+    /// How long its parts took.
+    pub took: Timings,
 }
 
 impl ModelSession {
@@ -63,6 +74,26 @@ impl ModelSession {
             }
         });
         Ok(Outputs { columns: columns.collect::<Result<_, _>>()? })
+    }
+
+    /// Runs the model on `inputs`, which are in its order, and copies out the outputs of these numbers, in this order. Their
+    /// shapes are what they are.
+    ///
+    /// # Errors
+    /// [`OnnxError::Run`] if the runtime refuses or fails on these `rows` rows.
+    pub fn infer(&mut self, inputs: &[Tensor], outputs: &[usize], rows: usize) -> Result<Ran, OnnxError> {
+        let failed = |error: &ort::Error| OnnxError::run(rows, error);
+        let started = Instant::now();
+        let values = inputs.iter().map(Tensor::view).collect::<ort::Result<Vec<_>>>();
+        let values = values.map_err(|error| failed(&error))?;
+        let given = Instant::now();
+        let answers = self.ort.run(values.as_slice()).map_err(|error| failed(&error))?;
+        let answered = Instant::now();
+        let names = outputs.iter().filter_map(|at| Some((*at, self.output_names.get(*at)?)));
+        let outputs = names.map(|(at, name)| Tensor::copy(Arc::clone(name), &answers[at]));
+        let outputs = outputs.collect::<ort::Result<Vec<_>>>().map_err(|error| failed(&error))?;
+        let took = Timings { input: given - started, infer: answered - given, output: answered.elapsed() };
+        Ok(Ran { outputs, took })
     }
 }
 

@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use half::{bf16, f16};
-use ort::value::{DynValue, PrimitiveTensorElementType, TensorElementType};
+use ort::session::SessionInputValue;
+use ort::value::{DynValue, PrimitiveTensorElementType, TensorElementType, TensorRef};
 
 use super::Datatype;
 use super::outputs::write_row;
@@ -70,6 +71,29 @@ macro_rules! element_types {
             fn copied(&self, range: Range<usize>) -> Self {
                 match self {
                     $(Self::$variant(data) => Self::$variant(data.get(range).unwrap_or_default().to_vec()),)*
+                }
+            }
+
+            /// Copies the elements of `more` after these, if they are of the same type.
+            fn append_copy(&mut self, more: &Self) -> bool {
+                match (self, more) {
+                    $((Self::$variant(all), Self::$variant(more)) => all.extend_from_slice(more),)*
+                    _ => return false,
+                }
+                true
+            }
+
+            /// None of the same type, with room for so many.
+            fn with_room(&self, n: usize) -> Self {
+                match self {
+                    $(Self::$variant(_) => Self::$variant(Vec::with_capacity(n)),)*
+                }
+            }
+
+            /// `n` elements that are nothing: zero, false, empty.
+            pub fn zeros(datatype: Datatype, n: usize) -> Self {
+                match datatype {
+                    $(Datatype::$datatype => Self::$variant(vec![<$native>::default(); n]),)*
                 }
             }
 
@@ -152,6 +176,23 @@ impl Tensor {
         Ok(Self { name, shape: shape.to_vec(), data })
     }
 
+    /// As the runtime takes it, without a copy of anything but texts, which it keeps its own way.
+    pub(crate) fn view(&self) -> ort::Result<SessionInputValue<'_>> {
+        macro_rules! view {
+            ($($variant:ident)*) => {
+                match &self.data {
+                    $(TensorData::$variant(data) => {
+                        TensorRef::from_array_view((self.shape.as_slice(), data.as_slice()))?.into()
+                    })*
+                    TensorData::Text(texts) => {
+                        ort::value::Tensor::from_string_array((self.shape.as_slice(), texts.as_slice()))?.into()
+                    }
+                }
+            };
+        }
+        Ok(view!(Bool U8 U16 U32 U64 I8 I16 I32 I64 F16 Bf16 F32 F64))
+    }
+
     /// The element type.
     pub fn datatype(&self) -> Datatype {
         self.data.datatype()
@@ -165,6 +206,11 @@ impl Tensor {
     /// Elements of one row: the product of the other dimensions.
     pub fn width(&self) -> usize {
         self.shape.iter().skip(1).map(|dim| usize::try_from(*dim).unwrap_or(0)).product()
+    }
+
+    /// All elements.
+    pub fn elements(&self) -> TensorRow<'_> {
+        self.data.slice(0..self.data.len())
     }
 
     /// The elements of row `i`; of none beyond the last row.
@@ -181,6 +227,22 @@ impl Tensor {
             *first = i64::try_from(range.len()).unwrap_or(i64::MAX);
         }
         Self { name: Arc::clone(&self.name), shape, data: self.data.copied(range.start * width..range.end * width) }
+    }
+
+    /// The rows of all of them, one after the other; none if they are not of one type and of the same other dimensions.
+    pub fn concat(tensors: &[&Self]) -> Option<Self> {
+        let (first, rest) = tensors.split_first()?;
+        let n = tensors.iter().map(|tensor| tensor.data.len()).sum();
+        let mut data = first.data.with_room(n);
+        data.append_copy(&first.data);
+        let mut shape = first.shape.clone();
+        for tensor in rest {
+            if shape.get(1..) != tensor.shape.get(1..) || !data.append_copy(&tensor.data) {
+                return None;
+            }
+            *shape.first_mut()? += tensor.shape.first()?;
+        }
+        Some(Self { name: Arc::clone(&first.name), shape, data })
     }
 
     /// Puts the rows of `more` after these; whether they are of the same type and of the same other dimensions, or else
@@ -201,6 +263,14 @@ impl TensorData {
     /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The first text that has a NUL character, by number.
+    pub fn first_nul(&self) -> Option<usize> {
+        match self {
+            Self::Text(texts) => texts.iter().position(|text| text.as_bytes().contains(&0)),
+            _ => None,
+        }
     }
 }
 
@@ -229,5 +299,11 @@ mod tests {
         let other = Tensor { name: "y".into(), shape: vec![1, 2], data: TensorData::I32(vec![7, 8]) };
         assert!(!all.append(other), "of another type");
         assert_eq!((all.shape.as_slice(), all.data.len()), ([3, 2].as_slice(), 6));
+        let (one, two) = (tensor.rows_of(0..1), tensor.rows_of(1..3));
+        let again = Tensor::concat(&[&one, &two]).unwrap();
+        assert_eq!(again.shape, [3, 2]);
+        assert!((0..3).all(|i| again.row(i).same_bits(tensor.row(i))));
+        let other = Tensor { name: "y".into(), shape: vec![1, 2], data: TensorData::I32(vec![7, 8]) };
+        assert!(Tensor::concat(&[&one, &other]).is_none() && Tensor::concat(&[]).is_none());
     }
 }

@@ -16,9 +16,14 @@ use crate::request_id::{RequestId, within};
 ///
 /// None of them blocks: features are decoded and written as they are, health says what is known. A model runs for each row,
 /// so of rows to predict there may be few.
-const QUICK: [(&str, usize); 6] = [
+const QUICK: [(&str, usize); 11] = [
     ("/v1/features", BODY_MAX),
     ("/v1/models/{model}/predict", BODY_MAX / 16),
+    ("/v2/models/{model}/infer", BODY_MAX / 8),
+    ("/v2/models/{model}/versions/{version}/infer", BODY_MAX / 8),
+    ("/v2/models/{model}/ready", BODY_MAX),
+    ("/v2/health/live", BODY_MAX),
+    ("/v2/health/ready", BODY_MAX),
     ("/get-online-features", BODY_MAX),
     ("/livez", BODY_MAX),
     ("/health", BODY_MAX),

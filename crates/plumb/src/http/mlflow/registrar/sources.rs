@@ -311,7 +311,7 @@ async fn servable(
     let (this, catalog) = (Arc::clone(this), Arc::clone(catalog));
     let look = move || -> Result<_, Failure> {
         let (shown, service) = (graph.path.as_str(), named.as_deref());
-        let candidate = Candidate { shown, files: &files, graph: &graph, service };
+        let candidate = Candidate { shown, files: &files, graph: &graph, service, without_service: false };
         if service.is_none() && !registering::names_its_service(&this.artifacts, &graph)? {
             // Without a service it is kept and not served, whatever it is.
             return Ok(None);

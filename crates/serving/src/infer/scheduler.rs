@@ -1,0 +1,383 @@
+//! Who runs what when: at once where a session is free and nobody waits, else in a batch with whoever waits as well.
+//!
+//! Work-conserving: no session is idle while somebody waits, and nobody waits for company. A run that is shorter than a hop
+//! to another thread is made where it was asked for; a longer one on a thread of the model's own, so that no model holds up
+//! what is asked of another. Those threads come when there is work for them, and go when there was none for a while.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+
+use super::Asked;
+use super::model::InferError;
+use super::pace::Pace;
+use super::queue::{BatchQueue, Limits, Next, Rank, Speed, Waiting, Why};
+use super::statistics::{Statistics, Timings};
+use crate::onnx::session::Ran;
+use crate::onnx::{Lease, ModelSession, OnnxError, SessionPool, Tensor};
+
+/// Runs up to this are made where they are asked for: a hop to another thread takes as long.
+const INLINE: Duration = Duration::from_micros(50);
+/// How long a request may wait, unless the model itself is slower than that.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a thread waits for work before it ends.
+const IDLE: Duration = Duration::from_secs(10);
+/// What may wait for one model.
+const LIMITS: Limits = Limits { rows_max: 65_536, bytes_max: 256 << 20 };
+
+/// The sessions of a model version, and who waits for them.
+#[derive(Debug)]
+pub(super) struct Scheduler {
+    core: Arc<Core>,
+}
+
+#[derive(Debug)]
+struct Core {
+    model: String,
+    version: u32,
+    n_outputs: usize,
+    pool: SessionPool,
+    statistics: Arc<Statistics>,
+    /// Whether requests may share a run.
+    is_shared: AtomicBool,
+    /// How many wait.
+    waiting: AtomicUsize,
+    state: Mutex<State>,
+    /// Somebody waits, or all has ended.
+    came: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: BatchQueue<Job>,
+    pace: Pace,
+    workers: usize,
+    has_ended: bool,
+}
+
+#[derive(Debug)]
+struct Job {
+    asked: Asked,
+    answer: oneshot::Sender<Result<Answer, InferError>>,
+}
+
+/// What a run gave a request.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub outputs: Vec<Tensor>,
+    pub queue: Duration,
+    pub run: Timings,
+}
+
+/// What a [`Scheduler`] is made of.
+pub(super) struct Parts {
+    pub model: String,
+    pub version: u32,
+    pub n_outputs: usize,
+    pub pool: SessionPool,
+    pub statistics: Arc<Statistics>,
+    /// The most rows that may share a run; one request a run where there is none.
+    pub rows_max: Option<usize>,
+}
+
+// === impl Scheduler ===
+
+impl Scheduler {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { model, version, n_outputs, pool, statistics, rows_max } = parts;
+        let state = State {
+            queue: BatchQueue::new(LIMITS),
+            pace: Pace::new(rows_max.unwrap_or(1)),
+            workers: 0,
+            has_ended: false,
+        };
+        let core = Core {
+            model,
+            version,
+            n_outputs,
+            pool,
+            statistics,
+            is_shared: AtomicBool::new(rows_max.is_some()),
+            waiting: AtomicUsize::new(0),
+            state: Mutex::new(state),
+            came: Condvar::new(),
+        };
+        Self { core: Arc::new(core) }
+    }
+
+    pub(super) fn pool(&self) -> &SessionPool {
+        &self.core.pool
+    }
+
+    /// How many requests wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.core.waiting.load(Ordering::Relaxed)
+    }
+
+    /// The rows of a batch that are worth it.
+    pub(super) fn knee(&self) -> usize {
+        self.core.state().pace.knee()
+    }
+
+    /// Whether requests may share a run.
+    pub(super) fn is_shared(&self) -> bool {
+        self.core.is_shared.load(Ordering::Relaxed)
+    }
+
+    /// A run that nobody asked for took so long.
+    pub(super) fn learn(&self, rows: usize, took: Duration) {
+        self.core.state().pace.ran(rows, took);
+    }
+
+    /// Answers a request that came at `since`, if it can begin by `deadline`.
+    ///
+    /// # Errors
+    /// [`InferError`] but for [`InferError::Refused`].
+    pub(super) async fn run(
+        &self,
+        asked: Asked,
+        rank: Rank,
+        since: Instant,
+        deadline: Option<Instant>,
+    ) -> Result<Answer, InferError> {
+        let core = &self.core;
+        let takes = core.state().pace.mean(asked.rows);
+        if deadline.is_some_and(|deadline| deadline <= since + takes.unwrap_or_default()) {
+            return Err(core.why(Why::Expired));
+        }
+        // Who waits is before whoever comes.
+        if takes.is_some_and(|takes| takes <= INLINE)
+            && core.waiting.load(Ordering::Relaxed) == 0
+            && let Some(mut lease) = core.pool.try_checkout()
+        {
+            let queue = since.elapsed();
+            let Ran { outputs, took } = core.alone(&mut lease, &asked)?;
+            return Ok(Answer { outputs, queue, run: took });
+        }
+        let (answer, answered) = oneshot::channel();
+        core.enqueue(Job { asked, answer }, rank, since, deadline)?;
+        answered.await.map_err(|_gone| core.failed(OnnxError::Ended))?
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        self.core.state().has_ended = true;
+        self.core.came.notify_all();
+    }
+}
+
+// === impl Core ===
+
+impl Core {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn why(&self, why: Why) -> InferError {
+        let model = self.model.clone();
+        match why {
+            Why::Expired => InferError::Expired { model },
+            Why::Shed => InferError::QueueFull { model },
+        }
+    }
+
+    fn failed(&self, source: OnnxError) -> InferError {
+        InferError::Run { model: self.model.clone(), version: self.version, source }
+    }
+
+    fn enqueue(
+        self: &Arc<Self>,
+        job: Job,
+        rank: Rank,
+        since: Instant,
+        deadline: Option<Instant>,
+    ) -> Result<(), InferError> {
+        let shape = job.asked.inputs.iter().flat_map(|input| {
+            // Where one ends is seen by what no dimension is.
+            input.shape.iter().skip(1).copied().chain([-1])
+        });
+        let shape = shape.collect();
+        let bytes = job.asked.inputs.iter().map(|input| input.data.n_bytes()).sum();
+        let rows = job.asked.rows;
+        let mut state = self.state();
+        let speed = speed(&state.pace, self.rows_at_once(&state.pace));
+        let wait = self.wait(&state, rank, speed);
+        if wait > speed.patience || deadline.is_some_and(|deadline| since + wait > deadline) {
+            return Err(self.why(Why::Shed));
+        }
+        let waiting = Waiting { rows, bytes, shape, rank, deadline, since, item: job };
+        let gone = state.queue.push(waiting).map_err(|_job| self.why(Why::Shed))?;
+        self.waiting.store(state.queue.len(), Ordering::Relaxed);
+        let is_wanted = state.workers < self.pool.n_sessions();
+        state.workers += usize::from(is_wanted);
+        drop(state);
+        for gone in gone {
+            // Whoever does not listen any more need not be told.
+            let _ = gone.item.answer.send(Err(self.why(Why::Shed)));
+        }
+        if is_wanted {
+            self.hire();
+        }
+        self.came.notify_one();
+        Ok(())
+    }
+
+    /// How long a request would wait that came now.
+    fn wait(&self, state: &State, rank: Rank, speed: Speed) -> Duration {
+        let rows = state.queue.rows_before(rank);
+        let runs = rows.div_ceil(speed.rows.max(1)).div_ceil(self.pool.n_sessions().max(1));
+        let run = state.pace.mean(speed.rows).unwrap_or_default();
+        run.saturating_mul(u32::try_from(runs).unwrap_or(u32::MAX))
+    }
+
+    fn rows_at_once(&self, pace: &Pace) -> usize {
+        if self.is_shared.load(Ordering::Relaxed) { pace.knee() } else { 1 }
+    }
+
+    /// Another thread for this model's runs, which is counted already.
+    fn hire(self: &Arc<Self>) {
+        let core = Arc::clone(self);
+        let work = move || {
+            let mut breaks_off = BreaksOff { core, is_done: false };
+            // Only to wait with: a session is given in the order of asking.
+            match Builder::new_current_thread().build() {
+                Ok(runtime) => {
+                    breaks_off.core.work(&runtime);
+                    breaks_off.is_done = true;
+                }
+                Err(why) => tracing::error!("starting a thread: {why}"),
+            }
+        };
+        if let Err(why) = std::thread::Builder::new().name(format!("infer {}", self.model)).spawn(work) {
+            self.state().workers -= 1;
+            tracing::error!(model.name = self.model, "starting a thread: {why}");
+        }
+    }
+
+    fn work(&self, runtime: &Runtime) {
+        while self.is_wanted() {
+            // Its place in the line for a session is before whoever comes.
+            let mut lease = runtime.block_on(self.pool.checkout());
+            let now = Instant::now();
+            let mut state = self.state();
+            let speed = speed(&state.pace, self.rows_at_once(&state.pace));
+            let Next { batch, refused } = state.queue.pop(now, speed);
+            self.waiting.store(state.queue.len(), Ordering::Relaxed);
+            drop(state);
+            for (waiting, why) in refused {
+                let _ = waiting.item.answer.send(Err(self.why(why)));
+            }
+            let batch = batch.into_iter().filter(|waiting| !waiting.item.answer.is_closed());
+            self.answer(&mut lease, batch.map(|waiting| (now - waiting.since, waiting.item)).collect());
+        }
+    }
+
+    /// Waits until there is work. Where none comes for a while, or never, this thread is counted no more.
+    fn is_wanted(&self) -> bool {
+        let none = |state: &mut State| state.queue.is_empty() && !state.has_ended;
+        let waited = self.came.wait_timeout_while(self.state(), IDLE, none);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let is_wanted = !state.queue.is_empty();
+        state.workers -= usize::from(!is_wanted);
+        is_wanted
+    }
+
+    /// Runs a batch, and each of its requests alone where that fails: a row that the model cannot take is answered for by
+    /// nobody but who sent it.
+    fn answer(&self, lease: &mut Lease, mut batch: Vec<(Duration, Job)>) {
+        if batch.len() > 1
+            && let Some(answers) = self.together(lease, &batch)
+        {
+            for ((queue, job), (outputs, run)) in batch.into_iter().zip(answers) {
+                let _ = job.answer.send(Ok(Answer { outputs, queue, run }));
+            }
+            return;
+        }
+        for (queue, Job { asked, answer }) in batch.drain(..) {
+            if answer.is_closed() {
+                continue;
+            }
+            let answered = self.alone(lease, &asked);
+            let _ = answer.send(answered.map(|Ran { outputs, took }| Answer { outputs, queue, run: took }));
+        }
+    }
+
+    fn alone(&self, session: &mut ModelSession, asked: &Asked) -> Result<Ran, InferError> {
+        let ran = session.infer(&asked.inputs, &asked.outputs, asked.rows).map_err(|source| self.failed(source))?;
+        self.ran(asked.rows, ran.took);
+        Ok(ran)
+    }
+
+    /// The outputs of each request; nothing if they cannot be told apart, or the run fails.
+    fn together(&self, session: &mut ModelSession, batch: &[(Duration, Job)]) -> Option<Vec<(Vec<Tensor>, Timings)>> {
+        let n_inputs = batch.first()?.1.asked.inputs.len();
+        let inputs = (0..n_inputs).map(|at| {
+            let tensors: Vec<&Tensor> = batch.iter().map(|(_, job)| &job.asked.inputs[at]).collect();
+            Tensor::concat(&tensors)
+        });
+        let inputs = inputs.collect::<Option<Vec<_>>>()?;
+        let rows = batch.iter().map(|(_, job)| job.asked.rows).sum();
+        let all: Vec<usize> = (0..self.n_outputs).collect();
+        let Ran { outputs, took } = session.infer(&inputs, &all, rows).ok()?;
+        if let Some(other) = outputs.iter().find(|output| output.rows() != rows || output.shape.is_empty()) {
+            self.is_shared.store(false, Ordering::Relaxed);
+            let (name, shape) = (&other.name, &other.shape);
+            tracing::warn!(
+                model.name = self.model,
+                model.version = self.version,
+                "output `{name}` has shape {shape:?} for {rows} rows: requests share no run any more"
+            );
+            return None;
+        }
+        self.ran(rows, took);
+        let mut from = 0;
+        let answers = batch.iter().map(|(_, Job { asked, .. })| {
+            let range = from..from + asked.rows;
+            from = range.end;
+            let own =
+                asked.outputs.iter().filter_map(|at| outputs.get(*at)).map(|output| output.rows_of(range.clone()));
+            (own.collect(), took)
+        });
+        Some(answers.collect())
+    }
+
+    fn ran(&self, rows: usize, took: Timings) {
+        self.statistics.ran(rows, took);
+        self.state().pace.ran(rows, took.input + took.infer + took.output);
+    }
+}
+
+/// How fast the model is, as the queue must know.
+fn speed(pace: &Pace, rows: usize) -> Speed {
+    // A model that takes long by itself is not overloaded by that.
+    let run = pace.p99(rows).unwrap_or_default();
+    Speed { rows, patience: PATIENCE.max(run * 10), impatience: (PATIENCE / 20).max(run * 2) }
+}
+
+/// A thread of a model, which may end before it should: then another one takes over what waits.
+struct BreaksOff {
+    core: Arc<Core>,
+    is_done: bool,
+}
+
+impl Drop for BreaksOff {
+    fn drop(&mut self) {
+        if self.is_done {
+            return;
+        }
+        let mut state = self.core.state();
+        if state.queue.is_empty() {
+            state.workers -= 1;
+            return;
+        }
+        drop(state);
+        self.core.hire();
+    }
+}
+
+#[cfg(test)]
+mod tests;
