@@ -4,6 +4,7 @@
 //! is what history says. Batch square: an answer does not depend on the rows it is batched with (batching stays off where
 //! it does). Squares against other versions: [`crate::squares`]. The checks run the same code that serves.
 
+pub mod composed;
 pub(crate) mod sample;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use featurestore::offline::{OfflineError, OfflineStore};
 use featurestore::retrieve::{EntityRows, RetrieveError, retrieve};
 use featurestore::training::fill_all;
 use featurestore::{CompiledService, FeatureRows, OnlineReader};
+use registry::Model;
 use schema::contract::CheckName;
 use schema::migration::ServiceVersion;
 use schema::pii;
@@ -23,6 +25,7 @@ use schema::{AppliedDefinitions, ErrorKind, Fingerprint, Timestamp};
 use serde::Serialize;
 use tokio::task::block_in_place;
 
+use self::composed::{Composed, Terms, compose};
 use crate::batch_check::{BatchCheck, ProbeSet, check_batches};
 use crate::compare::{FeatureComparison, compare};
 use crate::onnx::OnnxError;
@@ -110,11 +113,25 @@ pub struct Evidence {
     /// Checks that the model's policy requires and that could not be made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unmade: Vec<CheckName>,
+    /// Under which conditions all of this was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
+    /// What it builds on.
+    #[serde(flatten)]
+    pub composed: Composed,
     /// The instant of the feature square.
     pub as_of: Timestamp,
 }
 
 impl Evidence {
+    /// Says what it builds on: what was found of the model's versions before. `anchor` is the one that a person approved
+    /// last; `probes` the folder of the rows that are kept, which is read.
+    pub fn compose(&mut self, model: &Model, version: u32, anchor: Option<u32>, probes: &Path) {
+        if let Some(terms) = &self.terms {
+            self.composed = block_in_place(|| compose(model, version, terms, anchor, probes));
+        }
+    }
+
     /// As the registry's log keeps it, for ever and unedited: all of it but the examples, which are people's rows, and the
     /// quantiles, of which the outermost are values of one of them. Whoever
     /// promotes is shown them.
@@ -210,13 +227,22 @@ pub async fn check(sides: Sides, with: Checking<'_>) -> Result<Evidence, Promoti
     let words = words.map_err(|why| SquareError::from(ReleaseError::from(why)))?;
     let fits = |contract| fits(contract, &words, &model.servable.signature, model.classes.as_deref());
     let misfit = contract.and_then(|contract| fits(contract).err());
-    let (squares, probes) = match &misfit {
+    let (squares, probes, terms) = match &misfit {
         // What is not there cannot be compared.
-        Some(_) => (Squares::default(), None),
+        Some(_) => (Squares::default(), None, None),
         None => {
+            let held = sides.holder.as_ref().ok().map(|holder| &holder.model);
+            let held = held.map(|held| (held.version.version, held.compiled.service.id()));
+            let held = held.as_ref().map(|(version, service)| (*version, service));
+            let terms = Terms::new(definition, &compiled.service.id(), definitions, held);
+            let mut terms = terms.map_err(|why| SquareError::from(ReleaseError::from(why)))?;
             let prepared = Prepared::new(sides, definitions)?;
             let (rows, digest) = probe_rows(&prepared, compiled, (&entities, there), with).await?;
-            (prepared.run(rows).await?, Some(digest))
+            let squares = prepared.run(rows).await?;
+            if !squares.made(CheckName::Contract.as_str()) {
+                terms.step = None;
+            }
+            (squares, Some(digest), Some(terms))
         }
     };
     let required = definition.map(|definition| &definition.promotion.required[..]).unwrap_or_default();
@@ -227,7 +253,20 @@ pub async fn check(sides: Sides, with: Checking<'_>) -> Result<Evidence, Promoti
     let unmade: Vec<CheckName> = required.iter().filter(|check| !was_made(check)).copied().collect();
     // A model whose answers depend on their batch is served one row at a time, not refused.
     let passed = features.passed && misfit.is_none() && !answers_nothing && unmade.is_empty() && squares.passed();
-    Ok(Evidence { passed, types, misfit, features, batches, answers_nothing, squares, probes, unmade, as_of: now })
+    Ok(Evidence {
+        passed,
+        types,
+        misfit,
+        features,
+        batches,
+        answers_nothing,
+        squares,
+        probes,
+        unmade,
+        terms,
+        composed: Composed::default(),
+        as_of: now,
+    })
 }
 
 /// Rows of every service version that the candidate answers: pinned ones, logged requests and entities of history; and the
@@ -320,6 +359,7 @@ impl fmt::Display for Evidence {
         if let Some(probes) = &self.probes {
             writeln!(f, "      rows sha256:{probes}")?;
         }
+        write!(f, "{}", self.composed)?;
         for check in &self.unmade {
             writeln!(f, "  x   {:<15} required by the model's policy, and could not be made", check.as_str())?;
         }

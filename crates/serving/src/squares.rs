@@ -36,6 +36,7 @@ pub use answers::{fits, undeclared};
 pub use judge::{Tally, Verdict};
 pub use prepared::Prepared;
 pub use promises::Promise;
+pub(crate) use report::short;
 pub use report::{Compared, Counterexample, Found, MovedBy, Square};
 pub use rows::{ProbeRows, Sort};
 pub use statistics::upper_bound;

@@ -1,6 +1,6 @@
 //! What is told of a version that was judged: a report for programs, and a line for clients that show one text.
 
-use registry::{Event, EventBody};
+use registry::{Event, EventBody, evidence};
 use serde_json::{Value, json};
 use serving::promotion::Evidence;
 
@@ -53,15 +53,41 @@ pub fn report(judged: &Judged, event: Option<&Event>) -> Value {
         "version": version.to_string(), "to": lane.judged_as().as_str(), "alias": lane.alias(),
         "checks": checks,
         "counterexample": counterexample,
+        "builds_on": evidence.composed.builds_on, "lapsed": evidence.composed.lapsed, "within": evidence.composed.within,
         "as_of": evidence.as_of,
     })
 }
 
-/// What an event says, and the name of the report that it keeps of a refusal.
+/// What an event says, the name of the report that it keeps of a refusal, and the digest of the evidence of a change.
 pub fn says(event: &Event) -> String {
-    match &event.body {
-        EventBody::PromotionRefused { .. } => format!("{}, report {}", event.body, id(event)),
-        body => body.to_string(),
+    match (&event.body, found(event).and_then(evidence::digest)) {
+        (EventBody::PromotionRefused { .. }, _) => format!("{}, report {}", event.body, id(event)),
+        (body, Some(digest)) => {
+            let cited = found(event).map(cited).unwrap_or_default();
+            format!("{body}; evidence sha256:{}{cited}", digest.short())
+        }
+        (body, None) => body.to_string(),
+    }
+}
+
+/// What was found before an event, where something was checked.
+pub fn found(event: &Event) -> Option<&Value> {
+    let evidence = match &event.body {
+        EventBody::Transitioned(moved) => &moved.evidence,
+        EventBody::PromotionRefused { evidence, .. }
+        | EventBody::AliasMoved { evidence, .. }
+        | EventBody::ModelRenamed { evidence, .. }
+        | EventBody::VersionDeleted { evidence, .. } => evidence,
+        _ => return None,
+    };
+    (!evidence.is_null()).then_some(evidence)
+}
+
+/// The evidence that evidence builds on: `, building on event 7`.
+pub fn cited(evidence: &Value) -> String {
+    match evidence["builds_on"]["event"].as_u64() {
+        Some(event) => format!(", building on event {event}"),
+        None => String::new(),
     }
 }
 

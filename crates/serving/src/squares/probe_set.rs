@@ -170,6 +170,26 @@ pub fn read(
     Ok(rows)
 }
 
+/// What became of the rows that a report cites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// They are here, as they were.
+    Here,
+    /// They are not here: another machine asked them, or somebody removed them.
+    Elsewhere,
+    /// They are here, and are others.
+    Changed,
+}
+
+/// Whether the rows under a digest can be asked again.
+pub fn kept(folder: &Path, digest: &Fingerprint) -> Kept {
+    match read(folder, digest, &[]) {
+        Ok(_) => Kept::Here,
+        Err(ProbeSetError::Unknown { .. }) => Kept::Elsewhere,
+        Err(ProbeSetError::Io { .. } | ProbeSetError::Other { .. } | ProbeSetError::Changed { .. }) => Kept::Changed,
+    }
+}
+
 fn digest(files: &BTreeMap<String, Vec<u8>>) -> Fingerprint {
     let mut hashing = Hashing::default();
     for (name, bytes) in files {
