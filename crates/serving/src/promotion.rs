@@ -18,10 +18,11 @@ use featurestore::retrieve::{EntityRows, RetrieveError, retrieve};
 use featurestore::training::fill_all;
 use featurestore::{CompiledService, FeatureRows, OnlineReader};
 use registry::Model;
-use schema::contract::CheckName;
+use schema::contract::{Aggregate, CheckName};
 use schema::migration::ServiceVersion;
 use schema::pii;
-use schema::{AppliedDefinitions, ErrorKind, Fingerprint, Timestamp};
+use schema::yaml::suggest;
+use schema::{AppliedDefinitions, ErrorKind, Fingerprint, ModelDefinition, Timestamp};
 use serde::Serialize;
 use tokio::task::block_in_place;
 
@@ -226,7 +227,7 @@ pub async fn check(sides: Sides, with: Checking<'_>) -> Result<Evidence, Promoti
     let words = words::to_contract(definition, &compiled.service.id(), definitions);
     let words = words.map_err(|why| SquareError::from(ReleaseError::from(why)))?;
     let fits = |contract| fits(contract, &words, &model.servable.signature, model.classes.as_deref());
-    let misfit = contract.and_then(|contract| fits(contract).err());
+    let misfit = contract.and_then(|contract| fits(contract).err()).or_else(|| unknown_segment(definition, compiled));
     let (squares, probes, terms) = match &misfit {
         // What is not there cannot be compared.
         Some(_) => (Squares::default(), None, None),
@@ -239,7 +240,7 @@ pub async fn check(sides: Sides, with: Checking<'_>) -> Result<Evidence, Promoti
             let prepared = Prepared::new(sides, definitions)?;
             let (rows, digest) = probe_rows(&prepared, compiled, (&entities, there), with).await?;
             let squares = prepared.run(rows).await?;
-            if !squares.made(CheckName::Contract.as_str()) {
+            if !squares.made(CheckName::Contract) {
                 terms.step = None;
             }
             (squares, Some(digest), Some(terms))
@@ -248,7 +249,9 @@ pub async fn check(sides: Sides, with: Checking<'_>) -> Result<Evidence, Promoti
     let required = definition.map(|definition| &definition.promotion.required[..]).unwrap_or_default();
     let was_made = |check: &CheckName| match check {
         CheckName::Types | CheckName::Features | CheckName::Batches => true,
-        CheckName::Compatibility | CheckName::Contract | CheckName::Anchor => squares.made(check.as_str()),
+        CheckName::Compatibility | CheckName::Contract | CheckName::Anchor | CheckName::Aggregates => {
+            squares.made(*check)
+        }
     };
     let unmade: Vec<CheckName> = required.iter().filter(|check| !was_made(check)).copied().collect();
     // A model whose answers depend on their batch is served one row at a time, not refused.
@@ -267,6 +270,16 @@ pub async fn check(sides: Sides, with: Checking<'_>) -> Result<Evidence, Promoti
         composed: Composed::default(),
         as_of: now,
     })
+}
+
+/// What the model's definition tells rows apart by, and the version's own service does not have.
+fn unknown_segment(definition: Option<&ModelDefinition>, compiled: &CompiledService) -> Option<String> {
+    let columns = &compiled.service.columns;
+    let aggregates = definition?.contract.iter().flat_map(|contract| &contract.aggregates);
+    let segments = aggregates.filter_map(Aggregate::segment);
+    let unknown = segments.into_iter().find(|segment| columns.iter().all(|column| column.name != **segment))?;
+    let hint = suggest(unknown.as_str(), columns.iter().map(|column| column.name.as_str()));
+    Some(format!("the contract has a mean by `{unknown}`, which is no feature of `{}`: {hint}", compiled.service.id()))
 }
 
 /// Rows of every service version that the candidate answers: pinned ones, logged requests and entities of history; and the
@@ -356,6 +369,7 @@ impl fmt::Display for Evidence {
         };
         writeln!(f, "  {sign}  batch square    {}", self.batches)?;
         self.squares.squares.iter().try_for_each(|square| write!(f, "{square}"))?;
+        self.squares.aggregates.iter().try_for_each(|judged| write!(f, "{judged}"))?;
         if let Some(probes) = &self.probes {
             writeln!(f, "      rows sha256:{probes}")?;
         }

@@ -45,6 +45,14 @@ pub fn report(judged: &Judged, event: Option<&Event>) -> Value {
         }
         check
     }));
+    checks.extend(evidence.squares.aggregates.iter().map(|judged| {
+        let mut check = json!(judged);
+        (check["name"], check["figure"]) = ("aggregates".into(), judged.name.clone().into());
+        if !judged.was_made() {
+            check["passed"] = Value::Null;
+        }
+        check
+    }));
     checks.extend(evidence.unmade.iter().map(|check| {
         json!({ "name": check.as_str(), "passed": false, "says": "required by the model's policy, and could not be made" })
     }));
@@ -106,8 +114,12 @@ pub fn in_a_line(judged: &Judged) -> String {
     });
     let refused = || squares.squares.iter().find(|square| !square.passed);
     let row = || refused().and_then(|square| Some(format!("; {}", square.counterexample()?.line())));
-    let shown = example.or_else(|| misfit.as_ref().map(|why| format!("; {why}"))).or_else(row).unwrap_or_default();
+    let of_many = squares.aggregates.iter().find_map(|judged| judged.refused());
+    let figure = || of_many.as_ref().map(|(line, _)| format!("; {line}"));
+    let misfit = misfit.as_ref().map(|why| format!("; {why}"));
+    let shown = example.or(misfit).or_else(row).or_else(figure).unwrap_or_default();
     let hint = features.hint.as_deref().or_else(|| refused().and_then(|square| square.hint()));
+    let hint = hint.or(of_many.as_ref().map(|(_, hint)| *hint));
     let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
     format!("{shown}{hint}")
 }

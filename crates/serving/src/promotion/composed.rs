@@ -1,7 +1,7 @@
-//! Evidence that builds on evidence (natural transformations, section 3): what an earlier promotion of the same version found
-//! and still holds, and how far the version may be by now from the one where its line began.
+//! Evidence that builds on evidence (natural transformations, section 3).
 //!
-//! Pure but for one look at the rows that the earlier evidence cites. What holds when: docs/decisions/0093.
+//! What an earlier promotion of the same version found and still holds is cited; how far the version may be by now from the one
+//! where its line began is added up. Pure but for one look at the rows that the earlier evidence cites. What holds when: docs/decisions/0093.
 
 use std::collections::BTreeMap;
 use std::fmt;

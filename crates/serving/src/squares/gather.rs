@@ -55,7 +55,7 @@ fn newest(compiled: &CompiledService, part: &LoggedRows, most: usize) -> Result<
     let keys = keys(compiled, &part.entities).map(|(name, column)| Ok((name, picked(column)?)));
     Ok(Gathered {
         keys: keys.collect::<Result<_, ArrowError>>()?,
-        rows: ProbeRows { columns, statuses, sorts: vec![Sort::Sampled; rows.len()] },
+        rows: ProbeRows { columns, statuses, sorts: vec![Sort::Sampled; rows.len()], beside: vec![None; rows.len()] },
     })
 }
 

@@ -208,7 +208,7 @@ mod tests {
 
     fn contract(share: f64, outputs: &[(&str, OutputContract)]) -> ResponseContract {
         let outputs = outputs.iter().map(|(name, of)| ((*name).to_owned(), of.clone())).collect();
-        ResponseContract { share, edges: Edges::Judged, outputs }
+        ResponseContract { share, edges: Edges::Judged, outputs, aggregates: Vec::new() }
     }
 
     fn score(tolerance: f64) -> OutputContract {

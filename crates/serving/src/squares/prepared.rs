@@ -126,11 +126,12 @@ impl Prepared {
         }
         close_under(&self.steps, self.bindings(), &mut rows)?;
         let asked = Asked { sessions: Sessions::of(&self.sides).await, rows, usual };
-        let found = tokio::task::block_in_place(|| self.checks(&asked))?;
+        let (found, aggregates) =
+            tokio::task::block_in_place(|| Ok::<_, OnnxError>((self.checks(&asked)?, self.aggregates(&asked)?)))?;
         let mut squares = std::mem::take(&mut self.squares);
         squares.extend(found);
         let promised = || promises(&self.candidate, &self.contract);
         let promises = if self.judged { promised() } else { Vec::new() };
-        Ok(Squares { squares, promises })
+        Ok(Squares { squares, aggregates, promises })
     }
 }

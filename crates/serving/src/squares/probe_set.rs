@@ -4,13 +4,13 @@
 //! prediction log's, so that an erasure finds and rewrites them as it does there; the digest is another one then, and the
 //! set is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt8Array, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, UInt8Array, new_null_array};
 use arrow::compute::concat;
 use arrow::datatypes::{Field, Schema, UInt8Type};
 use parquet::arrow::ArrowWriter;
@@ -18,7 +18,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schema::migration::ServiceVersion;
 use schema::{BoxError, FeatureService, Fingerprint, Hashing, Status};
 
-use super::rows::{ProbeRows, Sort};
+use super::golden::LABEL;
+use super::rows::{Beside, ProbeRows, Sort};
 use crate::prediction_log::{FEATURE, KEY, STATUS};
 
 const SORT: &str = "sort";
@@ -220,6 +221,11 @@ fn encode(service: &FeatureService, gathered: &Gathered) -> Result<Vec<u8>, BoxE
         let statuses = rows.statuses[at].iter().map(|status| *status as u8);
         push(format!("{STATUS}{}", column.name), Arc::new(UInt8Array::from_iter_values(statuses)));
     }
+    let labels: BTreeSet<&String> = rows.beside.iter().flatten().flat_map(|beside| beside.labels.keys()).collect();
+    for label in labels {
+        let of = |beside: &Option<Arc<Beside>>| beside.as_ref()?.labels.get(label).copied();
+        push(format!("{LABEL}{label}"), Arc::new(rows.beside.iter().map(of).collect::<BooleanArray>()));
+    }
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None)?;
     writer.write(&batch)?;
@@ -237,7 +243,8 @@ fn decode(path: &Path, service: &FeatureService) -> Result<ProbeRows, BoxError> 
             Some("boundary") => Sort::Boundary,
             _ => Sort::Sampled,
         };
-        let mut rows = ProbeRows { columns: Vec::new(), statuses: Vec::new(), sorts: Vec::new() };
+        let mut rows = ProbeRows::none(&[]);
+        rows.beside = labels(&batch);
         rows.sorts = sorts.as_string::<i32>().iter().map(sort).collect();
         for feature in &service.columns {
             rows.columns.push(column(format!("{FEATURE}{}", feature.name))?);
@@ -248,6 +255,19 @@ fn decode(path: &Path, service: &FeatureService) -> Result<ProbeRows, BoxError> 
         all.append(rows)?;
     }
     Ok(all)
+}
+
+/// What the columns of labels say of each row.
+fn labels(batch: &RecordBatch) -> Vec<Option<Arc<Beside>>> {
+    let mut all: Vec<BTreeMap<String, bool>> = vec![BTreeMap::new(); batch.num_rows()];
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let (Some(name), Some(column)) = (field.name().strip_prefix(LABEL), column.as_boolean_opt()) else { continue };
+        for (labels, label) in all.iter_mut().zip(column) {
+            labels.extend(label.map(|label| (name.to_owned(), label)));
+        }
+    }
+    let beside = |labels: BTreeMap<String, bool>| (!labels.is_empty()).then(|| Arc::new(Beside { labels }));
+    all.into_iter().map(beside).collect()
 }
 
 fn failed(doing: &'static str, path: &Path, source: BoxError) -> ProbeSetError {

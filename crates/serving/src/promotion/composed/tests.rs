@@ -194,7 +194,8 @@ fn only_distances_bound_how_far_an_answer_may_be() {
     let of = |relation, tolerance| OutputContract { relation, tolerance, ..OutputContract::of(OutputKind::Score) };
     let across = OutputContract { compatibility_tolerance: Some(0.4), ..of(Relation::Within, 0.1) };
     let outputs = [("a", across), ("b", of(Relation::NeverLower, 0.1))].map(|(name, of)| (name.to_owned(), of));
-    let contract = ResponseContract { share: 0.6, edges: Edges::Judged, outputs: outputs.into() };
+    let contract =
+        ResponseContract { share: 0.6, edges: Edges::Judged, outputs: outputs.into(), aggregates: Vec::new() };
     let same = step(&contract, true);
     assert_eq!(same.tolerance, [("a".to_owned(), 0.1)].into());
     assert_eq!(step(&contract, false).tolerance, [("a".to_owned(), 0.4)].into());
