@@ -32,8 +32,9 @@ use crate::compare::{FeatureComparison, compare};
 use crate::onnx::OnnxError;
 use crate::squares::probe_set::{self, Gathered, ProbeSetError};
 use crate::squares::release::ReleaseError;
+use crate::squares::strata;
 use crate::squares::words;
-use crate::squares::{Prepared, ProbeRows, Sides, SquareError, Squares, fits, gather};
+use crate::squares::{Found, Prepared, ProbeRows, Sides, SquareError, Squares, fits, gather};
 
 /// Entities compared in the feature square.
 pub const SAMPLE_ENTITIES: usize = 512;
@@ -134,11 +135,16 @@ impl Evidence {
     }
 
     /// As the registry's log keeps it, for ever and unedited: all of it but the examples, which are people's rows, and the
-    /// quantiles, of which the outermost are values of one of them. Whoever
+    /// quantiles, of which the outermost are values of one of them, and keys by which rows are told apart. Whoever
     /// promotes is shown them.
     pub fn record(&self) -> serde_json::Value {
         let mut recorded = self.clone();
         recorded.features.features.iter_mut().for_each(FeatureComparison::forget_rows);
+        for square in &mut recorded.squares.squares {
+            if let Found::Compared(compared) = &mut square.found {
+                strata::forget_keys(&mut compared.verdict.strata);
+            }
+        }
         serde_json::to_value(recorded).unwrap_or_default()
     }
 }
@@ -275,6 +281,16 @@ pub async fn check(sides: Sides, with: Checking<'_>) -> Result<Evidence, Promoti
 /// What the model's definition tells rows apart by, and the version's own service does not have.
 fn unknown_segment(definition: Option<&ModelDefinition>, compiled: &CompiledService) -> Option<String> {
     let columns = &compiled.service.columns;
+    let stratify_by = definition?.promotion.stratify_by.as_ref();
+    if let Some(by) = stratify_by.filter(|by| !strata::is_known(compiled, by.as_str())) {
+        let keys = compiled.keys();
+        let names = columns.iter().map(|column| column.name.as_str()).chain(keys.iter().map(|key| key.name.as_str()));
+        let hint = suggest(by.as_str(), names);
+        let service = compiled.service.id();
+        return Some(format!(
+            "the policy tells rows apart by `{by}`, which is no feature and no key of `{service}`: {hint}"
+        ));
+    }
     let aggregates = definition?.contract.iter().flat_map(|contract| &contract.aggregates);
     let segments = aggregates.filter_map(Aggregate::segment);
     let unknown = segments.into_iter().find(|segment| columns.iter().all(|column| column.name != **segment))?;
@@ -290,9 +306,16 @@ async fn probe_rows(
     (entities, there): (&EntityRows, FeatureRows),
     with: Checking<'_>,
 ) -> Result<(BTreeMap<ServiceVersion, ProbeRows>, Fingerprint), PromotionError> {
+    let stratify_by = prepared.stratify_by();
     if let Some(digest) = with.again {
         let services: Vec<_> = prepared.bindings().map(|binding| Arc::new(binding.service.service.clone())).collect();
-        return Ok((block_in_place(|| probe_set::read(with.probes, digest, &services))?, *digest));
+        let mut set = block_in_place(|| probe_set::read(with.probes, digest, &services))?;
+        for binding in prepared.bindings() {
+            if let (Some(by), Some(gathered)) = (stratify_by, set.get_mut(&binding.id())) {
+                strata::assign(&binding.service, gathered, by);
+            }
+        }
+        return Ok((set.into_iter().map(|(id, gathered)| (id, gathered.rows)).collect(), *digest));
     }
     let mut set = BTreeMap::new();
     let mut own_rows = Some(there);
@@ -309,8 +332,11 @@ async fn probe_rows(
             }
         };
         let mut all = Gathered { rows: prepared.golden(binding).map_err(PromotionError::Run)?, keys: BTreeMap::new() };
-        all.append(block_in_place(|| gather::logged(compiled, with.log))).map_err(PromotionError::Run)?;
+        all.append(block_in_place(|| gather::logged(compiled, with.log, stratify_by))).map_err(PromotionError::Run)?;
         all.append(of_history).map_err(PromotionError::Run)?;
+        if let Some(by) = stratify_by {
+            strata::assign(compiled, &mut all, by);
+        }
         set.insert(binding.id(), (Arc::new(compiled.service.clone()), all));
     }
     let digest = block_in_place(|| probe_set::keep(with.probes, &set))?;

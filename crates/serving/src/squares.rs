@@ -24,6 +24,7 @@ pub(crate) mod segments;
 mod sessions;
 mod shrink;
 mod statistics;
+pub(crate) mod strata;
 mod typical;
 mod ways;
 pub(crate) mod words;
@@ -45,6 +46,7 @@ pub(crate) use report::short;
 pub use report::{Compared, Counterexample, Found, MovedBy, Square};
 pub use rows::{ProbeRows, Sort};
 pub use statistics::upper_bound;
+pub use strata::{Stratum, StratumOf};
 
 use crate::fleet::LoadedModel;
 use crate::onnx::OnnxError;

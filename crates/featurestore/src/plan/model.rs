@@ -41,6 +41,9 @@ pub(super) fn details(was: Option<&ModelDefinition>, now: Option<&ModelDefinitio
         list(model.promotion.required.iter().map(|check| check.as_str().to_owned()).collect())
     };
     say("required checks".to_owned(), required(was), required(now));
+    let stratify_by =
+        |model: &ModelDefinition| list(model.promotion.stratify_by.iter().map(ToString::to_string).collect());
+    say("sampled rows are told apart by".to_owned(), stratify_by(was), stratify_by(now));
     details
 }
 

@@ -125,7 +125,9 @@ impl Terms {
         let contract = definition.and_then(|definition| definition.contract.as_ref());
         let adapters = definition.map(|definition| &definition.adapters);
         let required = definition.map(|definition| &definition.promotion.required);
-        let policy = json!({ "contract": contract, "adapters": adapters, "required": required, "ways": ways });
+        let strata = definition.and_then(|definition| definition.promotion.stratify_by.as_ref());
+        let policy =
+            json!({ "contract": contract, "adapters": adapters, "required": required, "strata": strata, "ways": ways });
         let words = json!({ "kinds": contract.map(ResponseContract::kinds), "adapters": adapters });
         let step = contract.zip(holder).map(|(contract, (_, service))| step(contract, service == own));
         let step = step.filter(|step| !step.tolerance.is_empty());

@@ -105,7 +105,7 @@ fn beside(at: usize, row: &Map<String, Json>) -> Result<Option<Arc<Beside>>, Str
         };
         labels.insert(name.to_owned(), label);
     }
-    Ok((!labels.is_empty()).then(|| Arc::new(Beside { labels })))
+    Ok((!labels.is_empty()).then(|| Arc::new(Beside { labels, stratum: None })))
 }
 
 fn is_integer(dtype: Dtype) -> bool {

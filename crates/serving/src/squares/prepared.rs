@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schema::applied::Chain;
 use schema::contract::ResponseContract;
 use schema::migration::ServiceVersion;
-use schema::{AppliedDefinitions, ModelDefinition};
+use schema::{AppliedDefinitions, FeatureName, ModelDefinition};
 
 use super::answers::undeclared;
 use super::checks::Asked;
@@ -87,6 +87,11 @@ impl Prepared {
         let ends_at = |chain: &Chain, id: &ServiceVersion| chain.through.last() == Some(id);
         steps.retain(|chain| left.as_ref().is_none_or(|left| !ends_at(chain, &left.id())));
         Ok(Self { sides, candidate, left, holder, anchor, contract, judged, definition, squares, steps })
+    }
+
+    /// What sampled rows are told apart by.
+    pub fn stratify_by(&self) -> Option<&str> {
+        self.definition.as_ref()?.promotion.stratify_by.as_ref().map(FeatureName::as_str)
     }
 
     /// The service versions whose rows are needed.

@@ -10,8 +10,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, UInt8Array, new_null_array};
-use arrow::compute::concat;
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, UInt8Array, UInt64Array, new_null_array,
+};
+use arrow::compute::{concat, take};
 use arrow::datatypes::{Field, Schema, UInt8Type};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -73,6 +75,19 @@ impl Gathered {
     /// No rows of a service.
     pub fn none(service: &FeatureService) -> Self {
         Self { rows: ProbeRows::none(&service.columns), keys: BTreeMap::new() }
+    }
+
+    /// Some of the rows, in the order asked for.
+    ///
+    /// # Errors
+    /// Arrow's: a row that is not there.
+    pub fn take(&self, rows: &[usize]) -> Result<Self, crate::onnx::OnnxError> {
+        let places: UInt64Array = rows.iter().filter_map(|row| u64::try_from(*row).ok()).collect();
+        let of = |(name, column): (&String, &ArrayRef)| {
+            Ok((name.clone(), take(column, &places, None).map_err(super::rows::unmade)?))
+        };
+        let keys = self.keys.iter().map(of).collect::<Result<_, crate::onnx::OnnxError>>()?;
+        Ok(Self { rows: self.rows.take(rows)?, keys })
     }
 
     /// Adds rows of the same service.
@@ -146,7 +161,7 @@ pub fn read(
     folder: &Path,
     digest: &Fingerprint,
     services: &[Arc<FeatureService>],
-) -> Result<BTreeMap<ServiceVersion, ProbeRows>, ProbeSetError> {
+) -> Result<BTreeMap<ServiceVersion, Gathered>, ProbeSetError> {
     let home = folder.join(digest.to_string());
     let listed = std::fs::read_dir(&home);
     let listed = listed.map_err(|_gone| ProbeSetError::Unknown { digest: digest.to_string() })?;
@@ -232,8 +247,8 @@ fn encode(service: &FeatureService, gathered: &Gathered) -> Result<Vec<u8>, BoxE
     Ok(writer.into_inner()?)
 }
 
-fn decode(path: &Path, service: &FeatureService) -> Result<ProbeRows, BoxError> {
-    let mut all = ProbeRows::none(&service.columns);
+fn decode(path: &Path, service: &FeatureService) -> Result<Gathered, BoxError> {
+    let mut all = Gathered::none(service);
     for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()? {
         let batch = batch?;
         let column = |name: String| batch.column_by_name(&name).cloned().ok_or_else(|| format!("it has no `{name}`"));
@@ -252,7 +267,11 @@ fn decode(path: &Path, service: &FeatureService) -> Result<ProbeRows, BoxError> 
             let codes = codes.as_primitive::<UInt8Type>().values().iter();
             rows.statuses.push(codes.map(|code| Status::from_u8(*code).unwrap_or(Status::NotFound)).collect());
         }
-        all.append(rows)?;
+        let named = batch.schema_ref().fields().iter().zip(batch.columns());
+        let key = |(field, column): (&Arc<Field>, &ArrayRef)| {
+            Some((field.name().strip_prefix(KEY)?.to_owned(), Arc::clone(column)))
+        };
+        all.append(Gathered { rows, keys: named.filter_map(key).collect() })?;
     }
     Ok(all)
 }
@@ -266,7 +285,8 @@ fn labels(batch: &RecordBatch) -> Vec<Option<Arc<Beside>>> {
             labels.extend(label.map(|label| (name.to_owned(), label)));
         }
     }
-    let beside = |labels: BTreeMap<String, bool>| (!labels.is_empty()).then(|| Arc::new(Beside { labels }));
+    let beside =
+        |labels: BTreeMap<String, bool>| (!labels.is_empty()).then(|| Arc::new(Beside { labels, stratum: None }));
     all.into_iter().map(beside).collect()
 }
 

@@ -11,6 +11,7 @@ use schema::migration::{Migration, MigrationError};
 use schema::{FeatureService, ServiceColumn, Status, Value};
 use serde::{Deserialize, Serialize};
 
+use super::strata::StratumOf;
 use crate::batch_check::ProbeSet;
 use crate::onnx::OnnxError;
 
@@ -31,6 +32,8 @@ pub enum Sort {
 pub struct Beside {
     /// What it turned out to be, by the name of the label: of golden rows.
     pub labels: BTreeMap<String, bool>,
+    /// What it is judged with: of sampled rows, where the model's policy tells them apart.
+    pub stratum: Option<StratumOf>,
 }
 
 /// Rows of a service version, before `fill`. Every column and every list of statuses has one entry a row.

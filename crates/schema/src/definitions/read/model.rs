@@ -327,6 +327,7 @@ fn policy(node: Node<'_>, mistakes: &mut Mistakes) -> PromotionPolicy {
         }
         found
     });
+    let stratify_by = fields.optional("stratify_by").and_then(|node| node.parse(mistakes, str::parse));
     fields.finish(mistakes);
     let mut seen = BTreeSet::new();
     for check in required.iter().filter(|check| !seen.insert(**check)) {
@@ -341,7 +342,7 @@ fn policy(node: Node<'_>, mistakes: &mut Mistakes) -> PromotionPolicy {
         let message = format!("{approvals} must approve, and only {} may", distinct.len());
         mistakes.push(Mistake::new(&node.place(), message).hint("name more approvers, or ask for fewer approvals"));
     }
-    PromotionPolicy { approvals, approvers, required }
+    PromotionPolicy { approvals, approvers, required, stratify_by }
 }
 
 pub(super) fn number(fields: &mut Fields<'_>, key: &'static str, mistakes: &mut Mistakes) -> Option<f64> {
