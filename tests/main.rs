@@ -8,6 +8,7 @@
 
 mod harness;
 
+mod aggregates;
 mod applying;
 mod approving;
 mod bad_days;

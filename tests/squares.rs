@@ -362,6 +362,55 @@ fn golden_rows_are_pinned_with_a_version_and_every_one_must_pass() {
     assert!(square["between"].as_str().unwrap().contains("version 3"), "{square}");
 }
 
+#[test]
+fn evidence_of_a_step_cites_that_of_the_step_before() {
+    let plumb = Plumb::demo_online();
+    register_plain(&plumb, &linear(&plumb, "one.onnx", &[1.0, 0.0, 0.0], 0.0));
+    register_plain(&plumb, &linear(&plumb, "two.onnx", &[1.0, 0.0, 0.0], 0.1));
+    let contract = |eps: f64| format!("contract: {{outputs: {{score: {{is: score, tolerance: {eps}}}}}}}");
+    declare(&plumb, &contract(0.2));
+    promote(&plumb, 1).ok();
+    plumb.run("model promote m 2 --to staging").ok();
+    let staged = plumb.json("model show m 2")["transitions"][0].clone();
+    assert_eq!(staged["evidence"]["builds_on"], Json::Null);
+    let trial = plumb.run("model promote m 2 --dry-run").ok().stdout;
+    let said = format!("builds on event {}, None -> Staging, sha256:", staged["event"]);
+    for words in [said.as_str(), "within `score` 0.2 of version 1 by 1 promotion"] {
+        assert!(trial.contains(words), "`{words}` is not in {trial}");
+    }
+    // Another contract says other things of the same rows.
+    declare(&plumb, &contract(0.3));
+    let trial = plumb.run("model promote m 2 --dry-run").ok().stdout;
+    assert!(
+        trial.contains(&format!("does not build on event {}: what is declared of `m`", staged["event"])),
+        "{trial}"
+    );
+    declare(&plumb, &contract(0.2));
+    let report = promote(&plumb, 2).ok().json();
+    let cited = &report["evidence"]["builds_on"];
+    assert_eq!((&cited["event"], &cited["digest"]), (&staged["event"], &staged["digest"]), "{report}");
+    assert_eq!((&cited["rows_kept"], &cited["to"]), (&true.into(), &"Staging".into()), "{report}");
+    assert_eq!(report["evidence"]["within"]["tolerance"]["score"], 0.2, "{report}");
+    // Whoever looks at the model later is told the same, and finds what is cited.
+    let card = plumb.json("model show m 2");
+    assert_eq!(card["transitions"][1]["evidence"]["builds_on"]["digest"], staged["digest"], "{card}");
+    let told = format!("building on event {}", staged["event"]);
+    for line in ["model show m 2", "model history m", "registry log --model m"] {
+        let said = plumb.run(line).ok().stdout;
+        assert!(said.contains(&told), "`{told}` is not what `{line}` says: {said}");
+    }
+    let history = plumb.json("model history m");
+    let events = history["events"].as_array().unwrap();
+    let first = events.iter().find(|event| event["event"] == staged["event"]).unwrap();
+    assert_eq!(first["evidence"], staged["digest"], "{first}");
+    // The next version may be twice as far from the first as this one.
+    register_plain(&plumb, &linear(&plumb, "three.onnx", &[1.0, 0.0, 0.0], 0.2));
+    let report = promote(&plumb, 3).ok().json();
+    let within = &report["evidence"]["within"];
+    assert_eq!((&within["version"], &within["promotions"]), (&1.into(), &2.into()), "{report}");
+    assert!((within["tolerance"]["score"].as_f64().unwrap() - 0.4).abs() < 1e-9, "{report}");
+}
+
 fn register_plain(plumb: &Plumb, file: &str) {
     register(plumb, file, "repeat_purchase_v1");
 }

@@ -25,7 +25,7 @@ use serving::squares::{Pinned, Side, Sides};
 use crate::failure::Failure;
 pub use lane::Lane;
 use lane::{Exposed, exposed, last_holder};
-pub use report::{in_a_line, report, says};
+pub use report::{cited, found, in_a_line, report, says};
 
 /// How often a command that needs no check is looked at again where its model changed meanwhile.
 const ATTEMPTS_MAX: u32 = 16;
@@ -260,8 +260,8 @@ impl Gate {
         // A stage that nobody holds is held against what its clients were answered by last.
         let holder = holder.or_else(|| last_holder(model?, stage));
         let held = other(holder, "no other version holds or held it").await?;
-        let anchor = model.and_then(|model| model.anchor(stage));
-        let anchor = other(anchor, "no other version that held it was approved by a person").await?;
+        let approved = model.and_then(|model| model.anchor(stage));
+        let anchor = other(approved, "no other version that held it was approved by a person").await?;
         let pinned = self.pinned(catalog, model, version).await?;
         let sides = Sides { candidate, holder: held, anchor, pinned };
         let with = Checking {
@@ -273,7 +273,11 @@ impl Gate {
             again: self.again.as_ref(),
             now: self.clock.now(),
         };
-        Ok(check(sides, with).await?)
+        let mut evidence = check(sides, with).await?;
+        if let Some(model) = model {
+            evidence.compose(model, version.version, approved, &self.probes);
+        }
+        Ok(evidence)
     }
 
     /// The rows that are pinned with a version, and with others that answered to a name of its model: newest first.

@@ -293,7 +293,7 @@ impl Event {
 }
 
 /// Compact JSON with sorted keys.
-fn canonical(value: &mut Value) -> String {
+pub(crate) fn canonical(value: &mut Value) -> String {
     value.sort_all_objects();
     value.to_string()
 }

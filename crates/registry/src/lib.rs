@@ -11,6 +11,7 @@
 pub mod alias;
 pub mod approval;
 pub mod event;
+pub mod evidence;
 pub mod log;
 pub mod registration;
 pub mod seq;
@@ -58,6 +59,7 @@ pub use catalog::Catalog;
 pub use command::{Command, NewVersion};
 pub use error::RegistryError;
 pub use event::{Event, EventBody};
+pub use evidence::Piece;
 pub use log::LogError;
 pub use model::{HistoryEntry, Model, Refusal, VersionState};
 pub use postgres::{PostgresConfig, PostgresUrl};

@@ -3,6 +3,7 @@
 //! Everything here is about one answer to one row; shares of rows and the rows themselves are the checks' matter.
 
 mod adapter;
+mod aggregate;
 mod budget;
 mod distance;
 mod path;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use adapter::{OutputAdapter, ResponseAdapter};
+pub use aggregate::{Aggregate, Apart, Figure, SEGMENT_ROWS_MIN};
 pub use budget::ToleranceBudget;
 pub use path::AdapterPath;
 
@@ -26,6 +28,9 @@ pub struct ResponseContract {
     pub edges: Edges,
     /// By the output's name in the graph.
     pub outputs: BTreeMap<String, OutputContract>,
+    /// What is said of many answers together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aggregates: Vec<Aggregate>,
 }
 
 /// How rows at the edges of types are taken: of one model NaN may be an answer, of another it is none.
@@ -138,14 +143,23 @@ pub enum CheckName {
     Contract,
     /// The version that a person approved last and the new one agree.
     Anchor,
+    /// Figures of many answers are what the contract says.
+    Aggregates,
     /// Answers do not depend on the rows beside them.
     Batches,
 }
 
 impl CheckName {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Types, Self::Features, Self::Compatibility, Self::Contract, Self::Anchor, Self::Batches];
+    pub const ALL: [Self; 7] = [
+        Self::Types,
+        Self::Features,
+        Self::Compatibility,
+        Self::Contract,
+        Self::Anchor,
+        Self::Aggregates,
+        Self::Batches,
+    ];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
@@ -155,6 +169,7 @@ impl CheckName {
             Self::Compatibility => "compatibility",
             Self::Contract => "contract",
             Self::Anchor => "anchor",
+            Self::Aggregates => "aggregates",
             Self::Batches => "batches",
         }
     }

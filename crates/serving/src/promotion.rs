@@ -4,6 +4,7 @@
 //! is what history says. Batch square: an answer does not depend on the rows it is batched with (batching stays off where
 //! it does). Squares against other versions: [`crate::squares`]. The checks run the same code that serves.
 
+pub mod composed;
 pub(crate) mod sample;
 
 use std::collections::BTreeMap;
@@ -16,20 +17,24 @@ use featurestore::offline::{OfflineError, OfflineStore};
 use featurestore::retrieve::{EntityRows, RetrieveError, retrieve};
 use featurestore::training::fill_all;
 use featurestore::{CompiledService, FeatureRows, OnlineReader};
-use schema::contract::CheckName;
+use registry::Model;
+use schema::contract::{Aggregate, CheckName};
 use schema::migration::ServiceVersion;
 use schema::pii;
-use schema::{AppliedDefinitions, ErrorKind, Fingerprint, Timestamp};
+use schema::yaml::suggest;
+use schema::{AppliedDefinitions, ErrorKind, Fingerprint, ModelDefinition, Timestamp};
 use serde::Serialize;
 use tokio::task::block_in_place;
 
+use self::composed::{Composed, Terms, compose};
 use crate::batch_check::{BatchCheck, ProbeSet, check_batches};
 use crate::compare::{FeatureComparison, compare};
 use crate::onnx::OnnxError;
 use crate::squares::probe_set::{self, Gathered, ProbeSetError};
 use crate::squares::release::ReleaseError;
+use crate::squares::strata;
 use crate::squares::words;
-use crate::squares::{Prepared, ProbeRows, Sides, SquareError, Squares, fits, gather};
+use crate::squares::{Found, Prepared, ProbeRows, Sides, SquareError, Squares, fits, gather};
 
 /// Entities compared in the feature square.
 pub const SAMPLE_ENTITIES: usize = 512;
@@ -110,17 +115,36 @@ pub struct Evidence {
     /// Checks that the model's policy requires and that could not be made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unmade: Vec<CheckName>,
+    /// Under which conditions all of this was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
+    /// What it builds on.
+    #[serde(flatten)]
+    pub composed: Composed,
     /// The instant of the feature square.
     pub as_of: Timestamp,
 }
 
 impl Evidence {
+    /// Says what it builds on: what was found of the model's versions before. `anchor` is the one that a person approved
+    /// last; `probes` the folder of the rows that are kept, which is read.
+    pub fn compose(&mut self, model: &Model, version: u32, anchor: Option<u32>, probes: &Path) {
+        if let Some(terms) = &self.terms {
+            self.composed = block_in_place(|| compose(model, version, terms, anchor, probes));
+        }
+    }
+
     /// As the registry's log keeps it, for ever and unedited: all of it but the examples, which are people's rows, and the
-    /// quantiles, of which the outermost are values of one of them. Whoever
+    /// quantiles, of which the outermost are values of one of them, and keys by which rows are told apart. Whoever
     /// promotes is shown them.
     pub fn record(&self) -> serde_json::Value {
         let mut recorded = self.clone();
         recorded.features.features.iter_mut().for_each(FeatureComparison::forget_rows);
+        for square in &mut recorded.squares.squares {
+            if let Found::Compared(compared) = &mut square.found {
+                strata::forget_keys(&mut compared.verdict.strata);
+            }
+        }
         serde_json::to_value(recorded).unwrap_or_default()
     }
 }
@@ -209,25 +233,69 @@ pub async fn check(sides: Sides, with: Checking<'_>) -> Result<Evidence, Promoti
     let words = words::to_contract(definition, &compiled.service.id(), definitions);
     let words = words.map_err(|why| SquareError::from(ReleaseError::from(why)))?;
     let fits = |contract| fits(contract, &words, &model.servable.signature, model.classes.as_deref());
-    let misfit = contract.and_then(|contract| fits(contract).err());
-    let (squares, probes) = match &misfit {
+    let misfit = contract.and_then(|contract| fits(contract).err()).or_else(|| unknown_segment(definition, compiled));
+    let (squares, probes, terms) = match &misfit {
         // What is not there cannot be compared.
-        Some(_) => (Squares::default(), None),
+        Some(_) => (Squares::default(), None, None),
         None => {
+            let held = sides.holder.as_ref().ok().map(|holder| &holder.model);
+            let held = held.map(|held| (held.version.version, held.compiled.service.id()));
+            let held = held.as_ref().map(|(version, service)| (*version, service));
+            let terms = Terms::new(definition, &compiled.service.id(), definitions, held);
+            let mut terms = terms.map_err(|why| SquareError::from(ReleaseError::from(why)))?;
             let prepared = Prepared::new(sides, definitions)?;
             let (rows, digest) = probe_rows(&prepared, compiled, (&entities, there), with).await?;
-            (prepared.run(rows).await?, Some(digest))
+            let squares = prepared.run(rows).await?;
+            if !squares.made(CheckName::Contract) {
+                terms.step = None;
+            }
+            (squares, Some(digest), Some(terms))
         }
     };
     let required = definition.map(|definition| &definition.promotion.required[..]).unwrap_or_default();
     let was_made = |check: &CheckName| match check {
         CheckName::Types | CheckName::Features | CheckName::Batches => true,
-        CheckName::Compatibility | CheckName::Contract | CheckName::Anchor => squares.made(check.as_str()),
+        CheckName::Compatibility | CheckName::Contract | CheckName::Anchor | CheckName::Aggregates => {
+            squares.made(*check)
+        }
     };
     let unmade: Vec<CheckName> = required.iter().filter(|check| !was_made(check)).copied().collect();
     // A model whose answers depend on their batch is served one row at a time, not refused.
     let passed = features.passed && misfit.is_none() && !answers_nothing && unmade.is_empty() && squares.passed();
-    Ok(Evidence { passed, types, misfit, features, batches, answers_nothing, squares, probes, unmade, as_of: now })
+    Ok(Evidence {
+        passed,
+        types,
+        misfit,
+        features,
+        batches,
+        answers_nothing,
+        squares,
+        probes,
+        unmade,
+        terms,
+        composed: Composed::default(),
+        as_of: now,
+    })
+}
+
+/// What the model's definition tells rows apart by, and the version's own service does not have.
+fn unknown_segment(definition: Option<&ModelDefinition>, compiled: &CompiledService) -> Option<String> {
+    let columns = &compiled.service.columns;
+    let stratify_by = definition?.promotion.stratify_by.as_ref();
+    if let Some(by) = stratify_by.filter(|by| !strata::is_known(compiled, by.as_str())) {
+        let keys = compiled.keys();
+        let names = columns.iter().map(|column| column.name.as_str()).chain(keys.iter().map(|key| key.name.as_str()));
+        let hint = suggest(by.as_str(), names);
+        let service = compiled.service.id();
+        return Some(format!(
+            "the policy tells rows apart by `{by}`, which is no feature and no key of `{service}`: {hint}"
+        ));
+    }
+    let aggregates = definition?.contract.iter().flat_map(|contract| &contract.aggregates);
+    let segments = aggregates.filter_map(Aggregate::segment);
+    let unknown = segments.into_iter().find(|segment| columns.iter().all(|column| column.name != **segment))?;
+    let hint = suggest(unknown.as_str(), columns.iter().map(|column| column.name.as_str()));
+    Some(format!("the contract has a mean by `{unknown}`, which is no feature of `{}`: {hint}", compiled.service.id()))
 }
 
 /// Rows of every service version that the candidate answers: pinned ones, logged requests and entities of history; and the
@@ -238,9 +306,16 @@ async fn probe_rows(
     (entities, there): (&EntityRows, FeatureRows),
     with: Checking<'_>,
 ) -> Result<(BTreeMap<ServiceVersion, ProbeRows>, Fingerprint), PromotionError> {
+    let stratify_by = prepared.stratify_by();
     if let Some(digest) = with.again {
         let services: Vec<_> = prepared.bindings().map(|binding| Arc::new(binding.service.service.clone())).collect();
-        return Ok((block_in_place(|| probe_set::read(with.probes, digest, &services))?, *digest));
+        let mut set = block_in_place(|| probe_set::read(with.probes, digest, &services))?;
+        for binding in prepared.bindings() {
+            if let (Some(by), Some(gathered)) = (stratify_by, set.get_mut(&binding.id())) {
+                strata::assign(&binding.service, gathered, by);
+            }
+        }
+        return Ok((set.into_iter().map(|(id, gathered)| (id, gathered.rows)).collect(), *digest));
     }
     let mut set = BTreeMap::new();
     let mut own_rows = Some(there);
@@ -257,8 +332,11 @@ async fn probe_rows(
             }
         };
         let mut all = Gathered { rows: prepared.golden(binding).map_err(PromotionError::Run)?, keys: BTreeMap::new() };
-        all.append(block_in_place(|| gather::logged(compiled, with.log))).map_err(PromotionError::Run)?;
+        all.append(block_in_place(|| gather::logged(compiled, with.log, stratify_by))).map_err(PromotionError::Run)?;
         all.append(of_history).map_err(PromotionError::Run)?;
+        if let Some(by) = stratify_by {
+            strata::assign(compiled, &mut all, by);
+        }
         set.insert(binding.id(), (Arc::new(compiled.service.clone()), all));
     }
     let digest = block_in_place(|| probe_set::keep(with.probes, &set))?;
@@ -317,9 +395,11 @@ impl fmt::Display for Evidence {
         };
         writeln!(f, "  {sign}  batch square    {}", self.batches)?;
         self.squares.squares.iter().try_for_each(|square| write!(f, "{square}"))?;
+        self.squares.aggregates.iter().try_for_each(|judged| write!(f, "{judged}"))?;
         if let Some(probes) = &self.probes {
             writeln!(f, "      rows sha256:{probes}")?;
         }
+        write!(f, "{}", self.composed)?;
         for check in &self.unmade {
             writeln!(f, "  x   {:<15} required by the model's policy, and could not be made", check.as_str())?;
         }

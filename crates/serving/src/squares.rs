@@ -5,9 +5,11 @@
 //! stage and what is to hold it differ by no more than the model's contract allows. Anchor: neither does the version that a
 //! person approved last. All rows run through the code that serves.
 
+mod aggregates;
 mod answers;
 mod checks;
 mod compare;
+mod figures;
 pub mod gather;
 pub mod golden;
 mod judge;
@@ -18,9 +20,11 @@ mod promises;
 pub mod release;
 mod report;
 mod rows;
+pub(crate) mod segments;
 mod sessions;
 mod shrink;
 mod statistics;
+pub(crate) mod strata;
 mod typical;
 mod ways;
 pub(crate) mod words;
@@ -28,17 +32,21 @@ pub(crate) mod words;
 use std::sync::Arc;
 
 use schema::ErrorKind;
+use schema::contract::CheckName;
 use schema::migration::ServiceVersion;
 use serde::Serialize;
 
+pub use aggregates::{Judged, Measured, Outcome};
 pub(crate) use answers::{classifier, in_words};
 pub use answers::{fits, undeclared};
 pub use judge::{Tally, Verdict};
 pub use prepared::Prepared;
 pub use promises::Promise;
+pub(crate) use report::short;
 pub use report::{Compared, Counterexample, Found, MovedBy, Square};
 pub use rows::{ProbeRows, Sort};
 pub use statistics::upper_bound;
+pub use strata::{Stratum, StratumOf};
 
 use crate::fleet::LoadedModel;
 use crate::onnx::OnnxError;
@@ -108,6 +116,9 @@ impl Sides {
 pub struct Squares {
     /// Each square.
     pub squares: Vec<Square>,
+    /// Figures of many rows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aggregates: Vec<Judged>,
     /// What older clients are promised.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub promises: Vec<Promise>,
@@ -116,11 +127,17 @@ pub struct Squares {
 impl Squares {
     /// Whether none refuses the version.
     pub fn passed(&self) -> bool {
-        self.squares.iter().all(|square| square.passed)
+        self.squares.iter().all(|square| square.passed) && self.aggregates.iter().all(|judged| judged.passed)
     }
 
     /// Whether a check was made at all.
-    pub fn made(&self, check: &str) -> bool {
+    pub fn made(&self, check: CheckName) -> bool {
+        if check == CheckName::Aggregates {
+            let first =
+                |judged: &Judged| self.aggregates.iter().any(|other| other.name == judged.name && other.was_made());
+            return !self.aggregates.is_empty() && self.aggregates.iter().all(first);
+        }
+        let check = check.as_str();
         self.squares.iter().any(|square| square.check == check && square.was_made())
     }
 }

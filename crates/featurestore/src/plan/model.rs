@@ -20,13 +20,19 @@ pub(super) fn details(was: Option<&ModelDefinition>, now: Option<&ModelDefinitio
     say("share of rows that may be off".to_owned(), share(was), share(now));
     let edges = |model: &ModelDefinition| model.contract.as_ref().map_or("none".to_owned(), |of| text(&of.edges));
     say("made-up rows".to_owned(), edges(was), edges(now));
-    let none = ResponseContract { share: 0.0, edges: Edges::Judged, outputs: std::collections::BTreeMap::new() };
+    let none = ResponseContract {
+        share: 0.0,
+        edges: Edges::Judged,
+        outputs: std::collections::BTreeMap::new(),
+        aggregates: Vec::new(),
+    };
     let (before, after) = (was.contract.as_ref().unwrap_or(&none), now.contract.as_ref().unwrap_or(&none));
     let names: std::collections::BTreeSet<&String> = before.outputs.keys().chain(after.outputs.keys()).collect();
     let promised = |of: Option<&OutputContract>| of.map_or("none".to_owned(), text);
     for name in names {
         say(format!("output `{name}`"), promised(before.outputs.get(name)), promised(after.outputs.get(name)));
     }
+    say("aggregates".to_owned(), text(&before.aggregates), text(&after.aggregates));
     say("adapters".to_owned(), text(&was.adapters), text(&now.adapters));
     say("approvals".to_owned(), was.promotion.approvals.to_string(), now.promotion.approvals.to_string());
     let approvers = |model: &ModelDefinition| list(model.promotion.approvers.clone());
@@ -35,6 +41,9 @@ pub(super) fn details(was: Option<&ModelDefinition>, now: Option<&ModelDefinitio
         list(model.promotion.required.iter().map(|check| check.as_str().to_owned()).collect())
     };
     say("required checks".to_owned(), required(was), required(now));
+    let stratify_by =
+        |model: &ModelDefinition| list(model.promotion.stratify_by.iter().map(ToString::to_string).collect());
+    say("sampled rows are told apart by".to_owned(), stratify_by(was), stratify_by(now));
     details
 }
 

@@ -1,6 +1,6 @@
 //! What is told of a version that was judged: a report for programs, and a line for clients that show one text.
 
-use registry::{Event, EventBody};
+use registry::{Event, EventBody, evidence};
 use serde_json::{Value, json};
 use serving::promotion::Evidence;
 
@@ -45,6 +45,14 @@ pub fn report(judged: &Judged, event: Option<&Event>) -> Value {
         }
         check
     }));
+    checks.extend(evidence.squares.aggregates.iter().map(|judged| {
+        let mut check = json!(judged);
+        (check["name"], check["figure"]) = ("aggregates".into(), judged.name.clone().into());
+        if !judged.was_made() {
+            check["passed"] = Value::Null;
+        }
+        check
+    }));
     checks.extend(evidence.unmade.iter().map(|check| {
         json!({ "name": check.as_str(), "passed": false, "says": "required by the model's policy, and could not be made" })
     }));
@@ -53,15 +61,41 @@ pub fn report(judged: &Judged, event: Option<&Event>) -> Value {
         "version": version.to_string(), "to": lane.judged_as().as_str(), "alias": lane.alias(),
         "checks": checks,
         "counterexample": counterexample,
+        "builds_on": evidence.composed.builds_on, "lapsed": evidence.composed.lapsed, "within": evidence.composed.within,
         "as_of": evidence.as_of,
     })
 }
 
-/// What an event says, and the name of the report that it keeps of a refusal.
+/// What an event says, the name of the report that it keeps of a refusal, and the digest of the evidence of a change.
 pub fn says(event: &Event) -> String {
-    match &event.body {
-        EventBody::PromotionRefused { .. } => format!("{}, report {}", event.body, id(event)),
-        body => body.to_string(),
+    match (&event.body, found(event).and_then(evidence::digest)) {
+        (EventBody::PromotionRefused { .. }, _) => format!("{}, report {}", event.body, id(event)),
+        (body, Some(digest)) => {
+            let cited = found(event).map(cited).unwrap_or_default();
+            format!("{body}; evidence sha256:{}{cited}", digest.short())
+        }
+        (body, None) => body.to_string(),
+    }
+}
+
+/// What was found before an event, where something was checked.
+pub fn found(event: &Event) -> Option<&Value> {
+    let evidence = match &event.body {
+        EventBody::Transitioned(moved) => &moved.evidence,
+        EventBody::PromotionRefused { evidence, .. }
+        | EventBody::AliasMoved { evidence, .. }
+        | EventBody::ModelRenamed { evidence, .. }
+        | EventBody::VersionDeleted { evidence, .. } => evidence,
+        _ => return None,
+    };
+    (!evidence.is_null()).then_some(evidence)
+}
+
+/// The evidence that evidence builds on: `, building on event 7`.
+pub fn cited(evidence: &Value) -> String {
+    match evidence["builds_on"]["event"].as_u64() {
+        Some(event) => format!(", building on event {event}"),
+        None => String::new(),
     }
 }
 
@@ -80,8 +114,12 @@ pub fn in_a_line(judged: &Judged) -> String {
     });
     let refused = || squares.squares.iter().find(|square| !square.passed);
     let row = || refused().and_then(|square| Some(format!("; {}", square.counterexample()?.line())));
-    let shown = example.or_else(|| misfit.as_ref().map(|why| format!("; {why}"))).or_else(row).unwrap_or_default();
+    let of_many = squares.aggregates.iter().find_map(|judged| judged.refused());
+    let figure = || of_many.as_ref().map(|(line, _)| format!("; {line}"));
+    let misfit = misfit.as_ref().map(|why| format!("; {why}"));
+    let shown = example.or(misfit).or_else(row).or_else(figure).unwrap_or_default();
     let hint = features.hint.as_deref().or_else(|| refused().and_then(|square| square.hint()));
+    let hint = hint.or(of_many.as_ref().map(|(_, hint)| *hint));
     let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
     format!("{shown}{hint}")
 }

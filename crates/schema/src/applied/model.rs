@@ -9,7 +9,7 @@ use super::AppliedDefinitions;
 use crate::contract::{CheckName, ResponseAdapter, ResponseContract};
 use crate::definitions::{DeclaredAdapter, DeclaredModel, NamedService};
 use crate::migration::{MigrateFrom, ServiceVersion};
-use crate::name::{ModelName, ServiceName};
+use crate::name::{FeatureName, ModelName, ServiceName};
 use crate::yaml::suggest;
 
 /// A model as declared now.
@@ -63,6 +63,9 @@ pub struct PromotionPolicy {
     /// Checks that must have been made: one that could not be does not pass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required: Vec<CheckName>,
+    /// The feature or the key by whose values sampled rows are told apart: each is sampled and judged by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stratify_by: Option<FeatureName>,
 }
 
 impl PromotionPolicy {

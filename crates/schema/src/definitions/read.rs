@@ -1,5 +1,6 @@
 //! From YAML nodes to definitions: types and spelling of each field, nothing that needs two definitions but wildcards.
 
+mod aggregate;
 mod model;
 mod on_demand;
 mod references;

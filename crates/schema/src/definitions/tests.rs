@@ -327,6 +327,40 @@ promotion: {approvers: ['', ann, ' '], required: [types, contract, types]}
 }
 
 #[test]
+fn an_aggregate_condition_is_of_numbers_and_has_a_limit() {
+    mistakes(
+        "kind: model
+name: m
+contract:
+  outputs: {p: {is: probabilities, classes: [ok, fraud]}, l: {is: label}, y: {is: score}}
+  aggregates:
+    - {mean: y, segment: country, relative: 0.02}
+    - {mean: z, relative: 0.02}
+    - {mean: y, auc: y, relative: 0.02}
+    - {mean: p, absolute: -1}
+    - {mean: l, absolute: 1, relative: 1}
+    - {calibration: y, label: x, at_most: 0.1}
+    - {auc: p, class: fraud, worse: 0.1}
+    - {mean: y, absolute: 1, rows_min: 5, colour: red}
+",
+        expect![[r#"
+            an aggregate condition names output `z`, which the contract does not (did you mean `l`?)
+            an aggregate condition is of one figure: `mean`, `auc` and `calibration` (write `{mean: <output>, relative: 0.02}`)
+            `absolute` is -1, and a limit is 0 or more
+            the mean of probabilities is of one class, which must be one of `classes` (name it: `class: <class>`)
+            how far the means may be apart is said as `relative` or as `absolute` (write `relative: 0.02` for two in a hundred)
+            output `l` is a label, which has no mean (name an output of numbers)
+            output `y` is no probability, which alone has a calibration (name another)
+            an aggregate condition lacks `label`
+            what the figure must be is said as `at_least`, as `worse_by`, or as both (write `at_least: <number>`)
+            an aggregate condition has no field `worse` (did you mean `worse_by`?)
+            `rows_min` is of segments (name the `segment`, or leave it out)
+            an aggregate condition has no field `colour` (there is `mean`, `auc`, `calibration`, `class`, `segment`, `relative`, `absolute` and `rows_min`)
+        "#]],
+    );
+}
+
+#[test]
 fn service_versions_that_there_cannot_be_are_told_with_all_other_mistakes() {
     let service = |feature: &str| format!("{{kind: feature_service, name: s, features: ['user_stats:{feature}']}}");
     let applied = AppliedDefinitions::default().after(&read(&service("phone")).unwrap());

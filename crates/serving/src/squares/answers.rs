@@ -153,7 +153,12 @@ pub fn undeclared(signature: &Signature) -> ResponseContract {
         let is = if is_float(&output.datatype) { OutputKind::Score } else { OutputKind::Label { classes: Vec::new() } };
         (output.name.clone(), OutputContract::of(is))
     };
-    ResponseContract { share: 0.0, edges: Edges::default(), outputs: signature.outputs.iter().map(one).collect() }
+    ResponseContract {
+        share: 0.0,
+        edges: Edges::default(),
+        outputs: signature.outputs.iter().map(one).collect(),
+        aggregates: Vec::new(),
+    }
 }
 
 /// That a model gives what its contract declares. `words` leads from its answers to the contract's; `classes` are those that
@@ -221,7 +226,12 @@ mod tests {
         let of = |(at, names): (usize, &&[&str])| {
             (format!("p{at}"), OutputContract::of(OutputKind::Probabilities { classes: classes(names) }))
         };
-        ResponseContract { share: 0.0, edges: Edges::default(), outputs: names.iter().enumerate().map(of).collect() }
+        ResponseContract {
+            share: 0.0,
+            edges: Edges::default(),
+            outputs: names.iter().enumerate().map(of).collect(),
+            aggregates: Vec::new(),
+        }
     }
 
     fn said(values: &[f32]) -> Outputs {

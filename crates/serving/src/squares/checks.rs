@@ -231,7 +231,8 @@ impl Prepared {
         Ok(Square { check, at, between, passed: true, found: Found::Skipped { why: why.to_owned() } })
     }
 
-    fn hint(&self, setting: &str) -> String {
+    /// What to do where the candidate is not what a setting of the contract says.
+    pub(super) fn hint(&self, setting: &str) -> String {
         let of = &self.sides.candidate.model.version;
         let (name, version) = (&of.name, of.version);
         let held = self.sides.holder.as_ref().map_or(version, |holder| holder.model.version.version);

@@ -78,7 +78,7 @@ impl Comparison<'_> {
     pub(crate) fn run(mut self, old: &mut Route<'_>, new: &mut Route<'_>) -> Result<Compared, OnnxError> {
         let started = Instant::now();
         let (before, after) = (old(self.rows)?, new(self.rows)?);
-        let mut verdict = judge(self.contract, self.bound, &self.rows.sorts, &before, &after);
+        let mut verdict = judge(self.contract, self.bound, (&self.rows.sorts, &self.rows.beside), &before, &after);
         let nothing = Outside { n_rows: 0, lines: Vec::new() };
         let mut beyond = if self.judged { outside(self.contract, &self.rows.sorts, &after) } else { nothing };
         let worst = verdict.worst.clone().filter(|_| self.judged && !verdict.passed);

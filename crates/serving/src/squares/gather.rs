@@ -13,6 +13,7 @@ use schema::{Status, Timestamp};
 
 use super::probe_set::Gathered;
 use super::rows::{ProbeRows, Sort};
+use super::strata;
 use crate::prediction_log::read::{LoggedRows, files};
 use crate::prediction_log::sample::KeySample;
 use crate::promotion::sample;
@@ -21,21 +22,34 @@ use crate::promotion::sample;
 /// that a promotion of a small model takes less than a second.
 pub const LOGGED_MAX: usize = 2048;
 
-/// The newest logged requests of a service version, up to [`LOGGED_MAX`], as they were answered. What of the log cannot be
-/// read is not a sample of anything, and is left out.
-pub fn logged(compiled: &CompiledService, folder: &Path) -> Gathered {
+/// Logged requests that are looked at where they are told apart, so that of what is rare there are some.
+const LOOKED_AT_MAX: usize = 8 * LOGGED_MAX;
+
+/// The newest logged requests of a service version, up to [`LOGGED_MAX`], as they were answered.
+///
+/// Where the policy tells them apart, they are the newest of each stratum, as many of each as there are and room is.
+pub fn logged(compiled: &CompiledService, folder: &Path, stratify_by: Option<&str>) -> Gathered {
+    let Some(by) = stratify_by else { return newest_logged(compiled, folder, LOGGED_MAX) };
+    let all = newest_logged(compiled, folder, LOOKED_AT_MAX);
+    let picked = strata::pick(compiled, &all, by, LOGGED_MAX);
+    // Rows that are there can be taken.
+    all.take(&picked).unwrap_or_else(|_never| Gathered::none(&compiled.service))
+}
+
+/// The newest logged requests of a service version. What of the log cannot be read is not a sample of anything, and is left out.
+fn newest_logged(compiled: &CompiledService, folder: &Path, most: usize) -> Gathered {
     let mut all = Gathered::none(&compiled.service);
     let Ok((files, _)) = files(folder) else { return all };
     // Oldest first, as they come.
     for file in files.iter().rev().filter(|file| file.service == compiled.service.fingerprint) {
         let Ok(parts) = file.read(compiled, KeySample::ALL) else { continue };
         for part in parts.into_iter().rev() {
-            let room = LOGGED_MAX - all.rows.len();
+            let room = most - all.rows.len();
             let Ok(rows) = newest(compiled, &part, room) else { continue };
             if rows.rows.is_empty() || all.append(rows).is_err() {
                 continue;
             }
-            if all.rows.len() >= LOGGED_MAX {
+            if all.rows.len() >= most {
                 return all;
             }
         }
@@ -55,7 +69,7 @@ fn newest(compiled: &CompiledService, part: &LoggedRows, most: usize) -> Result<
     let keys = keys(compiled, &part.entities).map(|(name, column)| Ok((name, picked(column)?)));
     Ok(Gathered {
         keys: keys.collect::<Result<_, ArrowError>>()?,
-        rows: ProbeRows { columns, statuses, sorts: vec![Sort::Sampled; rows.len()] },
+        rows: ProbeRows { columns, statuses, sorts: vec![Sort::Sampled; rows.len()], beside: vec![None; rows.len()] },
     })
 }
 

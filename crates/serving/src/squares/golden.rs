@@ -3,14 +3,15 @@
 //! A file is JSON in one of the forms that people have: a list of objects, an object of lists, `columns` and `data` (as
 //! pandas' `split` and MLflow's `input_example.json` have them), or lists of values in the service's order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use registry::{ModelVersion, PinnedFile, Servable};
 use schema::json::read_column;
 use schema::{AppliedDefinitions, Dtype, FeatureService, ServiceColumn, Status};
 use serde_json::{Map, Value as Json};
 
-use super::rows::{ProbeRows, Sort};
+use super::rows::{Beside, ProbeRows, Sort};
 
 /// Names of files of a version whose rows are golden, by what made them.
 pub const FILES: [&str; 2] = [registry::GOLDEN_FILE, "input_example.json"];
@@ -46,7 +47,10 @@ pub fn files<'v>(
     all.filter(|golden| known.insert((golden.service.id(), golden.file.digest))).take(FILES_MAX).collect()
 }
 
-/// Reads the rows of a file, features by name. What a row does not name is missing in it.
+/// What a field is called that is no feature but what the row turned out to be: `label.is_fraud`.
+pub const LABEL: &str = "label.";
+
+/// Reads the rows of a file, features by name, and labels. What a row does not name is missing in it.
 ///
 /// # Errors
 /// What is wrong, with the row and the feature.
@@ -54,8 +58,10 @@ pub fn read(text: &[u8], columns: &[ServiceColumn]) -> Result<ProbeRows, String>
     let json: Json = serde_json::from_slice(text).map_err(|why| format!("it is not JSON: {why}"))?;
     let rows = objects(json, columns)?;
     for (at, row) in rows.iter().enumerate() {
-        if let Some(other) = row.keys().find(|name| columns.iter().all(|column| column.name.as_str() != name.as_str()))
-        {
+        let is_other = |name: &&String| {
+            !name.starts_with(LABEL) && columns.iter().all(|column| column.name.as_str() != name.as_str())
+        };
+        if let Some(other) = row.keys().find(is_other) {
             let known = columns.iter().map(|column| column.name.as_str());
             let hint = schema::yaml::suggest(other, known);
             return Err(format!("row {at} has `{}`, which is no feature of the service: {hint}", other.escape_debug()));
@@ -77,7 +83,29 @@ pub fn read(text: &[u8], columns: &[ServiceColumn]) -> Result<ProbeRows, String>
         statuses.push(rows.iter().map(status).collect());
         all.push(values);
     }
-    Ok(ProbeRows { columns: all, statuses, sorts: vec![Sort::Golden; rows.len()] })
+    let beside = rows.iter().enumerate().map(|(at, row)| beside(at, row)).collect::<Result<_, _>>()?;
+    Ok(ProbeRows { columns: all, statuses, sorts: vec![Sort::Golden; rows.len()], beside })
+}
+
+/// The labels of a row.
+fn beside(at: usize, row: &Map<String, Json>) -> Result<Option<Arc<Beside>>, String> {
+    let mut labels = BTreeMap::new();
+    for (field, cell) in row {
+        let Some(name) = field.strip_prefix(LABEL) else { continue };
+        let label = match (cell, cell.as_f64()) {
+            (Json::Null, _) => continue,
+            (Json::Bool(label), _) => *label,
+            (_, Some(number)) if [0.0, 1.0].iter().any(|code| number.total_cmp(code).is_eq()) => number > 0.5,
+            _ => {
+                return Err(format!(
+                    "row {at}: `{}` is {cell}, and a label is true, false, 1 or 0",
+                    field.escape_debug()
+                ));
+            }
+        };
+        labels.insert(name.to_owned(), label);
+    }
+    Ok((!labels.is_empty()).then(|| Arc::new(Beside { labels, stratum: None })))
 }
 
 fn is_integer(dtype: Dtype) -> bool {
@@ -218,6 +246,21 @@ mod tests {
         check(r#"{"columns": ["a", "b"], "data": [[7.0, 0.5], [-3.0, 1.0]]}"#, "7/0.5 -3/1.0");
         check(r#"{"inputs": [[7.0, 0.5], [-0.0, 0.5]]}"#, "7/0.5 0/0.5");
         check(r#"{"inputs": {"features": [[7.0, 0.5], [1.0, 2.0]]}}"#, "7/0.5 1/2.0");
+    }
+
+    #[test]
+    fn a_row_may_say_what_it_turned_out_to_be() {
+        let text = r#"[{"a": 1, "label.late": true}, {"a": 2, "label.late": null}, {"a": 3, "label.late": 0, "label.lost": 1.0}]"#;
+        check(text, "1/? 2/? 3/?");
+        let rows = read(text.as_bytes(), &columns()).unwrap();
+        let of = |row: usize| rows.beside[row].as_ref().map(|beside| beside.labels.clone()).unwrap_or_default();
+        let labels = |of: &[(&str, bool)]| of.iter().map(|(name, label)| ((*name).to_owned(), *label)).collect();
+        assert_eq!(
+            [of(0), of(1), of(2)],
+            [labels(&[("late", true)]), labels(&[]), labels(&[("late", false), ("lost", true)])]
+        );
+        check(r#"{"columns": ["a", "label.late"], "data": [[7, 1]]}"#, "7/?");
+        check(r#"[{"label.late": 2}]"#, "row 0: `label.late` is 2, and a label is true, false, 1 or 0");
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! The verdict on two routes to the same answers, row by row. Pure.
 
+use std::sync::Arc;
+
 use schema::contract::{Answer, Edges, OutputContract, ResponseContract};
 use serde::Serialize;
 
 use super::answers::RowAnswer;
-use super::rows::Sort;
+use super::rows::{Beside, Sort};
 use super::statistics::{count, quantile, upper_bound};
+use super::strata::{Stratum, strata};
 
 /// How many rows of a sort were compared, and how many did not agree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -34,8 +37,12 @@ pub struct Verdict {
     pub share: Option<f64>,
     /// The share that may be off.
     pub share_allowed: f64,
-    /// The share among rows like the sampled ones is below this with 95 % confidence.
+    /// The share among rows like the sampled ones is below this with 95 % confidence; none where they are told apart, for then
+    /// they are no uniform sample together.
     pub upper_bound: Option<f64>,
+    /// The same of each stratum, where the model's policy tells them apart: then each is judged, and not all together.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub strata: Vec<Stratum>,
     /// The output whose distances the figures below are of: the one that is off most.
     pub output: String,
     /// The middle distance of golden and sampled rows.
@@ -51,15 +58,17 @@ pub struct Verdict {
     pub worst: Option<(usize, String)>,
 }
 
-/// Compares what two routes say to the same rows: `old[i]` and `new[i]` to row `i`, outputs in the contract's order.
+/// Compares what two routes say to the same rows: `old[i]` and `new[i]` to row `i`, outputs in the contract's order; `beside`
+/// says which stratum each row is of.
 /// `bound` is what a row of an output may be off in this check.
 pub(crate) fn judge(
     contract: &ResponseContract,
     bound: Bound,
-    sorts: &[Sort],
+    (sorts, beside): (&[Sort], &[Option<Arc<Beside>>]),
     old: &[RowAnswer],
     new: &[RowAnswer],
 ) -> Verdict {
+    let mut off_rows = Vec::with_capacity(sorts.len());
     let mut tallies = [Tally::default(); 3];
     let mut outputs: Vec<Distances> =
         contract.outputs.iter().map(|(name, of)| Distances::of(name, (bound.tolerance)(of))).collect();
@@ -86,11 +95,17 @@ pub(crate) fn judge(
         let tally = &mut tallies[*sort as usize];
         tally.rows += 1;
         tally.off += usize::from(is_off);
+        off_rows.push(is_off);
     }
     let [golden, boundary, sampled] = tallies;
     let share = (sampled.rows > 0).then(|| count(sampled.off) / count(sampled.rows));
     let edges_pass = boundary.off == 0 || contract.edges == Edges::Told;
-    let passed = golden.off == 0 && edges_pass && share.is_none_or(|share| share <= contract.share);
+    let strata = strata(&off_rows, sorts, beside, contract.share);
+    let is_allowed = match &strata[..] {
+        [] => share.is_none_or(|share| share <= contract.share),
+        strata => strata.iter().all(|stratum| stratum.passed),
+    };
+    let passed = golden.off == 0 && edges_pass && is_allowed;
     // Of outputs that are off equally often the one that is nearest to its limit.
     outputs.iter_mut().for_each(|of| of.all.sort_by(f64::total_cmp));
     let nearness = |of: &Distances| quantile(&of.all, 0.99).unwrap_or(0.0) / of.limit.max(f64::MIN_POSITIVE);
@@ -104,7 +119,8 @@ pub(crate) fn judge(
         sampled,
         share,
         share_allowed: contract.share,
-        upper_bound: upper_bound(sampled.off, sampled.rows),
+        upper_bound: if strata.is_empty() { upper_bound(sampled.off, sampled.rows) } else { None },
+        strata,
         output: most.map(|most| most.name.clone()).unwrap_or_default(),
         median: of(0.5),
         p99: of(0.99),
@@ -203,12 +219,13 @@ mod tests {
     use schema::contract::{OutputKind, Relation};
 
     use super::*;
+    use crate::squares::StratumOf;
 
     const RELATION: Bound = Bound { tolerance: |of| of.tolerance, rule: Rule::Relation };
 
     fn contract(share: f64, outputs: &[(&str, OutputContract)]) -> ResponseContract {
         let outputs = outputs.iter().map(|(name, of)| ((*name).to_owned(), of.clone())).collect();
-        ResponseContract { share, edges: Edges::Judged, outputs }
+        ResponseContract { share, edges: Edges::Judged, outputs, aggregates: Vec::new() }
     }
 
     fn score(tolerance: f64) -> OutputContract {
@@ -220,7 +237,7 @@ mod tests {
     }
 
     fn said(share: f64, sorts: &[Sort], old: &[f64], new: &[f64]) -> Verdict {
-        judge(&contract(share, &[("y", score(0.5))]), RELATION, sorts, &numbers(old), &numbers(new))
+        judge(&contract(share, &[("y", score(0.5))]), RELATION, (sorts, &[]), &numbers(old), &numbers(new))
     }
 
     #[test]
@@ -231,6 +248,30 @@ mod tests {
         assert_eq!((verdict.passed, verdict.sampled, verdict.share), (true, Tally { rows: 4, off: 1 }, Some(0.25)));
         assert_eq!((verdict.max, verdict.limit, verdict.worst), (Some(0.6), 0.5, Some((1, "y".to_owned()))));
         assert!(!said(0.24, &sorts, &old, &new).passed);
+    }
+
+    /// What is off for few is not lost among many, and what many may be off is not on the account of few.
+    #[test]
+    fn where_rows_are_told_apart_each_stratum_is_judged() {
+        let of = |name: &str| {
+            let stratum = Some(StratumOf { name: name.to_owned(), is_key: false });
+            Some(Arc::new(Beside { stratum, ..Beside::default() }))
+        };
+        let beside: Vec<_> = (0..200).map(|row| of(if row < 160 { "c=FR" } else { "c=NL" })).collect();
+        let (sorts, old) = ([Sort::Sampled; 200], numbers(&[0.0; 200]));
+        let said = |n_fr: usize, n_nl: usize, beside: &[Option<Arc<Beside>>]| {
+            let new = |row: usize| if row < n_fr || (160..160 + n_nl).contains(&row) { 9.0 } else { 0.0 };
+            let new = numbers(&(0..200).map(new).collect::<Vec<_>>());
+            judge(&contract(0.05, &[("y", score(0.5))]), RELATION, (&sorts, beside), &old, &new)
+        };
+        let verdict = said(0, 8, &beside);
+        assert_eq!((verdict.passed, verdict.share, verdict.upper_bound), (false, Some(0.04), None));
+        let strata: Vec<_> = verdict.strata.iter().map(|of| (of.name.as_str(), of.rows, of.off, of.passed)).collect();
+        assert_eq!(strata, [("c=FR", 160, 0, true), ("c=NL", 40, 8, false)]);
+        assert!(said(8, 2, &beside).passed);
+        // The same rows told apart by nothing.
+        let verdict = said(0, 8, &[]);
+        assert!(verdict.passed && verdict.strata.is_empty() && verdict.upper_bound.is_some());
     }
 
     #[test]
@@ -249,7 +290,7 @@ mod tests {
         assert!(!said(0.0, &[Sort::Boundary], &[1.0], &[f64::NAN]).passed);
         let failed = |why: &str| vec![vec![Answer::Failed(why.to_owned())]];
         let with = |old: &[RowAnswer], new: &[RowAnswer]| {
-            judge(&contract(0.0, &[("y", score(0.5))]), RELATION, &[Sort::Boundary], old, new).passed
+            judge(&contract(0.0, &[("y", score(0.5))]), RELATION, (&[Sort::Boundary], &[]), old, new).passed
         };
         assert!(with(&failed("Invalid"), &failed("Invalid")));
         assert!(!with(&failed("Invalid"), &failed("Internal")));
@@ -261,7 +302,7 @@ mod tests {
         let contract = contract(1.0, &[("a", score(0.5)), ("b", score(0.1))]);
         let rows = |a: f64, b: f64| vec![Answer::Numbers(vec![a]), Answer::Numbers(vec![b])];
         let (old, new) = (vec![rows(0.0, 0.0); 2], vec![rows(0.4, 0.2), rows(0.4, 0.0)]);
-        let verdict = judge(&contract, RELATION, &[Sort::Sampled; 2], &old, &new);
+        let verdict = judge(&contract, RELATION, (&[Sort::Sampled; 2], &[]), &old, &new);
         assert_eq!((verdict.output.as_str(), verdict.sampled.off, verdict.limit), ("b", 1, 0.1));
     }
 
@@ -270,7 +311,7 @@ mod tests {
         let never_lower = OutputContract { relation: Relation::NeverLower, ..score(0.0) };
         let contract = contract(0.0, &[("y", never_lower)]);
         let passed = |old: f64, new: f64| {
-            judge(&contract, RELATION, &[Sort::Sampled], &numbers(&[old]), &numbers(&[new])).passed
+            judge(&contract, RELATION, (&[Sort::Sampled], &[]), &numbers(&[old]), &numbers(&[new])).passed
         };
         assert!(passed(0.1, 0.9));
         assert!(!passed(0.9, 0.1));
@@ -288,7 +329,7 @@ mod tests {
         };
         let contract = contract(0.0, &[("p", of)]);
         let passed =
-            |old: &[RowAnswer], new: &[RowAnswer]| judge(&contract, RELATION, &[Sort::Sampled], old, new).passed;
+            |old: &[RowAnswer], new: &[RowAnswer]| judge(&contract, RELATION, (&[Sort::Sampled], &[]), old, new).passed;
         assert!(passed(&said(0.2, 0.8), &said(0.25, 0.75)));
         assert!(!passed(&said(0.2, 0.8), &said(0.8, 0.2)));
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schema::applied::Chain;
 use schema::contract::ResponseContract;
 use schema::migration::ServiceVersion;
-use schema::{AppliedDefinitions, ModelDefinition};
+use schema::{AppliedDefinitions, FeatureName, ModelDefinition};
 
 use super::answers::undeclared;
 use super::checks::Asked;
@@ -89,6 +89,11 @@ impl Prepared {
         Ok(Self { sides, candidate, left, holder, anchor, contract, judged, definition, squares, steps })
     }
 
+    /// What sampled rows are told apart by.
+    pub fn stratify_by(&self) -> Option<&str> {
+        self.definition.as_ref()?.promotion.stratify_by.as_ref().map(FeatureName::as_str)
+    }
+
     /// The service versions whose rows are needed.
     pub fn bindings(&self) -> impl Iterator<Item = &Binding> + Clone {
         self.candidate.bindings.iter().chain(&self.left)
@@ -126,11 +131,12 @@ impl Prepared {
         }
         close_under(&self.steps, self.bindings(), &mut rows)?;
         let asked = Asked { sessions: Sessions::of(&self.sides).await, rows, usual };
-        let found = tokio::task::block_in_place(|| self.checks(&asked))?;
+        let (found, aggregates) =
+            tokio::task::block_in_place(|| Ok::<_, OnnxError>((self.checks(&asked)?, self.aggregates(&asked)?)))?;
         let mut squares = std::mem::take(&mut self.squares);
         squares.extend(found);
         let promised = || promises(&self.candidate, &self.contract);
         let promises = if self.judged { promised() } else { Vec::new() };
-        Ok(Squares { squares, promises })
+        Ok(Squares { squares, aggregates, promises })
     }
 }

@@ -4,21 +4,24 @@
 //! prediction log's, so that an erasure finds and rewrites them as it does there; the digest is another one then, and the
 //! set is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt8Array, new_null_array};
-use arrow::compute::concat;
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, UInt8Array, UInt64Array, new_null_array,
+};
+use arrow::compute::{concat, take};
 use arrow::datatypes::{Field, Schema, UInt8Type};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schema::migration::ServiceVersion;
 use schema::{BoxError, FeatureService, Fingerprint, Hashing, Status};
 
-use super::rows::{ProbeRows, Sort};
+use super::golden::LABEL;
+use super::rows::{Beside, ProbeRows, Sort};
 use crate::prediction_log::{FEATURE, KEY, STATUS};
 
 const SORT: &str = "sort";
@@ -72,6 +75,19 @@ impl Gathered {
     /// No rows of a service.
     pub fn none(service: &FeatureService) -> Self {
         Self { rows: ProbeRows::none(&service.columns), keys: BTreeMap::new() }
+    }
+
+    /// Some of the rows, in the order asked for.
+    ///
+    /// # Errors
+    /// Arrow's: a row that is not there.
+    pub fn take(&self, rows: &[usize]) -> Result<Self, crate::onnx::OnnxError> {
+        let places: UInt64Array = rows.iter().filter_map(|row| u64::try_from(*row).ok()).collect();
+        let of = |(name, column): (&String, &ArrayRef)| {
+            Ok((name.clone(), take(column, &places, None).map_err(super::rows::unmade)?))
+        };
+        let keys = self.keys.iter().map(of).collect::<Result<_, crate::onnx::OnnxError>>()?;
+        Ok(Self { rows: self.rows.take(rows)?, keys })
     }
 
     /// Adds rows of the same service.
@@ -145,7 +161,7 @@ pub fn read(
     folder: &Path,
     digest: &Fingerprint,
     services: &[Arc<FeatureService>],
-) -> Result<BTreeMap<ServiceVersion, ProbeRows>, ProbeSetError> {
+) -> Result<BTreeMap<ServiceVersion, Gathered>, ProbeSetError> {
     let home = folder.join(digest.to_string());
     let listed = std::fs::read_dir(&home);
     let listed = listed.map_err(|_gone| ProbeSetError::Unknown { digest: digest.to_string() })?;
@@ -168,6 +184,26 @@ pub fn read(
         rows.insert(service.id(), decode(&path, service).map_err(|why| failed("reading", &path, why))?);
     }
     Ok(rows)
+}
+
+/// What became of the rows that a report cites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// They are here, as they were.
+    Here,
+    /// They are not here: another machine asked them, or somebody removed them.
+    Elsewhere,
+    /// They are here, and are others.
+    Changed,
+}
+
+/// Whether the rows under a digest can be asked again.
+pub fn kept(folder: &Path, digest: &Fingerprint) -> Kept {
+    match read(folder, digest, &[]) {
+        Ok(_) => Kept::Here,
+        Err(ProbeSetError::Unknown { .. }) => Kept::Elsewhere,
+        Err(ProbeSetError::Io { .. } | ProbeSetError::Other { .. } | ProbeSetError::Changed { .. }) => Kept::Changed,
+    }
 }
 
 fn digest(files: &BTreeMap<String, Vec<u8>>) -> Fingerprint {
@@ -200,14 +236,19 @@ fn encode(service: &FeatureService, gathered: &Gathered) -> Result<Vec<u8>, BoxE
         let statuses = rows.statuses[at].iter().map(|status| *status as u8);
         push(format!("{STATUS}{}", column.name), Arc::new(UInt8Array::from_iter_values(statuses)));
     }
+    let labels: BTreeSet<&String> = rows.beside.iter().flatten().flat_map(|beside| beside.labels.keys()).collect();
+    for label in labels {
+        let of = |beside: &Option<Arc<Beside>>| beside.as_ref()?.labels.get(label).copied();
+        push(format!("{LABEL}{label}"), Arc::new(rows.beside.iter().map(of).collect::<BooleanArray>()));
+    }
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None)?;
     writer.write(&batch)?;
     Ok(writer.into_inner()?)
 }
 
-fn decode(path: &Path, service: &FeatureService) -> Result<ProbeRows, BoxError> {
-    let mut all = ProbeRows::none(&service.columns);
+fn decode(path: &Path, service: &FeatureService) -> Result<Gathered, BoxError> {
+    let mut all = Gathered::none(service);
     for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()? {
         let batch = batch?;
         let column = |name: String| batch.column_by_name(&name).cloned().ok_or_else(|| format!("it has no `{name}`"));
@@ -217,7 +258,8 @@ fn decode(path: &Path, service: &FeatureService) -> Result<ProbeRows, BoxError> 
             Some("boundary") => Sort::Boundary,
             _ => Sort::Sampled,
         };
-        let mut rows = ProbeRows { columns: Vec::new(), statuses: Vec::new(), sorts: Vec::new() };
+        let mut rows = ProbeRows::none(&[]);
+        rows.beside = labels(&batch);
         rows.sorts = sorts.as_string::<i32>().iter().map(sort).collect();
         for feature in &service.columns {
             rows.columns.push(column(format!("{FEATURE}{}", feature.name))?);
@@ -225,9 +267,27 @@ fn decode(path: &Path, service: &FeatureService) -> Result<ProbeRows, BoxError> 
             let codes = codes.as_primitive::<UInt8Type>().values().iter();
             rows.statuses.push(codes.map(|code| Status::from_u8(*code).unwrap_or(Status::NotFound)).collect());
         }
-        all.append(rows)?;
+        let named = batch.schema_ref().fields().iter().zip(batch.columns());
+        let key = |(field, column): (&Arc<Field>, &ArrayRef)| {
+            Some((field.name().strip_prefix(KEY)?.to_owned(), Arc::clone(column)))
+        };
+        all.append(Gathered { rows, keys: named.filter_map(key).collect() })?;
     }
     Ok(all)
+}
+
+/// What the columns of labels say of each row.
+fn labels(batch: &RecordBatch) -> Vec<Option<Arc<Beside>>> {
+    let mut all: Vec<BTreeMap<String, bool>> = vec![BTreeMap::new(); batch.num_rows()];
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let (Some(name), Some(column)) = (field.name().strip_prefix(LABEL), column.as_boolean_opt()) else { continue };
+        for (labels, label) in all.iter_mut().zip(column) {
+            labels.extend(label.map(|label| (name.to_owned(), label)));
+        }
+    }
+    let beside =
+        |labels: BTreeMap<String, bool>| (!labels.is_empty()).then(|| Arc::new(Beside { labels, stratum: None }));
+    all.into_iter().map(beside).collect()
 }
 
 fn failed(doing: &'static str, path: &Path, source: BoxError) -> ProbeSetError {

@@ -10,6 +10,10 @@ use serde_json::{Value as Json, json};
 use super::judge::Verdict;
 use super::rows::Sort;
 use super::shrink::differing;
+use super::strata::Stratum;
+
+/// Strata that are printed; JSON has all.
+const STRATA_SHOWN: usize = 12;
 
 /// One square.
 #[derive(Debug, Clone, Serialize)]
@@ -211,6 +215,26 @@ fn percent(share: f64) -> String {
     format!("{} %", short(100.0 * share))
 }
 
+/// Each stratum with a bound of its own, those that are refused first.
+fn strata(f: &mut fmt::Formatter<'_>, all: &[Stratum], allowed: f64) -> fmt::Result {
+    let refused = all.iter().filter(|stratum| !stratum.passed);
+    let in_order = refused.clone().chain(all.iter().filter(|stratum| stratum.passed));
+    let (n, n_refused, allowed) = (all.len(), refused.count(), percent(allowed));
+    writeln!(
+        f,
+        "        of {n} strata of sampled rows {n_refused} are off in more than the {allowed} that are allowed"
+    )?;
+    for Stratum { name, rows, off, upper_bound, passed, .. } in in_order.take(STRATA_SHOWN) {
+        let sign = if *passed { "ok" } else { "x " };
+        let bound = upper_bound.map_or_else(String::new, |bound| format!(" (95 % upper bound {})", percent(bound)));
+        writeln!(f, "        {sign} {name}: {off} of {rows} rows are off{bound}")?;
+    }
+    match n.saturating_sub(STRATA_SHOWN) {
+        0 => Ok(()),
+        more => writeln!(f, "        and {more} more strata"),
+    }
+}
+
 impl fmt::Display for Square {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { check, at, between, passed, found } = self;
@@ -258,7 +282,9 @@ impl fmt::Display for Compared {
                 writeln!(f, "        {} of {} {sort} rows do not agree: {none}", tally.off, tally.rows)?;
             }
         }
-        if sampled.rows > 0 {
+        if !verdict.strata.is_empty() {
+            strata(f, &verdict.strata, *share_allowed)?;
+        } else if sampled.rows > 0 {
             let bound = upper_bound.map_or_else(String::new, |bound| format!("95 % upper bound {}, ", percent(bound)));
             let (off, n) = (sampled.off, sampled.rows);
             writeln!(f, "        {off} of {n} sampled rows are off ({bound}allowed {})", percent(*share_allowed))?;

@@ -1,5 +1,8 @@
 //! Rows of one schema version, of three sorts that are judged differently.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, UInt64Array};
 use arrow::compute::{concat, take};
 use featurestore::migrate::{Migrated, migrate};
@@ -8,6 +11,7 @@ use schema::migration::{Migration, MigrationError};
 use schema::{FeatureService, ServiceColumn, Status, Value};
 use serde::{Deserialize, Serialize};
 
+use super::strata::StratumOf;
 use crate::batch_check::ProbeSet;
 use crate::onnx::OnnxError;
 
@@ -23,6 +27,15 @@ pub enum Sort {
     Sampled,
 }
 
+/// What is known of a row beside its features.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Beside {
+    /// What it turned out to be, by the name of the label: of golden rows.
+    pub labels: BTreeMap<String, bool>,
+    /// What it is judged with: of sampled rows, where the model's policy tells them apart.
+    pub stratum: Option<StratumOf>,
+}
+
 /// Rows of a service version, before `fill`. Every column and every list of statuses has one entry a row.
 #[derive(Debug, Clone)]
 pub struct ProbeRows {
@@ -32,6 +45,8 @@ pub struct ProbeRows {
     pub statuses: Vec<Statuses>,
     /// The sort of each row.
     pub sorts: Vec<Sort>,
+    /// What is known of each row besides.
+    pub beside: Vec<Option<Arc<Beside>>>,
 }
 
 impl ProbeRows {
@@ -42,13 +57,14 @@ impl ProbeRows {
             columns: columns.iter().map(empty).collect(),
             statuses: vec![Statuses::new(); columns.len()],
             sorts: Vec::new(),
+            beside: Vec::new(),
         }
     }
 
     /// Rows that were found somewhere, all of one sort.
     pub fn found(rows: FeatureRows, sort: Sort) -> Self {
         let n = rows.statuses.first().map_or(0, Statuses::len);
-        Self { columns: rows.columns, statuses: rows.statuses, sorts: vec![sort; n] }
+        Self { columns: rows.columns, statuses: rows.statuses, sorts: vec![sort; n], beside: vec![None; n] }
     }
 
     /// The edges of every type, one column at a time and all at once; a row without any value; an entity that nobody
@@ -70,7 +86,7 @@ impl ProbeRows {
             statuses.push(of);
         }
         let n = if columns.is_empty() { 0 } else { n + 2 };
-        Ok(Self { columns: all, statuses, sorts: vec![Sort::Boundary; n] })
+        Ok(Self { columns: all, statuses, sorts: vec![Sort::Boundary; n], beside: vec![None; n] })
     }
 
     /// One row of each list of values, which are of the service's columns; the statuses are those of `like`, but of a value
@@ -99,7 +115,7 @@ impl ProbeRows {
             };
             statuses.push(rows.iter().map(status).collect());
         }
-        Ok(Self { columns: made, statuses, sorts: vec![sort; rows.len()] })
+        Ok(Self { columns: made, statuses, sorts: vec![sort; rows.len()], beside: vec![None; rows.len()] })
     }
 
     /// How many there are.
@@ -134,6 +150,7 @@ impl ProbeRows {
             statuses.extend(more);
         }
         self.sorts.extend(more.sorts);
+        self.beside.extend(more.beside);
         Ok(())
     }
 
@@ -148,6 +165,7 @@ impl ProbeRows {
             columns: columns.collect::<Result<_, _>>()?,
             statuses: self.statuses.iter().map(|of| rows.iter().map(|row| of[*row]).collect()).collect(),
             sorts: rows.iter().map(|row| self.sorts[*row]).collect(),
+            beside: rows.iter().map(|row| self.beside[*row].clone()).collect(),
         })
     }
 
@@ -159,7 +177,8 @@ impl ProbeRows {
         let all = |rows: &Self| migrate(older, &rows.columns, &rows.statuses, way);
         match all(self) {
             Ok(Migrated { columns, statuses }) => {
-                Ok((Self { columns, statuses, sorts: self.sorts.clone() }, (0..self.len()).collect()))
+                let (sorts, beside) = (self.sorts.clone(), self.beside.clone());
+                Ok((Self { columns, statuses, sorts, beside }, (0..self.len()).collect()))
             }
             Err(MigrationError::Refused { .. }) => {
                 let mut kept = Vec::new();
@@ -172,7 +191,7 @@ impl ProbeRows {
                 }
                 let rows = self.take(&kept)?;
                 let Migrated { columns, statuses } = all(&rows).map_err(unmade)?;
-                Ok((Self { columns, statuses, sorts: rows.sorts }, kept))
+                Ok((Self { columns, statuses, sorts: rows.sorts, beside: rows.beside }, kept))
             }
             Err(why) => Err(unmade(why)),
         }

@@ -4,6 +4,7 @@ use registry::{Catalog, Model, Servable, VersionState};
 use serde_json::{Value, json};
 
 use crate::output;
+use crate::promoting::cited;
 
 /// The card, for programs.
 pub(super) fn json(catalog: &Catalog, model: &Model, state: &VersionState) -> Value {
@@ -27,7 +28,8 @@ pub(super) fn json(catalog: &Catalog, model: &Model, state: &VersionState) -> Va
     let transitions = transitions.map(|(seq, at, actor, transition)| {
         json!({ "event": seq, "at": at, "actor": actor, "from": transition.from, "to": transition.to,
                 "undoes": transition.undoes, "approved_by": transition.approved_by,
-                "overridden": transition.overridden, "evidence": transition.evidence })
+                "overridden": transition.overridden, "evidence": transition.evidence,
+                "digest": registry::evidence::digest(&transition.evidence) })
     });
     json!({
         "model": model.name, "version": version.version, "stage": state.stage,
@@ -150,5 +152,6 @@ fn how(moved: &Value) -> String {
         Value::String(reason) => format!(", OVERRIDDEN: {reason}"),
         _ => String::new(),
     };
-    format!("{} by {}, {evidence}{approved}{overridden}", said(&moved["at"]), said(&moved["actor"]))
+    let cited = cited(&moved["evidence"]);
+    format!("{} by {}, {evidence}{cited}{approved}{overridden}", said(&moved["at"]), said(&moved["actor"]))
 }

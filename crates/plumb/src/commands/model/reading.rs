@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use registry::search::{self, Query};
-use registry::{Alias, Event, EventBody, Model, Stage, VersionState};
+use registry::{Alias, Event, EventBody, Model, Stage, VersionState, evidence};
 use schema::error::chain;
 use schema::{Clock, ModelName, Timestamp};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::cli::{DiffArgs, Format, SearchArgs, ShowArgs};
 use crate::failure::Failure;
 use crate::output;
 use crate::project::Project;
-use crate::promoting::says;
+use crate::promoting::{found, says};
 
 /// Prints a version's card.
 pub(super) async fn show(project: &Project, format: Format, args: &ShowArgs) -> Result<ExitCode, Failure> {
@@ -50,7 +50,8 @@ async fn named_by(project: &Project, model: &Model, number: u32) -> Result<Value
         // A newer event than the catalog's may have moved it elsewhere meanwhile.
         if *to == Some(number) && aliases.contains(&alias) {
             let moved = json!({ "alias": alias.as_str(), "event": event.seq, "at": event.at, "actor": event.actor, "from": from,
-                                "approved_by": approved_by, "overridden": overridden, "evidence": evidence });
+                                "approved_by": approved_by, "overridden": overridden, "evidence": evidence,
+                                "digest": evidence::digest(evidence) });
             named.insert(alias, moved);
         }
     }
@@ -84,7 +85,10 @@ pub(super) async fn history(project: &Project, format: Format, name: &str) -> Re
     let catalog = project.registry.refresh().await?;
     let model = model_named(&catalog, name)?;
     let events = project.registry.history_of(model).await?;
-    let entry = |event: &Event| json!({ "event": event.seq, "at": event.at, "actor": event.actor, "says": says(event), "body": event.body });
+    let entry = |event: &Event| {
+        json!({ "event": event.seq, "at": event.at, "actor": event.actor, "says": says(event),
+                "evidence": found(event).and_then(evidence::digest), "body": event.body })
+    };
     output::answer(format, &json!({ "events": events.iter().map(entry).collect::<Vec<_>>() }), || {
         let row = |event: &Event| [event.seq.to_string(), event.at.to_string(), event.actor.clone(), says(event)];
         output::table(["EVENT", "AT", "BY", "WHAT"], events.iter().map(row))

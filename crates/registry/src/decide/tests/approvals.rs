@@ -207,6 +207,9 @@ fn promote_then_promote_equals_chain_report() {
     assert_eq!(chain, want);
     // One transition from None to Production, with both evidences.
     assert_eq!((chain[0].1, chain[1].2), (Stage::None, Stage::Production));
+    // What the second step found, the next one cites.
+    let cited = story.model().evidence_of(1).unwrap();
+    assert_eq!((cited.seq, Some(cited.digest)), (to_production.seq, crate::evidence::digest(chain[1].3)));
     assert!(chain.windows(2).all(|pair| pair[0].2 == pair[1].1));
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use saphyr::Scalar;
 
+use super::aggregate::aggregate;
 use super::{Mistakes, list_of, name, tags};
 use crate::applied::model::PromotionPolicy;
 use crate::contract::{
@@ -154,8 +155,9 @@ fn contract(node: Node<'_>, mistakes: &mut Mistakes) -> ResponseContract {
             other => Err(format!("`{other}` is not what becomes of made-up rows; write `judged` or `told`")),
         })
     });
+    let aggregates = list_of(&mut fields, "aggregates", mistakes, |node, mistakes| aggregate(node, &outputs, mistakes));
     fields.finish(mistakes);
-    ResponseContract { share, edges: edges.unwrap_or_default(), outputs }
+    ResponseContract { share, edges: edges.unwrap_or_default(), outputs, aggregates }
 }
 
 fn output(node: Node<'_>, mistakes: &mut Mistakes) -> Option<OutputContract> {
@@ -325,6 +327,7 @@ fn policy(node: Node<'_>, mistakes: &mut Mistakes) -> PromotionPolicy {
         }
         found
     });
+    let stratify_by = fields.optional("stratify_by").and_then(|node| node.parse(mistakes, str::parse));
     fields.finish(mistakes);
     let mut seen = BTreeSet::new();
     for check in required.iter().filter(|check| !seen.insert(**check)) {
@@ -339,10 +342,10 @@ fn policy(node: Node<'_>, mistakes: &mut Mistakes) -> PromotionPolicy {
         let message = format!("{approvals} must approve, and only {} may", distinct.len());
         mistakes.push(Mistake::new(&node.place(), message).hint("name more approvers, or ask for fewer approvals"));
     }
-    PromotionPolicy { approvals, approvers, required }
+    PromotionPolicy { approvals, approvers, required, stratify_by }
 }
 
-fn number(fields: &mut Fields<'_>, key: &'static str, mistakes: &mut Mistakes) -> Option<f64> {
+pub(super) fn number(fields: &mut Fields<'_>, key: &'static str, mistakes: &mut Mistakes) -> Option<f64> {
     fields.optional(key).and_then(|node| float(node, mistakes))
 }
 
