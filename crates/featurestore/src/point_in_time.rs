@@ -6,6 +6,7 @@
 //! O(spine), not O(features).
 
 mod offers;
+mod portions;
 mod ranks;
 mod spine_index;
 mod watch;
@@ -100,7 +101,7 @@ pub fn find_also(
     })?;
     let (mut n_scanned, mut n_rejected) = (history.n_left_out(), history.n_left_out());
     let mut parts = parts.into_iter();
-    let (mut merged, mut others) = match parts.next() {
+    let (mut merged, mut merged_others) = match parts.next() {
         Some((offers, others, scanned, rejected)) => {
             n_scanned += scanned;
             n_rejected += rejected;
@@ -108,23 +109,22 @@ pub fn find_also(
         }
         None => (none(), other.map(|_| none())),
     };
+    let (mut offers, mut others) = (Vec::new(), Vec::new());
     for (part, other, scanned, rejected) in parts {
-        merged.merge(&part);
-        if let Some((others, other)) = others.as_mut().zip(other) {
-            others.merge(&other);
-        }
+        offers.push(part);
+        others.extend(other);
         n_scanned += scanned;
         n_rejected += rejected;
     }
     let scanned = (n_scanned, n_rejected);
-    index.each_group(|slots| merged.run_maximum(slots));
+    merged.settle(offers, index.starts());
     if history.refuses_ties().is_some() {
         let tied = (0..index.n_slots()).filter_map(|slot| merged.best(slot)).filter(|best| best.tied);
         ties::refuse(view, history, &tied.map(|best| best.row).collect::<Vec<_>>())?;
     }
-    let others = others.map(|mut others| {
-        index.each_group(|slots| others.run_maximum(slots));
-        winners(view, index, &others, scanned)
+    let others = merged_others.as_mut().map(|merged| {
+        merged.settle(others, index.starts());
+        winners(view, index, merged, scanned)
     });
     Ok((winners(view, index, &merged, scanned), others))
 }

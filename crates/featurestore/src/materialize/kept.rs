@@ -1,10 +1,11 @@
 //! The rows of a history that can still answer, and their cells.
 
+mod numbered;
+
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::ArrayRef;
-use hashbrown::HashMap;
 use schema::{EntityKey, FeatureView, RowOrder, Timestamp};
 
 use super::{Progress, Range as EventTimes};
@@ -13,6 +14,7 @@ use crate::offline::history::{History, Unit};
 use crate::offline::{OfflineError, parallel, split};
 use crate::online::cell::{Cell, OnlineRow};
 use crate::ties::{self, Tied};
+use numbered::Numbered;
 
 /// One row that is kept for a key.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +36,7 @@ impl Kept {
 /// By key, the rows that can still answer.
 #[derive(Debug, Default)]
 pub(super) struct KeptRows {
-    keys: HashMap<Vec<u8>, u32>,
+    keys: Numbered,
     /// By key number.
     rows: Vec<Steps>,
     /// Rows without a key or an event time.
@@ -88,8 +90,8 @@ pub(super) fn keep(
     for part in parts {
         kept.n_rejected += part.n_rejected;
         kept.n_scanned += part.n_scanned;
-        for (key, number) in &part.keys {
-            part.rows[*number as usize].as_slice().iter().for_each(|row| kept.offer(key, *row, horizon, tied));
+        for (key, steps) in part.keys.into_keys().iter().zip(&part.rows) {
+            steps.as_slice().iter().for_each(|row| kept.offer(key.as_bytes(), *row, horizon, tied));
         }
     }
     // A tie matters only where it would decide an answer.
@@ -156,9 +158,8 @@ fn offer_to(steps: &mut Vec<Kept>, offer: Kept, horizon: Timestamp, tied: Option
 
 impl KeptRows {
     fn offer(&mut self, key: &[u8], row: Kept, horizon: Timestamp, tied: Option<Tied>) {
-        let next = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
-        let number = *self.keys.entry_ref(key).or_insert(next) as usize;
-        match self.rows.get_mut(number) {
+        let number = self.keys.number_of(key);
+        match self.rows.get_mut(number as usize) {
             Some(steps) => steps.offer(row, horizon, tied),
             None => self.rows.push(Steps::One(row)),
         }
@@ -186,29 +187,49 @@ impl KeptRows {
             }
             rest = later;
         }
-        let values = parallel(&jobs, |(unit, rows)| {
-            let offset = |(row, _): &(u64, u32)| u32::try_from(row - unit.first_row).unwrap_or(u32::MAX);
-            history.gather(*unit, &features, &rows.iter().map(offset).collect::<Vec<_>>())
-        })?;
+        let values = gathered(history, &jobs, &features)?;
         let mut places = vec![(0, 0); n_rows];
         for (job, (_, rows)) in (0_u32..).zip(&jobs) {
             for (place, (_, at)) in (0_u32..).zip(*rows) {
                 places[*at as usize] = (job, place);
             }
         }
-        let mut keys: Vec<(EntityKey, u32)> =
-            self.keys.into_iter().map(|(key, number)| (EntityKey::from_bytes(&key), number)).collect();
-        keys.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let keys = self.keys.into_keys();
+        let in_order = numbered::in_order(&keys);
         let codec = RowCodec::new(view.definition.features.iter().map(|f| f.dtype));
-        Ok(KeptCells { keys, rows: self.rows, first, places, values, codec, n_rows })
+        Ok(KeptCells { in_order, keys, rows: self.rows, first, places, values, codec, n_rows })
     }
+}
+
+/// The values of all features for the rows of each job. Where there are fewer row groups than cores, their columns are spread
+/// over these too.
+fn gathered(
+    history: &History,
+    jobs: &[(Unit, &[(u64, u32)])],
+    features: &[usize],
+) -> Result<Vec<Vec<ArrayRef>>, OfflineError> {
+    let n_cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let n_parts = n_cores.div_ceil(jobs.len().max(1)).clamp(1, features.len().max(1));
+    let parts: Vec<&[usize]> = match features {
+        // Rows of no features have a place all the same.
+        [] => vec![features],
+        _ => features.chunks(features.len().div_ceil(n_parts)).collect(),
+    };
+    let columns: Vec<_> = jobs.iter().flat_map(|job| parts.iter().map(move |part| (job, *part))).collect();
+    let read = parallel(&columns, |((unit, rows), features)| {
+        let offset = |(row, _): &(u64, u32)| u32::try_from(row - unit.first_row).unwrap_or(u32::MAX);
+        history.gather(*unit, features, &rows.iter().map(offset).collect::<Vec<_>>())
+    })?;
+    Ok(read.chunks(parts.len()).map(<[_]>::concat).collect())
 }
 
 /// The cells of all keys, made when they are asked for.
 #[derive(Debug)]
 pub(super) struct KeptCells {
-    /// In order: neighbours share pages of the embedded store, and two runs write alike.
-    keys: Vec<(EntityKey, u32)>,
+    /// Numbers of keys in the order of these: neighbours share pages of the embedded store, and two runs write alike.
+    in_order: Vec<u32>,
+    /// By key number.
+    keys: Vec<EntityKey>,
     rows: Vec<Steps>,
     /// By key number, where its rows are among `places`.
     first: Vec<u32>,
@@ -223,13 +244,13 @@ pub(super) struct KeptCells {
 impl KeptCells {
     /// Keys.
     pub(super) fn n_keys(&self) -> usize {
-        self.keys.len()
+        self.in_order.len()
     }
 
     /// The cells of some keys, by place in their order.
     pub(super) fn cells(&self, keys: Range<usize>, horizon: Timestamp) -> Vec<(EntityKey, Cell)> {
         let mut rows = Vec::with_capacity(1);
-        let cell = |(key, number): &(EntityKey, u32)| {
+        let cell = |number: &u32| {
             rows.clear();
             let steps = self.rows[*number as usize].as_slice();
             let first = self.first[*number as usize] as usize;
@@ -237,8 +258,8 @@ impl KeptCells {
                 let row = (!step.deleted).then(|| self.codec.encode(&self.values[*job as usize], *place as usize));
                 rows.push(OnlineRow::new(step.order, step.visible_from, row));
             }
-            (key.clone(), Cell::of(&rows, horizon))
+            (self.keys[*number as usize].clone(), Cell::of(&rows, horizon))
         };
-        self.keys[keys].iter().map(cell).collect()
+        self.in_order[keys].iter().map(cell).collect()
     }
 }

@@ -1,9 +1,8 @@
 //! The best offer for each slot of a spine: a maximum, so parts merge in any order.
 
-use std::ops::Range;
-
 use schema::{RowOrder, Timestamp};
 
+use super::portions::in_portions;
 use crate::ties::Tied;
 
 /// The greatest row offered so far.
@@ -67,18 +66,21 @@ impl Offers {
         self.best[slot].raise(offer, self.by_times);
     }
 
-    pub(super) fn merge(&mut self, other: &Self) {
-        for (best, offer) in self.best.iter_mut().zip(&other.best) {
-            best.raise(*offer, self.by_times);
-        }
-    }
-
-    /// What an earlier instant may see, a later one of the same key may too.
-    pub(super) fn run_maximum(&mut self, slots: Range<usize>) {
-        for slot in slots.start + 1..slots.end {
-            let before = self.best[slot - 1];
-            self.best[slot].raise(before, self.by_times);
-        }
+    /// Takes what was offered elsewhere; then, in each group of slots (`starts`: the first of each, and the end of the last),
+    /// what an earlier instant may see, a later one may too.
+    pub(super) fn settle(&mut self, others: Vec<Self>, starts: &[u32]) {
+        let by_times = self.by_times;
+        in_portions(&mut self.best, starts, |first, group| {
+            for other in &others {
+                for (best, offer) in group.iter_mut().zip(&other.best[first..]) {
+                    best.raise(*offer, by_times);
+                }
+            }
+            for slot in 1..group.len() {
+                let before = group[slot - 1];
+                group[slot].raise(before, by_times);
+            }
+        });
     }
 
     #[inline]
@@ -158,7 +160,7 @@ mod tests {
             let greatest = made.iter().map(|made| made.0).max().unwrap();
             let (first, last) = made.split_at(cut.min(made.len()));
             let mut merged = of(last);
-            merged.merge(&of(first));
+            merged.settle(vec![of(first)], &[0, 1]);
             for best in [of(&made).best(0), merged.best(0)] {
                 let best = best.unwrap();
                 let same: Vec<_> = made.iter().filter(|made| made.0 == greatest).collect();
@@ -174,8 +176,7 @@ mod tests {
     fn nothing_was_offered() {
         let mut slots = Offers::new(3, None);
         slots.offer(1, order(i64::MIN, None, 0), 0, true);
-        slots.merge(&Offers::new(3, None));
-        slots.run_maximum(0..3);
+        slots.settle(vec![Offers::new(3, None)], &[0, 3]);
         let best = Best { order: order(i64::MIN, None, 0), row: 0, deleted: true, tied: false };
         assert_eq!([slots.best(0), slots.best(1), slots.best(2)], [None, Some(best), Some(best)]);
     }

@@ -1,11 +1,11 @@
 //! The spine by key: for each key its instants in order, and which spine row each belongs to.
 
-use std::ops::Range;
-
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int64Type};
 use hashbrown::HashMap;
 use schema::{EntityKey, Timestamp};
+
+use super::portions::in_portions;
 
 /// Spine rows as slots: grouped by key, ascending in time within a group.
 ///
@@ -57,9 +57,7 @@ impl SpineIndex {
                 *at += 1;
             }
         }
-        for group in 0..n_groups {
-            slots[starts[group] as usize..starts[group + 1] as usize].sort_unstable();
-        }
+        in_portions(&mut slots, &starts, |_, group| group.sort_unstable());
         let (times, rows) = slots.into_iter().unzip();
         Self { keys, starts, times, rows, n_rows }
     }
@@ -115,10 +113,9 @@ impl SpineIndex {
         (at < end).then_some(at)
     }
 
-    pub(super) fn each_group(&self, mut see: impl FnMut(Range<usize>)) {
-        for pair in self.starts.windows(2) {
-            see(pair[0] as usize..pair[1] as usize);
-        }
+    /// The first slot of each group, and the end of the last.
+    pub(super) fn starts(&self) -> &[u32] {
+        &self.starts
     }
 
     /// The spine row of a slot and its instant.

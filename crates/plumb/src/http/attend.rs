@@ -12,7 +12,6 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use schema::ErrorKind;
 use tokio::runtime::Handle;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -100,9 +99,8 @@ async fn answered(
     match shared {
         None => said(handled.await),
         Some(shared) => {
-            let stopping = || Failure::new(ErrorKind::Unavailable, "the server is stopping");
             let answered = lanes::elsewhere(&shared, handled.map(said)).await;
-            answered.unwrap_or_else(|| shaped(route, stopping()))
+            answered.unwrap_or_else(|stopping| shaped(route, stopping))
         }
     }
 }

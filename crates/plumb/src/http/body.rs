@@ -98,9 +98,22 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
 /// It cannot be written: a bug, for answers are made of what JSON has.
 pub fn json(body: &impl Serialize) -> Result<Response, Failure> {
     // Most answers fit: growing to it would copy them several times.
-    let mut bytes = Vec::with_capacity(2048);
+    written(body, 2048).map(of_json)
+}
+
+/// JSON, of about so many bytes.
+///
+/// # Errors
+/// As [`json`].
+pub fn written(body: &impl Serialize, n_bytes: usize) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::with_capacity(n_bytes);
     serde_json::to_writer(&mut bytes, body)
         .map_err(|why| Failure::new(schema::ErrorKind::Internal, format!("writing the answer: {why}")))?;
+    Ok(bytes)
+}
+
+/// An answer of what is JSON already.
+pub fn of_json(bytes: impl Into<Bytes>) -> Response {
     const JSON: HeaderValue = HeaderValue::from_static("application/json");
-    Ok(([(header::CONTENT_TYPE, JSON)], bytes).into_response())
+    ([(header::CONTENT_TYPE, JSON)], bytes.into()).into_response()
 }

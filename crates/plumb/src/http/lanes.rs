@@ -13,6 +13,7 @@ use std::io;
 
 use axum::Router;
 use axum::http::Method;
+use axum::response::Response;
 use axum::serve::Listener;
 use futures::future::select_ok;
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +23,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use connection::{Handed, Incoming, Open};
 pub(super) use elsewhere::elsewhere;
 use elsewhere::is_quick;
+
+use crate::failure::Failure;
 
 /// Connections that may wait for a lane to take them.
 const WAITING_MAX: usize = 32;
@@ -34,6 +37,17 @@ thread_local! {
 /// The runtime that takes a request in place of this lane; `None` where it is answered here.
 pub(super) fn instead(route: &str, method: &Method, body: Option<usize>) -> Option<Handle> {
     SHARED.with(|shared| shared.get().filter(|_| !is_quick(route, method, body)).cloned())
+}
+
+/// The part of a quick request that may take long after all: answered here only where this is no lane.
+///
+/// # Errors
+/// The runtime that all share is stopping.
+pub(super) async fn aside(answering: impl Future<Output = Response> + Send + 'static) -> Result<Response, Failure> {
+    match SHARED.with(|shared| shared.get().cloned()) {
+        Some(shared) => elsewhere(&shared, answering).await,
+        None => Ok(answering.await),
+    }
 }
 
 /// One lane, as whoever hands it connections sees it.

@@ -107,6 +107,7 @@ pub fn router(parts: Parts, gate: Gate) -> Router {
         tasks: tasks::Tasks::default(),
         ongoing,
         prompt,
+        written: registrar::Written::default(),
     };
     let api = Router::new()
         .merge(server::router())

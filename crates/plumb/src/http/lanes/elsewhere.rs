@@ -6,10 +6,12 @@ use axum::body::{Body, HttpBody};
 use axum::http::Method;
 use axum::response::Response;
 use futures::StreamExt;
+use schema::ErrorKind;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::failure::Failure;
 use crate::request_id::{RequestId, within};
 
 /// Routes that compute for microseconds and wait for one round trip, up to a length of what is asked.
@@ -29,13 +31,15 @@ const QUICK: [(&str, usize); 11] = [
     ("/health", BODY_MAX),
     ("/readyz", BODY_MAX),
 ];
-/// Ends of MLflow's routes that read what is in memory.
-const READS: [&str; 5] = [
+/// Ends of MLflow's routes that read what is in memory. A search that was not made before is made elsewhere by its handler.
+const READS: [&str; 7] = [
     "/registered-models/get",
     "/registered-models/get-latest-versions",
     "/registered-models/alias",
+    "/registered-models/search",
     "/model-versions/get",
     "/model-versions/get-download-uri",
+    "/model-versions/search",
 ];
 /// The longest body of a quick request: some thousand keys.
 const BODY_MAX: usize = 16 << 10;
@@ -50,19 +54,22 @@ pub(super) fn is_quick(route: &str, method: &Method, body: Option<usize>) -> boo
 }
 
 /// Answers on the runtime `shared`, as a part of the request that is being answered here. Who hangs up ends it there too.
+///
+/// # Errors
+/// That runtime is stopping.
 pub(in crate::http) async fn elsewhere(
     shared: &Handle,
     answering: impl Future<Output = Response> + Send + 'static,
-) -> Option<Response> {
+) -> Result<Response, Failure> {
+    let stopping = || Failure::new(ErrorKind::Unavailable, "the server is stopping");
     let id = RequestId::current();
     let mut task = JoinSet::new();
     task.spawn_on(within(id, answering), shared);
-    match task.join_next().await? {
-        Ok(response) => Some(carried(shared, response)),
+    match task.join_next().await.ok_or_else(stopping)? {
+        Ok(response) => Ok(carried(shared, response)),
         Err(why) => match why.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
-            // That runtime is stopping.
-            Err(_) => None,
+            Err(_) => Err(stopping()),
         },
     }
 }

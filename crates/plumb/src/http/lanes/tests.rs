@@ -61,6 +61,15 @@ async fn blocks() -> String {
     tokio::task::block_in_place(here)
 }
 
+/// Quick, but for what it finds to do.
+async fn takes_long_after_all() -> Response {
+    let quick = here();
+    let long = async { Response::new(Body::from(tokio::task::block_in_place(here))) };
+    let long = aside(long).await.unwrap().into_body();
+    let long = axum::body::to_bytes(long, 100).await.unwrap();
+    Response::new(Body::from(format!("{quick} {}", String::from_utf8_lossy(&long))))
+}
+
 async fn streams() -> Response {
     let pieces = futures::stream::iter(0..3).map(|n| {
         let text = format!("{n} {}\n", tokio::task::block_in_place(here));
@@ -82,6 +91,7 @@ fn routes() -> Router {
     Router::new()
         .route("/v1/features", post(async |body: String| format!("{} {}", here(), body.len())))
         .route("/v1/training-sets", get(blocks))
+        .route("/readyz", get(takes_long_after_all))
         .route("/streams", get(streams))
         .route("/breaks", get(breaks))
         .route("/panics", get(async || panic!("a bug") as ()))
@@ -95,6 +105,9 @@ async fn what_is_quick_is_answered_on_lanes_and_the_rest_elsewhere() {
     assert!(said.starts_with("lane-") && said.ends_with(" 2"), "{said}");
     let (_, said) = served.ask("POST", "/v1/features", vec![b'x'; 20_000]).await;
     assert!(!said.starts_with("lane-") && said.ends_with(" 20000"), "{said}");
+    let (status, said) = served.ask("GET", "/readyz", Vec::new()).await;
+    let (quick, long) = said.split_once(' ').unwrap();
+    assert!(status == 200 && quick.starts_with("lane-") && !long.starts_with("lane-"), "{said}");
     let (status, said) = served.ask("GET", "/v1/training-sets", Vec::new()).await;
     assert!(status == 200 && !said.starts_with("lane-"), "{said}");
     let (_, said) = served.ask("GET", "/streams", Vec::new()).await;
@@ -203,7 +216,9 @@ fn what_may_take_long_is_not_quick() {
     assert!(quick("/ajax-api/2.0/mlflow/registered-models/alias", Method::GET, Some(0)));
     // It moves the alias, which may run a model's checks.
     assert!(!quick("/api/2.0/mlflow/registered-models/alias", Method::POST, Some(100)));
-    assert!(!quick("/api/2.0/mlflow/registered-models/search", Method::GET, Some(0)));
+    // A search that was not made before goes on elsewhere by itself.
+    assert!(quick("/api/2.0/mlflow/registered-models/search", Method::GET, Some(0)));
+    assert!(!quick("/api/2.0/mlflow/runs/search", Method::GET, Some(0)));
     assert!(!quick("none", Method::GET, Some(0)));
 }
 

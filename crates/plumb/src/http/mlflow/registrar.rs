@@ -13,6 +13,7 @@ mod registration;
 mod search;
 mod sources;
 mod versions;
+mod written;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::promoting::{Gate, Judged, in_a_line, report};
 use crate::registering::{Inspector, Ongoing};
 pub(super) use checks::Checks;
 pub(super) use copied::Copied;
+pub(super) use written::Written;
 
 /// Answers for the registry.
 #[derive(Debug)]
@@ -53,6 +55,8 @@ pub(super) struct Registrar {
     pub(super) ongoing: Arc<Ongoing>,
     /// How long one may take before its client is told to ask again.
     pub(super) prompt: Duration,
+    /// Pages that were found last.
+    pub(super) written: Written,
 }
 
 /// The routes.

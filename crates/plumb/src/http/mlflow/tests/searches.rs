@@ -1,8 +1,9 @@
 //! How much a page holds.
 
+use axum::body::{Body, to_bytes};
 use serde_json::{Value, json};
 
-use super::Served;
+use super::{API, Served};
 
 #[tokio::test]
 async fn a_page_has_one_entry_at_least_and_a_limit() {
@@ -49,4 +50,28 @@ async fn a_page_of_models_has_a_hundred_unless_another_number_is_asked_for() {
     assert_eq!((names, token), (vec!["m100".to_owned()], None));
     let (names, token) = search("max_results=101").await;
     assert_eq!((names.len(), token), (101, None));
+}
+
+#[tokio::test]
+async fn a_page_is_written_once_until_something_changes() {
+    let served = Served::new().await;
+    for name in ["a", "b"] {
+        served.model(name, &["s3://b/1"]).await;
+    }
+    // The bytes that are sent, in place.
+    let asked = async |query: &str| {
+        let answer = served.answer("GET", &format!("{API}/{query}"), &[], Body::empty()).await;
+        to_bytes(answer.into_body(), usize::MAX).await.unwrap()
+    };
+    for (key, search) in [("m", "registered-models/search?max_results=2"), ("v", "model-versions/search?max_results=2")]
+    {
+        let (first, second) = (asked(search).await, asked(search).await);
+        assert!(std::ptr::eq(first.as_ptr(), second.as_ptr()), "{search}");
+        let other = asked(&format!("{search}&filter=name%3D'a'")).await;
+        assert!(other != first && asked(search).await == first, "{search}");
+        served.done("POST", "registered-models/set-tag", json!({ "name": "a", "key": key, "value": "1" })).await;
+        let third = asked(search).await;
+        assert!(!std::ptr::eq(first.as_ptr(), third.as_ptr()), "{search}");
+        assert_eq!(third == first, key == "v", "the tag is of a model");
+    }
 }
