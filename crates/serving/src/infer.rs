@@ -8,6 +8,7 @@
 //! [`queue`] and [`pace`] for its rules, [`square`] for whose rows may share a run, [`statistics`] for what is counted.
 
 pub mod check;
+mod meters;
 pub mod model;
 pub mod pace;
 pub mod port;

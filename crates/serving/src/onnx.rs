@@ -26,7 +26,7 @@ use schema::{BoxError, ErrorKind};
 pub use datatype::Datatype;
 pub use inspect::{ModelFile, inspect};
 pub use outputs::Outputs;
-pub use plan::{InputPlan, Inputs, Misfit, Rows};
+pub use plan::{InputPlan, Misfit, Rows};
 pub use pool::{Lease, SessionPool};
 pub use runtime::Runtime;
 pub use session::ModelSession;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,17 +13,13 @@ use featurestore::retrieve::{EntityRows, RetrieveError, Retrieved, Tolerance, re
 use featurestore::{CompiledService, FeatureRows, OnlineReader, Statuses};
 use schema::migration::{Migration, MigrationError};
 use schema::{Clock, ErrorKind, Status, Timestamp};
-use tokio::runtime::{Handle, RuntimeFlavor};
 use uuid::Uuid;
 
 use crate::adapted::Back;
 use crate::fleet::{Fleet, LoadedModel};
-use crate::onnx::OnnxError;
+use crate::infer::{Asked, InferError, Rank};
 use crate::onnx::outputs::Outputs;
 use crate::prediction_log::PredictionLog;
-
-/// Rows up to which a run stays on the request's own worker: below that it is shorter than a hop to another thread.
-const INLINE_ROWS: usize = 256;
 
 /// What to do about a value that a migration refuses.
 const REFUSED_HINT: &str = "leave the row out, or let the migration say `on_error: null` or a value";
@@ -37,13 +34,8 @@ pub enum ScoreError {
         #[source]
         source: RetrieveError,
     },
-    #[error("running model `{model}` version {version}")]
-    Run {
-        model: String,
-        version: u32,
-        #[source]
-        source: OnnxError,
-    },
+    #[error(transparent)]
+    Run(#[from] InferError),
     #[error("preparing features for model `{model}`: {why}")]
     Fill { model: String, why: String },
     #[error("migrating features for model `{model}`")]
@@ -59,7 +51,7 @@ impl ScoreError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Features { source, .. } => source.kind(),
-            Self::Run { source, .. } => source.kind(),
+            Self::Run(source) => source.kind(),
             Self::Migrate { source: MigrationError::Refused { .. }, .. } => ErrorKind::Invalid,
             Self::Fill { .. } | Self::Migrate { .. } => ErrorKind::Internal,
         }
@@ -69,7 +61,7 @@ impl ScoreError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Features { source, .. } => source.hint(),
-            Self::Run { source, .. } => source.hint(),
+            Self::Run(source) => source.hint(),
             Self::Migrate { source: MigrationError::Refused { .. }, .. } => Some(REFUSED_HINT.to_owned()),
             Self::Fill { .. } | Self::Migrate { .. } => None,
         }
@@ -252,15 +244,10 @@ impl Scorer {
         let filled = featurestore::training::fill_all(&model.compiled, columns)
             .map_err(|why| ScoreError::Fill { model: name(), why: why.to_string() })?;
         let running = Instant::now();
-        let outputs = run(&model, &filled, entities.n).await.map_err(|source| ScoreError::Run {
-            model: name(),
-            version: model.version.version,
-            source,
-        })?;
+        let outputs = run(&model, &filled, entities.n).await?;
         let infer_us = micros(running);
 
-        let micros = Duration::from_micros;
-        model.meters.answered(entities.n, micros(features_us), micros(infer_us));
+        model.meters.answered(entities.n, Duration::from_micros(features_us));
         let prediction = Arc::new(Prediction {
             ids: (0..entities.n).map(|_| Uuid::now_v7()).collect(),
             model,
@@ -289,7 +276,7 @@ fn bytes_of(column: &ArrayRef) -> usize {
 }
 
 /// The model's answers, its classes in the order of the contract.
-async fn run(model: &LoadedModel, columns: &[ArrayRef], n: usize) -> Result<Outputs, OnnxError> {
+async fn run(model: &LoadedModel, columns: &[ArrayRef], n: usize) -> Result<Outputs, InferError> {
     let mut outputs = run_as_it_is(model, columns, n).await?;
     if let Some(order) = &model.order {
         order.arrange(&mut outputs);
@@ -297,25 +284,26 @@ async fn run(model: &LoadedModel, columns: &[ArrayRef], n: usize) -> Result<Outp
     Ok(outputs)
 }
 
-async fn run_as_it_is(model: &LoadedModel, columns: &[ArrayRef], n: usize) -> Result<Outputs, OnnxError> {
-    let mut lease = match model.pool.try_checkout() {
-        Some(lease) => lease,
-        None => model.pool.checkout().await,
+/// As everybody's requests for this model, in one queue with them.
+async fn run_as_it_is(model: &LoadedModel, columns: &[ArrayRef], n: usize) -> Result<Outputs, InferError> {
+    let failed =
+        |source| InferError::Run { model: model.version.name.to_string(), version: model.version.version, source };
+    let ask = async |rows: Range<usize>| {
+        let n = rows.len();
+        let inputs = model.plan.tensors(columns, rows).map_err(failed)?;
+        let outputs = (0..model.tensors.outputs().len()).collect();
+        let answered = model.tensors.infer(Asked { inputs, outputs, rows: n }, Rank::NORMAL, None).await?;
+        Outputs { columns: answered.outputs }.of_rows(n).map_err(failed)
     };
-    let mut answer = || {
-        if model.batching {
-            return lease.run(&model.plan, columns, 0..n);
-        }
-        // An answer of this model depends on its batch: every row runs alone.
-        let mut all = lease.run(&model.plan, columns, 0..1)?;
-        for row in 1..n {
-            all.append(lease.run(&model.plan, columns, row..row + 1)?)?;
-        }
-        Ok(all)
-    };
-    // A long run must not hold up the other requests of this worker, where another one can take them over.
-    let others = Handle::try_current().is_ok_and(|here| here.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if n > INLINE_ROWS && others { tokio::task::block_in_place(answer) } else { answer() }
+    if model.batching || n == 1 {
+        return ask(0..n).await;
+    }
+    // An answer of this model depends on its batch: every row runs alone.
+    let mut all = ask(0..n.min(1)).await?;
+    for row in 1..n {
+        all.append(ask(row..row + 1).await?).map_err(failed)?;
+    }
+    Ok(all)
 }
 
 fn micros(since: Instant) -> u64 {

@@ -146,6 +146,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         project.config.inference.clone(),
     );
     let inference = Arc::new(inference);
+    let measured = Arc::clone(&fleet);
     let follower = Follower {
         fleet,
         registry: Arc::clone(&project.registry),
@@ -196,6 +197,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     let (stop, stopped) = watch::channel(false);
     let mut listening = JoinSet::new();
     let measuring = Measuring::new(metrics, Arc::clone(&project.registry), Arc::clone(&parts.online));
+    let measuring = measuring.of_models(measured);
     let lanes = http::lanes::start(sessions, &http::router(parts, measuring.clone()))
         .map_err(|why| Failure::new(ErrorKind::Unavailable, format!("starting a thread: {why}")))?;
     listening.spawn(lanes.answer(listener, stopped.clone()));

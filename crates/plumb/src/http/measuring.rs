@@ -1,7 +1,10 @@
-//! What a scrape is told of features: two kinds of freshness, and how many values were none.
+//! What a scrape is told of features, and of [`models`].
 //!
+//! Of features two kinds of freshness, and how many values were none.
 //! Data freshness is the age of the rows that are answered, pipeline freshness the time since a materialization last
 //! brought online all that there was. One may be fine while the other is not.
+
+pub(super) mod models;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +15,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use registry::Registry;
 use schema::error::chain;
 use schema::{Clock, FeatureView};
+use serving::Fleet;
 
 /// Sixty of these are the five minutes of the ratios.
 const EVERY: Duration = Duration::from_secs(5);
@@ -22,12 +26,19 @@ pub struct Measuring {
     recorder: PrometheusHandle,
     registry: Arc<Registry>,
     online: Arc<OnlineReader>,
+    fleet: Option<Arc<Fleet>>,
 }
 
 impl Measuring {
     /// Renders what `recorder` has.
     pub fn new(recorder: PrometheusHandle, registry: Arc<Registry>, online: Arc<OnlineReader>) -> Self {
-        Self { recorder, registry, online }
+        Self { recorder, registry, online, fleet: None }
+    }
+
+    /// With what the models of `fleet` have answered.
+    #[must_use]
+    pub fn of_models(self, fleet: Arc<Fleet>) -> Self {
+        Self { fleet: Some(fleet), ..self }
     }
 
     /// Prometheus text.
@@ -36,6 +47,9 @@ impl Measuring {
         self.look().await;
         if let Some(answered) = self.online.answered() {
             answered.publish();
+        }
+        if let Some(fleet) = &self.fleet {
+            models::publish(fleet);
         }
         let now = Clock::wall();
         for (view, complete) in self.online.complete() {

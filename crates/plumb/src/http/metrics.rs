@@ -15,6 +15,9 @@ const SECONDS: [f64; 14] =
 const AGES: [f64; 12] =
     [1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0, 2_592_000.0, 7_776_000.0, 31_536_000.0];
 
+/// Rows that a model may run at once.
+const ROWS: [f64; 13] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0, 2_048.0, 4_096.0];
+
 /// Installs the recorder; once per process.
 ///
 /// # Errors
@@ -23,13 +26,29 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Full("plumb_feature_freshness_seconds".to_owned()), &AGES)?
+        .set_buckets_for_metric(Matcher::Full("plumb_batch_rows".to_owned()), &ROWS)?
         .install_recorder()?;
     describe_counter!("plumb_http_requests_total", "Requests by route and status.");
     describe_histogram!("plumb_http_request_seconds", Unit::Seconds, "Time to answer, by route.");
     describe_counter!("plumb_panics_total", "Requests that failed by a bug, by protocol.");
     describe_counter!("plumb_predictions_total", "Rows predicted, by model and version.");
     describe_histogram!("plumb_features_seconds", Unit::Seconds, "Time to read features, by model and version.");
-    describe_histogram!("plumb_infer_seconds", Unit::Seconds, "Time to run the model, by model and version.");
+    describe_histogram!(
+        "plumb_infer_seconds",
+        Unit::Seconds,
+        "Time of the run that a request was part of, by model and version."
+    );
+    describe_histogram!(
+        "plumb_queue_seconds",
+        Unit::Seconds,
+        "Time a request waited for a session, by model and version."
+    );
+    describe_histogram!("plumb_batch_rows", "Rows of one run, by model and version.");
+    describe_counter!(
+        "plumb_infer_refused_total",
+        "Requests that a model's queue refused, by model, version and reason: expired, or shed."
+    );
+    super::measuring::models::describe();
     describe_counter!("plumb_prediction_log_dropped_total", "Rows that the prediction log lost.");
     describe_counter!("plumb_training_sets_total", "Training sets for requests, by protocol and how they ended.");
     describe_counter!("plumb_feature_values_total", "Feature values answered, by view version and status.");

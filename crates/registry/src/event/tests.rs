@@ -1,5 +1,8 @@
-use schema::ServiceColumn;
+use std::path::Path;
+
+use schema::definitions::File;
 use schema::migration::{MigrateFrom, MigrationStep};
+use schema::{AppliedDefinitions, Definitions, ServiceColumn};
 use serde_json::json;
 
 use super::*;
@@ -221,4 +224,31 @@ fn an_alias_that_was_moved_though_a_check_failed_says_so() {
     assert_eq!(told, r"called version 2 of `churn` `champ`, though a check failed: told\nso");
     let told = moved(Some(1), Some("told so")).to_string();
     assert_eq!(told, "moved alias `champ` of `churn` from version 1 to 2, though a check failed: told so");
+}
+
+/// `testdata/event/v1_aggregates.json`: the first event with aggregate conditions and strata, as it was stored.
+#[test]
+fn events_with_aggregates_are_read_for_ever() {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/event/v1_aggregates.json");
+    let text = "kind: model
+name: churn
+contract:
+  outputs: {p: {is: probabilities, classes: [stays, leaves]}, y: {is: amount}}
+  aggregates:
+    - {mean: y, segment: country, relative: 0.02}
+    - {mean: p, class: leaves, absolute: 0.01}
+    - {auc: p, class: leaves, label: left, at_least: 0.8, worse_by: 0.01}
+    - {calibration: p, class: leaves, label: left, at_most: 0.05}
+promotion: {stratify_by: country, required: [aggregates]}
+";
+    let files = [File { path: "m.yaml".to_owned(), text: text.to_owned() }];
+    let definitions = AppliedDefinitions::default().after(&Definitions::read(&files).unwrap());
+    let body = EventBody::DefinitionsApplied { definitions, summary: vec!["+ model `churn`".to_owned()] };
+    let written = first(body).unwrap();
+    if !kept.exists() && std::env::var_os("PLUMB_GOLDEN").is_some_and(|said| said == "write") {
+        std::fs::write(&kept, format!("{}\n", written.json())).unwrap();
+    }
+    let stored = std::fs::read_to_string(&kept).unwrap();
+    let event = Event::from_json(Seq(1), stored.trim_end()).unwrap();
+    assert_eq!(event, written);
 }

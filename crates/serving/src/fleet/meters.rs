@@ -10,7 +10,6 @@ use registry::ModelVersion;
 pub struct Meters {
     rows: Counter,
     features: Histogram,
-    infer: Histogram,
 }
 
 impl Meters {
@@ -19,15 +18,13 @@ impl Meters {
         Self {
             rows: counter!("plumb_predictions_total", &labels),
             features: histogram!("plumb_features_seconds", &labels),
-            infer: histogram!("plumb_infer_seconds", &labels),
         }
     }
 
-    /// An answer for `n` rows, and the times that it took to read features and to run the model.
-    pub fn answered(&self, n: usize, features: Duration, infer: Duration) {
+    /// An answer for `n` rows, and the time that it took to read features.
+    pub fn answered(&self, n: usize, features: Duration) {
         self.rows.increment(n as u64);
         self.features.record(features.as_secs_f64());
-        self.infer.record(infer.as_secs_f64());
     }
 }
 

@@ -100,6 +100,14 @@ impl InferError {
             Self::Run { source, .. } => source.kind(),
         }
     }
+
+    /// What to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Run { source, .. } => source.hint(),
+            Self::Refused(_) | Self::QueueFull { .. } | Self::Expired { .. } => None,
+        }
+    }
 }
 
 // === impl TensorModel ===

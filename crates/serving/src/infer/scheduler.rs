@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 use super::Asked;
+use super::meters::Meters;
 use super::model::InferError;
 use super::pace::Pace;
 use super::queue::{BatchQueue, Limits, Next, Rank, Speed, Waiting, Why};
@@ -41,6 +42,7 @@ struct Core {
     n_outputs: usize,
     pool: SessionPool,
     statistics: Arc<Statistics>,
+    meters: Meters,
     /// Whether requests may share a run.
     is_shared: AtomicBool,
     /// How many wait.
@@ -95,6 +97,7 @@ impl Scheduler {
             has_ended: false,
         };
         let core = Core {
+            meters: Meters::of(&model, version),
             model,
             version,
             n_outputs,
@@ -155,11 +158,14 @@ impl Scheduler {
         {
             let queue = since.elapsed();
             let Ran { outputs, took } = core.alone(&mut lease, &asked)?;
+            core.meters.answered(queue, took.infer);
             return Ok(Answer { outputs, queue, run: took });
         }
         let (answer, answered) = oneshot::channel();
         core.enqueue(Job { asked, answer }, rank, since, deadline)?;
-        answered.await.map_err(|_gone| core.failed(OnnxError::Ended))?
+        let answer = answered.await.map_err(|_gone| core.failed(OnnxError::Ended))??;
+        core.meters.answered(answer.queue, answer.run.infer);
+        Ok(answer)
     }
 }
 
@@ -178,6 +184,7 @@ impl Core {
     }
 
     fn why(&self, why: Why) -> InferError {
+        self.meters.refused(why);
         let model = self.model.clone();
         match why {
             Why::Expired => InferError::Expired { model },
@@ -347,6 +354,7 @@ impl Core {
 
     fn ran(&self, rows: usize, took: Timings) {
         self.statistics.ran(rows, took);
+        self.meters.ran(rows);
         self.state().pace.ran(rows, took.input + took.infer + took.output);
     }
 }

@@ -21,6 +21,20 @@ impl Outputs {
         self.columns.iter().find(|tensor| tensor.name.as_ref() == name)
     }
 
+    /// They, if each has an entry for each of `rows` rows.
+    ///
+    /// # Errors
+    /// [`OnnxError::OutputRows`] of the first that has not.
+    pub fn of_rows(self, rows: usize) -> Result<Self, OnnxError> {
+        let has = |tensor: &&Tensor| usize::try_from(tensor.shape.first().copied().unwrap_or(-1)) == Ok(rows);
+        match self.columns.iter().find(|tensor| !has(tensor)) {
+            None => Ok(self),
+            Some(Tensor { name, shape, .. }) => {
+                Err(OnnxError::OutputRows { output: name.as_ref().to_owned(), shape: shape.clone(), rows })
+            }
+        }
+    }
+
     /// Puts the rows of `more`, which are of the same model, after these.
     ///
     /// # Errors

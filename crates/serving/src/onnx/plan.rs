@@ -16,13 +16,12 @@ mod fit;
 mod write;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
-use ort::session::SessionInputValue;
-use ort::value::{Tensor, TensorRef};
 use schema::Dtype;
 
-use super::OnnxError;
+use super::{OnnxError, Tensor};
 pub use fit::Misfit;
 
 /// Which columns go into which inputs. Made by [`InputPlan::fit`].
@@ -44,6 +43,7 @@ struct Column {
 /// One input of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Input {
+    name: Arc<str>,
     element: Element,
     /// Its columns, by number.
     columns: Range<usize>,
@@ -79,32 +79,6 @@ pub enum Rows<'a> {
     Take(&'a [usize]),
 }
 
-/// A batch's tensors, ready to run. Filled again, it allocates nothing new but texts.
-#[derive(Debug, Default)]
-pub struct Inputs {
-    rows: usize,
-    tensors: Vec<InputTensor>,
-}
-
-#[derive(Debug)]
-struct InputTensor {
-    width: Option<usize>,
-    data: Buffer,
-}
-
-#[derive(Debug)]
-enum Buffer {
-    Fp32(Vec<f32>),
-    Fp64(Vec<f64>),
-    Int32(Vec<i32>),
-    Int64(Vec<i64>),
-    Bool(Vec<bool>),
-    /// The runtime keeps texts its own way, so they are handed over at once.
-    Bytes(Tensor<String>),
-    /// Not filled yet.
-    Empty,
-}
-
 // === impl InputPlan ===
 
 impl InputPlan {
@@ -113,30 +87,15 @@ impl InputPlan {
         self.rows_max
     }
 
-    /// The tensors of `rows` of `columns`: the service's columns, in its order and dtypes, after `fill`.
+    /// The tensors of `rows` of `columns`, in the model's order: the service's columns, in its order and dtypes, after `fill`.
     ///
     /// # Errors
     /// [`OnnxError::Null`] or [`OnnxError::Nul`] for a value that the model's type cannot say;
     /// [`OnnxError::Columns`] if these are not the service's columns, or a row is beyond their end.
-    pub fn tensors<'r>(&self, columns: &[ArrayRef], rows: impl Into<Rows<'r>>) -> Result<Inputs, OnnxError> {
-        let mut inputs = Inputs::default();
-        self.fill(&mut inputs, columns, rows.into())?;
-        Ok(inputs)
-    }
-
-    /// As [`Self::tensors`], into the buffers of an earlier batch.
-    ///
-    /// # Errors
-    /// As [`Self::tensors`]; `inputs` is then of no use until filled again.
-    pub fn fill(&self, inputs: &mut Inputs, columns: &[ArrayRef], rows: Rows<'_>) -> Result<(), OnnxError> {
+    pub fn tensors<'r>(&self, columns: &[ArrayRef], rows: impl Into<Rows<'r>>) -> Result<Vec<Tensor>, OnnxError> {
+        let rows = rows.into();
         self.check(columns, &rows)?;
-        inputs.rows = rows.len();
-        inputs.tensors.resize_with(self.inputs.len(), || InputTensor { width: None, data: Buffer::Empty });
-        for (input, tensor) in self.inputs.iter().zip(&mut inputs.tensors) {
-            tensor.width = input.width;
-            write::write(&mut tensor.data, input, &self.columns, columns, &rows)?;
-        }
-        Ok(())
+        self.inputs.iter().map(|input| write::write(input, &self.columns, columns, &rows)).collect()
     }
 
     /// The columns must be the service's and long enough. Their types are checked where they are read.
@@ -152,40 +111,6 @@ impl InputPlan {
             }
             None => Ok(()),
         }
-    }
-}
-
-// === impl Inputs ===
-
-impl Inputs {
-    /// Number of rows.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// The values of a run, in the model's order, borrowing the buffers.
-    pub(crate) fn values(&self) -> ort::Result<Vec<SessionInputValue<'_>>> {
-        macro_rules! view {
-            ($data:expr, $width:expr) => {
-                match $width {
-                    Some(width) => TensorRef::from_array_view(([self.rows, width], &$data[..]))?.into(),
-                    None => TensorRef::from_array_view(([self.rows], &$data[..]))?.into(),
-                }
-            };
-        }
-        let mut values = Vec::with_capacity(self.tensors.len());
-        for tensor in &self.tensors {
-            values.push(match &tensor.data {
-                Buffer::Fp32(data) => view!(data, tensor.width),
-                Buffer::Fp64(data) => view!(data, tensor.width),
-                Buffer::Int32(data) => view!(data, tensor.width),
-                Buffer::Int64(data) => view!(data, tensor.width),
-                Buffer::Bool(data) => view!(data, tensor.width),
-                Buffer::Bytes(tensor) => tensor.into(),
-                Buffer::Empty => return Err(ort::Error::new("an input was not filled")),
-            });
-        }
-        Ok(values)
     }
 }
 

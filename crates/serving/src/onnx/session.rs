@@ -12,7 +12,7 @@ use ort::session::Session;
 use ort::session::builder::AutoDevicePolicy;
 
 use super::inspect::{self, wire};
-use super::{InputPlan, Inputs, OnnxError, Outputs, Rows, Runtime, Tensor};
+use super::{InputPlan, OnnxError, Outputs, Rows, Runtime, Tensor};
 use crate::infer::statistics::Timings;
 
 /// A loaded model. One owner at a time: a run needs it mutable.
@@ -20,8 +20,6 @@ use crate::infer::statistics::Timings;
 pub struct ModelSession {
     ort: Session,
     output_names: Vec<Arc<str>>,
-    /// Buffers of the last run, to be filled again.
-    inputs: Inputs,
 }
 
 /// What a run on tensors gave.
@@ -46,7 +44,7 @@ impl ModelSession {
 
     fn new(ort: Session) -> Self {
         let output_names = ort.outputs().iter().map(|output| output.name().into()).collect();
-        Self { ort, output_names, inputs: Inputs::default() }
+        Self { ort, output_names }
     }
 
     /// Answers `rows` of `columns`, which are the plan's service columns after `fill`.
@@ -60,20 +58,12 @@ impl ModelSession {
         columns: &[ArrayRef],
         rows: impl Into<Rows<'r>>,
     ) -> Result<Outputs, OnnxError> {
-        plan.fill(&mut self.inputs, columns, rows.into())?;
-        let rows = self.inputs.rows();
-        let failed = |error: &ort::Error| OnnxError::run(rows, error);
-        let values = self.inputs.values().map_err(|error| failed(&error))?;
-        let answers = self.ort.run(values.as_slice()).map_err(|error| failed(&error))?;
-        let columns = self.output_names.iter().enumerate().map(|(at, name)| {
-            let tensor = Tensor::copy(Arc::clone(name), &answers[at]).map_err(|error| failed(&error))?;
-            if usize::try_from(tensor.shape.first().copied().unwrap_or(-1)) == Ok(rows) {
-                Ok(tensor)
-            } else {
-                Err(OnnxError::OutputRows { output: name.as_ref().to_owned(), shape: tensor.shape, rows })
-            }
-        });
-        Ok(Outputs { columns: columns.collect::<Result<_, _>>()? })
+        let rows = rows.into();
+        let n = rows.len();
+        let inputs = plan.tensors(columns, rows)?;
+        let all: Vec<usize> = (0..self.output_names.len()).collect();
+        let Ran { outputs, .. } = self.infer(&inputs, &all, n)?;
+        Outputs { columns: outputs }.of_rows(n)
     }
 
     /// Runs the model on `inputs`, which are in its order, and copies out the outputs of these numbers, in this order. Their

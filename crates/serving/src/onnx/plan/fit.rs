@@ -126,7 +126,7 @@ fn matrix(input: &TensorSpec, columns: &[ServiceColumn]) -> Result<Input, Misfit
     if let Some(column) = columns.iter().find(|column| !element.takes(column.dtype)) {
         return misfit(gives_one(column), advice(element, column.dtype));
     }
-    Ok(Input { element, columns: 0..columns.len(), width: Some(total) })
+    Ok(Input { name: input.name.as_str().into(), element, columns: 0..columns.len(), width: Some(total) })
 }
 
 fn per_column(inputs: &[TensorSpec], columns: &[ServiceColumn]) -> Result<Vec<Input>, Misfit> {
@@ -156,7 +156,10 @@ fn per_column(inputs: &[TensorSpec], columns: &[ServiceColumn]) -> Result<Vec<In
         match Element::parse(&input.datatype) {
             None => misfit(gives_one(column), "features are fed as FP32, FP64, INT32, INT64, BOOL or BYTES"),
             Some(element) if !element.takes(column.dtype) => misfit(gives_one(column), advice(element, column.dtype)),
-            Some(element) => Ok(Input { element, columns: at..at + 1, width: second.map(|_| width(column.dtype)) }),
+            Some(element) => {
+                let (name, width) = (input.name.as_str().into(), second.map(|_| width(column.dtype)));
+                Ok(Input { name, element, columns: at..at + 1, width })
+            }
         }
     });
     let fitted = fitted.collect::<Result<Vec<_>, _>>()?;

@@ -5,6 +5,7 @@ use schema::signature::{Signature, TensorSpec};
 use schema::{ErrorKind, Scalar, ServiceColumn, Value};
 
 use super::*;
+use crate::onnx::TensorData;
 use crate::onnx::toy::{column, float_columns};
 
 fn signature(inputs: &[(&str, &str, &[i64])]) -> Signature {
@@ -134,14 +135,14 @@ fn every_dtype_that_fits_is_written() {
             let inputs = plan(&[("a", datatype, &[-1])], &[column("a", dtype)])
                 .tensors(&[one.to_array(dtype, 2).unwrap()], 0..2)
                 .unwrap();
-            let text = match &inputs.tensors[0].data {
-                Buffer::Fp32(data) => format!("{data:?}"),
-                Buffer::Fp64(data) => format!("{data:?}"),
-                Buffer::Int32(data) => format!("{data:?}"),
-                Buffer::Int64(data) => format!("{data:?}"),
-                Buffer::Bool(data) => format!("{data:?}"),
-                Buffer::Bytes(data) => format!("{:?}", data.try_extract_strings().unwrap().1),
-                Buffer::Empty => String::new(),
+            let text = match &inputs[0].data {
+                TensorData::F32(data) => format!("{data:?}"),
+                TensorData::F64(data) => format!("{data:?}"),
+                TensorData::I32(data) => format!("{data:?}"),
+                TensorData::I64(data) => format!("{data:?}"),
+                TensorData::Bool(data) => format!("{data:?}"),
+                TensorData::Text(data) => format!("{data:?}"),
+                other => panic!("{other:?}"),
             };
             let want = match element {
                 Element::Fp32 | Element::Fp64 => "[1.0, 1.0]",
@@ -222,9 +223,9 @@ fn what_has_no_number_is_refused_with_advice() {
     }
 }
 
-fn fp32(inputs: &Inputs) -> Vec<f32> {
-    match &inputs.tensors[0].data {
-        Buffer::Fp32(data) => data.clone(),
+fn fp32(inputs: &[Tensor]) -> Vec<f32> {
+    match &inputs[0].data {
+        TensorData::F32(data) => data.clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -234,12 +235,13 @@ fn rows_are_written_row_by_row_in_the_order_asked() {
     let columns: [ArrayRef; 2] =
         [Arc::new(Int64Array::from(vec![1, 2, 3])), Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)]))];
     let plan = plan(&[("x", "FP32", &[-1, 2])], &[column("a", Dtype::Int64), column("b", Dtype::Bool)]);
-    let mut inputs = plan.tensors(&columns, 1..3).unwrap();
+    let inputs = plan.tensors(&columns, 1..3).unwrap();
+    assert_eq!((inputs[0].name.as_ref(), inputs[0].shape.as_slice()), ("x", [2, 2].as_slice()));
     assert_eq!(format!("{:?}", fp32(&inputs)), "[2.0, NaN, 3.0, 0.0]");
-    plan.fill(&mut inputs, &columns, Rows::Take(&[2, 0, 0])).unwrap();
+    let inputs = plan.tensors(&columns, Rows::Take(&[2, 0, 0])).unwrap();
     assert_eq!(fp32(&inputs), [3.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
-    plan.fill(&mut inputs, &columns, Rows::Take(&[])).unwrap();
-    assert_eq!((fp32(&inputs).len(), inputs.rows()), (0, 0));
+    let inputs = plan.tensors(&columns, Rows::Take(&[])).unwrap();
+    assert_eq!((fp32(&inputs).len(), inputs[0].rows()), (0, 0));
 }
 
 #[test]

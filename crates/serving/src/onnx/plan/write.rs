@@ -1,34 +1,29 @@
-//! The hot loop: rows of Arrow columns into row-major buffers.
+//! The hot loop: rows of Arrow columns into row-major tensors.
+
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
     UInt64Type,
 };
-use ort::value::Tensor;
 use schema::Dtype;
 
-use super::{Buffer, Column, Element, Input, Rows, width};
-use crate::onnx::OnnxError;
+use super::{Column, Element, Input, Rows, width};
+use crate::onnx::{OnnxError, Tensor, TensorData};
 
-/// Fills the buffer of one input.
+/// The tensor of one input.
 pub(super) fn write(
-    buffer: &mut Buffer,
     input: &Input,
     columns: &[Column],
     arrays: &[ArrayRef],
     rows: &Rows<'_>,
-) -> Result<(), OnnxError> {
+) -> Result<Tensor, OnnxError> {
     let sources = || columns.iter().zip(arrays).take(input.columns.end).skip(input.columns.start);
     let step = input.width.unwrap_or(1);
     macro_rules! fill {
         ($variant:ident, $empty:expr, $put:expr, $nan:expr) => {{
-            let mut data = match std::mem::replace(buffer, Buffer::Empty) {
-                Buffer::$variant(data) => data,
-                _ => Vec::new(),
-            };
-            data.clear();
-            data.resize(rows.len() * step, $empty);
+            let mut data = vec![$empty; rows.len() * step];
             let mut at = 0;
             for (column, array) in sources() {
                 let k = width(column.dtype);
@@ -44,22 +39,26 @@ pub(super) fn write(
                 }
                 at += k;
             }
-            *buffer = Buffer::$variant(data);
+            TensorData::$variant(data)
         }};
     }
-    match input.element {
-        Element::Fp32 => fill!(Fp32, 0.0, put_f32, Some(f32::NAN)),
-        Element::Fp64 => fill!(Fp64, 0.0, put_f64, Some(f64::NAN)),
-        Element::Int32 => fill!(Int32, 0, put_i32, None),
-        Element::Int64 => fill!(Int64, 0, put_i64, None),
+    let data = match input.element {
+        Element::Fp32 => fill!(F32, 0.0, put_f32, Some(f32::NAN)),
+        Element::Fp64 => fill!(F64, 0.0, put_f64, Some(f64::NAN)),
+        Element::Int32 => fill!(I32, 0, put_i32, None),
+        Element::Int64 => fill!(I64, 0, put_i64, None),
         Element::Bool => fill!(Bool, false, put_bool, None),
         Element::Bytes => {
+            let mut all = Vec::with_capacity(rows.len());
             for (column, array) in sources() {
-                *buffer = Buffer::Bytes(texts(column, array, rows, input.width)?);
+                texts(&mut all, column, array, rows)?;
             }
+            TensorData::Text(all)
         }
-    }
-    Ok(())
+    };
+    let dims = std::iter::once(rows.len()).chain(input.width);
+    let shape = dims.map(|dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect();
+    Ok(Tensor { name: Arc::clone(&input.name), shape, data })
 }
 
 /// The cells of one column of numbers in a row-major buffer.
@@ -229,27 +228,17 @@ fn put_bool(cells: &mut Cells<'_, bool>, column: &Column, array: &ArrayRef) -> R
     Ok(())
 }
 
-fn texts(
-    column: &Column,
-    array: &ArrayRef,
-    rows: &Rows<'_>,
-    width: Option<usize>,
-) -> Result<Tensor<String>, OnnxError> {
+fn texts(all: &mut Vec<String>, column: &Column, array: &ArrayRef, rows: &Rows<'_>) -> Result<(), OnnxError> {
     no_nulls(column, array, rows, Element::Bytes)?;
     let values = array.as_string_opt::<i32>().ok_or_else(|| unexpected(column, array.data_type()))?;
-    let text = |row: usize| {
+    for row in rows.iter() {
         let text = values.value(row);
         if text.as_bytes().contains(&0) {
             return Err(OnnxError::Nul { column: column.name.clone(), row });
         }
-        Ok(text.to_owned())
-    };
-    let texts = rows.iter().map(text).collect::<Result<Vec<_>, _>>()?;
-    let tensor = match width {
-        Some(width) => Tensor::from_string_array(([texts.len(), width], texts.as_slice())),
-        None => Tensor::from_string_array(([texts.len()], texts.as_slice())),
-    };
-    tensor.map_err(|error| OnnxError::run(rows.len(), &error))
+        all.push(text.to_owned());
+    }
+    Ok(())
 }
 
 /// A type without a missing value cannot take a null.
