@@ -1,5 +1,6 @@
--- Sends the lines of a file in turn: as JSON bodies, or asks for them as paths. Prints one line of JSON at the end.
---   wrk ... -s send.lua URL -- bodies|paths FILE
+-- Sends the lines of a file in turn: as JSON bodies, as bodies of JSON and raw tensors (the length of the JSON and all bytes in
+-- hexadecimal), or asks for them as paths. Prints one line of JSON at the end.
+--   wrk ... -s send.lua URL -- bodies|tensors|paths FILE
 
 local requests = {}
 local at = 0
@@ -10,8 +11,16 @@ function init(args)
       headers[name] = value
    end
    for line in io.lines(args[2]) do
-      local is_path = args[1] == "paths"
-      requests[#requests + 1] = is_path and wrk.format("GET", line) or wrk.format("POST", nil, headers, line)
+      if args[1] == "paths" then
+         requests[#requests + 1] = wrk.format("GET", line)
+      elseif args[1] == "tensors" then
+         local length, hex = line:match("(%d+) (%x+)")
+         headers["Inference-Header-Content-Length"] = length
+         local body = hex:gsub("..", function(two) return string.char(tonumber(two, 16)) end)
+         requests[#requests + 1] = wrk.format("POST", nil, headers, body)
+      else
+         requests[#requests + 1] = wrk.format("POST", nil, headers, line)
+      end
    end
 end
 

@@ -16,7 +16,7 @@ TIMEOUT_S = 30
 
 @dataclass(frozen=True)
 class Target:
-    """A server, where it is asked, and the file of bodies (or of `paths`) that it is sent, one a line."""
+    """A server, where it is asked, and the file of bodies (or of `paths`, or `tensors`) that it is sent, one a line."""
 
     name: str
     server: Server

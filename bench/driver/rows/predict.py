@@ -1,10 +1,11 @@
 """`predict`: a GBDT of 100 trees of depth 5 on 20 floats, against MLServer with the same file and the bare handler.
 
-MLServer and the bare handler are sent the 20 floats. Plumb is sent a key: it reads the 20 features itself, from its
-embedded store, answers with them, and logs the prediction.
+All are sent the 20 floats, plumb and MLServer the same JSON of the Open Inference Protocol. Besides plumb is sent them as a raw
+tensor; and a key, for which it reads the 20 features itself, from its embedded store, answers with them, and logs the prediction.
 """
 
 import json
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ MODEL = "gbdt"
 WORKERS = (0, 1)
 # Requests go out together where they queue: MLServer's adaptive batching, off unless asked for.
 BATCHES = ({}, {"max_batch_size": 32, "max_batch_time": 0.001})
-NOTE = "plumb is sent a key and reads, returns and logs the 20 features; the others are sent the floats"
+NOTE = "by key: plumb reads, returns and logs the 20 features; the others are sent the floats"
+# The ways in which plumb is asked, the one first that is held against the goals.
+JSON, TENSORS, KEY = "plumb", "plumb-tensors", "plumb-key"
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,13 @@ class Side:
     url: str
     body: Callable[[int], object]
     probability: Callable[[object], float]
+    is_raw: bool = False
 
     def target(self, folder: Path, name: str) -> Target:
+        if self.is_raw:
+            lines = folder / f"{name.split()[0]}.tensors"
+            lines.write_text("".join(f"{len(json)} {(json + raw).hex()}\n" for json, raw in map(self.body, range(N_ROWS))))
+            return Target(name, self.server, self.url, lines, "tensors")
         bodies = write_bodies(folder / f"{name.split()[0]}.bodies", map(self.body, range(N_ROWS)))
         return Target(name, self.server, self.url, bodies)
 
@@ -57,7 +65,7 @@ def measure(machine: Machine) -> list[Line]:
     rows = Rows(**json.loads(python_job("data.py", "rows", data, N_ROWS)))
     notes = [NOTE]
     with ExitStack() as servers:
-        sides = {"plumb": servers.enter_context(plumb(machine, folder, data, model, rows))}
+        sides = servers.enter_context(plumb(machine, folder, data, model, rows))
         for name, start in (("MLServer", best_mlserver), ("bare handler", bare)):
             try:
                 side, note = servers.enter_context(start(machine, folder, model, rows))
@@ -70,16 +78,17 @@ def measure(machine: Machine) -> list[Line]:
         lines = []
         for connections in CONNECTIONS:
             samples = in_turn(machine, targets, connections)
-            for peer, at_least in (("MLServer", 40), ("bare handler", 0.8)):
-                if peer in samples:
-                    goal = Goal(at_least=at_least) if connections == 32 else None
-                    work = f"predict, GBDT 100 x 5, {connections} conn."
-                    lines.append(Line("predict", work, "req/s", peer, samples[peer], samples["plumb"], goal, notes))
+            for way, of in ((JSON, "JSON"), (TENSORS, "raw tensors"), (KEY, "by key")):
+                for peer, at_least in (("MLServer", 40), ("bare handler", 0.8)):
+                    if peer in samples:
+                        goal = Goal(at_least=at_least) if (connections, way) == (32, JSON) else None
+                        work = f"predict, GBDT 100 x 5, {of}, {connections} conn."
+                        lines.append(Line("predict", work, "req/s", peer, samples[peer], samples[way], goal, notes))
     return lines
 
 
 @contextmanager
-def plumb(machine: Machine, folder: Path, data: Path, model: Path, rows: Rows) -> Iterator[Side]:
+def plumb(machine: Machine, folder: Path, data: Path, model: Path, rows: Rows) -> Iterator[dict[str, Side]]:
     ours = folder / "project"
     ours.mkdir()
     project.make(machine, ours, data, N_FEATURES, "{kind: embedded}")
@@ -89,12 +98,36 @@ def plumb(machine: Machine, folder: Path, data: Path, model: Path, rows: Rows) -
     address = f"127.0.0.1:{free_port()}"
     with Server([machine.plumb, "--project", ours, "serve", "--http", address, "--grpc", "127.0.0.1:0"], folder / "plumb.log") as server:
         server.wait_until(f"http://{address}/readyz")
-        yield Side(
-            server,
-            f"http://{address}/v1/models/{MODEL}/predict",
-            lambda i: {"entities": {"k": [rows.keys[i]]}},
-            lambda answer: answer["outputs"]["probabilities"][0][1],
-        )
+        tensors = f"http://{address}/v2/models/{MODEL}/infer"
+        predict = f"http://{address}/v1/models/{MODEL}/predict"
+        yield {
+            JSON: Side(server, tensors, lambda i: one_row("input", rows.values[i]), of_outputs),
+            TENSORS: Side(server, tensors, lambda i: raw_row("input", rows.values[i]), of_outputs, is_raw=True),
+            KEY: Side(
+                server,
+                predict,
+                lambda i: {"entities": {"k": [rows.keys[i]]}},
+                lambda answer: answer["outputs"]["probabilities"][0][1],
+            ),
+        }
+
+
+def one_row(name: str, values: list[float]) -> dict:
+    """A request of the Open Inference Protocol."""
+    return {"inputs": [{"name": name, "shape": [1, N_FEATURES], "datatype": "FP32", "data": values}]}
+
+
+def raw_row(name: str, values: list[float]) -> tuple[bytes, bytes]:
+    """The same with its tensor behind the JSON, and the answer's behind its own."""
+    row = array("f", values)
+    one = {"name": name, "shape": [1, N_FEATURES], "datatype": "FP32", "parameters": {"binary_data_size": len(row) * row.itemsize}}
+    body = {"inputs": [one], "parameters": {"binary_data_output": True}}
+    return json.dumps(body, separators=(",", ":")).encode(), row.tobytes()
+
+
+def of_outputs(answer: dict) -> float:
+    outputs = {output["name"]: output["data"] for output in answer["outputs"]}
+    return outputs["probabilities"][1]
 
 
 @contextmanager
@@ -104,8 +137,7 @@ def bare(machine: Machine, folder: Path, model: Path, rows: Rows) -> Iterator[tu
     with Server(command, folder / "bare.log") as server:
         body = lambda i: {"inputs": [rows.values[i]]}  # noqa: E731
         server.wait_until(f"http://{address}/", body(0))
-        outputs = lambda answer: {output["name"]: output["data"] for output in answer["outputs"]}  # noqa: E731
-        side = Side(server, f"http://{address}/", body, lambda answer: outputs(answer)["probabilities"][1])
+        side = Side(server, f"http://{address}/", body, of_outputs)
         yield side, "the bare handler has two sessions"
 
 
@@ -144,12 +176,7 @@ def mlserver(machine: Machine, folder: Path, model: Path, rows: Rows, workers: i
     with Server(command, folder / "log", env={"PYTHONPATH": str(ROOT / "bench/peers")}, cwd=folder) as server:
         server.wait_until(f"{base}/models/{MODEL}/ready")
 
-        def body(i: int) -> object:
-            one = {"name": "input", "shape": [1, N_FEATURES], "datatype": "FP32", "data": rows.values[i]}
-            return {"inputs": [one]}
-
-        outputs = lambda answer: {output["name"]: output["data"] for output in answer["outputs"]}  # noqa: E731
-        yield Side(server, f"{base}/models/{MODEL}/infer", body, lambda answer: outputs(answer)["probabilities"][1])
+        yield Side(server, f"{base}/models/{MODEL}/infer", lambda i: one_row("input", rows.values[i]), of_outputs)
 
 
 def model_file(machine: Machine) -> Path:
@@ -163,7 +190,9 @@ def compare(sides: dict[str, Side]) -> float:
     """The largest distance between any two answers for one row."""
     worst = 0.0
     for i in range(N_COMPARED):
-        answers = {name: side.probability(ask(side.url, side.body(i))) for name, side in sides.items()}
+        # What is raw is the same row of the same model: its bytes are compared by the tests.
+        asked = {name: side for name, side in sides.items() if not side.is_raw}
+        answers = {name: side.probability(ask(side.url, side.body(i))) for name, side in asked.items()}
         distance = max(answers.values()) - min(answers.values())
         if not distance <= TOLERANCE:
             raise Different(f"row {i}: probabilities {answers} differ by {distance}, more than {TOLERANCE}")
