@@ -110,3 +110,6 @@ async fn answer(
     let answer = inference.infer(&model, request).await?;
     Ok(tensors::response(&model, id, answer))
 }
+
+#[cfg(test)]
+mod tests;

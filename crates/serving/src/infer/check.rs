@@ -50,8 +50,6 @@ pub enum Refused {
     Rows { model: String, input: String, got: usize, expected: usize },
     #[error("inference request batch-size must be <= {max} for '{model}'")]
     TooManyRows { model: String, max: usize },
-    #[error("inference request batch-size must be >= 1 for '{model}'")]
-    NoRows { model: String },
     #[error("shape {shape} of input '{input}' causes total element count to exceed maximum size of {max}")]
     Overflow { input: String, shape: String, max: usize },
     #[error("shape {shape} of input '{input}' has a negative dimension")]
@@ -147,7 +145,6 @@ impl Takes {
             return Err(Refused::Rows { model: model(), input, got, expected });
         }
         match expected {
-            0 => Err(Refused::NoRows { model: model() }),
             rows if rows > max => Err(Refused::TooManyRows { model: model(), max }),
             rows => Ok(rows),
         }

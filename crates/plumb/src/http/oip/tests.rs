@@ -1,3 +1,5 @@
+mod fuzzed;
+
 use axum::body::to_bytes;
 use flate2::read::GzDecoder;
 use serde_json::Value as Json;

@@ -70,7 +70,7 @@ fn what_is_wrong_is_told_in_the_words_that_clients_know() {
     );
     let rows = |n: i64, count: usize| vec![floats("a", &[n, 2], 2 * count), texts("b", &[n, 1], &vec!["t"; count])];
     refused(rows(5, 5), &[], "inference request batch-size must be <= 4 for 'm'");
-    refused(rows(0, 0), &[], "inference request batch-size must be >= 1 for 'm'");
+    assert_eq!(takes().check(rows(0, 0), []).unwrap().rows, 0, "nothing is answered with nothing");
     refused(vec![a(), b()], &["q"], "unexpected inference output 'q' for model 'm'");
     refused(vec![a(), b()], &["y", "y"], "output 'y' already requested");
     refused(
