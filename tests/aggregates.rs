@@ -24,7 +24,7 @@ fn a_segment_whose_mean_is_off_is_named_with_both_figures_and_the_limit() {
     let plumb = two_versions();
     let outputs = "outputs: {score: {is: score, tolerance: 10000}}";
     let declared = |aggregates: &str| declare(&plumb, &format!("contract: {{{outputs}, aggregates: [{aggregates}]}}"));
-    declared("{mean: score, relative: 0.5}, {mean: score, segment: total_orders, relative: 0.08, rows_min: 20}");
+    declared("{mean: score, relative: 0.5}, {mean: score, segment: total_orders, absolute: 0.25, rows_min: 20}");
     let first = promote(&plumb, 1).ok().json();
     let [all, by_orders] = &aggregates(&first)[..] else { panic!("{first}") };
     for condition in [all, by_orders] {
@@ -37,20 +37,20 @@ fn a_segment_whose_mean_is_off_is_named_with_both_figures_and_the_limit() {
     let [all, by_orders] = &aggregates(&report)[..] else { panic!("{report}") };
     assert_eq!((&all["passed"], &by_orders["passed"]), (&true.into(), &false.into()), "{report}");
     assert_eq!(by_orders["name"], "mean of `score` by `total_orders`");
-    // Of one order the second says 0.9, which is a tenth less; of two orders the same.
+    // Of five orders the second says 5.3; of two orders the same.
     let figures = by_orders["figures"].as_array().unwrap();
     let of =
         |segment: &str| figures.iter().find(|one| one["segment"] == segment).unwrap_or_else(|| panic!("{figures:?}"));
-    let (one, two) = (of("total_orders=1"), of("total_orders=2"));
-    assert_eq!((&one["passed"], &two["passed"]), (&false.into(), &true.into()), "{figures:?}");
+    let (five, two) = (of("total_orders=5"), of("total_orders=2"));
+    assert_eq!((&five["passed"], &two["passed"]), (&false.into(), &true.into()), "{figures:?}");
     let close = |value: &Json, want: f64| (value.as_f64().unwrap() - want).abs() < 1e-5;
-    assert!(close(&one["old"], 1.0) && close(&one["new"], 0.9) && close(&one["off_by"], 0.1), "{one}");
-    assert_eq!((&one["limit"], &one["rule"]), (&0.08.into(), &"relative".into()), "{one}");
+    assert!(close(&five["old"], 5.0) && close(&five["new"], 5.3) && close(&five["off_by"], 0.3), "{five}");
+    assert_eq!((&five["limit"], &five["rule"]), (&0.25.into(), &"absolute".into()), "{five}");
     let said = plumb.run("model promote m 2").stdout;
     for words in [
         "x   aggregates",
         "mean of `score` by `total_orders`",
-        "total_orders=1 old 1, new 0.9, off by 10 % (limit 8 %)",
+        "total_orders=5 old 5, new 5.3, off by 0.3 (limit 0.25)",
     ] {
         assert!(said.contains(words), "`{words}` is not in {said}");
     }
@@ -61,9 +61,9 @@ fn a_segment_whose_mean_is_off_is_named_with_both_figures_and_the_limit() {
     assert_eq!(status, 409, "{said}");
     let checks = said["promotion_report"]["checks"].as_array().unwrap();
     assert!(checks.iter().any(|check| check["name"] == "aggregates" && check["passed"] == false), "{said}");
-    assert!(said["message"].as_str().unwrap().contains("total_orders=1 old 1, new 0.9"), "{said}");
+    assert!(said["message"].as_str().unwrap().contains("total_orders=5 old 5, new 5.3"), "{said}");
     server.stop();
-    declared("{mean: score, segment: total_orders, relative: 0.11, rows_min: 20}");
+    declared("{mean: score, segment: total_orders, absolute: 0.35, rows_min: 20}");
     promote(&plumb, 2).ok();
 }
 
@@ -149,7 +149,7 @@ fn what_is_off_for_few_is_refused_though_most_rows_are_right() {
     let trial = plumb.run("model promote m 2 --dry-run --output json").ok().json();
     let square = only(&trial, "contract");
     assert!(square["upper_bound"].as_f64().is_some() && square["strata"].is_null(), "{square}");
-    // Together it is allowed; of those with one order each is off.
+    // Together it is allowed; of those with four orders each is off.
     declare(&plumb, &format!("{}\npromotion: {{stratify_by: total_orders}}", contract(0.95)));
     let refused = promote(&plumb, 2);
     assert_eq!(refused.code, 1, "{refused:?}");
@@ -158,14 +158,14 @@ fn what_is_off_for_few_is_refused_though_most_rows_are_right() {
     assert_eq!((&square["passed"], &square["upper_bound"]), (&false.into(), &Json::Null), "{square}");
     let strata = square["strata"].as_array().unwrap();
     let of = |name: &str| strata.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("{strata:?}"));
-    let (one, two) = (of("total_orders=1"), of("total_orders=2"));
-    assert_eq!((&one["passed"], &one["share"], &one["upper_bound"]), (&false.into(), &1.0.into(), &1.0.into()));
+    let (four, two) = (of("total_orders=4"), of("total_orders=2"));
+    assert_eq!((&four["passed"], &four["share"], &four["upper_bound"]), (&false.into(), &1.0.into(), &1.0.into()));
     assert_eq!((&two["passed"], &two["off"]), (&true.into(), &0.into()), "{two}");
     let n = two["rows"].as_u64().unwrap();
     let bound = 1.0 - 0.05_f64.powf(1.0 / f64::from(u32::try_from(n).unwrap()));
     assert!((two["upper_bound"].as_f64().unwrap() - bound).abs() < 1e-9, "{two}");
     let said = plumb.run("model promote m 2").stdout;
-    for words in ["strata of sampled rows", "x  total_orders=1: ", "ok total_orders=2: 0 of "] {
+    for words in ["strata of sampled rows", "x  total_orders=4: ", "ok total_orders=2: 0 of "] {
         assert!(said.contains(words), "`{words}` is not in {said}");
     }
     declare(&plumb, &format!("{}\npromotion: {{stratify_by: total_orders}}", contract(1.0)));

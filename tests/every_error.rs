@@ -64,7 +64,8 @@ fn routes(mlflow: bool) -> Vec<String> {
     }
     let of_mlflow = |route: &String| ["/2.0/", "/3.0/", "/version"].iter().any(|start| route.starts_with(start));
     assert!(found.iter().filter(|route| of_mlflow(route)).count() > 30, "{found:?}");
-    found.retain(|route| of_mlflow(route) == mlflow);
+    // Those of the Open Inference Protocol have errors of their own, whose tests are beside them.
+    found.retain(|route| of_mlflow(route) == mlflow && !route.starts_with("/v2"));
     assert!(found.len() > 14, "{found:?}");
     found
 }

@@ -6,6 +6,7 @@
 
 mod error;
 mod index;
+mod loading;
 mod meters;
 mod shelf;
 pub mod wanted;
@@ -19,24 +20,17 @@ use std::time::Instant;
 use featurestore::CompiledService;
 use registry::{Artifacts, Catalog, ModelVersion, PinnedFile, Servable};
 use schema::error::chain;
-use schema::migration::ServiceVersion;
-use schema::signature::{Signature, TensorSpec};
 use schema::{ModelName, Timestamp};
 use tracing::{info, warn};
 
-use crate::batch_check::{ProbeSet, check_batches};
 use crate::class_order::ClassOrder;
-use crate::infer::{self, Port, Statistics, TensorModel};
-use crate::onnx::OnnxError;
-use crate::onnx::inspect::{ModelFile, classes};
+use crate::infer::{Statistics, TensorModel};
+use crate::onnx::inspect::ModelFile;
 use crate::onnx::plan::InputPlan;
 use crate::onnx::pool::SessionPool;
-use crate::onnx::runtime::Runtime;
-use crate::pinned::{self, PinnedError};
-use crate::squares::golden::{self, GoldenFile};
-use crate::squares::{Pinned, words};
 pub use error::LoadError;
 pub use index::{Indexed, State};
+use loading::order_of;
 pub use meters::Meters;
 pub use shelf::NotLoaded;
 use shelf::{Entry, Held, Shelf};
@@ -74,6 +68,17 @@ pub trait Inspect: fmt::Debug + Send + Sync {
     /// # Errors
     /// Why it is not run.
     fn inspect(&self, files: &[PinnedFile], graph: &PinnedFile) -> Result<ModelFile, Uninspected>;
+}
+
+/// A version that could not be loaded.
+#[derive(Debug)]
+pub struct Unloaded {
+    /// Its model.
+    pub name: ModelName,
+    /// Why.
+    pub why: LoadError,
+    /// Whether it is to predict: others were never promised to answer.
+    pub predicts: bool,
 }
 
 /// Why a model is not run.
@@ -179,8 +184,8 @@ impl Fleet {
     }
 
     /// Loads what the catalog wants and is not loaded, then swaps. A version that cannot be loaded leaves the one before
-    /// in place; the error of one that has a feature service is returned beside its model's name.
-    pub fn sync(&self, catalog: &Catalog) -> Vec<(ModelName, LoadError)> {
+    /// in place. What could not be, and is tried again by the next call; without a feature service only what may be loaded then.
+    pub fn sync(&self, catalog: &Catalog) -> Vec<Unloaded> {
         self.bring(&mut self.changing(), catalog, None)
     }
 
@@ -204,7 +209,7 @@ impl Fleet {
         };
         changing.failed.retain(|(name, _), _| name != model);
         let failed = self.bring(&mut changing, catalog, Some(model));
-        let failed = failed.into_iter().find(|(name, _)| name == model).map(|(_, why)| why);
+        let failed = failed.into_iter().find(|unloaded| unloaded.name == *model).map(|unloaded| unloaded.why);
         match failed {
             Some(why) => Err(why),
             None => Ok(self.snapshot().models.contains_key(model.as_str())),
@@ -222,21 +227,16 @@ impl Fleet {
 
     /// Every model of the catalog: its versions that are loaded, those that could not be, or else the one that would be.
     pub fn index(&self, catalog: &Catalog) -> Vec<Indexed> {
-        let (changing, shelf) = (self.changing(), self.snapshot());
-        index::index(&shelf, &changing.failed_words(), &changing.wishes, catalog)
+        index::index(&self.snapshot(), catalog)
     }
 
     /// What `version` of `model` has answered since the server started.
-    pub fn statistics(&self, model: &ModelName, version: u32) -> Option<Arc<Statistics>> {
+    #[cfg(test)]
+    fn statistics(&self, model: &ModelName, version: u32) -> Option<Arc<Statistics>> {
         self.changing().statistics.get(&(model.clone(), version)).cloned()
     }
 
-    fn bring(
-        &self,
-        changing: &mut Changing,
-        catalog: &Catalog,
-        again: Option<&ModelName>,
-    ) -> Vec<(ModelName, LoadError)> {
+    fn bring(&self, changing: &mut Changing, catalog: &Catalog, again: Option<&ModelName>) -> Vec<Unloaded> {
         let before = self.snapshot();
         let wanted = wanted::wanted(catalog, &changing.wishes);
         changing
@@ -255,6 +255,9 @@ impl Fleet {
         for name in before.models.keys().filter(|name| !wanted.contains_key(*name)) {
             info!(model.name = %name, "unloaded `{name}`: none of its versions is wanted");
         }
+        next.failed = changing.failed.iter().map(|(known, failed)| (known.clone(), failed.why.clone())).collect();
+        let taken_away = changing.wishes.iter().filter(|(_, wish)| **wish == Wish::Unload);
+        next.taken_away = taken_away.map(|(name, _)| name.clone()).collect();
         *self.shelf.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         failed
     }
@@ -266,7 +269,7 @@ impl Fleet {
         wanted: &Wanted,
         (name, before): (&ModelName, Entry),
         anew: bool,
-        failed: &mut Vec<(ModelName, LoadError)>,
+        failed: &mut Vec<Unloaded>,
     ) -> Entry {
         let mut versions = BTreeMap::new();
         for number in &wanted.versions {
@@ -298,247 +301,32 @@ impl Fleet {
                     if let Some(held) = before.versions.get(number) {
                         versions.insert(*number, held.clone());
                     }
-                    if version.servable.is_some() || anew {
-                        failed.push((name.clone(), why));
+                    let predicts = version.servable.is_some();
+                    if predicts || passes || anew {
+                        failed.push(Unloaded { name: name.clone(), why, predicts });
                     }
                 }
             }
         }
+        // The version before answers on where the one in Production cannot be loaded.
+        let is_missing = wanted.holder.is_some_and(|number| !versions.contains_key(&number));
+        let kept = before.default.filter(|_| is_missing);
+        if let Some((number, held)) = kept.and_then(|number| Some((number, before.versions.get(&number)?))) {
+            versions.entry(number).or_insert_with(|| held.clone());
+        }
         let holder = wanted.holder.and_then(|number| versions.get(&number));
-        let serving = match (holder, &before.serving) {
-            (Some(held), _) => held.served().cloned(),
-            // The version before answers on.
-            (None, Some(model)) if wanted.holder.is_some() => {
-                versions.entry(model.version.version).or_insert_with(|| Held::Served(Arc::clone(model)));
-                Some(Arc::clone(model))
-            }
-            (None, _) => None,
+        let serving = match holder {
+            Some(held) => held.served().cloned(),
+            None => before.serving.filter(|_| is_missing),
         };
+        if let Some(model) = &serving {
+            versions.entry(model.version.version).or_insert_with(|| Held::Served(Arc::clone(model)));
+        }
         let default = wanted.holder.filter(|number| versions.contains_key(number));
-        let default = default.or(serving.as_ref().map(|model| model.version.version));
+        let default = default.or(kept).or(serving.as_ref().map(|model| model.version.version));
         let default = default.or_else(|| versions.keys().next_back().copied());
         Entry { serving, versions, default }
     }
-
-    fn hold(&self, version: &ModelVersion, catalog: &Catalog, changing: &mut Changing) -> Result<Held, LoadError> {
-        let rows_max = changing.rows_max.get(&version.name).copied();
-        let key = (version.name.clone(), version.version);
-        let statistics = Arc::clone(changing.statistics.entry(key).or_default());
-        if version.servable.is_some() {
-            let model = self.load_counted(version, catalog, statistics, rows_max)?;
-            return Ok(Held::Served(Arc::new(model)));
-        }
-        Ok(Held::Tensors(Arc::new(self.load_tensors(version, statistics, rows_max)?)))
-    }
-
-    /// A version that has no feature service.
-    fn load_tensors(
-        &self,
-        version: &ModelVersion,
-        statistics: Arc<Statistics>,
-        rows_max: Option<usize>,
-    ) -> Result<TensorModel, LoadError> {
-        let (model, number) = (version.name.to_string(), version.version);
-        let not_servable = || LoadError::NotServable { model: model.clone(), version: number };
-        let inspect = self.inspect.as_ref().ok_or_else(not_servable)?;
-        let graph = pinned::graph_of(&version.files);
-        let graph = graph.ok_or_else(|| LoadError::NoGraph { model: model.clone(), version: number })?;
-        let file = inspect.inspect(&version.files, graph).map_err(|uninspected| {
-            let Uninspected { why, passes } = uninspected;
-            LoadError::Inspected { model: model.clone(), version: number, why, passes }
-        })?;
-        let pool = self.pool(version, &version.files, graph)?;
-        let labels = classes::read(&file.metadata);
-        let sharing = Sharing { labels, batching: None, pool, statistics, rows_max };
-        self.tensor_model(version, graph, &file.signature, sharing)
-    }
-
-    fn tensor_model(
-        &self,
-        version: &ModelVersion,
-        graph: &PinnedFile,
-        signature: &Signature,
-        sharing: Sharing,
-    ) -> Result<TensorModel, LoadError> {
-        let ports = |side: &'static str, specs: &[TensorSpec]| {
-            let port = |spec: &TensorSpec| {
-                Port::of(spec).ok_or_else(|| LoadError::Onnx {
-                    model: version.name.to_string(),
-                    version: version.version,
-                    source: OnnxError::ElementType { side, name: spec.name.clone(), element: spec.datatype.clone() },
-                })
-            };
-            specs.iter().map(port).collect::<Result<Vec<_>, _>>()
-        };
-        let (inputs, outputs) = (ports("input", &signature.inputs)?, ports("output", &signature.outputs)?);
-        let Sharing { labels, batching, pool, statistics, rows_max } = sharing;
-        Ok(TensorModel::new(infer::model::Parts {
-            name: version.name.clone(),
-            version: version.version,
-            digest: graph.digest,
-            inputs,
-            outputs,
-            labels,
-            batching,
-            rows_max,
-            pool,
-            statistics,
-        }))
-    }
-
-    /// The sessions of a graph whose files are pinned.
-    fn pool(&self, version: &ModelVersion, files: &[PinnedFile], graph: &PinnedFile) -> Result<SessionPool, LoadError> {
-        let (model, number) = (version.name.to_string(), version.version);
-        let onnx = |source| LoadError::Onnx { model: model.clone(), version: number, source };
-        let bytes = pinned::model(&self.artifacts, files, graph).map_err(|why| match why {
-            PinnedError::Artifact(source) => LoadError::Artifact { model: model.clone(), version: number, source },
-            PinnedError::Onnx(source) => onnx(source),
-        })?;
-        let runtime = self.runtime().map_err(onnx)?;
-        SessionPool::load(&runtime, &bytes, self.sessions).map_err(onnx)
-    }
-
-    /// Loads one version, whatever its stage; promotion checks candidates with it.
-    ///
-    /// # Errors
-    /// [`LoadError`].
-    pub fn load(&self, version: &ModelVersion, catalog: &Catalog) -> Result<LoadedModel, LoadError> {
-        self.load_counted(version, catalog, Arc::default(), None)
-    }
-
-    fn load_counted(
-        &self,
-        version: &ModelVersion,
-        catalog: &Catalog,
-        statistics: Arc<Statistics>,
-        rows_max: Option<usize>,
-    ) -> Result<LoadedModel, LoadError> {
-        let (model, number) = (version.name.to_string(), version.version);
-        let Some(servable) = version.servable.clone() else {
-            return Err(LoadError::NotServable { model, version: number });
-        };
-        let definitions = catalog.definitions();
-        let service = definitions
-            .service_by_fingerprint(servable.service.as_str(), &servable.service_fingerprint)
-            .ok_or_else(|| LoadError::NoService {
-                model: model.clone(),
-                version: number,
-                service: servable.service.to_string(),
-                fingerprint: servable.service_fingerprint.short(),
-            })?;
-        let compiled = CompiledService::new(service, definitions).map_err(|source| LoadError::Compile {
-            model: model.clone(),
-            version: number,
-            source,
-        })?;
-        let plan = InputPlan::fit(&servable.signature, &service.columns).map_err(|why| LoadError::Misfit {
-            model: model.clone(),
-            version: number,
-            why: why.to_string(),
-        })?;
-        let onnx = |source| LoadError::Onnx { model: model.clone(), version: number, source };
-        let files = version.pinned();
-        let graph = files.iter().find(|file| file.digest == servable.digest);
-        let graph = graph.cloned().unwrap_or_else(|| servable.file());
-        let pool = self.pool(version, &files, &graph)?;
-        let probes = ProbeSet::new(&service.columns, &[]).map_err(onnx)?;
-        // The batch square warms a session besides; the others warm in their first microseconds of work.
-        let batches = {
-            // Nobody else has seen this pool yet, so this waits for nobody.
-            let Some(mut lease) = pool.try_checkout() else { unreachable!("a new pool has all its sessions") };
-            check_batches(&mut lease, &plan, &probes)
-        };
-        let batching = batches.batching() && !found_unsafe(version, catalog);
-        if !batching {
-            warn!(model.name = %model, model.version = number, "served one row at a time: {batches}");
-        }
-        let classes = classes::read(&version.metadata);
-        let order = order_of(version, &service.id(), catalog);
-        let sharing =
-            Sharing { labels: classes.clone(), batching: Some(batching), pool: pool.clone(), statistics, rows_max };
-        let tensors = Arc::new(self.tensor_model(version, &graph, &servable.signature, sharing)?);
-        let (meters, version) = (Meters::of(version), version.clone());
-        Ok(LoadedModel { version, servable, compiled, plan, classes, order, pool, batching, meters, tensors })
-    }
-
-    /// The rows that are pinned with some versions: of the files that have some, as far as they are of its features. An input
-    /// example that is not, as a tensor's is not, is no row. A file that several versions have is read once, and of many
-    /// files the first are.
-    ///
-    /// # Errors
-    /// [`LoadError::Artifact`] if a file cannot be read now, or one of the version that is `judged` not any more.
-    pub fn pinned<'v>(
-        &self,
-        judged: u32,
-        versions: impl IntoIterator<Item = &'v ModelVersion>,
-        catalog: &'v Catalog,
-    ) -> Result<Vec<Pinned>, LoadError> {
-        let mut all = Vec::new();
-        for GoldenFile { version, service, file } in golden::files(versions, catalog.definitions()) {
-            let (model, number) = (&version.name, version.version);
-            let bytes = match self.artifacts.get(&file.digest) {
-                Ok(bytes) => bytes,
-                // Nobody can bring back what other versions lost, and they must be possible to replace.
-                Err(why) if number != judged && !why.passes() => {
-                    warn!(model.name = %model, model.version = number, "its golden rows are lost: {}", chain(&why));
-                    continue;
-                }
-                Err(source) => return Err(LoadError::Artifact { model: model.to_string(), version: number, source }),
-            };
-            match golden::read(&bytes, &service.columns) {
-                Ok(rows) => all.push(Pinned { service: service.id(), rows }),
-                Err(why) => {
-                    warn!(model.name = %model, model.version = number, "no golden rows in `{}`: {why}", file.path);
-                }
-            }
-        }
-        Ok(all)
-    }
-
-    /// ONNX Runtime, opened on first use.
-    ///
-    /// # Errors
-    /// [`OnnxError`] if there is none.
-    pub fn runtime(&self) -> Result<Runtime, OnnxError> {
-        Runtime::load(self.runtime.explicit.as_deref())
-    }
-}
-
-/// What puts a version's answers in the order of its model's contract.
-fn order_of(model: &ModelVersion, service: &ServiceVersion, catalog: &Catalog) -> Option<ClassOrder> {
-    let definition = catalog.definitions().model(model.name.as_str())?;
-    let (contract, named) = (definition.contract.as_ref()?, classes::read(&model.metadata)?);
-    // Migrations that are applied compose.
-    let words = words::to_contract(Some(definition), service, catalog.definitions()).ok()?;
-    ClassOrder::of(&words.older_kinds(&contract.kinds()), &named)
-}
-
-/// Whether a view that the model reads is served from elsewhere since it was loaded, or fails in another way. Its meaning
-/// never changes.
-fn is_stale(model: &LoadedModel, catalog: &Catalog) -> bool {
-    let definitions = catalog.definitions();
-    model.compiled.views.iter().any(|used| {
-        let loaded = &used.view.definition;
-        let now = definitions.view(&used.view.id).map(|view| &view.definition);
-        now.is_some_and(|now| (now.on_error, &now.online) != (loaded.on_error, &loaded.online))
-    })
-}
-
-/// Whether the batch square of the version's promotion, which saw sampled rows besides, found a row that depends on its
-/// company.
-fn found_unsafe(version: &ModelVersion, catalog: &Catalog) -> bool {
-    let history = catalog.model(version.name.as_str()).into_iter().flat_map(registry::Model::history);
-    let mut judged = history.rev().map(|entry| &entry.3).filter(|t| t.version == version.version);
-    judged.find_map(|t| t.evidence["batches"]["verdict"].as_str()).is_some_and(|verdict| verdict == "unsafe")
-}
-
-/// What a model's answers for its own inputs share with its other answers.
-struct Sharing {
-    labels: Option<Vec<String>>,
-    batching: Option<bool>,
-    pool: SessionPool,
-    statistics: Arc<Statistics>,
-    rows_max: Option<usize>,
 }
 
 /// Whether what is loaded is what the catalog has: a version whose views are served, or whose classes are ordered, in another
@@ -550,17 +338,19 @@ fn is_current(held: &Held, version: &ModelVersion, catalog: &Catalog) -> bool {
                 && !is_stale(model, catalog)
                 && model.order == order_of(version, &model.compiled.service.id(), catalog)
         }
-        Held::Tensors(model) => {
-            let graph = pinned::graph_of(&version.files);
-            version.servable.is_none() && graph.is_some_and(|graph| graph.digest == *model.digest())
-        }
+        Held::Tensors(_, known) => **known == *version,
     }
 }
 
-impl Changing {
-    fn failed_words(&self) -> BTreeMap<(&ModelName, u32), &str> {
-        self.failed.iter().map(|((name, number), failed)| ((name, *number), failed.why.as_str())).collect()
-    }
+/// Whether a view that the model reads is served from elsewhere since it was loaded, or fails in another way. Its meaning
+/// never changes.
+fn is_stale(model: &LoadedModel, catalog: &Catalog) -> bool {
+    let definitions = catalog.definitions();
+    model.compiled.views.iter().any(|used| {
+        let loaded = &used.view.definition;
+        let now = definitions.view(&used.view.id).map(|view| &view.definition);
+        now.is_some_and(|now| (now.on_error, &now.online) != (loaded.on_error, &loaded.online))
+    })
 }
 
 #[cfg(test)]

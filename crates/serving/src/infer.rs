@@ -14,7 +14,7 @@ pub mod pace;
 pub mod port;
 pub mod queue;
 mod scheduler;
-mod square;
+pub mod square;
 pub mod statistics;
 
 pub use check::{Asked, Refused, Takes};

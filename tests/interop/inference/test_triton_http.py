@@ -196,10 +196,10 @@ def test_what_is_not_implemented_says_so(client):
 def test_a_request_of_raw_bytes(server):
     headers = {"Inference-Header-Content-Length": "0"}
     url = f"{server.http}/v2/models/linear/infer"
-    answer = requests.post(url, data=models.ROWS.tobytes(), headers=headers, timeout=10)
+    answer = requests.post(url, data=models.ROWS[:1].tobytes(), headers=headers, timeout=10)
     length = int(answer.headers["Inference-Header-Content-Length"])
-    assert json.loads(answer.content[:length])["outputs"][0]["shape"] == [3, 1]
-    np.testing.assert_array_equal(np.frombuffer(answer.content[length:], np.float32), models.linear(models.ROWS)[:, 0])
+    assert json.loads(answer.content[:length])["outputs"][0]["shape"] == [1, 1]
+    np.testing.assert_array_equal(np.frombuffer(answer.content[length:], np.float32), models.linear(models.ROWS)[0])
 
 
 def test_load_generators_ask_for_what_they_need(server):

@@ -279,8 +279,9 @@ impl Follower {
     async fn settle(&self) -> bool {
         // Loading a model takes a while, and this worker has other requests to run.
         let failed = tokio::task::block_in_place(|| self.fleet.sync(&self.registry.catalog()));
-        let unanswered = failed.iter().filter(|(name, _)| self.fleet.get(name.as_str()).is_none());
-        let mut reasons: Vec<String> = unanswered.map(|(_, why)| chain(why)).collect();
+        let unanswered =
+            failed.iter().filter(|unloaded| unloaded.predicts && self.fleet.get(unloaded.name.as_str()).is_none());
+        let mut reasons: Vec<String> = unanswered.map(|unloaded| chain(&unloaded.why)).collect();
         for model in self.fleet.loaded() {
             let views = model.compiled.views.iter().map(|view| &view.view);
             let views: Vec<&FeatureView> = views.filter(|view| view.definition.online.feast().is_none()).collect();
@@ -298,7 +299,7 @@ impl Follower {
             }
         }
         self.readiness.set(reasons);
-        failed.iter().any(|(_, why)| matches!(why, LoadError::Artifact { .. }))
+        failed.iter().any(|unloaded| !unloaded.predicts || matches!(unloaded.why, LoadError::Artifact { .. }))
     }
 }
 

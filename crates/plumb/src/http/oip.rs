@@ -219,11 +219,11 @@ fn deadline(headers: &HeaderMap) -> Result<Option<Instant>, Refusal> {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = self.cause.http();
-        if status.is_server_error() {
-            tracing::warn!(request.id = RequestId::current().map(|id| id.to_string()), "{}", self.message);
+        // What is refused under load is counted, and no line each.
+        if self.cause == Cause::Internal {
+            tracing::error!(request.id = RequestId::current().map(|id| id.to_string()), "{}", self.message);
         }
-        let mut response = (status, Json(json!({ "error": self.message }))).into_response();
+        let mut response = (self.cause.http(), Json(json!({ "error": self.message }))).into_response();
         if self.cause.passes() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use registry::{Catalog, Registry};
 use schema::ModelName;
 use serving::Fleet;
+use serving::fleet::wanted::{Policy, VERSIONS_MAX, can_answer};
 use serving::fleet::{Indexed, State};
 use serving::infer::statistics::{Batch, Snapshot, Tally};
 use serving::infer::{Port, Rank, TensorModel};
@@ -94,7 +95,7 @@ impl Inference {
     /// The version of a model that answers; its number, if it is said, must be one.
     ///
     /// # Errors
-    /// None does.
+    /// None does, or the version is no number.
     pub fn model(&self, name: &str, version: &str) -> Result<Arc<TensorModel>, Refusal> {
         let not_found = || {
             let (model, version) = (name.to_owned(), version.to_owned());
@@ -105,7 +106,12 @@ impl Inference {
             version if version.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Some(version.parse().map_err(|_why| not_found())?)
             }
-            _ => return Err(not_found()),
+            other => {
+                let other = other.escape_debug();
+                return Err(Refusal::invalid(format!(
+                    "failed to get model version from specified version string '{other}', version should be an integral value > 0"
+                )));
+            }
         };
         Ok(self.fleet.tensors(name, number)?)
     }
@@ -201,6 +207,7 @@ impl Inference {
         let failed = |why: &str| format!("failed to load '{}', {why}", name.escape_debug());
         let model = known(name, &catalog).ok_or_else(|| Refusal::invalid(failed("there is no model of this name")))?;
         let Load { policy, rows_max } = load;
+        possible(&policy, &model, &catalog).map_err(|why| Refusal::invalid(failed(&why)))?;
         let load = || self.fleet.load_model(&model, policy, rows_max, &catalog).map_err(Box::new);
         let loaded = tokio::task::block_in_place(load);
         match loaded {
@@ -251,12 +258,25 @@ impl Inference {
         let outputs = answered.outputs.into_iter().map(|tensor| {
             let output = wanted.next().unwrap_or_default();
             let tensor = match output.classes {
-                Some(k) => classify(&tensor, k, model.labels())?,
+                Some(k) => classify(&tensor, k, model.labels(), model.rows_max().is_some())?,
                 None => tensor,
             };
             Ok((tensor, output.is_binary.unwrap_or(options.is_binary)))
         });
         Ok(Answer { outputs: outputs.collect::<Result<_, Refusal>>()? })
+    }
+}
+
+/// Whether the versions that are named are there, and no more than may be loaded.
+fn possible(policy: &Policy, model: &ModelName, catalog: &Catalog) -> Result<(), String> {
+    let Policy::Specific(numbers) = policy else { return Ok(()) };
+    if numbers.len() > VERSIONS_MAX {
+        return Err(format!("more than {VERSIONS_MAX} versions are asked for"));
+    }
+    let version = |number: u32| catalog.model(model.as_str())?.version(number).map(|state| &state.version);
+    match numbers.iter().find(|number| !version(**number).is_some_and(can_answer)) {
+        Some(number) => Err(format!("there is no version {number} of it that has an ONNX file")),
+        None => Ok(()),
     }
 }
 

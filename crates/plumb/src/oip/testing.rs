@@ -42,7 +42,7 @@ pub(crate) struct World {
 const FLOAT16: i32 = 10;
 
 impl World {
-    /// Models in Production: `linear`; `add`, of two inputs of int64; `echo`, of texts; `free`, of any two dimensions; `half`,
+    /// Models in Production: `linear`; `add`, of two inputs of int64; `echo`, of texts; `free` and `deep`, of any two and three dimensions; `half`,
     /// of half floats; `log`, whose answers may be no numbers.
     pub(crate) async fn new(config: InferenceConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -65,6 +65,7 @@ impl World {
             ("add", add),
             ("echo", one("Identity", STRING, &[-1, 1])),
             ("free", one("Identity", FLOAT, &[-1, -1])),
+            ("deep", one("Identity", FLOAT, &[-1, -1, -1])),
             ("half", one("Identity", FLOAT16, &[-1, 2])),
             ("log", one("Log", FLOAT, &[-1, 3])),
         ] {

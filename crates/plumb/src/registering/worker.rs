@@ -12,6 +12,7 @@ use rustix::process::{Resource, Rlimit, Signal, getppid, set_parent_process_deat
 use schema::{ErrorKind, ServiceColumn};
 use serde::{Deserialize, Serialize};
 use serving::batch_check::ProbeSet;
+use serving::infer::{Port, square};
 use serving::onnx::inspect::ModelFile;
 use serving::onnx::{InputPlan, Runtime, SessionPool, inspect};
 use serving::pinned::{self, PinnedError};
@@ -34,7 +35,7 @@ pub struct Task {
     pub files: Vec<PinnedFile>,
     /// The ONNX file among them.
     pub graph: PinnedFile,
-    /// The columns of the service whose rows it eats; without, it is read and not run.
+    /// The columns of the service whose rows it eats; without, it is run on rows that are made from its datatypes.
     pub columns: Option<Vec<ServiceColumn>>,
 }
 
@@ -108,11 +109,21 @@ fn look(task: &Task, library: Option<&Path>) -> Result<ModelFile, Failure> {
         PinnedError::Onnx(why) => why.into(),
     })?;
     let runtime = Runtime::load(library)?;
-    let file = inspect(&runtime, &bytes)?;
-    if let Some(columns) = &task.columns {
-        run(&runtime, &bytes, &file, columns)?;
+    let mut file = inspect(&runtime, &bytes)?;
+    match &task.columns {
+        Some(columns) => run(&runtime, &bytes, &file, columns)?,
+        None => file.batching = Some(try_rows(&runtime, &bytes, &file)?),
     }
     Ok(file)
+}
+
+/// Runs it on rows that are made from its datatypes: what brings a process down when it is run brings down this one. Whether its
+/// rows may share a run; what it has no answer to is no reason against it.
+fn try_rows(runtime: &Runtime, bytes: &[u8], file: &ModelFile) -> Result<bool, Failure> {
+    let inputs: Option<Vec<Port>> = file.signature.inputs.iter().map(Port::of).collect();
+    let pool = SessionPool::load(runtime, bytes, 1)?;
+    let (Some(inputs), Some(mut session)) = (inputs, pool.try_checkout()) else { return Ok(false) };
+    Ok(square::check(&mut session, &inputs, file.signature.outputs.len()).is_ok())
 }
 
 /// Runs it once, on the first of some generated rows that it has an answer to. What it says of values is its own affair; what

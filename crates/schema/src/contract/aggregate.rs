@@ -100,9 +100,10 @@ impl fmt::Display for Aggregate {
         if let Some(class) = &self.class {
             write!(f, " `{class}`")?;
         }
-        match self.segment() {
-            Some(segment) => write!(f, " by `{segment}`"),
-            None => Ok(()),
+        match &self.figure {
+            Figure::Mean { segment: Some(segment), .. } => write!(f, " by `{segment}`"),
+            Figure::Mean { segment: None, .. } => Ok(()),
+            Figure::Auc { label, .. } | Figure::Calibration { label, .. } => write!(f, " for `{label}`"),
         }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! A shelf is a value: readers hold the one that was there when they looked, and a swap is one pointer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use registry::ModelVersion;
 use schema::ModelName;
 
 use super::LoadedModel;
@@ -14,6 +15,10 @@ use crate::infer::TensorModel;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shelf {
     pub models: BTreeMap<ModelName, Entry>,
+    /// Why versions that are wanted are not here.
+    pub failed: BTreeMap<(ModelName, u32), String>,
+    /// Models that somebody took away.
+    pub taken_away: BTreeSet<ModelName>,
 }
 
 /// Of one model.
@@ -32,8 +37,8 @@ pub(super) struct Entry {
 pub(super) enum Held {
     /// With its features.
     Served(Arc<LoadedModel>),
-    /// One that has no feature service.
-    Tensors(Arc<TensorModel>),
+    /// One that has no feature service, and what the registry says of it.
+    Tensors(Arc<TensorModel>, Arc<ModelVersion>),
 }
 
 /// Why no version answers.
@@ -54,14 +59,14 @@ impl Held {
     pub(super) fn tensors(&self) -> &Arc<TensorModel> {
         match self {
             Self::Served(model) => &model.tensors,
-            Self::Tensors(model) => model,
+            Self::Tensors(model, _) => model,
         }
     }
 
     pub(super) fn served(&self) -> Option<&Arc<LoadedModel>> {
         match self {
             Self::Served(model) => Some(model),
-            Self::Tensors(_) => None,
+            Self::Tensors(..) => None,
         }
     }
 }

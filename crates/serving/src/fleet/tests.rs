@@ -7,6 +7,7 @@ use super::*;
 use crate::infer::Rank;
 use crate::onnx::toy::{self, Graph, Node};
 use crate::onnx::{Tensor, TensorData};
+use crate::pinned;
 
 /// In this process: these files are ours.
 #[derive(Debug)]
@@ -189,4 +190,30 @@ async fn what_answers_goes_on_when_its_file_is_lost_and_counts_go_on_too() {
     assert_eq!(why.kind(), ErrorKind::Unavailable, "{}", chain(&why));
     assert_eq!(world.asks("m", None).await, Ok((1, 2.0)), "what was loaded answers on");
     assert_eq!(world.index(), ["m 1 Ready"]);
+}
+
+#[tokio::test]
+async fn a_version_in_production_that_cannot_be_loaded_leaves_the_one_before() {
+    let world = World::new().await;
+    world.register("m", "model.onnx", &adds(1.0)).await;
+    world.promote("m", 1, Stage::Production).await;
+    world.sync();
+    world.register("m", "model.onnx", b"no model").await;
+    world.promote("m", 2, Stage::Production).await;
+    assert_eq!(world.sync(), 0, "nobody promised that it can be run, and trying again will not do");
+    assert_eq!(world.asks("m", None).await, Ok((1, 2.0)));
+    let index = world.index();
+    assert!(index[0] == "m 1 Ready" && index[1].starts_with("m 2 Unavailable"), "{index:?}");
+    // One whose files are away for now is tried again.
+    world.register("m", "model.onnx", &adds(3.0)).await;
+    let file = world.artifacts.path(&schema::Fingerprint::of_bytes(&adds(3.0)));
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    world.promote("m", 3, Stage::Production).await;
+    assert_eq!(world.sync(), 1);
+    assert_eq!(world.asks("m", None).await, Ok((1, 2.0)));
+    std::fs::write(&file, bytes).unwrap();
+    assert_eq!(world.sync(), 0);
+    assert_eq!(world.asks("m", None).await, Ok((3, 4.0)));
+    assert_eq!(world.index(), ["m 3 Ready"]);
 }

@@ -1,8 +1,9 @@
 //! How long a model takes for so many rows, and how many at once are worth it. Pure.
 //!
 //! Sizes are in buckets, each up to a power of two. Of each the mean time is kept, newer runs counting more, and how far runs
-//! are from it. More rows never take less: where a measurement says so, it is noise, and is smoothed. The knee is the size
-//! with the most rows a second; past it, more company is a longer wait for everybody.
+//! are from it; one that the machine held up counts as a slow one, not as what it was. More rows never take less: where
+//! measurements say so, the older one is wrong by now. The knee is the size with the most rows a second; past it, more company
+//! is a longer wait for everybody.
 
 use std::time::Duration;
 
@@ -10,6 +11,10 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Pace {
     buckets: [Bucket; BUCKETS],
+    /// Seconds that a run of each size takes: never less than of a smaller one.
+    fitted: [Option<f64>; BUCKETS],
+    /// Runs so far.
+    runs: u64,
     rows_max: usize,
 }
 
@@ -17,9 +22,13 @@ pub struct Pace {
 struct Bucket {
     /// Seconds.
     mean: f64,
+    /// Rows of its runs.
+    rows: f64,
     /// The mean distance from the mean, in seconds.
     apart: f64,
     runs: u32,
+    /// Which run was the last of this size.
+    last: u64,
 }
 
 /// Sizes up to 1, 2, 4 ... 4096 rows.
@@ -30,36 +39,72 @@ const NEWEST: f64 = 0.1;
 const RUNS_MIN: u32 = 3;
 /// Rows a second that a larger size must have more than a smaller one.
 const WORTH: f64 = 1.03;
+/// A run counts as no longer than so many usual ones: what held it up was the machine.
+const OUTLIER: f64 = 8.0;
 /// Mean distances from the mean beyond which one run in a hundred is, if they are spread as a normal law says.
 const P99: f64 = 2.9;
 
 impl Pace {
     /// Of a model that takes at most `rows_max` rows at once.
     pub fn new(rows_max: usize) -> Self {
-        Self { buckets: [Bucket::default(); BUCKETS], rows_max: rows_max.max(1) }
+        Self { buckets: Default::default(), fitted: Default::default(), runs: 0, rows_max: rows_max.max(1) }
     }
 
     /// A run of so many rows took so long.
     pub fn ran(&mut self, rows: usize, took: Duration) {
+        self.runs += 1;
         let (bucket, took) = (&mut self.buckets[bucket(rows)], took.as_secs_f64());
+        let rows = f64::from(u32::try_from(rows).unwrap_or(u32::MAX));
+        bucket.last = self.runs;
         if bucket.runs == 0 {
-            *bucket = Bucket { mean: took, apart: took / 2.0, runs: 1 };
-            return;
+            *bucket = Bucket { mean: took, rows, apart: took / 2.0, runs: 1, last: self.runs };
+        } else {
+            let took = if bucket.runs < RUNS_MIN { took } else { took.min(OUTLIER * bucket.mean) };
+            let newest = NEWEST.max(1.0 / f64::from(bucket.runs + 1));
+            bucket.apart += newest * ((took - bucket.mean).abs() - bucket.apart);
+            bucket.mean += newest * (took - bucket.mean);
+            bucket.rows += newest * (rows - bucket.rows);
+            bucket.runs = bucket.runs.saturating_add(1);
         }
-        let newest = NEWEST.max(1.0 / f64::from(bucket.runs + 1));
-        bucket.apart += newest * ((took - bucket.mean).abs() - bucket.apart);
-        bucket.mean += newest * (took - bucket.mean);
-        bucket.runs = bucket.runs.saturating_add(1);
+        self.fit();
     }
 
-    /// What a run of so many rows takes; nothing where no run is known.
+    /// Where a larger size takes less than a smaller one, the one that was measured later is right.
+    fn fit(&mut self) {
+        let mut seconds = self.buckets.map(|bucket| (bucket.runs > 0).then_some(bucket.mean));
+        for (at, bucket) in self.buckets.iter().enumerate() {
+            for (smaller, known) in self.buckets[..at].iter().zip(&mut seconds) {
+                if bucket.runs > 0 && bucket.last > smaller.last {
+                    *known = known.map(|known| known.min(bucket.mean));
+                }
+            }
+        }
+        let mut most = 0.0_f64;
+        for known in seconds.iter_mut().flatten() {
+            most = most.max(*known);
+            *known = most;
+        }
+        self.fitted = seconds;
+    }
+
+    /// What a run of so many rows takes; nothing where no run is known. A size that is not known takes as long for each row as
+    /// the nearest smaller one, or as the nearest larger one altogether.
     pub fn mean(&self, rows: usize) -> Option<Duration> {
-        self.seconds(rows, |bucket| bucket.mean)
+        Duration::try_from_secs_f64(self.seconds(bucket(rows))?).ok()
     }
 
     /// What it takes at most but for one in a hundred.
     pub fn p99(&self, rows: usize) -> Option<Duration> {
-        self.seconds(rows, |bucket| bucket.mean + P99 * bucket.apart)
+        let bucket = bucket(rows);
+        Duration::try_from_secs_f64(self.seconds(bucket)? + P99 * self.buckets[bucket].apart).ok()
+    }
+
+    fn seconds(&self, size: usize) -> Option<f64> {
+        let below = (0..=size).rev().find_map(|at| Some((at, self.fitted[at]?)));
+        match below {
+            Some((at, seconds)) => Some(seconds * rows_of(size) / rows_of(at)),
+            None => self.fitted[size..].iter().find_map(|seconds| *seconds),
+        }
     }
 
     /// The rows of a batch that are worth it: of the sizes that are known the best, or the next one after it where that was
@@ -81,23 +126,7 @@ impl Pace {
     /// Rows a second of each size that is known.
     fn rates(&self) -> impl Iterator<Item = (usize, f64)> {
         let known = self.buckets.iter().enumerate().filter(|(_, bucket)| bucket.runs >= RUNS_MIN);
-        known.map(|(at, bucket)| (at, rows_of(at) / bucket.mean.max(1e-9)))
-    }
-
-    /// Never less than for fewer rows. A size that is not known takes as long for each row as the nearest that is.
-    fn seconds(&self, rows: usize, of: impl Fn(&Bucket) -> f64) -> Option<Duration> {
-        let size = bucket(rows);
-        let known = |(at, bucket): (usize, &Bucket)| (bucket.runs > 0).then(|| (at, of(bucket)));
-        let mut below = self.buckets[..=size].iter().enumerate().filter_map(known);
-        let nearest = below.clone().next_back();
-        let most = below.by_ref().map(|(_, seconds)| seconds).fold(0.0, f64::max);
-        let seconds = match nearest {
-            Some((at, _)) if at == size => most,
-            Some((at, seconds)) => (seconds * rows_of(size) / rows_of(at)).max(most),
-            // A larger run was never shorter than this one will be.
-            None => self.buckets.iter().enumerate().find_map(known).map(|(_, seconds)| seconds)?,
-        };
-        Duration::try_from_secs_f64(seconds).ok()
+        known.map(|(at, bucket)| (at, bucket.rows / bucket.mean.max(1e-9)))
     }
 }
 
@@ -185,9 +214,37 @@ mod tests {
     }
 
     #[test]
+    fn what_the_machine_held_up_is_soon_forgotten() {
+        let mut pace = measured(100.0, 0.0, 1);
+        pace.ran(1, Duration::from_millis(500));
+        assert!(pace.mean(1).unwrap() < micros(400.0), "{:?}", pace.mean(1));
+        for _ in 0..50 {
+            pace.ran(1, micros(100.0));
+        }
+        close(pace.mean(1), 101.0);
+        // Nor does it stay where nothing of this size is asked any more.
+        let mut pace = measured(10_000.0, 0.0, 1);
+        for _ in 0..50 {
+            pace.ran(8, micros(100.0));
+        }
+        close(pace.mean(8), 100.0);
+        close(pace.mean(1), 100.0);
+    }
+
+    #[test]
+    fn a_size_is_worth_the_rows_that_it_had() {
+        let mut pace = measured(1000.0, 100.0, 6);
+        // Thirty-three rows are no sixty-four.
+        for _ in 0..RUNS_MIN {
+            pace.ran(33, micros(1000.0 + 3300.0 * 1.1));
+        }
+        assert_eq!(pace.knee(), 32);
+    }
+
+    #[test]
     fn times_follow_what_changes() {
         let mut pace = measured(20.0, 0.0, 1);
-        for _ in 0..60 {
+        for _ in 0..90 {
             pace.ran(1, micros(200.0));
         }
         close(pace.mean(1), 200.0);

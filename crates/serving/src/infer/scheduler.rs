@@ -22,10 +22,12 @@ use crate::onnx::{Lease, ModelSession, OnnxError, SessionPool, Tensor};
 
 /// Runs up to this are made where they are asked for: a hop to another thread takes as long.
 const INLINE: Duration = Duration::from_micros(50);
-/// How long a request may wait, unless the model itself is slower than that.
+/// How long a request may wait, or ten runs of the model where that is longer.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How long a thread waits for work before it ends.
 const IDLE: Duration = Duration::from_secs(10);
+/// Bytes that count as one row where shapes are taken as they are.
+const BYTES_OF_ONE: usize = 256;
 /// What may wait for one model.
 const LIMITS: Limits = Limits { rows_max: 65_536, bytes_max: 256 << 20 };
 
@@ -43,6 +45,8 @@ struct Core {
     pool: SessionPool,
     statistics: Arc<Statistics>,
     meters: Meters,
+    /// Whether tensors begin with rows.
+    has_rows: bool,
     /// Whether requests may share a run.
     is_shared: AtomicBool,
     /// How many wait.
@@ -63,7 +67,10 @@ struct State {
 #[derive(Debug)]
 struct Job {
     asked: Asked,
+    deadline: Option<Instant>,
     answer: oneshot::Sender<Result<Answer, InferError>>,
+    /// Taken once: by whoever runs it, or by whoever asked, who waits no longer.
+    is_taken: Arc<AtomicBool>,
 }
 
 /// What a run gave a request.
@@ -103,6 +110,7 @@ impl Scheduler {
             n_outputs,
             pool,
             statistics,
+            has_rows: rows_max.is_some(),
             is_shared: AtomicBool::new(rows_max.is_some()),
             waiting: AtomicUsize::new(0),
             state: Mutex::new(state),
@@ -147,10 +155,10 @@ impl Scheduler {
         deadline: Option<Instant>,
     ) -> Result<Answer, InferError> {
         let core = &self.core;
-        let takes = core.state().pace.mean(asked.rows);
-        if deadline.is_some_and(|deadline| deadline <= since + takes.unwrap_or_default()) {
+        if deadline.is_some_and(|deadline| deadline <= since) {
             return Err(core.why(Why::Expired));
         }
+        let takes = core.state().pace.mean(core.size(&asked));
         // Who waits is before whoever comes.
         if takes.is_some_and(|takes| takes <= INLINE)
             && core.waiting.load(Ordering::Relaxed) == 0
@@ -161,9 +169,21 @@ impl Scheduler {
             core.meters.answered(queue, took.infer);
             return Ok(Answer { outputs, queue, run: took });
         }
-        let (answer, answered) = oneshot::channel();
-        core.enqueue(Job { asked, answer }, rank, since, deadline)?;
-        let answer = answered.await.map_err(|_gone| core.failed(OnnxError::Ended))??;
+        let (answer, mut answered) = oneshot::channel();
+        let is_taken = Arc::new(AtomicBool::new(false));
+        let job = Job { asked, deadline, answer, is_taken: Arc::clone(&is_taken) };
+        let patience = core.enqueue(job, rank, since)?;
+        let by_then = deadline.map_or(since + patience, |deadline| deadline.min(since + patience));
+        let told = match tokio::time::timeout_at(by_then.into(), &mut answered).await {
+            Ok(told) => told,
+            // Nobody has begun, and nobody will.
+            Err(_elapsed) if !is_taken.swap(true, Ordering::AcqRel) => {
+                let is_late = deadline.is_some_and(|deadline| deadline <= by_then);
+                return Err(core.why(if is_late { Why::Expired } else { Why::Shed }));
+            }
+            Err(_elapsed) => answered.await,
+        };
+        let answer = told.map_err(|_gone| core.failed(OnnxError::Ended))??;
         core.meters.answered(answer.queue, answer.run.infer);
         Ok(answer)
     }
@@ -196,49 +216,56 @@ impl Core {
         InferError::Run { model: self.model.clone(), version: self.version, source }
     }
 
-    fn enqueue(
-        self: &Arc<Self>,
-        job: Job,
-        rank: Rank,
-        since: Instant,
-        deadline: Option<Instant>,
-    ) -> Result<(), InferError> {
+    /// How large a request is, as far as its time goes: rows, or what it holds where shapes are taken as they are.
+    fn size(&self, asked: &Asked) -> usize {
+        if self.has_rows {
+            return asked.rows;
+        }
+        let bytes: usize = asked.inputs.iter().map(|input| input.data.n_bytes_held()).sum();
+        bytes.div_ceil(BYTES_OF_ONE)
+    }
+
+    /// How long it may wait.
+    fn enqueue(self: &Arc<Self>, job: Job, rank: Rank, since: Instant) -> Result<Duration, InferError> {
         let shape = job.asked.inputs.iter().flat_map(|input| {
             // Where one ends is seen by what no dimension is.
             input.shape.iter().skip(1).copied().chain([-1])
         });
         let shape = shape.collect();
-        let bytes = job.asked.inputs.iter().map(|input| input.data.n_bytes()).sum();
-        let rows = job.asked.rows;
+        let bytes = job.asked.inputs.iter().map(|input| input.data.n_bytes_held()).sum();
+        let (rows, size, deadline) = (job.asked.rows, self.size(&job.asked), job.deadline);
         let mut state = self.state();
         let speed = speed(&state.pace, self.rows_at_once(&state.pace));
-        let wait = self.wait(&state, rank, speed);
-        if wait > speed.patience || deadline.is_some_and(|deadline| since + wait > deadline) {
+        // A model that takes long by itself is not overloaded by that.
+        let patience = speed.patience.max(state.pace.mean(size).unwrap_or_default() * 10);
+        let run = state.pace.mean(speed.rows).unwrap_or_default();
+        let wait = state.queue.wait(rank, speed.rows, run, self.pool.n_sessions());
+        if deadline.is_some_and(|deadline| since + wait > deadline) {
+            return Err(self.why(Why::Expired));
+        }
+        if wait > patience {
             return Err(self.why(Why::Shed));
         }
-        let waiting = Waiting { rows, bytes, shape, rank, deadline, since, item: job };
+        let waiting = Waiting { rows, bytes, shape, rank, deadline, since, patience, item: job };
         let gone = state.queue.push(waiting).map_err(|_job| self.why(Why::Shed))?;
         self.waiting.store(state.queue.len(), Ordering::Relaxed);
         let is_wanted = state.workers < self.pool.n_sessions();
         state.workers += usize::from(is_wanted);
         drop(state);
-        for gone in gone {
-            // Whoever does not listen any more need not be told.
-            let _ = gone.item.answer.send(Err(self.why(Why::Shed)));
-        }
+        gone.into_iter().for_each(|gone| self.refuse(gone.item, Why::Shed));
         if is_wanted {
             self.hire();
         }
         self.came.notify_one();
-        Ok(())
+        Ok(patience)
     }
 
-    /// How long a request would wait that came now.
-    fn wait(&self, state: &State, rank: Rank, speed: Speed) -> Duration {
-        let rows = state.queue.rows_before(rank);
-        let runs = rows.div_ceil(speed.rows.max(1)).div_ceil(self.pool.n_sessions().max(1));
-        let run = state.pace.mean(speed.rows).unwrap_or_default();
-        run.saturating_mul(u32::try_from(runs).unwrap_or(u32::MAX))
+    /// Tells whoever still waits.
+    fn refuse(&self, job: Job, why: Why) {
+        if !job.is_taken.swap(true, Ordering::AcqRel) {
+            // Whoever does not listen any more need not be told.
+            let _ = job.answer.send(Err(self.why(why)));
+        }
     }
 
     fn rows_at_once(&self, pace: &Pace) -> usize {
@@ -247,22 +274,30 @@ impl Core {
 
     /// Another thread for this model's runs, which is counted already.
     fn hire(self: &Arc<Self>) {
-        let core = Arc::clone(self);
+        let mut breaks_off = BreaksOff { core: Arc::clone(self), ends: Ends::Unstarted };
         let work = move || {
-            let mut breaks_off = BreaksOff { core, is_done: false };
             // Only to wait with: a session is given in the order of asking.
             match Builder::new_current_thread().build() {
                 Ok(runtime) => {
+                    breaks_off.ends = Ends::Midway;
                     breaks_off.core.work(&runtime);
-                    breaks_off.is_done = true;
+                    breaks_off.ends = Ends::Done;
                 }
                 Err(why) => tracing::error!("starting a thread: {why}"),
             }
         };
+        // A closure that is not run is dropped, and with it what breaks off.
         if let Err(why) = std::thread::Builder::new().name(format!("infer {}", self.model)).spawn(work) {
-            self.state().workers -= 1;
             tracing::error!(model.name = self.model, "starting a thread: {why}");
         }
+    }
+
+    /// Refuses all who wait: nobody is there to answer them.
+    fn give_up(&self, mut state: MutexGuard<'_, State>) {
+        let waiting = state.queue.drain();
+        self.waiting.store(0, Ordering::Relaxed);
+        drop(state);
+        waiting.into_iter().for_each(|waiting| self.refuse(waiting.item, Why::Shed));
     }
 
     fn work(&self, runtime: &Runtime) {
@@ -275,10 +310,11 @@ impl Core {
             let Next { batch, refused } = state.queue.pop(now, speed);
             self.waiting.store(state.queue.len(), Ordering::Relaxed);
             drop(state);
-            for (waiting, why) in refused {
-                let _ = waiting.item.answer.send(Err(self.why(why)));
-            }
-            let batch = batch.into_iter().filter(|waiting| !waiting.item.answer.is_closed());
+            refused.into_iter().for_each(|(waiting, why)| self.refuse(waiting.item, why));
+            // Whoever gave up, or hung up, is not run for.
+            let batch = batch.into_iter().filter(|waiting| {
+                !waiting.item.answer.is_closed() && !waiting.item.is_taken.swap(true, Ordering::AcqRel)
+            });
             self.answer(&mut lease, batch.map(|waiting| (now - waiting.since, waiting.item)).collect());
         }
     }
@@ -304,8 +340,13 @@ impl Core {
             }
             return;
         }
-        for (queue, Job { asked, answer }) in batch.drain(..) {
+        for (queue, Job { asked, deadline, answer, .. }) in batch.drain(..) {
             if answer.is_closed() {
+                continue;
+            }
+            // Others of a batch that failed have run meanwhile.
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                let _ = answer.send(Err(self.why(Why::Expired)));
                 continue;
             }
             let answered = self.alone(lease, &asked);
@@ -315,7 +356,7 @@ impl Core {
 
     fn alone(&self, session: &mut ModelSession, asked: &Asked) -> Result<Ran, InferError> {
         let ran = session.infer(&asked.inputs, &asked.outputs, asked.rows).map_err(|source| self.failed(source))?;
-        self.ran(asked.rows, ran.took);
+        self.ran(asked.rows, self.size(asked), ran.took);
         Ok(ran)
     }
 
@@ -340,7 +381,7 @@ impl Core {
             );
             return None;
         }
-        self.ran(rows, took);
+        self.ran(rows, rows, took);
         let mut from = 0;
         let answers = batch.iter().map(|(_, Job { asked, .. })| {
             let range = from..from + asked.rows;
@@ -352,38 +393,49 @@ impl Core {
         Some(answers.collect())
     }
 
-    fn ran(&self, rows: usize, took: Timings) {
+    fn ran(&self, rows: usize, size: usize, took: Timings) {
         self.statistics.ran(rows, took);
         self.meters.ran(rows);
-        self.state().pace.ran(rows, took.input + took.infer + took.output);
+        self.state().pace.ran(size, took.input + took.infer + took.output);
     }
 }
 
 /// How fast the model is, as the queue must know.
 fn speed(pace: &Pace, rows: usize) -> Speed {
-    // A model that takes long by itself is not overloaded by that.
     let run = pace.p99(rows).unwrap_or_default();
     Speed { rows, patience: PATIENCE.max(run * 10), impatience: (PATIENCE / 20).max(run * 2) }
 }
 
-/// A thread of a model, which may end before it should: then another one takes over what waits.
+/// A thread of a model, which may end before it should.
 struct BreaksOff {
     core: Arc<Core>,
-    is_done: bool,
+    ends: Ends,
+}
+
+/// How far a thread came.
+enum Ends {
+    Unstarted,
+    Midway,
+    Done,
 }
 
 impl Drop for BreaksOff {
     fn drop(&mut self) {
-        if self.is_done {
-            return;
-        }
         let mut state = self.core.state();
-        if state.queue.is_empty() {
-            state.workers -= 1;
-            return;
+        match self.ends {
+            Ends::Done => {}
+            // Another one takes over what waits.
+            Ends::Midway if !state.queue.is_empty() => {
+                drop(state);
+                self.core.hire();
+            }
+            Ends::Midway | Ends::Unstarted => {
+                state.workers -= 1;
+                if state.workers == 0 {
+                    self.core.give_up(state);
+                }
+            }
         }
-        drop(state);
-        self.core.hire();
     }
 }
 

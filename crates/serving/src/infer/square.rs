@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use half::{bf16, f16};
 
@@ -22,13 +23,18 @@ const ELEMENTS_MAX: usize = 1 << 20;
 /// How far an answer may be off in company.
 const TOLERANCE: f64 = 1e-6;
 
+/// How long rows are tried: requests of a model that takes longer share no run.
+const TRIED_FOR: Duration = Duration::from_secs(2);
+
 /// Why requests share no run.
 #[derive(Debug)]
-pub(super) enum Unsafe {
+pub enum Unsafe {
     /// The model answers none of the rows that are made.
     Untried(OnnxError),
     /// A row of it is too large to be tried.
     TooLarge,
+    /// It takes too long for what is to be tried.
+    TooSlow,
     /// An answer depends on the rows beside it.
     Depends {
         /// By number, among the model's outputs.
@@ -45,6 +51,7 @@ impl fmt::Display for Unsafe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Untried(why) => write!(f, "no row that could be tried is answered: {}", schema::error::chain(why)),
+            Self::TooSlow => f.write_str("it takes too long to be tried"),
             Self::TooLarge => f.write_str("its rows are too large to be tried"),
             Self::Depends { output } => write!(f, "output {output} depends on the rows beside it"),
             Self::NotRows { output } => write!(f, "output {output} has no entry for each row"),
@@ -56,23 +63,32 @@ impl fmt::Display for Unsafe {
 ///
 /// # Errors
 /// They may not.
-pub(super) fn check(session: &mut ModelSession, inputs: &[Port], n_outputs: usize) -> Result<(), Unsafe> {
+pub fn check(session: &mut ModelSession, inputs: &[Port], n_outputs: usize) -> Result<(), Unsafe> {
     // What stands for a place in a table must be one.
     let modest = rows(inputs, 1).ok_or(Unsafe::TooLarge)?;
     let wild = rows(inputs, 5).ok_or(Unsafe::TooLarge)?;
     let all: Vec<usize> = (0..n_outputs).collect();
+    let begun = Instant::now();
     let mut run = |inputs: &[Tensor], n: usize| session.infer(inputs, &all, n).map(|Ran { outputs, .. }| outputs);
     let mut untried = None;
     let mut tried = false;
     for rows in [wild, modest] {
-        let alone: Result<Vec<Vec<Tensor>>, OnnxError> = rows.iter().map(|row| run(row, 1)).collect();
-        let alone = match alone {
-            Ok(alone) => alone,
-            Err(why) => {
-                untried = Some(why);
-                continue;
+        let mut alone = Vec::with_capacity(ROWS);
+        for row in &rows {
+            match run(row, 1) {
+                Ok(outputs) => alone.push(outputs),
+                Err(why) => {
+                    untried = Some(why);
+                    break;
+                }
             }
-        };
+            if begun.elapsed() > TRIED_FOR {
+                return Err(Unsafe::TooSlow);
+            }
+        }
+        if alone.len() < ROWS {
+            continue;
+        }
         tried = true;
         let order: Vec<usize> = (0..ROWS).rev().chain([0, 0, 3]).collect();
         for company in [(0..ROWS).collect::<Vec<_>>(), order, vec![1, 2], vec![4, 4, 5]] {
@@ -82,6 +98,9 @@ pub(super) fn check(session: &mut ModelSession, inputs: &[Port], n_outputs: usiz
             });
             let batch = batch.collect::<Option<Vec<_>>>().ok_or(Unsafe::TooLarge)?;
             let together = run(&batch, company.len()).map_err(Unsafe::Untried)?;
+            if begun.elapsed() > TRIED_FOR {
+                return Err(Unsafe::TooSlow);
+            }
             for (output, together) in together.iter().enumerate() {
                 if together.shape.is_empty() || together.rows() != company.len() {
                     return Err(Unsafe::NotRows { output });

@@ -35,6 +35,9 @@ pub struct ModelFile {
     pub description: Option<String>,
     /// `model_version`, a number of its author's.
     pub version: Option<i64>,
+    /// Whether its rows may share a run, where that was tried ([`crate::infer::square`]).
+    #[serde(default)]
+    pub batching: Option<bool>,
 }
 
 /// Reads a model file by loading it.
@@ -80,6 +83,7 @@ fn read(session: &Session) -> ort::Result<Result<ModelFile, OnnxError>> {
         description: said(about.description()),
         // What the runtime says where the file says nothing.
         version: about.version().filter(|version| *version != i64::MAX),
+        batching: None,
     }))
 }
 

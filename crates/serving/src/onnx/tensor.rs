@@ -265,6 +265,14 @@ impl TensorData {
         self.len() == 0
     }
 
+    /// How much memory the elements take, what texts hold included.
+    pub fn n_bytes_held(&self) -> usize {
+        match self {
+            Self::Text(texts) => texts.iter().map(|text| text.capacity() + size_of::<String>()).sum(),
+            other => other.n_bytes(),
+        }
+    }
+
     /// The first text that has a NUL character, by number.
     pub fn first_nul(&self) -> Option<usize> {
         match self {

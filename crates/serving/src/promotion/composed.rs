@@ -126,8 +126,11 @@ impl Terms {
         let adapters = definition.map(|definition| &definition.adapters);
         let required = definition.map(|definition| &definition.promotion.required);
         let strata = definition.and_then(|definition| definition.promotion.stratify_by.as_ref());
-        let policy =
-            json!({ "contract": contract, "adapters": adapters, "required": required, "strata": strata, "ways": ways });
+        let mut policy = json!({ "contract": contract, "adapters": adapters, "required": required, "ways": ways });
+        // What is not said is not there: evidence from before it could be said is of the same policy.
+        if let Some(by) = strata {
+            policy["strata"] = json!(by);
+        }
         let words = json!({ "kinds": contract.map(ResponseContract::kinds), "adapters": adapters });
         let step = contract.zip(holder).map(|(contract, (_, service))| step(contract, service == own));
         let step = step.filter(|step| !step.tolerance.is_empty());

@@ -175,24 +175,28 @@ struct Labelled {
 }
 
 impl Labelled {
-    /// Over rows with their labels; `None` where the figure is none, or nothing of it can be judged.
+    /// Over rows with their labels: what is asked of the new version alone over those that it answers, what is asked of both over
+    /// those that both answer. `None` where nothing of it can be judged.
     fn measured(&self, old: Option<&Said>, new: &Said, labels: &[(usize, bool)]) -> Option<(Vec<Measured>, usize)> {
-        let answered = |side: &Said, row: usize| side[row].is_some();
-        let both = |(row, _): &&(usize, bool)| answered(new, *row) && old.is_none_or(|old| answered(old, *row));
-        let rows: Vec<&(usize, bool)> = labels.iter().filter(both).collect();
-        let figure = |side: &Said| {
+        let of = |sides: &[&Said]| {
+            let rows = labels.iter().filter(|(row, _)| sides.iter().all(|side| side[*row].is_some()));
+            rows.copied().collect::<Vec<(usize, bool)>>()
+        };
+        let figure = |side: &Said, rows: &[(usize, bool)]| {
             let said: Vec<f64> = rows.iter().filter_map(|(row, _)| side[*row]).collect();
             let labels: Vec<bool> = rows.iter().map(|(_, label)| *label).collect();
             (self.of)(&said, &labels)
         };
-        let (new, old) = (figure(new)?, old.and_then(figure));
-        let mut all: Vec<Measured> =
-            self.bound.map(|bound| Measured::alone(rows.len(), new, self.rule, bound)).into_iter().collect();
-        if let (Some(limit), Some(old)) = (self.worse_by, old) {
-            let off_by = (self.worse)(old, new);
-            all.push(Measured::against((old, new), rows.len(), "worse_by", off_by, limit));
-        }
-        (!all.is_empty()).then(|| (all, labels.len() - rows.len()))
+        let own = of(&[new]);
+        let alone = self.bound.and_then(|bound| Some(Measured::alone(own.len(), figure(new, &own)?, self.rule, bound)));
+        let against = self.worse_by.zip(old).and_then(|(limit, old)| {
+            let both = of(&[old, new]);
+            let (before, after) = (figure(old, &both)?, figure(new, &both)?);
+            let off_by = (self.worse)(before, after);
+            Some(Measured::against((before, after), both.len(), "worse_by", off_by, limit))
+        });
+        let all: Vec<Measured> = alone.into_iter().chain(against).collect();
+        (!all.is_empty()).then(|| (all, labels.len() - own.len()))
     }
 }
 
@@ -465,5 +469,9 @@ mod tests {
         assert_eq!(found(of(None, Some(0.2)), None, &new), None);
         // Rows that are not answered are in neither; of one label alone there is no area.
         assert_eq!(found(of(Some(0.5), None), None, &[Some(0.1), None, Some(0.2), None]), None);
+        // What the version before does not answer says nothing for the new one.
+        let unanswered = [None, Some(0.1), None, Some(0.6)];
+        let said = found(of(Some(0.8), Some(0.1)), Some(&unanswered), &new).unwrap().0;
+        assert_eq!(said, ["false 0.5 (limit at least 0.8), 4 rows"]);
     }
 }

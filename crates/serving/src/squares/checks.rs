@@ -235,7 +235,13 @@ impl Prepared {
     pub(super) fn hint(&self, setting: &str) -> String {
         let of = &self.sides.candidate.model.version;
         let (name, version) = (&of.name, of.version);
-        let held = self.sides.holder.as_ref().map_or(version, |holder| holder.model.version.version);
+        let other = self.sides.holder.as_ref().map(|holder| holder.model.version.version);
+        let why = match other.ok().filter(|held| *held != version) {
+            Some(held) => format!("find out why with `plumb model diff {name} {held} {version}`; "),
+            None => String::new(),
+        };
+        // A figure that must be so great is allowed by a smaller limit.
+        let change = if setting == "at_least" { "lower" } else { "raise" };
         let approve = match (&self.sides.holder, setting) {
             (Ok(holder), "anchor_tolerance") => {
                 let held = holder.model.version.version;
@@ -244,8 +250,8 @@ impl Prepared {
             _ => String::new(),
         };
         format!(
-            "find out why with `plumb model diff {name} {held} {version}`; if the change is meant, {approve}raise `{setting}` in the contract \
-             of `{name}`, apply, and promote version {version} again"
+            "{why}if the change is meant, {approve}{change} `{setting}` in the contract of `{name}`, apply, and promote version {version} \
+             again"
         )
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::answers::RowAnswer;
 use super::rows::{Beside, Sort};
 use super::statistics::{count, quantile, upper_bound};
-use super::strata::{Stratum, strata};
+use super::strata::{Stratum, is_refused, strata};
 
 /// How many rows of a sort were compared, and how many did not agree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -72,7 +72,7 @@ pub(crate) fn judge(
     let mut tallies = [Tally::default(); 3];
     let mut outputs: Vec<Distances> =
         contract.outputs.iter().map(|(name, of)| Distances::of(name, (bound.tolerance)(of))).collect();
-    let mut worst: Option<(Rank, usize, String)> = None;
+    let mut shown: Vec<(Rank, usize, String)> = Vec::new();
     for (row, sort) in sorts.iter().enumerate() {
         let mut is_off = false;
         for (at, (name, output)) in contract.outputs.iter().enumerate() {
@@ -86,10 +86,7 @@ pub(crate) fn judge(
             let is_shown = off && (*sort != Sort::Boundary || contract.edges == Edges::Judged);
             is_off |= off;
             if is_shown {
-                let rank = Rank { sort: *sort, distance };
-                if worst.as_ref().is_none_or(|(known, ..)| rank.shows_more_than(known)) {
-                    worst = Some((rank, row, name.clone()));
-                }
+                shown.push((Rank { sort: *sort, distance }, row, name.clone()));
             }
         }
         let tally = &mut tallies[*sort as usize];
@@ -106,6 +103,18 @@ pub(crate) fn judge(
         strata => strata.iter().all(|stratum| stratum.passed),
     };
     let passed = golden.off == 0 && edges_pass && is_allowed;
+    // What is allowed to its stratum does not show why others are refused.
+    if strata.iter().any(|stratum| !stratum.passed) {
+        shown.retain(|(rank, row, _)| {
+            rank.sort != Sort::Sampled || is_refused(&strata, beside.get(*row).and_then(Option::as_ref))
+        });
+    }
+    let mut worst: Option<(Rank, usize, String)> = None;
+    for one in shown {
+        if worst.as_ref().is_none_or(|(known, ..)| one.0.shows_more_than(known)) {
+            worst = Some(one);
+        }
+    }
     // Of outputs that are off equally often the one that is nearest to its limit.
     outputs.iter_mut().for_each(|of| of.all.sort_by(f64::total_cmp));
     let nearness = |of: &Distances| quantile(&of.all, 0.99).unwrap_or(0.0) / of.limit.max(f64::MIN_POSITIVE);

@@ -191,7 +191,7 @@ pub fn read(
 pub enum Kept {
     /// They are here, as they were.
     Here,
-    /// They are not here: another machine asked them, or somebody removed them.
+    /// They are not here: another machine asked them, or somebody removed them; or they cannot be read now.
     Elsewhere,
     /// They are here, and are others.
     Changed,
@@ -201,8 +201,8 @@ pub enum Kept {
 pub fn kept(folder: &Path, digest: &Fingerprint) -> Kept {
     match read(folder, digest, &[]) {
         Ok(_) => Kept::Here,
-        Err(ProbeSetError::Unknown { .. }) => Kept::Elsewhere,
-        Err(ProbeSetError::Io { .. } | ProbeSetError::Other { .. } | ProbeSetError::Changed { .. }) => Kept::Changed,
+        Err(ProbeSetError::Unknown { .. } | ProbeSetError::Io { .. }) => Kept::Elsewhere,
+        Err(ProbeSetError::Other { .. } | ProbeSetError::Changed { .. }) => Kept::Changed,
     }
 }
 

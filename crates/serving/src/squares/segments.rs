@@ -23,8 +23,10 @@ pub(crate) fn named(column: &ArrayRef, is_personal: bool) -> Vec<String> {
     if !is_personal {
         return values;
     }
-    let order: Vec<String> = by_size(values.iter()).into_iter().map(|(value, _)| value.clone()).collect();
-    let number = |value: &String| order.iter().position(|known| known == value).map_or(0, |at| at + 1);
+    let by_size = by_size(values.iter());
+    let order: std::collections::BTreeMap<&String, usize> =
+        (1..).zip(&by_size).map(|(at, (value, _))| (*value, at)).collect();
+    let number = |value: &String| order.get(value).copied().unwrap_or(0);
     values.iter().map(|value| format!("{} {}", pii::MASKED, number(value))).collect()
 }
 

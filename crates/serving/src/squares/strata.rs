@@ -15,7 +15,7 @@ use super::statistics::{count, upper_bound};
 /// Rows of a stratum that is named and judged alone: of fewer the bound says nothing (none of 29 off: below 10 %), and a value
 /// that few rows have may be somebody.
 const ROWS_MIN: usize = 30;
-/// What strata with fewer rows are judged as, together.
+/// What strata with fewer rows are judged as, together; with all rows, where they are fewer even so.
 const OTHERS: &str = "(others)";
 /// What rows are judged as whose service version has neither such a feature nor such a key.
 const UNKNOWN: &str = "(unknown)";
@@ -133,12 +133,24 @@ pub(super) fn strata(off: &[bool], sorts: &[Sort], beside: &[Option<Arc<Beside>>
         let StratumOf { name, is_key } = of;
         Stratum { name, is_key, rows, off, share, upper_bound: upper_bound(off, rows), passed: share <= allowed }
     };
+    let total = count(off.iter().zip(sorts).filter(|(off, sort)| **off && **sort == Sort::Sampled).count());
+    let total = total / count(sorts.iter().filter(|sort| **sort == Sort::Sampled).count());
     let mut all: Vec<Stratum> = named.into_iter().map(judged).collect();
     let others = small.iter().fold((0, 0), |sum, (_, (rows, off))| (sum.0 + rows, sum.1 + off));
     if others.0 > 0 {
-        all.push(judged((StratumOf { name: OTHERS.to_owned(), is_key: false }, others)));
+        let mut together = judged((StratumOf { name: OTHERS.to_owned(), is_key: false }, others));
+        // So few are not judged alone either: they count as a part of all.
+        together.passed |= others.0 < ROWS_MIN && total <= allowed;
+        all.push(together);
     }
     all
+}
+
+/// Whether a row is of a stratum that is not allowed what it is off.
+pub(super) fn is_refused(strata: &[Stratum], beside: Option<&Arc<Beside>>) -> bool {
+    let name = beside.and_then(|beside| beside.stratum.as_ref()).map_or(UNKNOWN, |stratum| stratum.name.as_str());
+    let named = |name: &str| strata.iter().find(|stratum| stratum.name == name);
+    named(name).or_else(|| named(OTHERS)).is_some_and(|stratum| !stratum.passed)
 }
 
 /// Takes the keys out of the names: the registry's log has nobody's.
@@ -213,6 +225,10 @@ mod tests {
     fn what_few_rows_have_is_judged_together_and_not_named() {
         let all = found(&[("c=FR", 30, 1), ("c=LI", 29, 1), ("c=VA", 2, 1), ("", 40, 0)], 0.1);
         assert_eq!(said(&all), [("(unknown)", 40, 0, true), ("c=FR", 30, 1, true), ("(others)", 31, 2, true)]);
+        // Of fewer still one that is off refuses nothing by itself.
+        let few = found(&[("c=FR", 2000, 0), ("c=LI", 1, 1)], 0.01);
+        assert_eq!(said(&few), [("c=FR", 2000, 0, true), ("(others)", 1, 1, true)]);
+        assert!(!found(&[("c=FR", 40, 0), ("c=LI", 9, 9)], 0.01)[1].passed);
         // Where no row has a stratum there is none.
         assert!(found(&[("", 40, 3)], 0.1).is_empty());
     }

@@ -252,20 +252,25 @@ async fn a_raw_request_is_the_one_input_and_nothing_else() {
             .send("POST", &format!("/v2/models/{model}/infer"), &[("Inference-Header-Content-Length", "0")], body)
             .await
     };
-    let told = raw("linear", floats(&[1.0, 2.0, 3.0, 0.0, 0.0, 0.0])).await;
+    let told = raw("linear", floats(&[1.0, 2.0, 3.0])).await;
     let (json, answer) = told.parts();
-    assert_eq!((&json["outputs"][0]["shape"], answer), (&json!([2, 1]), floats(&[6.125, 0.125]).as_slice()));
+    assert_eq!((&json["outputs"][0]["shape"], answer), (&json!([1, 1]), floats(&[6.125]).as_slice()));
+    // A row of any length.
+    let told = raw("free", floats(&[1.0, 2.0])).await;
+    let (json, answer) = told.parts();
+    assert_eq!((&json["outputs"][0]["shape"], answer), (&json!([1, 2]), floats(&[1.0, 2.0]).as_slice()));
     let told = raw("echo", "hä".into()).await;
     assert_eq!(told.parts().1, [&3_u32.to_le_bytes(), "hä".as_bytes()].concat());
     raw("add", vec![0; 8]).await.refused(400, "Raw request must only have 1 input (found 2) to be deduced for 'add'");
-    raw("free", vec![0; 8]).await.refused(
+    raw("deep", vec![0; 8]).await.refused(
         400,
-        "The shape of Raw request input 'x' can not be deduced because there are more than one variable-sized dimension; it is [-1,-1]",
+        "The shape of Raw request input 'x' can not be deduced because there are more than one variable-sized dimension; it is [-1,-1,-1]",
     );
-    raw("linear", vec![0; 13]).await.refused(
+    raw("free", vec![0; 7]).await.refused(
         400,
-        "The shape of Raw request input 'features' can not be deduced because 13 bytes are no whole number of its other dimensions; it is [-1,3]",
+        "The shape of Raw request input 'x' can not be deduced because 7 bytes are no whole number of its other dimensions; it is [-1,-1]",
     );
+    raw("linear", vec![0; 13]).await.refused(400, "unexpected total byte size 13 for input 'features', expecting 12");
 }
 
 #[tokio::test]
@@ -299,13 +304,13 @@ async fn bodies_may_be_compressed_both_ways() {
     assert_eq!(serde_json::from_str::<Json>(&text).unwrap()["outputs"][0]["shape"], json!([300, 4]));
     let told = served.send("POST", "/v2/models/free/infer", &[], rows.to_string()).await;
     assert!(told.headers.get(header::CONTENT_ENCODING).is_none(), "nobody asked");
-    let small = Served::with(InferenceConfig { bytes_max: 4096, ..InferenceConfig::default() }).await;
+    let small = Served::with(InferenceConfig { bytes_max: 1 << 14, ..InferenceConfig::default() }).await;
     small
         .send("POST", path, &[("content-encoding", "gzip")], gzip(&vec![b' '; 1 << 20]))
         .await
         .refused(413, "the request, decompressed, is larger than 0 MB");
-    small.send("POST", path, &[], vec![b' '; 5000]).await.refused(413, "the request is larger than 0 MB");
-    let pieces = futures::stream::iter((0..9).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1000])));
+    small.send("POST", path, &[], vec![b' '; 20_000]).await.refused(413, "the request is larger than 0 MB");
+    let pieces = futures::stream::iter((0..20).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1000])));
     small.send("POST", path, &[], Body::from_stream(pieces)).await.refused(413, "the request is larger than 0 MB");
 }
 
@@ -454,7 +459,7 @@ async fn statistics_count_what_was_answered() {
     assert_eq!((&counts["success"]["count"], &counts["fail"]["count"]), (&json!(2), &json!(1)));
     assert_eq!(stats["batch_stats"][0]["batch_size"], 1);
     assert!(stats["last_inference"].as_u64().unwrap() > 1_600_000_000_000);
-    assert_eq!(served.get("/v2/models/stats").await.json()["model_stats"].as_array().unwrap().len(), 6);
+    assert_eq!(served.get("/v2/models/stats").await.json()["model_stats"].as_array().unwrap().len(), 7);
 }
 
 #[tokio::test]
@@ -476,14 +481,14 @@ async fn models_are_loaded_and_taken_away() {
     let index = async |body: &str| post("/v2/repository/index", body).await.json();
     let states = index("").await;
     assert_eq!(states[0], json!({ "name": "add", "version": "1", "state": "READY", "reason": "" }));
-    assert_eq!(states.as_array().unwrap().len(), 6);
+    assert_eq!(states.as_array().unwrap().len(), 7);
     let told = post("/v2/repository/models/add/unload", "{}").await;
     assert_eq!((told.status, told.body.len()), (200, 0));
     assert_eq!(
         index("{}").await[0],
         json!({ "name": "add", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded" })
     );
-    assert_eq!(index("{\"ready\":true}").await.as_array().unwrap().len(), 5);
+    assert_eq!(index("{\"ready\":true}").await.as_array().unwrap().len(), 6);
     served.get("/v2/models/add").await.refused(404, "Request for unknown model: 'add' is not found");
     assert_eq!(post("/v2/repository/anything/models/add/load", "").await.status, 200);
     assert_eq!(served.get("/v2/models/add/ready").await.status, 200);
@@ -498,6 +503,10 @@ async fn models_are_loaded_and_taken_away() {
         400,
         "failed to load 'add', files cannot be sent with a load: register them as a version of the model",
     );
+    let config = r#"{"parameters":{"config":"{\"version_policy\":{\"specific\":{\"versions\":[9]}}}"}}"#;
+    post("/v2/repository/models/add/load", config)
+        .await
+        .refused(400, "failed to load 'add', there is no version 9 of it that has an ONNX file");
     served.world.register("add", b"no model").await;
     let config = r#"{"parameters":{"config":"{\"version_policy\":{\"specific\":{\"versions\":[2]}}}"}}"#;
     let told = post("/v2/repository/models/add/load", config).await;

@@ -12,12 +12,21 @@ struct Bench {
 
 impl Bench {
     fn new(rows_max: usize) -> Self {
-        Self { start: Instant::now(), queue: BatchQueue::new(Limits { rows_max, bytes_max: 1000 }) }
+        Self { start: Instant::now(), queue: BatchQueue::new(Limits { rows_max, bytes_max: 1 << 30 }) }
     }
 
     fn waiting(&self, item: u32, rows: usize, at_ms: u32) -> Waiting<u32> {
         let since = self.start + MS * at_ms;
-        Waiting { rows, bytes: rows, shape: Arc::from([3]), rank: Rank::NORMAL, deadline: None, since, item }
+        Waiting {
+            rows,
+            bytes: rows,
+            shape: Arc::from([3]),
+            rank: Rank::NORMAL,
+            deadline: None,
+            since,
+            patience: SPEED.patience,
+            item,
+        }
     }
 
     fn push(&mut self, item: u32, rows: usize, at_ms: u32) {
@@ -80,7 +89,9 @@ fn better_ranks_go_first_and_worse_ones_make_room() {
         bench.queue.push(waiting).unwrap();
     }
     let rank = Rank::of_priority(1);
-    assert_eq!(bench.queue.rows_before(Rank::NORMAL), 1);
+    assert_eq!(bench.queue.wait(Rank::NORMAL, 1, MS, 1), MS);
+    assert_eq!(bench.queue.wait(Rank::SHADOW, 2, MS, 1), MS * 2, "three rows are two runs of two");
+    assert_eq!(bench.queue.wait(Rank::of_priority(1), 1, MS, 1), Duration::ZERO);
     let waiting = Waiting { rank, ..bench.waiting(3, 2, 0) };
     assert_eq!(items(&bench.queue.push(waiting).unwrap()), [0, 1]);
     let waiting = Waiting { rank: Rank::of_priority(3), ..bench.waiting(4, 1, 0) };
@@ -88,7 +99,7 @@ fn better_ranks_go_first_and_worse_ones_make_room() {
     let waiting = Waiting { rank, ..bench.waiting(5, 9, 0) };
     assert_eq!(bench.queue.push(waiting).unwrap_err().item, 5, "no room that could be made would do");
     assert_eq!(bench.batch(1), [3, 2]);
-    for (better, worse) in [(1, 0), (0, 3), (3, u64::MAX)] {
+    for (better, worse) in [(1, 0), (0, 3), (3, 8), (7, u64::MAX)] {
         assert!(Rank::of_priority(better) < Rank::of_priority(worse), "{better} {worse}");
     }
     assert!(Rank::of_priority(u64::MAX) < Rank::BATCH && Rank::BATCH < Rank::SHADOW);
@@ -120,14 +131,16 @@ fn a_queue_that_stands_answers_the_newest_and_sheds_the_rest() {
         bench.push(item, 1, 100);
     }
     let (batch, refused) = bench.pop(101);
-    assert_eq!((batch, refused), (vec![25, 24, 23, 22], vec![]));
-    let (batch, _) = bench.pop(101);
-    assert_eq!(batch, [21, 20, 19, 18]);
+    assert_eq!(batch, [25, 24, 23, 22]);
+    let shed =
+        |refused: &[(u32, Why)]| refused.iter().map(|(item, why)| (*why == Why::Shed).then_some(*item)).collect();
+    let told: Option<Vec<u32>> = shed(&refused);
+    assert_eq!(told.unwrap(), [4, 5, 6, 7, 8, 9], "whoever waited for too long is told so at once");
+    assert_eq!(bench.batch(101), [21, 20, 19, 18]);
     let (batch, refused) = bench.pop(105);
     assert_eq!(batch, [] as [u32; 0]);
-    let shed: Vec<u32> = refused.iter().map(|(item, _)| *item).collect();
-    assert_eq!(shed, [17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4]);
-    assert!(refused.iter().all(|(_, why)| *why == Why::Shed));
+    let told: Option<Vec<u32>> = shed(&refused);
+    assert_eq!(told.unwrap(), [17, 16, 15, 14, 13, 12, 11, 10]);
     // It was empty: the oldest is first again.
     bench.push(30, 1, 106);
     bench.push(31, 1, 106);
@@ -154,8 +167,11 @@ proptest! {
                     Ok(gone) => left.extend(items(&gone)),
                     Err(refused) => left.push(refused.item),
                 }
-                let total: usize = bench.queue.rows_before(Rank::SHADOW);
+                let rows = |line: &Line<u32>| line.waiting.iter().map(|waiting| waiting.rows).sum::<usize>();
+                let total: usize = bench.queue.ranks.values().map(rows).sum();
                 prop_assert!(total <= 20 || bench.queue.len() == 1);
+                prop_assert!(bench.queue.ranks.values().all(|line| line.held.rows == rows(line)));
+                prop_assert!(bench.queue.ranks.len() <= 8);
             } else {
                 let Next { batch, refused } = bench.queue.pop(bench.start + MS * now, SPEED);
                 let rows: usize = batch.iter().map(|waiting| waiting.rows).sum();
@@ -173,6 +189,6 @@ proptest! {
         }
         left.sort_unstable();
         prop_assert_eq!(left, (0..item).collect::<Vec<_>>());
-        prop_assert_eq!((bench.queue.rows, bench.queue.bytes), (0, 0));
+        prop_assert!(bench.queue.ranks.is_empty());
     }
 }
