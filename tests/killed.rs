@@ -197,32 +197,33 @@ fn a_killed_server_fails_what_is_in_flight_and_no_more() {
 
 #[test]
 fn an_interrupted_materialize_says_so_and_the_next_completes() {
-    const ATTEMPTS: usize = 5;
+    const ATTEMPTS: u32 = 8;
     let whole = Plumb::demo();
     whole.run("apply --yes").ok();
     let started = Instant::now();
     whole.run("materialize").ok();
     let (mut took, want) = (started.elapsed(), dump(&whole));
     for part in 1..6 {
-        let is_interrupted = (0..ATTEMPTS).any(|_| {
+        let is_interrupted = (0..ATTEMPTS).any(|attempt| {
             let plumb = Plumb::demo();
             plumb.run("apply --yes").ok();
             let mut child = plumb.command("materialize").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             let started = Instant::now();
-            while started.elapsed() < took * part / 10 && child.try_wait().unwrap().is_none() {
+            while started.elapsed() < took * (2 * part + attempt) / 20 && child.try_wait().unwrap().is_none() {
                 std::thread::yield_now();
             }
             let waited = started.elapsed();
             // By this process itself: another one that was started for it would come late on a busy machine.
-            if child.try_wait().unwrap().is_none() {
+            let had_ended = child.try_wait().unwrap().is_some();
+            if !had_ended {
                 rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
             }
             let status = child.wait().unwrap();
             // A shell calls a signal 130 too.
             let is_interrupted = status.code() == Some(130) || status.signal() == Some(2);
             assert!(is_interrupted || status.success(), "{status:?}");
-            if !is_interrupted {
-                // The machine is quicker than it was.
+            if had_ended {
+                // The machine is quicker than it was. One that came too early, where signals are ignored, comes later next time.
                 took = took.min(waited);
             }
             plumb.run("materialize").ok();
