@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
-from plumb import ROOT
+
+ROOT = Path(__file__).parents[3]
 
 #: A row each.
 ROWS = np.array([[1, 2, 3], [-4, 0.5, 0.25], [0, 0, 0]], dtype=np.float32)

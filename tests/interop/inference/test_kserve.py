@@ -2,43 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
+import subprocess
+import sys
+from pathlib import Path
 
-import models
-import numpy as np
-from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest
-from kserve.inference_client import RESTConfig
-
-
-def asked(*, binary: bool) -> InferRequest:
-    given = InferInput(name="features", shape=list(models.ROWS.shape), datatype="FP32")
-    given.set_data_from_numpy(models.ROWS, binary_data=binary)
-    return InferRequest(model_name="linear", infer_inputs=[given])
+import pytest
 
 
-def test_rest(server):
-    async def story():
-        client = InferenceRESTClient(config=RESTConfig(protocol="v2"))
-        assert await client.is_server_live(server.http)
-        assert await client.is_server_ready(server.http)
-        assert await client.is_model_ready(server.http, "linear")
-        assert not await client.is_model_ready(server.http, "nope")
-        answers = [await client.infer(server.http, asked(binary=binary), model_name="linear") for binary in [False, True]]
-        await client.close()
-        return answers
-
-    for answer in asyncio.run(story()):
-        np.testing.assert_array_equal(answer.outputs[0].as_numpy(), models.linear(models.ROWS))
-
-
-def test_grpc(server):
-    async def story():
-        client = InferenceGRPCClient(server.grpc)
-        assert await client.is_server_live() and await client.is_server_ready()
-        assert await client.is_model_ready("linear")
-        answers = [await client.infer(asked(binary=binary)) for binary in [False, True]]
-        await client.close()
-        return answers
-
-    for answer in asyncio.run(story()):
-        np.testing.assert_array_equal(answer.outputs[0].as_numpy(), models.linear(models.ROWS))
+@pytest.mark.parametrize("transport", ["rest", "grpc"])
+def test_kserves_clients(server, transport):
+    address = server.http if transport == "rest" else server.grpc
+    folder = Path(__file__).parent
+    command = [sys.executable, folder / "kserve_clients.py", transport, address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout == "answered\n", done.stdout + done.stderr
