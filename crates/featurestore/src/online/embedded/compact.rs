@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::PoisonError;
 
-use heed::{Env, PutFlags, WithTls};
+use heed::{Env, PutFlags, WithoutTls};
 use schema::BoxError;
 
 use super::environment::{DATA, OPEN, cells_of, in_use, map};
@@ -58,7 +58,7 @@ pub fn compact(folder: &Path) -> Result<bool, OnlineError> {
 }
 
 /// Entry by entry: pages as they are would bring along keys that only tell them apart, which outlive their entries.
-fn copy(from: &Env<WithTls>, to: &Env<WithTls>) -> Result<(), BoxError> {
+fn copy(from: &Env<WithoutTls>, to: &Env<WithoutTls>) -> Result<(), BoxError> {
     let (old, new) = (cells_of(from)?, cells_of(to)?);
     let reading = from.read_txn()?;
     let mut entries = old.iter(&reading)?.peekable();

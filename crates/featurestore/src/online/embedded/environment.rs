@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 
 use heed::types::Bytes;
-use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, WithTls};
+use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, WithoutTls};
 use schema::BoxError;
 
 /// The most that the file can grow to. It reserves addresses, not memory or disk, so it is generous.
@@ -15,7 +15,7 @@ const MAP_BYTES: usize = 64 << 30;
 /// The most that the file can grow to where addresses are few.
 #[cfg(not(target_pointer_width = "64"))]
 const MAP_BYTES: usize = 1 << 30;
-/// Threads that read at once, of all processes together; one slot is 64 bytes of the lock file.
+/// Transactions that read at once, of all processes together; one slot is 64 bytes of the lock file.
 const READERS_MAX: u32 = 2048;
 /// LMDB's file.
 pub(super) const DATA: &str = "data.mdb";
@@ -23,7 +23,7 @@ pub(super) const DATA: &str = "data.mdb";
 const IN_USE: &str = "in-use";
 
 pub(super) struct Environment {
-    pub(super) env: Env<WithTls>,
+    pub(super) env: Env<WithoutTls>,
     pub(super) cells: Database<'static, Bytes, Bytes>,
     /// Dropped after `env`: who writes the file anew finds it closed.
     _in_use: File,
@@ -70,7 +70,7 @@ impl Environment {
 }
 
 /// The one table.
-pub(super) fn cells_of(env: &Env<WithTls>) -> heed::Result<Database<'static, Bytes, Bytes>> {
+pub(super) fn cells_of(env: &Env<WithoutTls>) -> heed::Result<Database<'static, Bytes, Bytes>> {
     let opened = env.open_databases_and_commit(env.read_txn()?, |opener, txn| -> heed::Result<_> {
         Ok(CommitOrAbort::<_, ()>::Commit(opener.open_database(txn, None)?))
     })?;
@@ -82,8 +82,10 @@ pub(super) fn in_use(folder: &Path) -> std::io::Result<File> {
 }
 
 #[expect(unsafe_code, reason = "LMDB maps a file, which another program could damage")]
-pub(super) fn map(path: &Path) -> heed::Result<Env<WithTls>> {
-    let mut options = EnvOpenOptions::new();
+pub(super) fn map(path: &Path) -> heed::Result<Env<WithoutTls>> {
+    // A slot of a thread would be given back when the thread ends, which may be while the environment is being closed: LMDB
+    // then writes where nothing is mapped any more. One of a transaction is given back with it.
+    let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options.map_size(MAP_BYTES).max_readers(READERS_MAX);
     // SAFETY: the folder is ours, its files are touched only by LMDB, whose locks stay on (no unsafe flag is set), and
     // `OPEN` opens it once per process. Transactions live within one synchronous call.
@@ -92,7 +94,7 @@ pub(super) fn map(path: &Path) -> heed::Result<Env<WithTls>> {
 
 /// Makes a file that lost its end as long as it says it is. A page that is mapped but not there would kill the process
 /// when it is touched; one of zeros is an error of the call that met it.
-fn lengthen(env: &Env<WithTls>, file: &Path) -> Result<(), BoxError> {
+fn lengthen(env: &Env<WithoutTls>, file: &Path) -> Result<(), BoxError> {
     let page_size = u64::from(env.unnamed_database_stat().page_size);
     let needed = || (env.info().last_page_number as u64 + 1) * page_size;
     if std::fs::metadata(file)?.len() >= needed() {
