@@ -44,11 +44,8 @@ pub struct Wanted {
 
 /// What is to be loaded, by model; nothing stands for a model of which nothing is.
 pub fn wanted(catalog: &Catalog, wishes: &BTreeMap<ModelName, Wish>) -> BTreeMap<ModelName, Wanted> {
-    let of = |(name, model): (&ModelName, &Model)| {
-        let wanted = of_model(model, wishes.get(name))?;
-        Some((name.clone(), wanted))
-    };
-    catalog.models().filter_map(|(name, model)| of((name, model))).collect()
+    let of = |(name, model): (&ModelName, &Model)| Some((name.clone(), of_model(model, wishes.get(name))?));
+    catalog.models().filter_map(of).collect()
 }
 
 fn of_model(model: &Model, wish: Option<&Wish>) -> Option<Wanted> {

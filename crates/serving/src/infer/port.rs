@@ -35,12 +35,6 @@ impl Port {
         self.shape.first().is_some_and(|rows| *rows < 0)
     }
 
-    /// About how many bytes a tensor takes, its free dimensions counted as one.
-    pub fn n_bytes(&self) -> usize {
-        let dims = self.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(1));
-        dims.fold(self.datatype.width().unwrap_or(size_of::<String>()), usize::saturating_mul)
-    }
-
     /// Whether `tensor` is called as this.
     pub fn is(&self, tensor: &Tensor) -> bool {
         self.name == tensor.name

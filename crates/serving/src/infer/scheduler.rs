@@ -331,7 +331,7 @@ impl Core {
 
     /// Runs a batch, and each of its requests alone where that fails: a row that the model cannot take is answered for by
     /// nobody but who sent it.
-    fn answer(&self, lease: &mut Lease, mut batch: Vec<(Duration, Job)>) {
+    fn answer(&self, lease: &mut Lease, batch: Vec<(Duration, Job)>) {
         if batch.len() > 1
             && let Some(answers) = self.together(lease, &batch)
         {
@@ -340,7 +340,7 @@ impl Core {
             }
             return;
         }
-        for (queue, Job { asked, deadline, answer, .. }) in batch.drain(..) {
+        for (queue, Job { asked, deadline, answer, .. }) in batch {
             if answer.is_closed() {
                 continue;
             }

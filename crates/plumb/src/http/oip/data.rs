@@ -3,7 +3,6 @@
 //! Numbers are read as the datatype is, each once: an integer is never a float on its way, a float of 32 bits is rounded
 //! once. The text is JSON already, so only what stands in it is looked at; nothing is called again for what is nested.
 
-use half::f16;
 use serving::onnx::{Datatype, TensorData};
 
 use super::lenient::TOKENS;
@@ -17,11 +16,6 @@ const DEPTH_MAX: usize = 100;
 /// # Errors
 /// It is no list, is nested deeper than 100, has another number of elements, or one that the datatype has not.
 pub(super) fn read(input: &str, datatype: Datatype, n: usize, json: &str) -> Result<TensorData, Refusal> {
-    if matches!(datatype, Datatype::Fp16 | Datatype::Bf16) {
-        return Err(Refusal::invalid(format!(
-            "input '{input}' is {datatype}, which JSON has no numbers for: send it as binary data"
-        )));
-    }
     let tokens = Tokens { rest: json.trim_start(), depth: 0, input };
     if !tokens.rest.starts_with('[') {
         return Err(Refusal::invalid(format!("the data of input '{input}' is no list")));
@@ -51,7 +45,11 @@ pub(super) fn read(input: &str, datatype: Datatype, n: usize, json: &str) -> Res
         Datatype::Bytes => TensorData::Text(
             reader.all(|text| if text.starts_with('"') { serde_json::from_str(text).ok() } else { None })?,
         ),
-        Datatype::Fp16 | Datatype::Bf16 => TensorData::F16(Vec::<f16>::new()),
+        Datatype::Fp16 | Datatype::Bf16 => {
+            return Err(Refusal::invalid(format!(
+                "input '{input}' is {datatype}, which JSON has no numbers for: send it as binary data"
+            )));
+        }
     })
 }
 
