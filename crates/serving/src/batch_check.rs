@@ -7,15 +7,19 @@
 //! Run when a version is loaded, before it is ready. Whether answers are equal to the bit is a property of the model and
 //! its kernels: it is found out here and recorded, never assumed. Without a verdict in favour, rows run one at a time.
 
+pub mod made;
 pub(crate) mod probe;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::onnx::{InputPlan, ModelSession, OnnxError, Outputs, TensorRow};
 
+pub use made::MadeRows;
 pub use probe::ProbeSet;
 use probe::Random;
 
@@ -44,6 +48,12 @@ pub struct BatchCheck {
 }
 
 impl BatchCheck {
+    /// Of a model that could not be tried.
+    pub fn unchecked(reason: &str) -> Self {
+        let verdict = Verdict::Unchecked { reason: reason.to_owned() };
+        Self { verdict, rows: 0, refused: 0, batches: 0, tolerance: TOLERANCE }
+    }
+
     /// Whether the model refuses every row that it was tried with.
     pub fn answers_nothing(&self) -> bool {
         self.rows == 0 && self.refused > 0
@@ -96,6 +106,48 @@ pub struct ProbeRow {
     pub values: BTreeMap<String, String>,
 }
 
+/// Rows to try a model on.
+pub trait Rows {
+    /// How many.
+    fn n(&self) -> usize;
+
+    /// The model's answers to these rows in one run.
+    ///
+    /// # Errors
+    /// The model's, and that an output has no entry for each row.
+    fn run(&self, session: &mut ModelSession, rows: &[usize]) -> Result<Outputs, OnnxError>;
+
+    /// Numbers of the rows that are all edges.
+    fn hostile(&self) -> Range<usize>;
+
+    /// A row in words.
+    fn row(&self, number: usize) -> ProbeRow;
+}
+
+/// Rows of a feature service, as a plan feeds them.
+struct Planned<'a> {
+    plan: &'a InputPlan,
+    probe: &'a ProbeSet,
+}
+
+impl Rows for Planned<'_> {
+    fn n(&self) -> usize {
+        self.probe.rows()
+    }
+
+    fn run(&self, session: &mut ModelSession, rows: &[usize]) -> Result<Outputs, OnnxError> {
+        session.run(self.plan, self.probe.columns(), rows)
+    }
+
+    fn hostile(&self) -> Range<usize> {
+        self.probe.hostile()
+    }
+
+    fn row(&self, number: usize) -> ProbeRow {
+        self.probe.row(number)
+    }
+}
+
 /// Checks with the usual tolerance. A session of the model's pool, its plan, and rows to try.
 ///
 /// Computes on the caller's thread: some 250 runs, 1700 rows in all. A few milliseconds for a model of a few
@@ -111,27 +163,47 @@ pub fn check_batches_within(
     probe: &ProbeSet,
     tolerance: f64,
 ) -> BatchCheck {
-    let alone: Vec<_> = (0..probe.rows()).map(|row| session.run(plan, probe.columns(), &[row])).collect();
-    let mut check = Check { session, plan, probe, alone, tolerance, batches: 0, exact: true, max_difference: 0.0 };
+    check_rows(session, &Planned { plan, probe }, tolerance, None)
+}
+
+/// Checks a model that is known by its inputs alone, for as long as this takes: a model that takes longer is not found to
+/// answer alike.
+pub fn check_made(session: &mut ModelSession, rows: &MadeRows, lasts: Duration) -> BatchCheck {
+    check_rows(session, rows, TOLERANCE, Some(lasts))
+}
+
+fn check_rows(session: &mut ModelSession, rows: &dyn Rows, tolerance: f64, lasts: Option<Duration>) -> BatchCheck {
+    let until = lasts.and_then(|lasts| Instant::now().checked_add(lasts));
+    let is_late = || until.is_some_and(|until| Instant::now() > until);
+    let n = rows.n();
+    let alone: Vec<_> = (0..n).take_while(|_| !is_late()).map(|row| rows.run(session, &[row])).collect();
+    let mut check =
+        Check { session, rows, alone, tolerance, until, is_late: false, batches: 0, exact: true, max_difference: 0.0 };
     let good = check.good();
     let found = check.all(&good).err();
     let verdict = match (found, check.alone.first()) {
         (Some(counterexample), _) => Verdict::Unsafe(check.smallest(counterexample)),
+        (None, _) if check.is_late || check.alone.len() < n => {
+            Verdict::Unchecked { reason: "it takes too long to be tried".to_owned() }
+        }
         (None, Some(Err(error))) if good.is_empty() => Verdict::Unchecked { reason: error.to_string() },
         (None, None) => Verdict::Unchecked { reason: "there are no rows to try".to_owned() },
         (None, _) if check.exact => Verdict::Exact,
         (None, _) => Verdict::WithinTolerance { max_difference: check.max_difference },
     };
-    BatchCheck { verdict, rows: good.len(), refused: probe.rows() - good.len(), batches: check.batches, tolerance }
+    let refused = check.alone.len() - good.len();
+    BatchCheck { verdict, rows: good.len(), refused, batches: check.batches, tolerance }
 }
 
 struct Check<'a> {
     session: &'a mut ModelSession,
-    plan: &'a InputPlan,
-    probe: &'a ProbeSet,
+    rows: &'a dyn Rows,
     /// The answer of each row alone.
     alone: Vec<Result<Outputs, OnnxError>>,
     tolerance: f64,
+    /// Nothing more is run then.
+    until: Option<Instant>,
+    is_late: bool,
     batches: usize,
     exact: bool,
     max_difference: f64,
@@ -175,7 +247,8 @@ impl Check<'_> {
             let rows: Vec<usize> = (0..length).map(|_| good[random.below(good.len())]).collect();
             self.batch(&rows)?;
         }
-        let hostile: Vec<usize> = self.probe.hostile().filter(|row| self.alone[*row].is_ok()).collect();
+        let is_ok = |row: &usize| self.alone.get(*row).is_some_and(Result::is_ok);
+        let hostile: Vec<usize> = self.rows.hostile().filter(is_ok).collect();
         for row in good {
             let mut batch = hostile.clone();
             batch.insert(random.below(hostile.len() + 1), *row);
@@ -190,12 +263,16 @@ impl Check<'_> {
 
     /// Runs one batch and holds it against the rows alone.
     fn batch(&mut self, rows: &[usize]) -> Result<(), Disagreement> {
+        self.is_late |= self.until.is_some_and(|until| Instant::now() > until);
+        if self.is_late {
+            return Ok(());
+        }
         self.batches += 1;
         let at = |place: usize, output: &str, together: String| {
             Err(Disagreement { batch: rows.to_vec(), place, output: output.to_owned(), together })
         };
         let refused = rows.iter().position(|row| self.alone[*row].is_err());
-        let together = match self.session.run(self.plan, self.probe.columns(), rows) {
+        let together = match self.rows.run(self.session, rows) {
             Ok(together) => together,
             // A batch fails as the worst of its rows does; anything else is the batch's own failure.
             Err(error) => {
@@ -264,10 +341,10 @@ impl Check<'_> {
             Err(error) => error.to_string(),
         };
         let mates = match mates.as_slice() {
-            [mate] => vec![self.probe.row(*mate)],
+            [mate] => vec![self.rows.row(*mate)],
             many => many.iter().map(|mate| ProbeRow { number: *mate, values: BTreeMap::new() }).collect(),
         };
-        BatchCounterexample { output: found.output, row: self.probe.row(row), mates, alone, together: found.together }
+        BatchCounterexample { output: found.output, row: self.rows.row(row), mates, alone, together: found.together }
     }
 }
 

@@ -5,7 +5,8 @@
 //! for.
 //!
 //! Read [`check`] for what a request must be, [`model`] for what it is asked of, [`scheduler`] for who runs what when,
-//! [`queue`] and [`pace`] for its rules, [`square`] for whose rows may share a run, [`statistics`] for what is counted.
+//! [`queue`] and [`pace`] for its rules, [`crate::batch_check`] for whose rows may share a run,
+//! [`statistics`] for what is counted.
 
 pub mod check;
 mod meters;
@@ -14,7 +15,6 @@ pub mod pace;
 pub mod port;
 pub mod queue;
 mod scheduler;
-pub mod square;
 pub mod statistics;
 
 pub use check::{Asked, Refused, Takes};

@@ -101,6 +101,12 @@ def test_bodies_are_compressed_both_ways(client, up, down):
     np.testing.assert_array_equal(result.as_numpy("score"), models.linear(many))
 
 
+def test_bodies_may_be_larger_than_a_framework_thinks(client):
+    many = np.full((4096, 3), "x" * 500, dtype=object)
+    result = client.infer("string_input", [tensor("features", many, "BYTES")]).as_numpy("score")
+    assert result.shape == (4096, 3) and result[4095, 2] == b"x" * 500
+
+
 def test_async_calls(client):
     calls = [client.async_infer("linear", rows()) for _ in range(8)]
     for call in calls:

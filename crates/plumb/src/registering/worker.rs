@@ -12,7 +12,8 @@ use rustix::process::{Resource, Rlimit, Signal, getppid, set_parent_process_deat
 use schema::{ErrorKind, ServiceColumn};
 use serde::{Deserialize, Serialize};
 use serving::batch_check::ProbeSet;
-use serving::infer::{Port, square};
+use serving::infer::Port;
+use serving::infer::model::tried;
 use serving::onnx::inspect::ModelFile;
 use serving::onnx::{InputPlan, Runtime, SessionPool, inspect};
 use serving::pinned::{self, PinnedError};
@@ -122,8 +123,7 @@ fn look(task: &Task, library: Option<&Path>) -> Result<ModelFile, Failure> {
 fn try_rows(runtime: &Runtime, bytes: &[u8], file: &ModelFile) -> Result<bool, Failure> {
     let inputs: Option<Vec<Port>> = file.signature.inputs.iter().map(Port::of).collect();
     let pool = SessionPool::load(runtime, bytes, 1)?;
-    let (Some(inputs), Some(mut session)) = (inputs, pool.try_checkout()) else { return Ok(false) };
-    Ok(square::check(&mut session, &inputs, file.signature.outputs.len()).is_ok())
+    Ok(inputs.is_some_and(|inputs| tried(&pool, &inputs, file.signature.outputs.len()).batching()))
 }
 
 /// Runs it once, on the first of some generated rows that it has an answer to. What it says of values is its own affair; what

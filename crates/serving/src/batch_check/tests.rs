@@ -189,8 +189,9 @@ fn a_label_may_flip_only_between_scores_that_are_tied() {
     let (plan, probe) = (toy::plan(&model, &["a", "b", "c"]), ProbeSet::new(&[], &[]).unwrap());
     let check = Check {
         session: &mut lease,
-        plan: &plan,
-        probe: &probe,
+        rows: &Planned { plan: &plan, probe: &probe },
+        until: None,
+        is_late: false,
         alone: Vec::new(),
         tolerance: TOLERANCE,
         batches: 0,

@@ -64,6 +64,9 @@ impl Fleet {
             LoadError::Inspected { model: model.clone(), version: number, why, passes }
         })?;
         let pool = self.pool(version, &version.files, graph)?;
+        if file.batching == Some(false) {
+            warn!(model.name = %model, model.version = number, "served one request at a time: rows that were made did not answer alike in company, or not in time");
+        }
         let labels = classes::read(&file.metadata);
         let sharing = Sharing { labels, batching: file.batching, pool, statistics, rows_max };
         self.tensor_model(version, graph, &file.signature, sharing)

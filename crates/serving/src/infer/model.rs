@@ -7,15 +7,17 @@ use schema::{Clock, ErrorKind, Fingerprint, ModelName};
 
 use super::queue::Rank;
 use super::scheduler::{self, Answer, Scheduler};
-use super::square;
 use super::statistics::{Statistics, Told};
 use super::{Asked, Port, Refused, Takes};
+use crate::batch_check::{BatchCheck, MadeRows, check_made};
 use crate::onnx::session::Ran;
 use crate::onnx::{OnnxError, SessionPool, Tensor, TensorData};
 
 /// The most rows of one request. More are no request but a job.
 pub const ROWS_MAX: usize = 4096;
 
+/// How long rows are tried: requests of a model that takes longer share no run.
+const TRIED_FOR: Duration = Duration::from_secs(2);
 /// How long runs may take that nobody asked for, when a version is loaded.
 const WARM: Duration = Duration::from_millis(100);
 /// The largest batch of them.
@@ -118,18 +120,7 @@ impl TensorModel {
     pub fn new(parts: Parts) -> Self {
         let Parts { name, version, digest, inputs, outputs, labels, batching, rows_max, pool, statistics } = parts;
         let has_rows = !inputs.is_empty() && inputs.iter().chain(&outputs).all(Port::has_rows);
-        let batching = has_rows && batching.unwrap_or_else(|| {
-            let checked = pool.try_checkout().map(|mut lease| square::check(&mut lease, &inputs, outputs.len()));
-            match checked {
-                Some(Ok(())) => true,
-                Some(Err(why)) => {
-                    tracing::warn!(model.name = %name, model.version = version, "served one request at a time: {why}");
-                    false
-                }
-                // Somebody else uses these sessions already.
-                None => false,
-            }
-        });
+        let batching = has_rows && batching.unwrap_or_else(|| tried(&pool, &inputs, outputs.len()).batching());
         let rows_max = batching.then_some(rows_max.unwrap_or(ROWS_MAX).min(ROWS_MAX)).filter(|rows| *rows > 0);
         let scheduler = Scheduler::new(scheduler::Parts {
             model: name.to_string(),
@@ -274,6 +265,14 @@ impl TensorModel {
             }
         }
     }
+}
+
+/// Whether rows that are made from the inputs may share a run. Of no session, and of rows that are too large, nothing is known.
+pub fn tried(pool: &SessionPool, inputs: &[Port], n_outputs: usize) -> BatchCheck {
+    let unknown = |reason: &str| BatchCheck::unchecked(reason);
+    let Some(rows) = MadeRows::of(inputs, n_outputs) else { return unknown("its rows are too large to be tried") };
+    let Some(mut session) = pool.try_checkout() else { return unknown("no session is free to try it") };
+    check_made(&mut session, &rows, TRIED_FOR)
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub struct ModelFile {
     pub description: Option<String>,
     /// `model_version`, a number of its author's.
     pub version: Option<i64>,
-    /// Whether its rows may share a run, where that was tried ([`crate::infer::square`]).
+    /// Whether its rows may share a run, where that was tried ([`crate::batch_check::made`]).
     #[serde(default)]
     pub batching: Option<bool>,
 }
