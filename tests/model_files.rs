@@ -46,6 +46,16 @@ fn linear(location: &str) -> Vec<u8> {
         .model()
 }
 
+/// The first of three features, with all that it needs in one file.
+fn linear_alone() -> Vec<u8> {
+    Graph::new()
+        .input("features", FLOAT, &[-1, 3])
+        .floats("w", &[3, 1], &[1.0, 0.0, 0.0])
+        .node(Node::new("MatMul", &["features", "w"], &["score"]))
+        .output("score", FLOAT, &[-1, 1])
+        .model()
+}
+
 /// The same from the end of a loop that nobody sees end.
 fn endless() -> Vec<u8> {
     let body = Graph::new()
@@ -296,6 +306,10 @@ fn whoever_reads_a_model_goes_with_whoever_asked() {
 
 /// Logs a file as a run's model and registers it, as clients of MLflow do: whether it is registered, and if not, why.
 fn create(server: &Server, name: &str, bytes: &[u8]) -> Result<(), String> {
+    create_with(server, name, bytes, &json!([{ "key": "plumb.service", "value": SERVICE }]))
+}
+
+fn create_with(server: &Server, name: &str, bytes: &[u8], tags: &Json) -> Result<(), String> {
     let api = "/api/2.0/mlflow";
     let post = |route: &str, body: &Json| server.post(&format!("{api}/{route}"), &body.to_string());
     let run =
@@ -303,7 +317,6 @@ fn create(server: &Server, name: &str, bytes: &[u8]) -> Result<(), String> {
     let url = format!("{}/api/2.0/mlflow-artifacts/artifacts/0/{run}/artifacts/m/model.onnx", server.url);
     ureq::put(&url).send(bytes).unwrap();
     post("registered-models/create", &json!({ "name": name }));
-    let tags = json!([{ "key": "plumb.service", "value": SERVICE }]);
     let body = json!({ "name": name, "source": format!("runs:/{run}/m"), "run_id": run, "tags": tags });
     let (status, mut answer) = post("model-versions/create", &body);
     if status != 200 {
@@ -350,6 +363,47 @@ fn a_server_answers_on_while_models_end_badly() {
         assert_eq!(server.predict("m", &[4]).0, 200);
     }
     create(&server, "good", &std::fs::read(plumb.model("repeat_purchase_v1.onnx")).unwrap()).unwrap();
+}
+
+/// What clients of MLflow keep without a feature service is read and run where it can do no harm, before the server runs it.
+#[test]
+fn a_model_without_a_service_that_ends_badly_is_told_of_and_the_server_answers_on() {
+    let plumb = Plumb::demo_online();
+    plumb.edit("plumb.yaml", ARTIFACTS, "artifacts: {path: .plumb/artifacts, inspect_seconds: 1}");
+    plumb.run(&register(&plumb.model("repeat_purchase_v1.onnx"))).ok();
+    plumb.run("model promote m 1").ok();
+    let file = write(&plumb, "endless.onnx", &endless());
+    let kept = format!("model register endless {} --without-service", file.display());
+    plumb.run(&kept).fails(2, &["endless.onnx", "inspect_seconds"]);
+    let server = plumb.serve();
+    let good = linear_alone();
+    for (name, bytes) in [("endless", endless()), ("good", good)] {
+        create_with(&server, name, &bytes, &json!([])).unwrap();
+        let wish = json!({ "name": name, "version": "1", "stage": "Production" }).to_string();
+        let (status, answer) = server.post("/api/2.0/mlflow/model-versions/transition-stage", &wish);
+        assert_eq!(status, 200, "{name}: {answer}");
+    }
+    let deadline = Instant::now() + ENOUGH;
+    let state = |index: &Json, name: &str| {
+        let of = |one: &&Json| one["name"] == name && one["reason"] != "not loaded yet";
+        index.as_array().unwrap().iter().find(of).cloned()
+    };
+    let (endless, good) = loop {
+        let (_, index) = server.post("/v2/repository/index", "");
+        if let (Some(endless), Some(good)) = (state(&index, "endless"), state(&index, "good")) {
+            break (endless, good);
+        }
+        assert!(Instant::now() < deadline, "{index}");
+        assert_eq!(server.predict("m", &[4]).0, 200);
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!((&endless["state"], &good["state"]), (&json!("UNAVAILABLE"), &json!("READY")), "{endless} {good}");
+    assert!(ENDED.iter().any(|said| endless["reason"].as_str().unwrap().contains(said)), "{endless}");
+    let asked = json!({ "inputs": [{ "name": "features", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3] }] });
+    let (status, answer) = server.post("/v2/models/good/infer", &asked.to_string());
+    assert_eq!((status, &answer["outputs"][0]["data"]), (200, &json!([1.0])), "{answer}");
+    assert_eq!(server.get("/readyz").0, 200, "nobody promised that it can be run");
+    server.stop();
 }
 
 #[test]
