@@ -77,7 +77,9 @@ def test_a_deadline_is_the_clients(client):
     np.testing.assert_array_equal(result.as_numpy("score"), models.linear(models.ROWS))
     result = client.infer("linear", rows(), priority=1, timeout=1_000_000, parameters={"mine": 1.5})
     np.testing.assert_array_equal(result.as_numpy("score"), models.linear(models.ROWS))
-    told = refused(client.infer, "linear", rows(), client_timeout=1e-9)
+    # A timeout is a millisecond at least to the client, in which six megabytes are neither sent nor answered.
+    many = [tensor("features", np.full((4096, 3), "x" * 500, dtype=object), "BYTES")]
+    told = refused(client.infer, "string_input", many, client_timeout=1e-9)
     assert told.status() == "StatusCode.DEADLINE_EXCEEDED"
 
 
