@@ -171,7 +171,8 @@ fn rows_that_came_after_a_prediction_make_it_stale_and_not_wrong() {
     plumb.run(&format!("model register m {}", plumb.model("repeat_purchase_v1.onnx").display())).ok();
     plumb.run("model promote m 1").ok();
     let server = plumb.serve();
-    assert_eq!(server.predict("m", &[4, 18]).0, 200);
+    let (status, early) = server.predict("m", &[4, 18]);
+    assert_eq!(status, 200);
     server.stop();
     // An order of user 4 from before the prediction's instant, which nobody had sent yet.
     arrive_late(&plumb.path().join("data/orders.parquet"));
@@ -185,14 +186,25 @@ fn rows_that_came_after_a_prediction_make_it_stale_and_not_wrong() {
     let found = orders();
     assert_eq!((&found["compared"], &found["equal"], &found["stale"]), (&2.into(), &1.into(), &1.into()), "{found}");
     assert_eq!((&found["mismatched"], found["examples"].as_array().unwrap().len()), (&0.into(), 0));
+    let replayed = |answer: &serde_json::Value| {
+        let id = answer["prediction_ids"][0].as_str().unwrap();
+        let done = plumb.run(&format!("replay {id} -o json"));
+        let orders =
+            done.json()["features"].as_array().unwrap().iter().find(|f| f["feature"] == "total_orders").cloned();
+        (done.code, done.json()["differing_outputs"].clone(), orders.unwrap()["history"].clone())
+    };
+    assert_eq!(replayed(&early), (0, serde_json::json!({}), "late".into()));
 
     // Negative control: what is wrong stays wrong, whatever came late.
     plumb.run("materialize").ok();
     tamper(&plumb, 4, Some(1_000));
     let server = plumb.serve();
-    assert_eq!(server.predict("m", &[4]).0, 200);
+    let (status, wrong) = server.predict("m", &[4]);
+    assert_eq!(status, 200);
     server.stop();
     assert_eq!(plumb.run("skew").code, 1);
+    // The model said what it says of such features; they were wrong.
+    assert_eq!(replayed(&wrong), (1, serde_json::json!({}), "differs".into()));
     let found = orders();
     assert_eq!(
         (&found["compared"], &found["stale"], &found["mismatched"]),

@@ -1,6 +1,6 @@
 """Goal: sources and files of models in Azure's object store are as good as those in S3. Method: Azure's own server, the real
-settings, and tables that the `deltalake` package writes there. Of Google's store there is no server that speaks the protocol of
-its objects."""
+settings, and tables that the `deltalake` package writes there. Of Google's store there is no server to be had; what reading it
+needs, its listings and objects in XML, is S3's too, and is asked of a server of that."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import requests
 from azurite import ACCOUNT, KEY, Azurite
 from deltalake import write_deltalake
 from plumb import BINARY, ROOT, Project, Server, Written, one_view
+from s3 import S3
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,19 @@ def azurite(tmp_path_factory):
         server.put("shop")
         yield server
         server.stop()
+
+
+@pytest.fixture(scope="module")
+def google(tmp_path_factory):
+    with (tmp_path_factory.mktemp("google") / "log").open("w") as log:
+        server = S3(log)
+        server.put("shop")
+        yield server
+        server.stop()
+
+
+def of_google(server: S3) -> str:
+    return f"gcs: {{base_url: '{server.url}', skip_signature: true, allow_http: true}}"
 
 
 def written(folder: Path, settings: str, path: str, more: str = "") -> Written:
@@ -56,6 +70,26 @@ def test_texts_in_a_container_are_listed_each_time_and_new_ones_are_added(azurit
     azurite.put("shop/texts/2.csv", csv((3, 31), (4, 40)))
     assert hows(project) == "built"
     assert project.online("1,3,4") == [10, 31, 40]
+
+
+def test_texts_in_googles_store_are_listed_each_time_and_new_ones_are_added(google, tmp_path):
+    google.put("shop/texts/1.csv", csv((1, 10), (2, 2**53 + 1)))
+    google.put("shop/texts/a b&c.txt", "no")
+    project = written(tmp_path, of_google(google), "gs://shop/texts/*.csv")
+    project.ok("apply", "--yes")
+    assert hows(project) == "built"
+    assert project.online("1,2,9") == [10, 2**53 + 1, None]
+    assert hows(project) == "unchanged"
+    google.put("shop/texts/2 of 2.csv", csv((3, 30)))
+    assert hows(project) == "appended"
+    google.put("shop/texts/1.csv", csv((1, 11)))
+    assert hows(project) == "built"
+    assert project.online("1,2,3") == [11, None, 30]
+
+
+def test_what_googles_store_lacks_is_said(google, tmp_path):
+    done = written(tmp_path, of_google(google), "gs://nowhere/x.csv").run("plan")
+    assert done.returncode in (2, 6) and "gs://nowhere/x.csv" in done.stdout + done.stderr, done
 
 
 def test_a_table_in_a_container_is_read_at_every_version(azurite, tmp_path):

@@ -76,6 +76,7 @@ impl World<'_> {
             registry: RegistryConfig::Sqlite { path: folder.join("not used") },
             artifacts: ArtifactsConfig::at(folder.join("not used")),
             predictions: folder.join("not used"),
+            prediction_log: Default::default(),
             probes: folder.join("not used"),
             storage: Default::default(),
             limits: Default::default(),

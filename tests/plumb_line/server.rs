@@ -14,6 +14,7 @@ use plumb::http::health::Readiness;
 use plumb::http::measuring::Measuring;
 use plumb::http::pusher::Pusher;
 use plumb::oip::Inference;
+use plumb::predicting::outcomes::Outcomes;
 use plumb::{grpc, http};
 use registry::{Artifacts, Command, MemoryLog, Registry, Seq};
 use schema::{AppliedDefinitions, Clock, FeatureView, Timestamp};
@@ -91,6 +92,7 @@ impl Server {
             offline: offline.clone(),
             online,
             building,
+            outcomes: Arc::new(Outcomes::new(offline.folder().join("labels"), offline.folder().to_path_buf())),
             clock,
             readiness,
             non_finite: NonFinite::Text,

@@ -2,7 +2,9 @@
 
 mod definitions;
 mod features;
+mod label;
 mod model;
+mod predict;
 mod registry;
 mod serve;
 mod tables;
@@ -17,11 +19,13 @@ use clap_complete::Shell;
 
 use crate::failure::Failure;
 pub use definitions::{ApplyArgs, ImportCommand, ImportFeastArgs, InitArgs, PlanArgs};
-pub use features::{FeaturesCommand, FeaturesExplainArgs, FeaturesGetArgs, MaterializeArgs, ReplayArgs};
+pub use features::{ExplainArgs, FeaturesCommand, FeaturesExplainArgs, FeaturesGetArgs, MaterializeArgs, ReplayArgs};
+pub use label::{LabelAddArgs, LabelCommand, LabelJoinArgs};
 pub use model::{
     AliasArgs, ApproveArgs, DeleteArgs, DescribeArgs, DiffArgs, InspectArgs, ModelCommand, ModelListArgs,
     ModelNameArgs, PromoteArgs, RegisterArgs, RenameArgs, RollbackArgs, SearchArgs, ShowArgs, TagArgs,
 };
+pub use predict::PredictArgs;
 pub use registry::{
     RegistryAtArgs, RegistryCommand, RegistryExportArgs, RegistryImportArgs, RegistryLogArgs, RegistryVerifyArgs,
 };
@@ -47,9 +51,9 @@ pub struct Cli {
     /// lines.
     #[arg(long, global = true, value_name = "URL|FILE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub registry: Option<String>,
-    /// Tables for people, JSON for programs.
-    #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
-    pub output: Format,
+    /// Tables for people, JSON for programs: `table` or `json`. Of `predict` also the file that its rows go to.
+    #[arg(long, short, global = true, value_name = "FORMAT", value_parser = Output::parse)]
+    pub output: Vec<Output>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -87,6 +91,69 @@ pub fn failure(message: &clap::Error) -> Failure {
     let (what, hint) = text.split_once("\n\n").unwrap_or((&text, "see `plumb --help`"));
     let what = what.trim().trim_start_matches("error: ");
     Failure::invalid(what).code("usage").hint(hint.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+impl Cli {
+    /// How answers are printed.
+    ///
+    /// # Errors
+    /// `usage`: two formats, or a file where the command writes none.
+    pub fn format(&self) -> Result<Format, Failure> {
+        let mut format = None;
+        for said in &self.output {
+            match said {
+                Output::Format(said) if format.replace(*said).is_some() => {
+                    return Err(usage("--output says twice how the answer is printed", "say `table` or `json` once"));
+                }
+                Output::File(file) if !matches!(self.command, Command::Predict(_)) => {
+                    let message = format!("invalid value `{}` for --output", file.display());
+                    return Err(usage(&message, "say `table` or `json`"));
+                }
+                Output::Format(_) | Output::File(_) => {}
+            }
+        }
+        Ok(format.unwrap_or(Format::Table))
+    }
+
+    /// The one file that `--output` names.
+    ///
+    /// # Errors
+    /// `usage`: none, or several.
+    pub fn output_file(&self) -> Result<PathBuf, Failure> {
+        let mut files = self.output.iter().filter_map(|said| match said {
+            Output::File(file) => Some(file),
+            Output::Format(_) => None,
+        });
+        match (files.next(), files.next()) {
+            (Some(file), None) => Ok(file.clone()),
+            (None, _) => Err(usage("nothing says where the rows go", "name a Parquet file: --output scores.parquet")),
+            (Some(_), Some(_)) => Err(usage("--output names two files", "name one")),
+        }
+    }
+}
+
+fn usage(message: &str, hint: &str) -> Failure {
+    Failure::invalid(message).code("usage").hint(hint)
+}
+
+/// What `--output` says: how an answer is printed, or where rows go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// `table` or `json`.
+    Format(Format),
+    /// A file.
+    File(PathBuf),
+}
+
+impl Output {
+    /// What looks like a file, for it has an ending or a folder, is one.
+    fn parse(text: &str) -> Result<Self, String> {
+        match Format::from_str(text, false) {
+            Ok(format) => Ok(Self::Format(format)),
+            Err(_) if text.contains(['.', '/']) => Ok(Self::File(PathBuf::from(text))),
+            Err(_) => Err("possible values: table, json".to_owned()),
+        }
+    }
 }
 
 /// How answers are printed.
@@ -146,11 +213,23 @@ pub enum Command {
     /// Turn the definitions of another system into ours.
     #[command(subcommand)]
     Import(ImportCommand),
+    /// Score the rows of a file: what a server would answer for each, beside it.
+    ///
+    /// Example: plumb predict churn --input rows.parquet --output scores.parquet
+    Predict(PredictArgs),
+    /// Tell what came of predictions, and join it with them.
+    #[command(subcommand)]
+    Label(LabelCommand),
     /// Serve features and predictions over HTTP.
     ///
     /// Example: plumb serve --project shop --http 127.0.0.1:8080
     Serve(ServeArgs),
-    /// Compute an answer again from history, by the replay token that came with it. Exit status 1 when it differs.
+    /// What a prediction was made of: version, keys, features and where they are from, outputs; and whether history says so.
+    ///
+    /// Example: plumb explain 019abf3e-7c1d-7a52-8c4f-0b1d6c2a9e11
+    Explain(ExplainArgs),
+    /// Compute an answer again: features from history, by the replay token that came with them, or a prediction of the log by
+    /// its id, with the version that answered. Exit status 1 when it differs.
     ///
     /// Example: plumb replay pl1.AQcTcmVwZWF0...
     Replay(ReplayArgs),

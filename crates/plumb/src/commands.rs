@@ -10,8 +10,11 @@ pub mod features;
 pub mod import;
 pub mod ingest;
 pub mod init;
+pub mod label;
 pub mod materialize;
 pub mod model;
+pub mod predict;
+pub mod predicted;
 pub mod registry;
 pub mod replay;
 pub mod serve;
@@ -24,7 +27,7 @@ pub mod webhook;
 
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command, FeaturesCommand, ImportCommand, ModelCommand, TrainingSetCommand, ViewCommand};
+use crate::cli::{Cli, Command, FeaturesCommand, Format, ImportCommand, ModelCommand, TrainingSetCommand, ViewCommand};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::project::{Project, existing_log};
@@ -34,7 +37,7 @@ use crate::registering::worker;
 ///
 /// # Errors
 /// Why it could not be done; the exit code is the failure's.
-pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
+pub fn run(cli: Cli, output: Format) -> Result<ExitCode, Failure> {
     if let Command::InspectModel(args) = &cli.command {
         return worker::work(args);
     }
@@ -42,7 +45,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         .enable_all()
         .build()
         .map_err(|why| Failure::new(schema::ErrorKind::Unavailable, format!("starting the runtime: {why}")))?;
-    let output = cli.output;
+    let scores = matches!(cli.command, Command::Predict(_)).then(|| cli.output_file()).transpose()?;
     let (folder, named) = (cli.project, cli.registry);
     let done = runtime.block_on(async move {
         let config = || Config::read_with(&folder, named.as_deref());
@@ -80,7 +83,15 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Registry(command) => Box::pin(registry::registry(&config()?, output, &command)).await,
             Command::Webhook(command) => Box::pin(webhook::webhook(&there().await?, output, command)).await,
             Command::Import(ImportCommand::Feast(args)) => import::feast(output, &args),
+            Command::Predict(args) => {
+                Box::pin(predict::predict(&there().await?, output, &args, &scores.unwrap_or_default())).await
+            }
+            Command::Label(command) => Box::pin(label::label(&there().await?, output, &command)).await,
             Command::Serve(args) => serve::serve(&open().await?, output, args.http, args.grpc).await,
+            Command::Explain(args) => predicted::explain(&there().await?, output, &args.id, args.show_pii).await,
+            Command::Replay(args) if predicted::is_id(&args.token) => {
+                Box::pin(predicted::replay(&there().await?, output, &args.token, args.show_pii)).await
+            }
             Command::Replay(args) => replay::replay(&there().await?, output, &args).await,
             Command::Skew(args) => skew::skew(&there().await?, output, &args).await,
             Command::View(ViewCommand::Remove(args)) => view::remove(&there().await?, output, &args).await,

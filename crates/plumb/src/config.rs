@@ -4,6 +4,7 @@ mod artifacts;
 mod feast_answers;
 mod hosts;
 mod inference;
+mod predictions;
 mod query;
 mod redis;
 mod registry;
@@ -18,6 +19,7 @@ use featurestore::offline::query::QueryLimits;
 use featurestore::online::RedisConfig;
 use schema::yaml::{Mistake, Place, documents, suggest};
 use schema::{Clock, Timestamp, Ttl};
+use serving::prediction_log::LogConfig;
 
 use crate::failure::Failure;
 pub use artifacts::ArtifactsConfig;
@@ -50,6 +52,8 @@ pub struct Config {
     pub artifacts: ArtifactsConfig,
     /// Folder of the prediction log.
     pub predictions: PathBuf,
+    /// How it is kept.
+    pub prediction_log: LogConfig,
     /// Where the rows are kept that promotions asked.
     pub probes: PathBuf,
     /// Object stores that sources are in.
@@ -217,8 +221,8 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
         folder.join(found.unwrap_or_else(|| default.to_owned()))
     };
     let offline = path("offline", ".plumb/offline", &mut fields);
-    let predictions = path("predictions", ".plumb/predictions", &mut fields);
     let probes = path("probes", ".plumb/probes", &mut fields);
+    let (predictions, prediction_log) = predictions::read(&mut fields, folder, mistakes);
     let artifacts = artifacts::read(&mut fields, folder, mistakes);
     let registry = registry::read(&mut fields, folder, project.as_deref(), mistakes);
     let online = online(&mut fields, folder, mistakes);
@@ -242,6 +246,7 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
         registry,
         artifacts,
         predictions,
+        prediction_log,
         probes,
         storage,
         limits,

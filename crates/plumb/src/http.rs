@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod mlflow;
 pub mod native;
 pub mod oip;
+pub mod openapi;
 pub mod pusher;
 pub mod services;
 
@@ -29,6 +30,7 @@ use serving::Scorer;
 
 use crate::config::{Hosts, NonFinite};
 use crate::oip::Inference;
+use crate::predicting::outcomes::Outcomes;
 use crate::promoting::Gate;
 use crate::webhooks::Webhooks;
 
@@ -45,6 +47,8 @@ pub struct Parts {
     pub offline: OfflineStore,
     /// The features.
     pub online: Arc<OnlineReader>,
+    /// Where labels go.
+    pub outcomes: Arc<Outcomes>,
     /// What builds training sets.
     pub building: building::Building,
     /// The time.
@@ -66,7 +70,7 @@ pub struct Parts {
 /// All routes.
 pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
     let Parts { project, scorer, registry, offline, online, building, clock, readiness, .. } = parts;
-    let Parts { non_finite, mlflow, webhooks, hosts, inference, .. } = parts;
+    let Parts { non_finite, mlflow, webhooks, hosts, inference, outcomes, .. } = parts;
     let mlflow = mlflow.map(|parts| {
         let (registry, offline, online) = (Arc::clone(&registry), offline.clone(), Arc::clone(&online));
         let fleet = Arc::clone(&parts.checking);
@@ -80,9 +84,12 @@ pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
     let feast_writer = feast::FeastWriter::new(project.clone(), Arc::clone(&pusher), Arc::clone(&materializing));
     let feast = feast::FeastReader::new(project, Arc::clone(&registry), Arc::clone(&online), clock, non_finite);
     let predictor = native::predict::Predictor::new(Arc::clone(&scorer), Arc::clone(&registry));
+    let labeller =
+        native::labels::Labeller { outcomes, scorer: Arc::clone(&scorer), registry: Arc::clone(&registry), clock };
     let features = native::features::FeatureReader::new(registry, online, clock);
     let routes = Router::new()
         .merge(native::predict::router(Arc::new(predictor)))
+        .merge(native::labels::router(Arc::new(labeller)))
         .merge(native::models::router(scorer))
         .merge(native::features::router(Arc::new(features)))
         .merge(native::materialize::router(materializing))
@@ -93,6 +100,7 @@ pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
         .merge(mlflow.unwrap_or_default())
         .merge(oip::router(inference))
         .merge(health::router(readiness))
+        .merge(openapi::router())
         .route("/metrics", get(async move || measuring.scrape().await));
     attended(routes, hosts)
 }

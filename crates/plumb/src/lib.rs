@@ -13,6 +13,7 @@ pub mod grpc;
 pub mod http;
 pub mod oip;
 pub mod output;
+pub mod predicting;
 pub mod project;
 pub mod promoting;
 pub mod recorded;

@@ -26,8 +26,14 @@ fn main() -> ExitCode {
         }
     };
     plumb::output::logging(&cli);
-    let output = cli.output;
-    match plumb::commands::run(cli) {
+    let output = match cli.format() {
+        Ok(output) => output,
+        Err(failure) => {
+            plumb::output::failure(Format::Table, &failure);
+            return ExitCode::from(failure.exit_code());
+        }
+    };
+    match plumb::commands::run(cli, output) {
         // What was to be done is done; whoever asked was not told.
         Ok(_) if plumb::output::is_lost() => ExitCode::from(3),
         Ok(code) => code,

@@ -12,8 +12,9 @@ use registry::webhook::{Hooks, PostgresWebhooks, SqliteWebhooks, WebhookStore};
 use registry::{ArtifactTree, Artifacts, PostgresLog, Registry, RegistryStore, SqliteLog};
 use schema::definitions::File;
 use schema::error::chain;
-use schema::{AppliedDefinitions, Clock, Definitions};
-use serving::Fleet;
+use schema::{AppliedDefinitions, Clock, Definitions, ErrorKind};
+use serving::prediction_log::LogConfig;
+use serving::{Fleet, PredictionLog};
 use storage::Bucket;
 
 use crate::config::{
@@ -22,6 +23,7 @@ use crate::config::{
 use crate::failure::Failure;
 use crate::http::mlflow;
 use crate::output;
+use crate::predicting::outcomes::Outcomes;
 use crate::registering::Inspector;
 use crate::webhooks::Webhooks;
 use crate::webhooks::courier::Courier;
@@ -139,6 +141,24 @@ impl Project {
     pub fn feast(&self) -> Result<Option<Arc<FeastRedis>>, Failure> {
         let open = |feast: &FeastConfig| FeastRedis::new(&feast.redis, &feast.project).map(Arc::new);
         Ok(self.config.feast.as_ref().map(open).transpose()?)
+    }
+
+    /// The log of predictions, to be written.
+    ///
+    /// # Errors
+    /// Its folder cannot be made.
+    pub fn prediction_log(&self) -> Result<PredictionLog, Failure> {
+        let Config { predictions, prediction_log, .. } = &self.config;
+        let config = LogConfig { erased: Some(self.offline.folder().to_path_buf()), ..prediction_log.clone() };
+        PredictionLog::start(predictions, config).map_err(|why| {
+            let message = format!("opening the prediction log `{}`: {why}", predictions.display());
+            Failure::new(ErrorKind::Unavailable, message).code("environment")
+        })
+    }
+
+    /// Where labels go.
+    pub fn outcomes(&self) -> Outcomes {
+        Outcomes::new(self.config.predictions.clone(), self.offline.folder().to_path_buf())
     }
 
     /// The files of model versions. A bucket that they are in is not asked yet.

@@ -167,6 +167,7 @@ impl<'n> Node<'n> {
         match self.scalar() {
             Some(Scalar::Boolean(flag)) => Some(flag.to_string()),
             Some(Scalar::Integer(number)) => Some(number.to_string()),
+            Some(Scalar::FloatingPoint(number)) => Some(number.to_string()),
             _ => self.text(mistakes),
         }
     }

@@ -7,6 +7,7 @@
 //! Read [`plan`] for how a service's columns become a model's inputs, and [`crate::batch_check`] for when rows may
 //! share a run.
 
+pub mod column;
 pub mod datatype;
 pub mod inspect;
 pub mod outputs;
@@ -201,8 +202,8 @@ impl OnnxError {
                     .to_owned()
             }
             Self::NotATensor { .. } => {
-                "export the model with ZipMap off, so that its scores are one tensor: in skl2onnx \
-                 `options={\"zipmap\": False}`, in onnxmltools `zipmap=False`"
+                "export the model with tensors as its inputs and outputs; of sequences, only the maps of scores that \
+                 an `ai.onnx.ml.ZipMap` ends the graph with are taken apart here"
                     .to_owned()
             }
             Self::NoOutputs => "name the values that it is to give as outputs of the graph".to_owned(),

@@ -4,8 +4,10 @@
 //! never waits for a disk. Files appear whole or not at all; a service's predictions share a folder, so its feature
 //! columns keep their types.
 
+pub mod find;
 mod held;
 pub mod read;
+mod retention;
 mod room;
 mod rows;
 pub mod sample;
@@ -22,7 +24,8 @@ use metrics::counter;
 
 use crate::scorer::Prediction;
 use room::{Room, Taken};
-pub(crate) use rows::{FEATURE, KEY, STATUS};
+pub(crate) use rows::{FEATURE, ID, KEY, STATUS};
+use sample::KeySample;
 
 /// How the log is kept.
 #[derive(Debug, Clone)]
@@ -35,6 +38,10 @@ pub struct LogConfig {
     pub rows_max: usize,
     /// Time after which a file is written, however few rows it has.
     pub flush_every: Duration,
+    /// The entities whose predictions are kept, by the hash of their keys: those of one are kept all or not at all.
+    pub sample: KeySample,
+    /// How long files are kept; for ever unless given.
+    pub keep: Option<Duration>,
     /// The offline store's folder, which says whose rows are not kept.
     pub erased: Option<PathBuf>,
 }
@@ -46,6 +53,8 @@ impl Default for LogConfig {
             bytes_max: 256 << 20,
             rows_max: 65_536,
             flush_every: Duration::from_secs(1),
+            sample: KeySample::ALL,
+            keep: None,
             erased: None,
         }
     }

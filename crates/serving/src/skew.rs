@@ -133,6 +133,20 @@ pub async fn skew(
     Ok(SkewReport { in_plumb: equal && unreadable.is_empty(), predictions, services, unreadable })
 }
 
+/// Recomputes some logged rows, which were answered with `compiled`: each of its features, compared.
+///
+/// # Errors
+/// [`SkewError::Offline`].
+pub async fn of_rows(
+    store: &OfflineStore,
+    compiled: &CompiledService,
+    logged: LoggedRows,
+) -> Result<Vec<FeatureComparison>, SkewError> {
+    let mut found = ServiceSkew { service: String::new(), version: 0, predictions: 0, features: Vec::new() };
+    replay(store, compiled, vec![logged], &mut found).await?;
+    Ok(found.features)
+}
+
 /// Recomputes some logged rows and adds what the comparison finds.
 async fn replay(
     store: &OfflineStore,

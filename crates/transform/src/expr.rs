@@ -307,6 +307,43 @@ mod tests {
     }
 
     #[test]
+    fn lists_and_patterns_are_worked_on_row_by_row() {
+        let item = || Arc::new(Field::new_list_field(DataType::Float64, true));
+        let fields = vec![
+            Field::new("v", DataType::List(item()), true),
+            Field::new("w", DataType::FixedSizeList(item(), 2), true),
+            Field::new("mail", DataType::Utf8, true),
+        ];
+        let list = |rows: Vec<Option<Vec<Option<f64>>>>| {
+            Arc::new(arrow::array::ListArray::from_iter_primitive::<Float64Type, _, _>(rows)) as ArrayRef
+        };
+        let v = list(vec![Some(vec![Some(3.0), Some(4.0)]), Some(vec![]), None]);
+        let w = vec![Some(vec![Some(0.0), Some(0.0)]), Some(vec![Some(1.0), Some(2.0)]), None];
+        let w = arrow::array::FixedSizeListArray::from_iter_primitive::<Float64Type, _, _>(w, 2);
+        let mail = arrow::array::StringArray::from(vec![Some("ann@shop.example"), Some("none"), None]);
+        let input = Arc::new(Schema::new(fields));
+        let batch = RecordBatch::try_new(Arc::clone(&input), vec![v, Arc::new(w), Arc::new(mail)]).unwrap();
+        let floats = |text: &str| -> Vec<Option<f64>> {
+            let whole = CompiledExpr::compile(text, &input, Dtype::Float64).unwrap();
+            let row = |at| whole.evaluate(&batch.slice(at, 1)).unwrap();
+            let all = whole.evaluate(&batch).unwrap();
+            let all: Vec<_> = all.as_primitive::<Float64Type>().iter().collect();
+            let each: Vec<_> =
+                (0..3).flat_map(|at| row(at).as_primitive::<Float64Type>().iter().collect::<Vec<_>>()).collect();
+            assert_eq!(all, each, "{text}");
+            all
+        };
+        assert_eq!(floats("v[1]"), [Some(3.0), None, None]);
+        assert_eq!(floats("w[2]"), [Some(0.0), Some(2.0), None]);
+        assert_eq!(floats("cast(array_length(v) as double)"), [Some(2.0), Some(0.0), None]);
+        assert_eq!(floats("array_max(w)"), [Some(0.0), Some(2.0), None]);
+        assert_eq!(floats("case when array_has(v, 4.0) then 1.0 else 0.0 end"), [Some(1.0), Some(0.0), Some(0.0)]);
+        let pattern = "cast(regexp_like(mail, '@shop[.]') as double)";
+        assert_eq!(floats(pattern), [Some(1.0), Some(0.0), None]);
+        assert_eq!(floats("array_distance([v[1], v[2]], [0.0, 0.0])"), [Some(5.0), None, None]);
+    }
+
+    #[test]
     fn integers_that_become_too_large_are_errors() {
         let largest = |text: &str| {
             let all = batch();

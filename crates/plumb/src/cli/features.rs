@@ -5,9 +5,20 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Args)]
 #[expect(missing_docs, reason = "the help texts are the documentation")]
 pub struct ReplayArgs {
-    /// `replay_token` of an answer.
+    /// `replay_token` of an answer of features, or one of `prediction_ids` of a prediction.
+    #[arg(value_name = "TOKEN|ID")]
     pub token: String,
     /// Show values of features that are marked `pii: true`, which are masked otherwise.
+    #[arg(long)]
+    pub show_pii: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "the help texts are the documentation")]
+pub struct ExplainArgs {
+    /// One of `prediction_ids` of an answer.
+    pub id: String,
+    /// Show values of keys and features that are marked `pii: true`, which are masked otherwise.
     #[arg(long)]
     pub show_pii: bool,
 }

@@ -368,7 +368,7 @@ async fn gate(project: &Project) -> Result<Gate, Failure> {
 }
 
 /// A model by its name.
-fn model_named<'c>(catalog: &'c Catalog, name: &str) -> Result<&'c Model, Failure> {
+pub(super) fn model_named<'c>(catalog: &'c Catalog, name: &str) -> Result<&'c Model, Failure> {
     catalog.model(name).ok_or_else(|| {
         let known = catalog.models().map(|(n, _)| n.as_str());
         Failure::new(ErrorKind::NotFound, format!("there is no model `{name}`")).hint(suggest(name, known))
@@ -385,7 +385,7 @@ fn find<'c>(catalog: &'c Catalog, name: &str, number: u32) -> Result<&'c ModelVe
 
 /// A version by what a command line says: a number is a version, a stage is its holder, `@name` is an alias, and so is what is
 /// none of them.
-fn version_named<'m>(model: &'m Model, text: &str) -> Result<&'m VersionState, Failure> {
+pub(super) fn version_named<'m>(model: &'m Model, text: &str) -> Result<&'m VersionState, Failure> {
     let is_number = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
     let found = match (text.strip_prefix('@'), Stage::from_str(text)) {
         (Some(alias), _) => model.aliased(alias),

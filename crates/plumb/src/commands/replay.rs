@@ -72,7 +72,7 @@ pub async fn replay(project: &Project, format: Format, args: &ReplayArgs) -> Res
     let token = Token::read(&args.token).map_err(|why| {
         Failure::invalid(format!("this is no replay token: {why}"))
             .code("wrong_token")
-            .hint("copy `replay_token` of an answer whole, from `pl1.` on")
+            .hint("copy `replay_token` of an answer whole, from `pl1.` on, or one of `prediction_ids`")
     })?;
     let catalog = project.registry.catalog();
     let compiled =

@@ -11,8 +11,7 @@ use registry::{Past, Registry};
 use schema::error::chain;
 use schema::{ErrorKind, FeatureView};
 use serving::fleet::LoadError;
-use serving::prediction_log::LogConfig;
-use serving::{Fleet, PredictionLog, Scorer};
+use serving::{Fleet, Scorer};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -132,11 +131,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     let fleet = Fleet::new(onnxruntime_library(), artifacts.clone(), sessions);
     let inspecting = Inspecting::new(project.inspector(), artifacts.clone());
     let fleet = Arc::new(fleet.inspecting(Arc::new(inspecting)));
-    let log_config = LogConfig { erased: Some(project.offline.folder().to_path_buf()), ..LogConfig::default() };
-    let log = PredictionLog::start(&project.config.predictions, log_config).map_err(|why| {
-        let path = project.config.predictions.display();
-        Failure::new(ErrorKind::Unavailable, format!("opening the prediction log `{path}`: {why}")).code("environment")
-    })?;
+    let log = project.prediction_log()?;
     let scorer = Arc::new(Scorer::new(Arc::clone(&fleet), Arc::clone(&online), project.clock(), log));
     let readiness = Arc::new(Readiness::default());
     let inference = Inference::new(
@@ -178,6 +173,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         offline: project.offline.clone(),
         online,
         building: building.clone(),
+        outcomes: Arc::new(project.outcomes()),
         clock: project.clock(),
         readiness: Arc::clone(&readiness),
         non_finite: project.config.non_finite,
@@ -402,6 +398,7 @@ mod tests {
     use featurestore::online::embedded::EmbeddedStore;
     use registry::Artifacts;
     use schema::Clock;
+    use serving::PredictionLog;
 
     use super::*;
 

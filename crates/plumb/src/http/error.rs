@@ -25,7 +25,7 @@ impl IntoResponse for Failure {
 
 /// No such route.
 pub async fn no_route(method: Method, uri: Uri) -> Failure {
-    let routes = "POST /v1/models/{model}/predict, POST /v1/features, POST /v1/views/{view}/push, POST /v1/materialize, \
+    let routes = "POST /v1/models/{model}/predict, POST /v1/features, POST /v1/labels, POST /v1/views/{view}/push, POST /v1/materialize, \
          POST /v1/training-sets, GET /v1/models, GET and POST /v1/webhooks, /livez, /readyz, /health, /metrics, and of Feast POST \
          /get-online-features, /push, /write-to-online-store, /materialize, /materialize-incremental";
     Failure::new(ErrorKind::NotFound, format!("there is no route {method} {}", uri.path()))

@@ -50,6 +50,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     );
     super::measuring::models::describe();
     describe_counter!("plumb_prediction_log_dropped_total", "Rows that the prediction log lost.");
+    describe_counter!(
+        "plumb_prediction_log_sampled_out_total",
+        "Rows that are not in the prediction log, by its sample."
+    );
+    describe_counter!("plumb_prediction_log_expired_files_total", "Files of the prediction log that were too old.");
     describe_counter!("plumb_training_sets_total", "Training sets for requests, by protocol and how they ended.");
     describe_counter!("plumb_feature_values_total", "Feature values answered, by view version and status.");
     describe_gauge!("plumb_null_ratio", "Of the values answered in the last five minutes, those that are null.");

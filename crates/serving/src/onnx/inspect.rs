@@ -2,14 +2,16 @@
 //!
 //! Invariant: a model is its bytes. What would make the runtime open other files, or hand back what is not a tensor, is
 //! refused by [`wire`] before the runtime sees the bytes: weights that are in other files are put into them first, by
-//! [`external`]. Everything else the runtime itself is asked, by loading the
+//! [`external`], and maps of scores are taken apart, by [`unzip`]. Everything else the runtime itself is asked, by loading the
 //! model exactly as it will be served.
 
 pub mod classes;
 pub mod external;
 pub(crate) mod proto;
+pub(crate) mod unzip;
 pub(crate) mod wire;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use ort::session::Session;
@@ -44,13 +46,22 @@ pub struct ModelFile {
 ///
 /// # Errors
 /// Of kind `Invalid`: bytes that are no model or that this runtime cannot load, weights in other files, inputs or
-/// outputs that are not tensors or of a type that none of ours has (quarters of a float).
+/// outputs that are not tensors (`ZipMap` of scores is undone) or of a type that none of ours has (quarters of a float).
 pub fn inspect(runtime: &Runtime, bytes: &[u8]) -> Result<ModelFile, OnnxError> {
-    wire::check(bytes)?;
-    let session = build(runtime, bytes, 1)?.pop().ok_or_else(|| unloadable("no session"))?;
+    let session = build(runtime, &servable(bytes)?, 1)?.pop().ok_or_else(|| unloadable("no session"))?;
     let mut file = read(&session).map_err(|why| OnnxError::unloadable(&why))??;
     classes::told(bytes, &mut file.metadata)?;
     Ok(file)
+}
+
+/// What the runtime is given of a model file: scores that were zipped into maps are tensors in it.
+///
+/// # Errors
+/// As [`inspect()`], for what is refused unread.
+pub(crate) fn servable(bytes: &[u8]) -> Result<Cow<'_, [u8]>, OnnxError> {
+    let bytes = unzip::unzip(bytes)?;
+    wire::check(&bytes)?;
+    Ok(bytes)
 }
 
 /// What the author wrote beside the graph, read without the runtime.
@@ -193,11 +204,13 @@ mod tests {
     }
 
     #[test]
-    fn zip_maps_are_refused_with_the_way_out() {
-        let error = inspect(&toy::runtime(), &toy::zip_map()).unwrap_err();
+    fn sequences_are_refused_with_the_way_out() {
+        let graph = Graph::new().input("x", toy::FLOAT, &[-1, 2]);
+        let graph = graph.node(Node::new("SequenceConstruct", &["x"], &["z"])).maps("z");
+        let error = inspect(&toy::runtime(), &graph.model()).unwrap_err();
         assert_eq!(error.to_string(), "output `z` of the model is a sequence, not a tensor");
         assert_eq!(error.kind(), ErrorKind::Invalid);
-        assert!(error.hint().is_some_and(|hint| hint.contains("zipmap")));
+        assert!(error.hint().is_some_and(|hint| hint.contains("tensor")));
     }
 
     #[test]

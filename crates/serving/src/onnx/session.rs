@@ -11,7 +11,7 @@ use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::AutoDevicePolicy;
 
-use super::inspect::{self, wire};
+use super::inspect;
 use super::{InputPlan, OnnxError, Outputs, Rows, Runtime, Tensor};
 use crate::infer::statistics::Timings;
 
@@ -34,8 +34,7 @@ pub struct Ran {
 impl ModelSession {
     /// `n_sessions` sessions of one model.
     pub(crate) fn load(runtime: &Runtime, bytes: &[u8], n_sessions: usize) -> Result<Vec<Self>, OnnxError> {
-        wire::check(bytes)?;
-        let sessions = build(runtime, bytes, n_sessions)?;
+        let sessions = build(runtime, &inspect::servable(bytes)?, n_sessions)?;
         if let Some(session) = sessions.first() {
             inspect::signature(session)?;
         }

@@ -79,14 +79,7 @@ pub fn scores(outputs: &Outputs) -> Vec<f32> {
 /// A classifier's output as skl2onnx makes it by default: a sequence of maps from class to score.
 pub fn zip_map() -> Vec<u8> {
     let zip_map = Node::new("ZipMap", &["x"], &["z"]).domain("ai.onnx.ml").ints("classlabels_int64s", &[0, 1]);
-    // sequence<map<int64, float>>
-    let float = message(&[(1, Field::Int(1))]);
-    let map = message(&[(1, Field::Int(7)), (2, Field::Bytes(message(&[(1, Field::Bytes(float))])))]);
-    let sequence = message(&[(1, Field::Bytes(message(&[(5, Field::Bytes(map))])))]);
-    let kind = message(&[(4, Field::Bytes(sequence))]);
-    let mut graph = Graph::new().input("x", FLOAT, &[-1, 2]).node(zip_map);
-    graph.fields.push((12, Field::Bytes(message(&[(1, Field::text("z")), (2, Field::Bytes(kind))]))));
-    graph.model()
+    Graph::new().input("x", FLOAT, &[-1, 2]).node(zip_map).maps("z").model()
 }
 
 #[derive(Debug, Clone)]
@@ -229,6 +222,16 @@ impl Graph {
 
     pub fn output(self, name: &str, element: i32, shape: &[i64]) -> Self {
         self.tensor_value(12, name, element, shape)
+    }
+
+    /// An output that is a sequence of maps from a number to a float.
+    pub fn maps(mut self, name: &str) -> Self {
+        let float = message(&[(1, Field::Int(1))]);
+        let map = message(&[(1, Field::Int(7)), (2, Field::Bytes(message(&[(1, Field::Bytes(float))])))]);
+        let sequence = message(&[(1, Field::Bytes(message(&[(5, Field::Bytes(map))])))]);
+        let kind = message(&[(4, Field::Bytes(sequence))]);
+        self.fields.push((12, Field::Bytes(message(&[(1, Field::text(name)), (2, Field::Bytes(kind))]))));
+        self
     }
 
     /// A constant.

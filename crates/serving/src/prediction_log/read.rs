@@ -17,7 +17,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schema::{BoxError, Fingerprint, Status, Timestamp};
 
 use super::held;
-use super::rows::{FEATURE, FORMAT, FORMAT_KEY, KEY, REQUEST, STATUS, event_time_of, held_of};
+use super::rows::{FEATURE, FORMAT, FORMAT_KEY, ID, KEY, REQUEST, STATUS, event_time_of, held_of};
 use super::sample::KeySample;
 
 /// Why the log cannot be read.
@@ -51,7 +51,7 @@ pub struct LogFile {
 }
 
 /// Rows of the log, in the shapes that the comparison takes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LoggedRows {
     /// Prediction ids.
     pub ids: Vec<String>,
@@ -70,28 +70,44 @@ pub struct LoggedRows {
 /// # Errors
 /// [`LogReadError::Read`] if a folder cannot be listed.
 pub fn files(folder: &Path) -> Result<(Vec<LogFile>, Vec<LogReadError>), LogReadError> {
-    let fail = |path: &Path, why: BoxError| LogReadError::Read { path: path.display().to_string(), source: why };
     let (mut files, mut damaged) = (Vec::new(), Vec::new());
-    if !folder.is_dir() {
-        return Ok((files, damaged));
+    for path in paths(folder)? {
+        match LogFile::of(path) {
+            Ok(file) => files.push(file),
+            Err(why) => damaged.push(why),
+        }
     }
-    for service in std::fs::read_dir(folder).map_err(|why| fail(folder, why.into()))? {
-        let service = service.map_err(|why| fail(folder, why.into()))?.path();
+    Ok((files, damaged))
+}
+
+/// The paths of a log's files, in order.
+///
+/// # Errors
+/// As [`files`].
+pub(super) fn paths(folder: &Path) -> Result<Vec<PathBuf>, LogReadError> {
+    let fail = |path: &Path, why: std::io::Error| unread(path, why.into());
+    let mut paths = Vec::new();
+    if !folder.is_dir() {
+        return Ok(paths);
+    }
+    for service in std::fs::read_dir(folder).map_err(|why| fail(folder, why))? {
+        let service = service.map_err(|why| fail(folder, why))?.path();
         if !service.is_dir() {
             continue;
         }
-        for file in std::fs::read_dir(&service).map_err(|why| fail(&service, why.into()))? {
-            let path = file.map_err(|why| fail(&service, why.into()))?.path();
+        for file in std::fs::read_dir(&service).map_err(|why| fail(&service, why))? {
+            let path = file.map_err(|why| fail(&service, why))?.path();
             if path.extension().is_some_and(|end| end == "parquet") {
-                match caught(|| fingerprint(&path)) {
-                    Ok(service) => files.push(LogFile { path, service }),
-                    Err(why) => damaged.push(fail(&path, why)),
-                }
+                paths.push(path);
             }
         }
     }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok((files, damaged))
+    paths.sort();
+    Ok(paths)
+}
+
+fn unread(path: &Path, why: BoxError) -> LogReadError {
+    LogReadError::Read { path: path.display().to_string(), source: why }
 }
 
 fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, BoxError> {
@@ -170,20 +186,32 @@ impl LoggedRows {
 }
 
 impl LogFile {
+    /// A file, if it is one of the log.
+    pub(super) fn of(path: PathBuf) -> Result<Self, LogReadError> {
+        match caught(|| fingerprint(&path)) {
+            Ok(service) => Ok(Self { path, service }),
+            Err(why) => Err(unread(&path, why)),
+        }
+    }
+
     /// Reads the rows of the sampled entities, which were answered with `compiled`.
     ///
     /// # Errors
     /// [`LogReadError`].
     pub fn read(&self, compiled: &CompiledService, sample: KeySample) -> Result<Vec<LoggedRows>, LogReadError> {
+        // It grew too old since it was found.
+        if !self.path.exists() {
+            return Ok(Vec::new());
+        }
         caught(|| Ok::<_, BoxError>(self.read_rows(compiled, sample))).unwrap_or_else(|why| Err(self.damaged(why)))
     }
 
-    pub(super) fn open(&self) -> Result<ParquetRecordBatchReaderBuilder<File>, BoxError> {
+    pub(crate) fn open(&self) -> Result<ParquetRecordBatchReaderBuilder<File>, BoxError> {
         open(&self.path)
     }
 
-    pub(super) fn damaged(&self, why: BoxError) -> LogReadError {
-        LogReadError::Read { path: self.path.display().to_string(), source: why }
+    pub(crate) fn damaged(&self, why: BoxError) -> LogReadError {
+        unread(&self.path, why)
     }
 
     fn read_rows(&self, compiled: &CompiledService, sample: KeySample) -> Result<Vec<LoggedRows>, LogReadError> {
@@ -200,12 +228,12 @@ impl LogFile {
             .collect()
     }
 
-    fn column(&self, batch: &RecordBatch, name: String) -> Result<ArrayRef, LogReadError> {
+    pub(crate) fn column(&self, batch: &RecordBatch, name: String) -> Result<ArrayRef, LogReadError> {
         let found = batch.column_by_name(&name).cloned();
         found.ok_or_else(|| LogReadError::Column { path: self.path.display().to_string(), column: name })
     }
 
-    fn rows(&self, compiled: &CompiledService, batch: &RecordBatch) -> Result<LoggedRows, LogReadError> {
+    pub(super) fn rows(&self, compiled: &CompiledService, batch: &RecordBatch) -> Result<LoggedRows, LogReadError> {
         let column = |name: String| self.column(batch, name);
         let times = |column: &ArrayRef| -> Vec<Option<Timestamp>> {
             column.as_primitive::<TimestampNanosecondType>().iter().map(|t| t.map(Timestamp::from_nanos)).collect()
@@ -216,7 +244,7 @@ impl LogFile {
             Some(states) => states.as_string::<i32>().iter().map(|state| held::from_text(state?)).collect(),
             None => vec![None; n],
         };
-        let ids = column("prediction_id".to_owned())?;
+        let ids = column(ID.to_owned())?;
         let ids = ids.as_string::<i32>().iter().map(|id| id.unwrap_or_default().to_owned()).collect();
         let mut keys = HashMap::new();
         let mut event_times = Vec::new();

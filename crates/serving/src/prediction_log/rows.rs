@@ -15,6 +15,8 @@ use super::held;
 use crate::onnx::rows::row_json;
 use crate::scorer::Prediction;
 
+/// The column of the predictions' ids.
+pub(crate) const ID: &str = "prediction_id";
 /// Prefix of key columns.
 pub(crate) const KEY: &str = "key.";
 /// Prefix of columns of request fields.
@@ -44,7 +46,7 @@ pub(super) fn rows(predictions: &[Arc<Prediction>]) -> Result<RecordBatch, Arrow
     let mut columns = Columns::default();
 
     let ids = predictions.iter().flat_map(|p| &p.ids).map(|id| Some(id.to_string()));
-    columns.push("prediction_id", Arc::new(ids.collect::<StringArray>()));
+    columns.push(ID, Arc::new(ids.collect::<StringArray>()));
     columns.push("answered_at", times(predictions, |p| p.answered_at));
     columns.push("as_of", times(predictions, |p| p.as_of));
     let fixed = predictions.iter().flat_map(|p| std::iter::repeat_n(Some(p.clock_fixed), p.entities.n));

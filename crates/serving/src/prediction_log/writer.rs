@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use featurestore::CompiledService;
 use featurestore::compiled::CompiledView;
@@ -19,13 +19,17 @@ use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use schema::error::chain;
-use schema::{Fingerprint, ModelName};
+use schema::{Clock, Fingerprint, ModelName};
 use tracing::error;
 use uuid::Uuid;
 
 use super::room::Taken;
-use super::{LogConfig, Message, rows};
+use super::sample::KeySample;
+use super::{LogConfig, Message, retention, rows};
 use crate::scorer::Prediction;
+
+/// How often is looked for files that are too old.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Predictions made rows at once: as they came, each holds many small allocations.
 const COMPACT_AT: usize = 1_024;
@@ -47,7 +51,14 @@ pub(super) fn run(folder: &Path, config: &LogConfig, entries: &Receiver<Message>
     let mut waiting = ByVersion::new();
     let (mut n_rows, mut n_bytes) = (0, 0);
     let mut oldest: Option<Instant> = None;
+    let mut swept: Option<Instant> = None;
     loop {
+        if let Some(keep) = config.keep
+            && swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY)
+        {
+            retention::sweep(folder, keep, Clock::wall());
+            swept = Some(Instant::now());
+        }
         let waited = oldest.map_or_else(Default::default, |since| since.elapsed());
         match entries.recv_timeout(config.flush_every.saturating_sub(waited)) {
             Ok(Message::Prediction(prediction, taken)) => {
@@ -121,6 +132,7 @@ fn flush(folder: &Path, config: &LogConfig, waiting: &mut ByVersion) -> Result<(
         }
         let n_rows: usize = place.batches.iter().map(RecordBatch::num_rows).sum();
         let kept = not_erased(config.erased.as_deref(), &place.uses, place.batches);
+        let kept = kept.and_then(|batches| sampled(config.sample, batches));
         if let Err(why) = kept.and_then(|batches| write(folder, &place.service, &batches)) {
             counter!("plumb_prediction_log_dropped_total").increment(n_rows as u64);
             result =
@@ -164,6 +176,24 @@ fn not_erased(
         filter_record_batch(&batch, &BooleanArray::from(keep)).map_err(|why| chain(&why))
     };
     let kept = batches.into_iter().map(keep).collect::<Result<Vec<_>, _>>()?;
+    Ok(kept.into_iter().filter(|batch| batch.num_rows() > 0).collect())
+}
+
+/// The rows of the sampled entities. Others were answered like them, and are counted.
+fn sampled(sample: KeySample, batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, String> {
+    let one = |batch: &RecordBatch| {
+        let is_key = |name: &str| name.starts_with(rows::KEY);
+        let columns = batch.schema_ref().fields().iter().zip(batch.columns());
+        let keys: Vec<ArrayRef> =
+            columns.filter(|(field, _)| is_key(field.name())).map(|(_, column)| ArrayRef::clone(column)).collect();
+        let kept = sample.rows(batch, &keys).map_err(|why| chain(&why))?;
+        let left_out = batch.num_rows() - kept.num_rows();
+        if left_out > 0 {
+            counter!("plumb_prediction_log_sampled_out_total").increment(left_out as u64);
+        }
+        Ok(kept)
+    };
+    let kept = batches.iter().map(one).collect::<Result<Vec<_>, String>>()?;
     Ok(kept.into_iter().filter(|batch| batch.num_rows() > 0).collect())
 }
 

@@ -23,6 +23,7 @@ use featurestore::{OfflineError, OnlineStore};
 use schema::definitions::{self, Source};
 use schema::{FeatureView, Fingerprint};
 use serde::{Deserialize, Serialize};
+use serving::labels::{self, LabelError, Labels};
 
 use crate::failure::Failure;
 use crate::project::Project;
@@ -42,6 +43,8 @@ pub(super) enum Kind {
     Cache,
     /// A file of the prediction log.
     Predictions,
+    /// Labels of entities.
+    Labels,
     /// Rows that promotions asked: a set whose rows change has another digest, and is not asked again.
     Probes,
     /// The online store, by view version: cells of all its generations.
@@ -67,6 +70,7 @@ impl fmt::Display for Kind {
             Self::Table => "table",
             Self::Cache => "cache",
             Self::Predictions => "prediction log",
+            Self::Labels => "labels",
             Self::Probes => "probe set",
             Self::Online => "online store",
             Self::TrainingSet => "training set",
@@ -308,6 +312,11 @@ impl<'p> Search<'p> {
         let logged = |list: &Vec<String>| list.iter().map(|name| format!("key.{name}")).collect();
         let columns: Vec<Vec<String>> = self.columns.iter().map(logged).collect();
         let mut places = Vec::new();
+        if let Some(labels) = Labels::existing(&config.predictions).map_err(|why| unsearchable(&why))? {
+            let mut place = Place::new(Kind::Labels, labels::FILE.to_owned());
+            place.found = labels.erase(self.subject, dry_run).map_err(|why| unsearchable(&why))?;
+            places.push(place);
+        }
         for (folder, kind) in [(&config.predictions, Kind::Predictions), (&config.probes, Kind::Probes)] {
             places.extend(self.parquet(&files::parquet_under(folder)?, folder, kind, &columns, dry_run)?);
         }
@@ -376,4 +385,8 @@ impl<'p> Search<'p> {
 fn source_files(project: &Path, source: &Source) -> Result<Vec<PathBuf>, String> {
     let files = source::local_files(project, source).map_err(|why| schema::error::chain(&why))?;
     files.ok_or_else(|| "it is not on this machine: remove its rows where it is".to_owned())
+}
+
+fn unsearchable(why: &LabelError) -> Failure {
+    Failure::new(why.kind(), schema::error::chain(why))
 }

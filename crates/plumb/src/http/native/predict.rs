@@ -1,4 +1,5 @@
-//! `POST /v1/models/{model}/predict`: an answer by entity keys, or for feature values that the client has itself.
+//! `POST /v1/models/{model}/predict`: an answer by entity keys, or for feature values that the client has itself, in JSON or
+//! in Arrow.
 //!
 //! A client that speaks an older version of the model's feature service is answered along the declared migrations.
 
@@ -6,7 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use axum::routing::post;
 use registry::{Catalog, Registry, Stage, VersionState};
@@ -23,11 +26,14 @@ use serving::{LoadedModel, Prediction, Scorer};
 use super::columns::{Features, Views};
 use super::entities::{self, Texts, instant};
 use super::features::{FIXED_CLOCK, Shown};
-use super::older::{MigratedFeatures, Said, Way};
+use super::older::{self, MigratedFeatures, Way};
+use super::scored::{self, Query, arrow_stream};
 use super::sent;
 use crate::failure::Failure;
-use crate::http::body::{ApiJson, ApiPath, json};
+use crate::http::accept::{ARROW_STREAM, JSON, choose};
+use crate::http::body::{ApiBytes, ApiPath, json, parse};
 use crate::http::services::{self, Compiled};
+use crate::predicting::table::Asked;
 
 /// What to do where answers do not go back.
 const ONE_WAY_HINT: &str =
@@ -46,6 +52,14 @@ impl Predictor {
     /// Answers with the models of `scorer`.
     pub fn new(scorer: Arc<Scorer>, registry: Arc<Registry>) -> Self {
         Self { scorer, registry, ways: Compiled::default() }
+    }
+
+    /// The version of a service that rows are of, for answers of `model`.
+    ///
+    /// # Errors
+    /// There is no such version, or no way from it to the model's own.
+    pub fn older(&self, service: &str, model: &LoadedModel) -> Result<Arc<Older>, Failure> {
+        self.way(service, model).map(|way| Arc::clone(&way.0))
     }
 
     /// The version of a service that a client speaks, and the way from it to the model's own.
@@ -76,35 +90,75 @@ pub fn router(predictor: Arc<Predictor>) -> Router {
 async fn predict(
     State(predictor): State<Arc<Predictor>>,
     ApiPath(model): ApiPath,
-    ApiJson(body): ApiJson<PredictBody>,
+    address: Uri,
+    headers: HeaderMap,
+    ApiBytes(body): ApiBytes,
 ) -> Result<Response, Failure> {
     let scorer = &predictor.scorer;
+    let is_arrow = is_arrow(&headers);
+    // Who sends Arrow and does not mind takes Arrow.
+    let offers = if is_arrow { [ARROW_STREAM, JSON] } else { [JSON, ARROW_STREAM] };
+    let form = choose(&headers, &offers)?;
     let model = loaded(scorer, &predictor.registry.catalog(), &model)?;
-    let way = body.service.as_ref().map(|service| predictor.way(service, &model)).transpose()?;
-    let older = way.as_ref().map(|way| Arc::clone(&way.0));
-    let compiled = older.as_ref().map_or(&model.compiled, |older| &older.compiled);
-    let as_of = instant(body.as_of.as_deref())?;
-    let prediction = match (&body.entities, &body.features) {
-        (Some(entities), None) => {
-            let entities = entities::read(entities, &body.context, compiled, Texts::AreTexts)?;
-            scorer.predict_older(model, older, entities, as_of).await?
-        }
-        (None, Some(features)) => {
-            if as_of.is_some() || !body.context.is_empty() {
-                return Err(Failure::invalid("`features` are sent as they are: no `as_of` or `context` changes them")
+    let (way, prediction) = match is_arrow {
+        true => predictor.scored(model, body, &Query::read(&address)?).await?,
+        false => predictor.asked(model, &parse(&body)?).await?,
+    };
+    let way = way.as_ref().map(|way| &way.1);
+    if form == ARROW_STREAM { arrow_stream(&prediction, way) } else { reply(&prediction, way) }
+}
+
+/// Whether a body is said to be an Arrow stream.
+fn is_arrow(headers: &HeaderMap) -> bool {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    said.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(ARROW_STREAM))
+}
+
+/// An answer, and the way to it from another service version.
+type Said = (Option<Arc<(Arc<Older>, Way)>>, Arc<Prediction>);
+
+impl Predictor {
+    async fn asked(&self, model: Arc<LoadedModel>, body: &PredictBody) -> Result<Said, Failure> {
+        let way = body.service.as_ref().map(|service| self.way(service, &model)).transpose()?;
+        let older = way.as_ref().map(|way| Arc::clone(&way.0));
+        let compiled = older.as_ref().map_or(&model.compiled, |older| &older.compiled);
+        let as_of = instant(body.as_of.as_deref())?;
+        let prediction = match (&body.entities, &body.features) {
+            (Some(entities), None) => {
+                let entities = entities::read(entities, &body.context, compiled, Texts::AreTexts)?;
+                self.scorer.predict_older(model, older, entities, as_of).await?
+            }
+            (None, Some(features)) => {
+                if as_of.is_some() || !body.context.is_empty() {
+                    return Err(Failure::invalid(
+                        "`features` are sent as they are: no `as_of` or `context` changes them",
+                    )
                     .code("unused_fields")
                     .hint("leave out `as_of` and `context`, or send `entities`"));
+                }
+                let sent = sent::read(features, &compiled.service)?;
+                self.scorer.predict_sent(model, older, sent).await?
             }
-            let sent = sent::read(features, &compiled.service)?;
-            scorer.predict_sent(model, older, sent).await?
-        }
-        _ => {
-            return Err(Failure::invalid("the request must have `entities` or `features`, and not both")
-                .code("wrong_json")
-                .hint("send \"entities\": {\"key\": [...]}, or \"features\": {\"name\": [...]}"));
-        }
-    };
-    reply(&prediction, way.as_ref().map(|way| &way.1))
+            _ => {
+                return Err(Failure::invalid("the request must have `entities` or `features`, and not both")
+                    .code("wrong_json")
+                    .hint("send \"entities\": {\"key\": [...]}, or \"features\": {\"name\": [...]}"));
+            }
+        };
+        Ok((way, prediction))
+    }
+
+    async fn scored(&self, model: Arc<LoadedModel>, body: Bytes, query: &Query) -> Result<Said, Failure> {
+        let way = query.service.as_ref().map(|service| self.way(service, &model)).transpose()?;
+        let older = way.as_ref().map(|way| Arc::clone(&way.0));
+        let compiled = older.as_ref().map_or(&model.compiled, |older| &older.compiled);
+        let as_of = instant(query.as_of.as_deref())?;
+        let prediction = match scored::read(body, compiled, query)? {
+            Asked::Entities(entities) => self.scorer.predict_older(model, older, entities, as_of).await?,
+            Asked::Features(features) => self.scorer.predict_sent(model, older, features).await?,
+        };
+        Ok((way, prediction))
+    }
 }
 
 /// Entities by join key, or values of features; an instant.
@@ -166,7 +220,7 @@ struct PredictReply<'a> {
     prediction_ids: Vec<String>,
     features: Shown<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    migrated: Option<Said>,
+    migrated: Option<older::Said>,
     /// Those that were read; none for features that were sent.
     views: Views<'a>,
     effective_time: String,
@@ -196,7 +250,7 @@ fn reply(prediction: &Prediction, way: Option<&Way>) -> Result<Response, Failure
             (Some(way), Some(migrated)) => Shown::Migrated(MigratedFeatures(&way.to, migrated)),
             _ => Shown::AsRead(Features(compiled, &prediction.features)),
         },
-        migrated: way.map(|way| Said::of(compiled, way)),
+        migrated: way.map(|way| older::Said::of(compiled, way)),
         views: Views(compiled, &prediction.features, prediction.as_of),
         effective_time: prediction.as_of.to_string(),
         clock: prediction.clock_fixed.then_some(FIXED_CLOCK),

@@ -26,10 +26,17 @@ use crate::http::accept::ARROW_STREAM;
 /// # Errors
 /// `name_collision` if a feature is called as a column that belongs to another.
 pub fn arrow_stream(answer: &Answer) -> Result<Response, Failure> {
-    let batch = batch(answer)?;
+    written(&batch(answer)?)
+}
+
+/// A batch as a stream.
+///
+/// # Errors
+/// A bug: a batch can be written.
+pub(super) fn written(batch: &RecordBatch) -> Result<Response, Failure> {
     let broken = |why: ArrowError| Failure::new(ErrorKind::Internal, format!("writing the answer: {why}"));
     let mut writer = StreamWriter::try_new(Vec::new(), batch.schema_ref()).map_err(broken)?;
-    writer.write(&batch).map_err(broken)?;
+    writer.write(batch).map_err(broken)?;
     let bytes = writer.into_inner().map_err(broken)?;
     Ok(([(header::CONTENT_TYPE, ARROW_STREAM)], bytes).into_response())
 }
@@ -102,7 +109,8 @@ impl Columns {
     }
 }
 
-fn field(name: &str, dtype: Dtype) -> Field {
+/// The field of a feature.
+pub(super) fn field(name: &str, dtype: Dtype) -> Field {
     let field = Field::new(name, dtype.to_arrow(), true);
     if dtype != Dtype::Json {
         return field;
@@ -117,7 +125,7 @@ fn plain(name: &str, column: &ArrayRef) -> Field {
 }
 
 /// Statuses by number; pandas takes only signed numbers of a dictionary.
-fn statuses(statuses: &[Status]) -> Result<ArrayRef, Failure> {
+pub(super) fn statuses(statuses: &[Status]) -> Result<ArrayRef, Failure> {
     let names: StringArray = Status::ALL.iter().map(|status| Some(status.as_str())).collect();
     let numbers: Int8Array = statuses.iter().map(|status| i8::try_from(*status as u8).ok()).collect();
     let dictionary = DictionaryArray::<Int8Type>::try_new(numbers, Arc::new(names));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use super::proto::{Field, Fields, Value, lossy, numbers, text};
+use super::proto::{lossy, messages, numbers, text};
 use crate::onnx::OnnxError;
 
 /// The key of a version's metadata under which they are: a JSON list.
@@ -31,23 +31,23 @@ pub(crate) fn told(model: &[u8], metadata: &mut BTreeMap<String, String>) -> Res
     Ok(())
 }
 
-/// What the classifiers of the outermost graph name. Where several name different classes, nobody knows whose the answer
-/// is.
+/// What the classifiers of the outermost graph name, or the `ZipMap`s where there are any: they name the scores that are
+/// answered. Where several name different classes, nobody knows whose the answer is.
 fn of_graph(model: &[u8]) -> Result<Option<Vec<String>>, OnnxError> {
-    let mut found: Option<Vec<String>> = None;
+    let mut named = Vec::new();
     for graph in messages(model, 7)? {
         for node in messages(graph, 1)? {
-            if text(node, 7)? != b"ai.onnx.ml" {
-                continue;
+            if text(node, 7)? == b"ai.onnx.ml"
+                && let Some(classes) = of_node(node)?
+            {
+                named.push((text(node, 4)? == b"ZipMap", classes));
             }
-            let Some(classes) = of_node(node)? else { continue };
-            if found.as_ref().is_some_and(|other| *other != classes) {
-                return Ok(None);
-            }
-            found = Some(classes);
         }
     }
-    Ok(found)
+    let zipped = named.iter().any(|(zips, _)| *zips);
+    let mut named = named.into_iter().filter(|(zips, _)| *zips == zipped).map(|(_, classes)| classes);
+    let first = named.next();
+    Ok(first.filter(|first| named.all(|other| other == *first)))
 }
 
 /// `classlabels_strings`, or `classlabels_int64s`, which older operators call `classlabels_ints`.
@@ -66,19 +66,6 @@ fn of_node(node: &[u8]) -> Result<Option<Vec<String>>, OnnxError> {
         }
     }
     Ok(None)
-}
-
-/// The texts or messages in field `number`.
-fn messages(bytes: &[u8], number: u32) -> Result<Vec<&[u8]>, OnnxError> {
-    let mut found = Vec::new();
-    for field in Fields(bytes) {
-        if let Field { number: n, value: Value::Bytes(inner), .. } = field?
-            && n == number
-        {
-            found.push(inner);
-        }
-    }
-    Ok(found)
 }
 
 #[cfg(test)]
@@ -114,6 +101,11 @@ mod tests {
             names(&["no", "yes"])
         );
         assert_eq!(of(vec![texts(), ints()], None), None);
+        // Labels that a classifier numbers and a ZipMap calls by their names.
+        assert_eq!(
+            of(vec![ints(), classifier("ZipMap").texts("classlabels_strings", &["no", "yes"])], None),
+            names(&["no", "yes"])
+        );
         // The author knows better, in words or in numbers.
         assert_eq!(of(vec![texts()], Some(r#"["yes", "no"]"#)), names(&["yes", "no"]));
         assert_eq!(of(vec![texts()], Some("[1, 0]")), names(&["1", "0"]));

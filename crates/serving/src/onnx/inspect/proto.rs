@@ -15,6 +15,19 @@ pub(crate) fn text(bytes: &[u8], number: u32) -> Result<&[u8], OnnxError> {
     Ok(found)
 }
 
+/// The texts or messages in field `number`.
+pub(crate) fn messages(bytes: &[u8], number: u32) -> Result<Vec<&[u8]>, OnnxError> {
+    let mut found = Vec::new();
+    for field in Fields(bytes) {
+        if let Field { number: n, value: Value::Bytes(inner), .. } = field?
+            && n == number
+        {
+            found.push(inner);
+        }
+    }
+    Ok(found)
+}
+
 pub(crate) fn lossy(text: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
@@ -122,6 +135,12 @@ pub(crate) fn write_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
     write_varint(u64::from(number) << 3 | 2, out);
     write_varint(bytes.len() as u64, out);
     out.extend_from_slice(bytes);
+}
+
+/// Writes a field that holds a number.
+pub(crate) fn write_number(number: u32, value: u64, out: &mut Vec<u8>) {
+    write_varint(u64::from(number) << 3, out);
+    write_varint(value, out);
 }
 
 fn write_varint(mut value: u64, out: &mut Vec<u8>) {

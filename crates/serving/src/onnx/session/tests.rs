@@ -31,7 +31,7 @@ fn rows_get_the_models_answers() {
 fn a_fixed_list_is_a_models_whole_input() {
     let model = toy::file("linear");
     let embedding = [toy::column("embedding", Dtype::FixedList(Scalar::Float32, 3))];
-    let plan = InputPlan::fit(&crate::onnx::inspect(&toy::runtime(), &model).unwrap().signature, &embedding).unwrap();
+    let plan = InputPlan::fit(&inspect(&toy::runtime(), &model).unwrap().signature, &embedding).unwrap();
     let rows: [[f32; 3]; 2] = [[1.0, 2.0, 3.0], [-4.0, 0.5, 0.25]];
     let lists = rows.iter().map(|row| Some(row.iter().map(|v| Some(*v)).collect::<Vec<_>>()));
     let lists: ArrayRef = Arc::new(FixedSizeListArray::from_iter_primitive::<Float32Type, _, _>(lists, 3));
@@ -43,7 +43,7 @@ fn a_fixed_list_is_a_models_whole_input() {
 fn two_inputs_are_fed_by_name_whatever_the_order() {
     let model = toy::file("two_inputs");
     let columns = [toy::column("avg_order_value", Dtype::Float64), toy::column("total_orders", Dtype::Int64)];
-    let plan = InputPlan::fit(&crate::onnx::inspect(&toy::runtime(), &model).unwrap().signature, &columns).unwrap();
+    let plan = InputPlan::fit(&inspect(&toy::runtime(), &model).unwrap().signature, &columns).unwrap();
     let arrays: [ArrayRef; 2] = [Arc::new(Float64Array::from(vec![2.5, 8.0])), Arc::new(Int64Array::from(vec![3, 0]))];
     let outputs = session(&model).run(&plan, &arrays, 0..2).unwrap();
     assert_eq!(toy::scores(&outputs), [0.5 * 3.0 - 0.25 * 2.5 + 0.125, -0.25 * 8.0 + 0.125]);
@@ -54,7 +54,7 @@ fn texts_go_in_and_come_out() {
     let graph = Graph::new().input("word", STRING, &[-1, 1]).node(Node::new("Identity", &["word"], &["same"]));
     let model = graph.output("same", STRING, &[-1, 1]).model();
     let columns = [toy::column("word", Dtype::String)];
-    let plan = InputPlan::fit(&crate::onnx::inspect(&toy::runtime(), &model).unwrap().signature, &columns).unwrap();
+    let plan = InputPlan::fit(&inspect(&toy::runtime(), &model).unwrap().signature, &columns).unwrap();
     let words: ArrayRef = Arc::new(StringArray::from(vec!["a", "", "ß", "😀"]));
     let outputs = session(&model).run(&plan, &[words], &[3, 1, 2]).unwrap();
     let TensorData::Text(texts) = &outputs.columns[0].data else { panic!("{outputs:?}") };
@@ -76,7 +76,7 @@ fn an_output_that_is_not_row_by_row_is_an_error_that_says_so() {
 fn a_value_that_the_model_refuses_is_told_in_one_line() {
     let model = gather();
     let columns = [toy::column("at", Dtype::Int64)];
-    let plan = InputPlan::fit(&crate::onnx::inspect(&toy::runtime(), &model).unwrap().signature, &columns).unwrap();
+    let plan = InputPlan::fit(&inspect(&toy::runtime(), &model).unwrap().signature, &columns).unwrap();
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 7]));
     let mut session = session(&model);
     let outputs = session.run(&plan, &[Arc::clone(&numbers)], 0..1).unwrap();

@@ -1,0 +1,398 @@
+//! Where labels are kept: one SQLite file beside the prediction log, for several processes of one machine.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use featurestore::erase::{KeyMatch, Subject};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+use schema::definitions::JoinKey;
+use schema::{BoxError, EntityKey, ErrorKind, Fingerprint, ModelName, Timestamp};
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use super::{Label, Of};
+
+/// The file's name in the folder of the prediction log.
+pub const FILE: &str = "labels.db";
+/// The format of the file, as SQLite's `user_version`.
+const FORMAT: u32 = 1;
+/// How long a write waits for another process; it takes milliseconds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS key_lists (id INTEGER PRIMARY KEY, keys TEXT NOT NULL UNIQUE);
+    CREATE TABLE IF NOT EXISTS labels (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        digest BLOB NOT NULL UNIQUE,
+        arrived_at INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        prediction BLOB,
+        model TEXT,
+        key_list INTEGER REFERENCES key_lists (id),
+        key BLOB,
+        at INTEGER NOT NULL,
+        value TEXT NOT NULL
+    );
+    CREATE INDEX IF NOT EXISTS labels_by_name ON labels (name, model);";
+
+/// Why labels cannot be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum LabelError {
+    /// The file.
+    #[error("{doing} the labels `{path}`")]
+    Store {
+        /// `reading` or `writing`.
+        doing: &'static str,
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// Another program's, or a newer one's.
+    #[error("the labels `{path}` are of format {found}, and this version reads {FORMAT}")]
+    Format {
+        /// The file.
+        path: String,
+        /// As it says.
+        found: u32,
+    },
+}
+
+impl LabelError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Unavailable
+    }
+}
+
+/// What was done with labels that were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Added {
+    /// That are new.
+    pub new: usize,
+    /// That were there.
+    pub repeated: usize,
+}
+
+/// What there is of one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The label's name.
+    pub name: String,
+    /// Labels of predictions.
+    pub of_predictions: i64,
+    /// Labels of entities.
+    pub of_entities: i64,
+    /// When the last one came.
+    pub last: Timestamp,
+}
+
+/// What is known of predictions under one name: by id, and by the keys of entities. Of each the labels by their times, a
+/// correction after what it corrects.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) by_id: BTreeMap<Uuid, Vec<Told>>,
+    pub(super) by_key: Vec<(Vec<JoinKey>, BTreeMap<EntityKey, Vec<Told>>)>,
+}
+
+/// A label without what it is of.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Told {
+    pub(super) at: Timestamp,
+    pub(super) value: Json,
+}
+
+/// The labels of a project.
+#[derive(Debug)]
+pub struct Labels {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+impl Labels {
+    /// Those beside the prediction log in `folder`; the file is made if it is not there.
+    ///
+    /// # Errors
+    /// [`LabelError`].
+    pub fn open(folder: &Path) -> Result<Self, LabelError> {
+        let path = folder.join(FILE);
+        let fail = |source: BoxError| LabelError::Store { doing: "opening", path: path.display().to_string(), source };
+        std::fs::create_dir_all(folder).map_err(|why| fail(why.into()))?;
+        let connection = Connection::open(&path).map_err(|why| fail(why.into()))?;
+        let opened = || -> rusqlite::Result<u32> {
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            // Of processes that switch at once SQLite fails one; it finds it switched next time.
+            match connection.pragma_update(None, "journal_mode", "WAL") {
+                Err(why) if why.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {}
+                done => done?,
+            }
+            let found = connection.query_row("PRAGMA user_version", (), |row| row.get(0))?;
+            if found == 0 {
+                connection.execute_batch(TABLES)?;
+                connection.pragma_update(None, "user_version", FORMAT)?;
+                return Ok(FORMAT);
+            }
+            Ok(found)
+        };
+        match opened().map_err(|why| fail(why.into()))? {
+            FORMAT => {}
+            found => return Err(LabelError::Format { path: path.display().to_string(), found }),
+        }
+        Ok(Self { path, connection: Mutex::new(connection) })
+    }
+
+    /// As [`Self::open`], if any label was ever told.
+    ///
+    /// # Errors
+    /// [`LabelError`].
+    pub fn existing(folder: &Path) -> Result<Option<Self>, LabelError> {
+        if folder.join(FILE).is_file() { Self::open(folder).map(Some) } else { Ok(None) }
+    }
+
+    /// Keeps labels, all or none; they are on disk when this returns. Blocks.
+    ///
+    /// # Errors
+    /// [`LabelError`].
+    pub fn add(&self, labels: &[Label], now: Timestamp) -> Result<Added, LabelError> {
+        let add = || -> rusqlite::Result<Added> {
+            let mut connection = self.connection();
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut new = 0;
+            for label in labels {
+                let (prediction, model, list, key) = match &label.of {
+                    Of::Prediction(id) => (Some(*id.as_bytes()), None, None, None),
+                    Of::Entity { model, keys, key } => {
+                        let keys = serde_json::json!(keys).to_string();
+                        transaction
+                            .prepare_cached("INSERT OR IGNORE INTO key_lists (keys) VALUES (?1)")?
+                            .execute([&keys])?;
+                        let list: i64 = transaction
+                            .prepare_cached("SELECT id FROM key_lists WHERE keys = ?1")?
+                            .query_row([&keys], |row| row.get(0))?;
+                        (None, Some(model.as_str()), Some(list), Some(key.as_bytes()))
+                    }
+                };
+                let (name, at, value) = (label.name.as_str(), label.at.as_nanos(), label.value.to_string());
+                let digest = Fingerprint::of(&serde_json::json!([name, prediction, model, list, key, at, value]));
+                let insert = "INSERT OR IGNORE INTO labels (digest, arrived_at, name, prediction, model, key_list, key, at, value)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+                let arrived_at = now.as_nanos();
+                new += transaction.prepare_cached(insert)?.execute(params![
+                    digest.as_bytes(),
+                    arrived_at,
+                    name,
+                    prediction,
+                    model,
+                    list,
+                    key,
+                    at,
+                    value
+                ])?;
+            }
+            transaction.commit()?;
+            Ok(Added { new, repeated: labels.len() - new })
+        };
+        add().map_err(|why| self.failed("writing", why.into()))
+    }
+
+    /// What there is, by name.
+    ///
+    /// # Errors
+    /// [`LabelError`].
+    pub fn names(&self) -> Result<Vec<Named>, LabelError> {
+        let read = || -> rusqlite::Result<Vec<Named>> {
+            let select =
+                "SELECT name, COUNT(prediction), COUNT(key), MAX(arrived_at) FROM labels GROUP BY name ORDER BY name";
+            let named = |row: &rusqlite::Row<'_>| {
+                Ok(Named {
+                    name: row.get(0)?,
+                    of_predictions: row.get(1)?,
+                    of_entities: row.get(2)?,
+                    last: Timestamp::from_nanos(row.get(3)?),
+                })
+            };
+            self.connection().prepare_cached(select)?.query_map((), named)?.collect()
+        };
+        read().map_err(|why| self.failed("reading", why.into()))
+    }
+
+    /// What is known under `name` of predictions of `model`.
+    pub(super) fn known(&self, name: &str, model: &ModelName) -> Result<Known, LabelError> {
+        type Row = (Option<[u8; 16]>, Option<String>, Option<Vec<u8>>, i64, String);
+        let read = || -> Result<Known, BoxError> {
+            let select =
+                "SELECT prediction, keys, key, at, value FROM labels LEFT JOIN key_lists ON key_list = key_lists.id
+                 WHERE name = ?1 AND (model IS NULL OR model = ?2) ORDER BY at, seq";
+            let connection = self.connection();
+            let mut statement = connection.prepare_cached(select)?;
+            let rows = statement.query_map([name, model.as_str()], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            })?;
+            let mut known = Known::default();
+            let mut lists: BTreeMap<String, usize> = BTreeMap::new();
+            for row in rows {
+                let (prediction, keys, key, at, value): Row = row?;
+                let told = Told { at: Timestamp::from_nanos(at), value: serde_json::from_str(&value)? };
+                if let Some(id) = prediction {
+                    known.by_id.entry(Uuid::from_bytes(id)).or_default().push(told);
+                } else if let Some((keys, key)) = keys.zip(key) {
+                    let list = match lists.get(&keys) {
+                        Some(list) => *list,
+                        None => {
+                            known.by_key.push((serde_json::from_str(&keys)?, BTreeMap::new()));
+                            lists.insert(keys, known.by_key.len() - 1);
+                            known.by_key.len() - 1
+                        }
+                    };
+                    known.by_key[list].1.entry(EntityKey::from_bytes(&key)).or_default().push(told);
+                }
+            }
+            Ok(known)
+        };
+        read().map_err(|why| self.failed("reading", why))
+    }
+
+    /// Counts the labels of a subject, and unless `dry_run` takes them out for good. Labels of predictions name nobody.
+    ///
+    /// # Errors
+    /// [`LabelError`].
+    pub fn erase(&self, subject: &Subject, dry_run: bool) -> Result<u64, LabelError> {
+        let erase = || -> Result<u64, BoxError> {
+            let mut connection = self.connection();
+            // What is deleted is zeroed in the file.
+            connection.pragma_update(None, "secure_delete", true)?;
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let lists: Vec<(i64, String)> = transaction
+                .prepare_cached("SELECT id, keys FROM key_lists")?
+                .query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<_>>()?;
+            let mut n_found: i64 = 0;
+            for (list, keys) in lists {
+                let keys: Vec<JoinKey> = serde_json::from_str(&keys)?;
+                let Some(matching) = subject.in_keys(&keys) else { continue };
+                for key in matching_keys(&transaction, list, &matching)? {
+                    let which = params![list, key];
+                    n_found += transaction
+                        .prepare_cached("SELECT COUNT(*) FROM labels WHERE key_list = ?1 AND key = ?2")?
+                        .query_row(which, |row| row.get::<_, i64>(0))?;
+                    transaction
+                        .prepare_cached("DELETE FROM labels WHERE key_list = ?1 AND key = ?2")?
+                        .execute(which)?;
+                }
+            }
+            if dry_run || n_found == 0 {
+                transaction.rollback()?;
+                return Ok(n_found.unsigned_abs());
+            }
+            transaction.commit()?;
+            // Pages that were moved keep keys in the file, and so does the log of writes.
+            connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+            Ok(n_found.unsigned_abs())
+        };
+        erase().map_err(|why| self.failed("erasing from", why))
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, doing: &'static str, source: BoxError) -> LabelError {
+        LabelError::Store { doing, path: self.path.display().to_string(), source }
+    }
+}
+
+/// The keys of a list that are meant.
+fn matching_keys(connection: &Connection, list: i64, matching: &KeyMatch) -> rusqlite::Result<Vec<Vec<u8>>> {
+    if let Some(exact) = matching.exact() {
+        let found = connection
+            .prepare_cached("SELECT key FROM labels WHERE key_list = ?1 AND key = ?2 LIMIT 1")?
+            .query_row(params![list, exact.as_bytes()], |row| row.get(0))
+            .optional()?;
+        return Ok(found.into_iter().collect());
+    }
+    let all: Vec<Vec<u8>> = connection
+        .prepare_cached("SELECT DISTINCT key FROM labels WHERE key_list = ?1")?
+        .query_map([list], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(all.into_iter().filter(|key| matching.matches(&EntityKey::from_bytes(key))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array};
+    use schema::Dtype;
+    use serde_json::json;
+
+    use super::*;
+
+    fn of_user(user: i64, at: i64, value: Json) -> Label {
+        let keys = vec![JoinKey { name: "user_id".parse().unwrap(), dtype: Dtype::Int64 }];
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![user]));
+        let key = EntityKey::from_columns(&[column], 1).remove(0).unwrap();
+        let of = Of::Entity { model: "m".parse().unwrap(), keys, key };
+        Label { name: "bought".parse().unwrap(), of, at: Timestamp::from_nanos(at), value }
+    }
+
+    fn of_prediction(id: u128, value: Json) -> Label {
+        let of = Of::Prediction(Uuid::from_u128(id));
+        Label { name: "bought".parse().unwrap(), of, at: Timestamp::from_nanos(5), value }
+    }
+
+    #[test]
+    fn the_same_label_again_is_the_same_and_another_value_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let labels = Labels::open(folder.path()).unwrap();
+        let sent = [of_user(1, 10, json!(true)), of_prediction(1, json!(1.5)), of_user(1, 10, json!(true))];
+        assert_eq!(labels.add(&sent, Timestamp::from_nanos(1)).unwrap(), Added { new: 2, repeated: 1 });
+        let again = Labels::open(folder.path()).unwrap();
+        let more = [of_user(1, 10, json!(true)), of_user(1, 10, json!(false)), of_user(2, 10, json!(true))];
+        assert_eq!(again.add(&more, Timestamp::from_nanos(2)).unwrap(), Added { new: 2, repeated: 1 });
+        let named = labels.names().unwrap();
+        assert_eq!((named[0].of_predictions, named[0].of_entities, named[0].last.as_nanos()), (1, 3, 2));
+        let known = labels.known("bought", &"m".parse().unwrap()).unwrap();
+        let of_one: Vec<&Json> = known.by_key[0].1.values().next().unwrap().iter().map(|told| &told.value).collect();
+        assert_eq!(of_one, [&json!(true), &json!(false)], "a correction comes after what it corrects");
+        assert!(labels.known("bought", &"other".parse().unwrap()).unwrap().by_key.is_empty());
+        assert!(labels.known("else", &"m".parse().unwrap()).unwrap().by_id.is_empty());
+    }
+
+    #[test]
+    fn who_is_erased_has_no_label_and_no_trace_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Labels::existing(folder.path()).unwrap().is_none());
+        let labels = Labels::open(folder.path()).unwrap();
+        let sent: Vec<Label> = (0..500).map(|user| of_user(user, 10, json!(format!("said by {user}.")))).collect();
+        labels.add(&sent, Timestamp::from_nanos(1)).unwrap();
+        let subject = Subject::new(vec![("user_id".to_owned(), "77".to_owned())]);
+        assert_eq!(labels.erase(&subject, true).unwrap(), 1);
+        assert_eq!(labels.erase(&subject, false).unwrap(), 1);
+        assert_eq!(labels.erase(&subject, false).unwrap(), 0);
+        assert_eq!(labels.names().unwrap()[0].of_entities, 499);
+        for file in std::fs::read_dir(folder.path()).unwrap() {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            assert!(!bytes.windows(11).any(|part| part == b"said by 77."));
+        }
+        let other = Subject::new(vec![("shop_id".to_owned(), "77".to_owned())]);
+        assert_eq!(labels.erase(&other, false).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_file_of_another_format_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Labels::open(folder.path()).unwrap());
+        let file = Connection::open(folder.path().join(FILE)).unwrap();
+        file.pragma_update(None, "user_version", FORMAT + 1).unwrap();
+        let why = Labels::open(folder.path()).unwrap_err();
+        assert!(why.to_string().contains("format 2"), "{why}");
+        std::fs::write(folder.path().join("x"), b"").unwrap();
+        let other = tempfile::tempdir().unwrap();
+        std::fs::write(other.path().join(FILE), [7; 4096]).unwrap();
+        assert!(matches!(Labels::open(other.path()), Err(LabelError::Store { .. })));
+    }
+}
