@@ -171,3 +171,50 @@ fn a_version_may_answer_what_the_one_before_it_failed_on() {
     assert_eq!(refused.code, 1, "{refused:?}");
     promote(&plumb, 2).ok();
 }
+
+#[test]
+fn a_version_whose_file_is_damaged_leaves_the_one_before_in_place_and_readiness_says_why() {
+    let plumb = Plumb::demo_online();
+    for version in 1..=2 {
+        let file = linear(
+            &plumb,
+            &format!("{version}.onnx"),
+            &[0.5, 0.25, 0.125],
+            1e-6 * f32::from(u8::try_from(version).unwrap()),
+        );
+        register(&plumb, &file, "repeat_purchase_v1");
+    }
+    promote(&plumb, 1).ok();
+    promote(&plumb, 2).ok();
+    let server = plumb.serve();
+    let version = || server.predict("m", &[4]).1["version"].clone();
+    assert_eq!(version(), json!(2));
+    let ready = || {
+        let (status, body) = server.get("/readyz");
+        (status, serde_json::from_str::<serde_json::Value>(&body).unwrap())
+    };
+    assert_eq!(ready().1["degraded"], json!(null));
+    // The file of the version that a rollback goes back to.
+    let digest = plumb.json("model show m 1")["files"][0]["digest"].as_str().unwrap().replace("sha256:", "");
+    let file = plumb.path().join(".plumb/artifacts/sha256").join(&digest[..2]).join(&digest[2..]);
+    let whole = std::fs::read(&file).unwrap();
+    let mut permissions = std::fs::metadata(&file).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o644);
+    std::fs::set_permissions(&file, permissions).unwrap();
+    std::fs::write(&file, &whole[1..]).unwrap();
+    plumb.run("model rollback m").ok();
+    let wait = std::time::Instant::now();
+    while ready().1["degraded"] != json!(["models"]) {
+        assert!(wait.elapsed().as_secs() < 60, "{:?}", ready());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let (status, body) = ready();
+    assert!(status == 200 && body["because"][0].as_str().unwrap().contains("damaged"), "{body}");
+    assert_eq!(version(), json!(2));
+    std::fs::write(&file, &whole).unwrap();
+    while version() != json!(1) || ready().1["degraded"] != json!(null) {
+        assert!(wait.elapsed().as_secs() < 120, "{:?}", ready());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    server.stop();
+}

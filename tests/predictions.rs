@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::harness::{Plumb, Server};
+use crate::scoring::placed;
 
 fn ids(answer: &Json) -> Vec<String> {
     answer["prediction_ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
@@ -131,7 +132,7 @@ fn of_a_sample_all_predictions_are_kept_and_of_old_ones_none() {
     }
     server.stop();
     for (how, words) in
-        [("sample: 101", "percentage"), ("sample: some", "percentage"), ("keep: long", "keep"), ("spam: 1", "spam")]
+        [("sample: 101", "percentage"), ("sample: some", "percentage"), ("keep: long", "365d"), ("spam: 1", "spam")]
     {
         plumb.write("plumb.yaml", &kept(how));
         plumb.run("skew").fails(2, &[words]);
@@ -153,6 +154,8 @@ fn what_came_of_predictions_is_told_later_and_joined_with_them() {
     let own = json!({ "label": "bought", "prediction_ids": [ids(&answer)[0]], "values": [true] });
     let told = tell(own.clone());
     assert_eq!((told.0, &told.1["labels"], &told.1["repeated"]), (200, &json!(1), &json!(0)), "{told:?}");
+    let again = tell(own);
+    assert_eq!((again.0, &again.1["labels"], &again.1["repeated"]), (200, &json!(0), &json!(1)), "{again:?}");
     // Feature times of the project are fixed: what happened two days after counts within a week and not within a day.
     let later = schema::Timestamp::parse(answer["effective_time"].as_str().unwrap()).unwrap();
     let later = schema::Timestamp::from_nanos(later.as_nanos() + 2 * 86_400_000_000_000).to_string();
@@ -193,7 +196,7 @@ fn what_came_of_predictions_is_told_later_and_joined_with_them() {
         (&json!("bought"), &json!(1), &json!(2))
     );
     let joined = |within: &str| {
-        let done = plumb.json(&format!("label join m bought --within {within} --to joined.parquet"));
+        let done = plumb.json(&placed(&plumb, &format!("label join m bought --within {within} --to @/joined.parquet")));
         ["predictions", "by_prediction", "by_entity"].map(|name| done[name].as_u64().unwrap())
     };
     assert_eq!(joined("1d"), [3, 1, 0]);
@@ -205,13 +208,19 @@ fn what_came_of_predictions_is_told_later_and_joined_with_them() {
     assert_eq!(labels.iter().collect::<Vec<_>>(), [Some(true), Some(false), None]);
     assert_eq!(text("prediction_id").iter().flatten().collect::<Vec<_>>(), ids(&answer));
 
-    plumb.run("label join m sold --to joined.parquet").fails(2, &["no label `sold`", "bought"]);
-    plumb.run("label join other bought --to joined.parquet").fails(2, &["no prediction of model `other`"]);
-    // The file's own labels: the same again is the same.
-    let again = "label add bought joined.parquet --value label --at answered_at";
-    plumb.run(again).fails(2, &["no value"]);
-    plumb.run("label add bought nothing.parquet").fails(2, &["nothing.parquet"]);
-    plumb.run("label add bought joined.parquet --value none").fails(2, &["no column `none`"]);
+    plumb.run(&placed(&plumb, "label join m sold --to @/joined.parquet")).fails(2, &["no label `sold`", "bought"]);
+    plumb
+        .run(&placed(&plumb, "label join other bought --to @/joined.parquet"))
+        .fails(2, &["no prediction of model `other`"]);
+    // Not every row of it has a label.
+    plumb
+        .run(&placed(&plumb, "label add bought @/joined.parquet --value label --at answered_at"))
+        .fails(2, &["no value"]);
+    let by_id = &placed(&plumb, "label add orders @/joined.parquet --value model_version");
+    assert_eq!((plumb.json(by_id)["labels"].clone(), plumb.json(by_id)["repeated"].clone()), (json!(3), json!(3)));
+    plumb.run(&format!("{by_id} --at anwsered_at")).fails(2, &["no column `anwsered_at`", "answered_at"]);
+    plumb.run(&placed(&plumb, "label add bought @/nothing.parquet")).fails(2, &["nothing.parquet"]);
+    plumb.run(&placed(&plumb, "label add bought @/joined.parquet --value none")).fails(2, &["no column `none`"]);
 }
 
 #[test]
@@ -235,10 +244,12 @@ fn labels_come_from_files_and_an_erased_person_has_none() {
         crate::scoring::write(&plumb.path().join("outcomes.parquet"), &rows.unwrap());
     };
     rows(vec![4, 18, 18]);
-    let line = "label add spent outcomes.parquet --model m --value spent --at happened";
+    let line = &placed(&plumb, "label add spent @/outcomes.parquet --model m --value spent --at happened");
     assert_eq!(plumb.json(line)["labels"], json!(3));
     assert_eq!(plumb.json(line)["repeated"], json!(3));
-    plumb.run("label add spent outcomes.parquet --value spent").fails(2, &["prediction_id", "--model"]);
+    plumb
+        .run(&placed(&plumb, "label add spent @/outcomes.parquet --value spent"))
+        .fails(2, &["prediction_id", "--model"]);
     server.stop();
     plumb.run("erase --entity user_id=18 --rewrite-sources --yes").ok();
     assert_eq!(plumb.json("label list")["labels"][0]["of_entities"], json!(1));

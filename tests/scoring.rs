@@ -17,6 +17,11 @@ use crate::harness::{Plumb, Server};
 
 const ARROW: &str = "application/vnd.apache.arrow.stream";
 
+/// A command line with `@/` for the project's folder.
+pub(crate) fn placed(plumb: &Plumb, line: &str) -> String {
+    line.replace("@/", &format!("{}/", plumb.path().display()))
+}
+
 fn in_production() -> Plumb {
     let plumb = Plumb::demo_online();
     plumb.run(&format!("model register repeat_purchase {}", plumb.model("repeat_purchase_v1.onnx").display())).ok();
@@ -99,7 +104,8 @@ fn a_file_of_keys_is_answered_as_requests_are_and_stands_in_the_log() {
     let rows = keys((1..=2_500).chain([-7, 1]));
     write(&plumb.path().join("rows.parquet"), &rows);
     // Without the name of the one model, as without the number of its version.
-    let done = plumb.run("predict --input rows.parquet --output scores.parquet -o json").ok().json();
+    let done =
+        plumb.run(&placed(&plumb, "predict --input @/rows.parquet --output @/scores.parquet -o json")).ok().json();
     assert_eq!((&done["rows"], &done["by"], &done["version"]), (&json!(2_502), &json!("keys"), &json!(1)));
     assert!(done["absent"]["total_orders"]["NOT_FOUND"].as_u64().unwrap() >= 1, "{done}");
     let scored = read(&plumb.path().join("scores.parquet"));
@@ -118,7 +124,12 @@ fn a_file_of_keys_is_answered_as_requests_are_and_stands_in_the_log() {
     let skew = plumb.json("skew");
     assert_eq!((&skew["predictions"], &skew["in_plumb"]), (&json!(2_502 + 60), &json!(true)), "{skew}");
     // Nobody is told twice of rows that nobody asked for.
-    plumb.run("predict repeat_purchase --input rows.parquet --output scores.parquet --no-log --rows 7").ok();
+    plumb
+        .run(&placed(
+            &plumb,
+            "predict repeat_purchase --input @/rows.parquet --output @/scores.parquet --no-log --rows 7",
+        ))
+        .ok();
     assert_eq!(plumb.json("skew")["predictions"], json!(2_502 + 60));
     let again = read(&plumb.path().join("scores.parquet"));
     for name in ["output.label", "output.probabilities"] {
@@ -131,7 +142,10 @@ fn a_file_of_features_is_scored_for_what_it_holds() {
     let plumb = in_production();
     let rows = features(300);
     write(&plumb.path().join("rows.parquet"), &rows);
-    let done = plumb.run("predict repeat_purchase --input rows.parquet --output out.parquet -o json").ok().json();
+    let done = plumb
+        .run(&placed(&plumb, "predict repeat_purchase --input @/rows.parquet --output @/out.parquet -o json"))
+        .ok()
+        .json();
     assert_eq!((&done["rows"], &done["by"]), (&json!(300), &json!("features")));
     assert_eq!(done["absent"]["total_orders"]["NULL_VALUE"], json!(60));
     let scored = read(&plumb.path().join("out.parquet"));
@@ -161,25 +175,25 @@ fn what_cannot_be_scored_is_refused_before_or_leaves_no_file() {
     file("others.parquet", &column("client_id", Arc::new(Int64Array::from(vec![1]))));
     file("texts.parquet", &column("user_id", Arc::new(StringArray::from(vec!["1"]))));
     std::fs::write(plumb.path().join("text.parquet"), "user_id\n1\n").unwrap();
-    let fails = |line: &str, words: &[&str]| plumb.run(&format!("predict {line}")).fails(2, words);
-    fails("--input rows.parquet", &["where the rows go", "--output scores.parquet"]);
-    fails("--input rows.parquet --output scores.csv", &[".parquet"]);
-    fails("--input rows.parquet --output rows.parquet", &["the file that is read"]);
-    fails("--input nothing.parquet --output s.parquet", &["nothing.parquet"]);
-    fails("--input text.parquet --output s.parquet", &["cannot be read as Parquet"]);
-    fails("--input none.parquet --output s.parquet", &["has no rows"]);
-    fails("--input others.parquet --output s.parquet", &["no column `user_id`", "int64", "lack"]);
-    fails("--input texts.parquet --output s.parquet", &["column `user_id` is string", "int64"]);
-    fails("--input rows.parquet --output s.parquet --by features", &["no column `total_orders`"]);
-    fails("nobody --input rows.parquet --output s.parquet", &["no model `nobody`"]);
-    fails("repeat_purchase 9 --input rows.parquet --output s.parquet", &["no version `9`"]);
+    let fails = |line: &str, words: &[&str]| plumb.run(&placed(&plumb, &format!("predict {line}"))).fails(2, words);
+    fails("--input @/rows.parquet", &["where the rows go", "--output scores.parquet"]);
+    fails("--input @/rows.parquet --output @/scores.csv", &[".parquet"]);
+    fails("--input @/rows.parquet --output @/rows.parquet", &["the file that is read"]);
+    fails("--input @/nothing.parquet --output @/s.parquet", &["nothing.parquet"]);
+    fails("--input @/text.parquet --output @/s.parquet", &["cannot be read as Parquet"]);
+    fails("--input @/none.parquet --output @/s.parquet", &["has no rows"]);
+    fails("--input @/others.parquet --output @/s.parquet", &["no column `user_id`", "int64", "lack"]);
+    fails("--input @/texts.parquet --output @/s.parquet", &["column `user_id` is string", "int64"]);
+    fails("--input @/rows.parquet --output @/s.parquet --by features", &["no column `total_orders`"]);
+    fails("nobody --input @/rows.parquet --output @/s.parquet", &["no model `nobody`"]);
+    fails("repeat_purchase 9 --input @/rows.parquet --output @/s.parquet", &["no version `9`"]);
     assert!(!plumb.path().join("s.parquet").exists());
     // Scored once, its answers are columns of the file.
-    plumb.run("predict --input rows.parquet --output s.parquet").ok();
-    fails("--input s.parquet --output t.parquet", &["`prediction_id` already"]);
+    plumb.run(&placed(&plumb, "predict --input @/rows.parquet --output @/s.parquet")).ok();
+    fails("--input @/s.parquet --output @/t.parquet", &["`prediction_id` already"]);
     assert!(!plumb.path().join("t.parquet").exists());
     // A format is said once, and to other commands nothing but a format.
-    plumb.run("skew -o json -o table").fails(2, &["twice"]);
+    plumb.run("skew -o table -o table").fails(2, &["twice"]);
     plumb.run("skew --output scores.parquet").fails(2, &["scores.parquet", "json"]);
     plumb.run("skew --output yaml").fails(2, &["table, json"]);
 }

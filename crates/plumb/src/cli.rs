@@ -151,7 +151,7 @@ impl Output {
         match Format::from_str(text, false) {
             Ok(format) => Ok(Self::Format(format)),
             Err(_) if text.contains(['.', '/']) => Ok(Self::File(PathBuf::from(text))),
-            Err(_) => Err("possible values: table, json".to_owned()),
+            Err(_) => Err("possible values: table, json; of predict also a file that ends in .parquet".to_owned()),
         }
     }
 }

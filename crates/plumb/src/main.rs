@@ -29,7 +29,9 @@ fn main() -> ExitCode {
     let output = match cli.format() {
         Ok(output) => output,
         Err(failure) => {
-            plumb::output::failure(Format::Table, &failure);
+            let said = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+            let format = if plumb::cli::wants_json(said) { Format::Json } else { Format::Table };
+            plumb::output::failure(format, &failure);
             return ExitCode::from(failure.exit_code());
         }
     };

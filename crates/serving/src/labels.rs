@@ -20,8 +20,8 @@ pub struct Label {
     pub name: FeatureName,
     /// Of whom.
     pub of: Of,
-    /// When it happened.
-    pub at: Timestamp,
+    /// When it happened. Of a prediction it may be left out: then it counts as of when it arrived.
+    pub at: Option<Timestamp>,
     /// A number, a truth value or a text.
     pub value: Json,
 }
@@ -35,7 +35,7 @@ pub enum Of {
     Entity {
         /// The model.
         model: ModelName,
-        /// Names and types of the keys, in their order.
+        /// Names and types of the keys, in their order, as the model's service has them.
         keys: Vec<JoinKey>,
         /// Their values.
         key: EntityKey,

@@ -20,8 +20,6 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use metrics::counter;
-
 use crate::scorer::Prediction;
 use room::{Room, Taken};
 pub(crate) use rows::{FEATURE, ID, KEY, STATUS};
@@ -82,7 +80,8 @@ impl PredictionLog {
         std::fs::create_dir_all(folder)?;
         let (queue, entries): (_, Receiver<Message>) = sync_channel(config.queue_max);
         let (folder, room) = (folder.to_path_buf(), Room::new(config.bytes_max));
-        let run = move || writer::run(&folder, &config, &entries);
+        let of_writer = Arc::clone(&room);
+        let run = move || writer::run(&folder, &config, &entries, &of_writer);
         let writer = std::thread::Builder::new().name("prediction-log".to_owned()).spawn(run)?;
         Ok(Self { queue: Some(queue), room, writer: Some(writer) })
     }
@@ -101,9 +100,14 @@ impl PredictionLog {
         match sent {
             Some(Ok(())) => {}
             None | Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) => {
-                counter!("plumb_prediction_log_dropped_total").increment(n_rows);
+                self.room.lose(n_rows);
             }
         }
+    }
+
+    /// Rows that are not in the log and should be: there was no room, or they could not be written.
+    pub fn lost(&self) -> u64 {
+        self.room.lost()
     }
 
     /// Waits until everything queued so far is on disk.

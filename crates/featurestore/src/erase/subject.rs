@@ -54,8 +54,13 @@ impl Subject {
 
     /// As [`Self::in_view`], by the join keys alone.
     pub fn in_keys(&self, keys: &[JoinKey]) -> Option<KeyMatch> {
+        self.in_columns(keys, &self.names())
+    }
+
+    /// As [`Self::in_keys`], where its names are called otherwise: one of the lists of [`Self::columns`].
+    pub fn in_columns(&self, keys: &[JoinKey], called: &[String]) -> Option<KeyMatch> {
         let mut parts = Vec::with_capacity(self.parts.len());
-        for (name, text) in &self.parts {
+        for ((_, text), name) in self.parts.iter().zip(called) {
             let place = keys.iter().position(|key| key.name.as_str() == name)?;
             parts.push((place, typed(text, keys[place].dtype)?));
         }

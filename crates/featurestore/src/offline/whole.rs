@@ -46,6 +46,16 @@ pub fn begin_erasing(folder: &Path) -> io::Result<NamedTempFile> {
     begin_as(ERASING, folder)
 }
 
+/// As [`begin`], of what is the user's: whoever the user lets read files may read it.
+///
+/// # Errors
+/// It cannot be made.
+pub fn begin_of_user(folder: &Path) -> io::Result<NamedTempFile> {
+    step(folder)?;
+    let anybody = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    tempfile::Builder::new().prefix(WRITING).permissions(anybody).tempfile_in(folder)
+}
+
 fn begin_as(prefix: &str, folder: &Path) -> io::Result<NamedTempFile> {
     step(folder)?;
     tempfile::Builder::new().prefix(prefix).tempfile_in(folder)

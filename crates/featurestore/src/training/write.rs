@@ -162,7 +162,7 @@ fn with_metadata(schema: &SchemaRef, about: &[(&'static str, String)]) -> Schema
 
 impl Sink for FileSink {
     fn begin(&mut self, schema: &SchemaRef, lineage: &Lineage) -> Result<(), OfflineError> {
-        let out = whole::begin(self.folder()).map_err(|why| self.fail(why))?;
+        let out = whole::begin_of_user(self.folder()).map_err(|why| self.fail(why))?;
         self.writing = Some(match self.format {
             Format::Parquet => Writing::Begun { schema: SchemaRef::clone(schema), out },
             Format::Arrow => {
@@ -217,7 +217,7 @@ impl Sink for FileSink {
         };
         whole::finish(out, &self.path).map_err(|why| self.fail(why))?;
         let pretty = serde_json::to_string_pretty(report).map_err(|why| self.fail(why))? + "\n";
-        let mut beside = whole::begin(self.folder()).map_err(|why| self.fail(why))?;
+        let mut beside = whole::begin_of_user(self.folder()).map_err(|why| self.fail(why))?;
         std::io::Write::write_all(&mut beside, pretty.as_bytes()).map_err(|why| self.fail(why))?;
         whole::finish(beside, &report_path(&self.path)).map_err(|why| self.fail(why))
     }

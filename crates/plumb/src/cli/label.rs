@@ -30,9 +30,9 @@ pub struct LabelAddArgs {
     /// The column of the values: numbers, truth values or texts.
     #[arg(long, default_value = "value", value_name = "COLUMN")]
     pub value: String,
-    /// The column of the instants at which it happened.
-    #[arg(long, default_value = "at", value_name = "COLUMN")]
-    pub at: String,
+    /// The column of the instants at which it happened: `at` unless given, which labels of predictions may do without.
+    #[arg(long, value_name = "COLUMN")]
+    pub at: Option<String>,
     /// The model that predicted for these entities.
     #[arg(long)]
     pub model: Option<String>,

@@ -1,17 +1,17 @@
 //! `plumb label ...`: what came of predictions, taken from files, listed, and joined with the prediction log.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::process::ExitCode;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type};
 use featurestore::CompiledService;
+use featurestore::retrieve::EntityRows;
 use registry::Stage;
 use schema::definitions::JoinKey;
 use schema::error::chain;
 use schema::yaml::suggest;
-use schema::{BoxError, Clock, EntityKey, ErrorKind, FeatureName, ModelName, Timestamp};
+use schema::{BoxError, EntityKey, ErrorKind, FeatureName, ModelName, Timestamp};
 use serde_json::{Value as Json, json};
 use serving::labels::join::{JoinError, Wanted, join};
 use serving::labels::{Added, Label, Labels, Of};
@@ -24,9 +24,11 @@ use crate::failure::Failure;
 use crate::output;
 use crate::predicting::answers::PREDICTION_ID;
 use crate::predicting::file::{Input, Sink};
-use crate::predicting::outcomes::not_erased;
+use crate::predicting::outcomes::Whose;
 use crate::project::Project;
 
+/// The column of times, unless another is named.
+const AT: &str = "at";
 /// Rows of a file that are kept at once.
 const ROWS: usize = 10_000;
 
@@ -56,8 +58,8 @@ async fn add(project: &Project, format: Format, args: &LabelAddArgs) -> Result<E
             Failure { message, ..why }.note(&format!("{} labels before are kept", done.new))
         };
         let batch = batch.map_err(within)?;
-        let labels = reading.labels(&name, &batch, outcomes.offline()).map_err(within)?;
-        let Added { new, repeated } = outcomes.add(labels, Clock::wall()).await?;
+        let (labels, whose) = reading.labels(&name, &batch).map_err(within)?;
+        let Added { new, repeated } = outcomes.add(labels, whose, project.clock().now()).await.map_err(within)?;
         (done.new, done.repeated, from) = (done.new + new, done.repeated + repeated, from + batch.num_rows());
         bar.set_position(from as u64);
     }
@@ -78,7 +80,7 @@ struct Reading {
 
 enum Columns {
     Ids(usize),
-    Keys { model: ModelName, keys: Vec<JoinKey>, places: Vec<usize> },
+    Keys { model: ModelName, compiled: Box<CompiledService>, keys: Vec<JoinKey>, places: Vec<usize> },
 }
 
 impl Reading {
@@ -97,7 +99,8 @@ impl Reading {
         }
         let Some(model) = &args.model else {
             let ids = needed(PREDICTION_ID, "and no --model says whose entities it is of")?;
-            return Ok(Self { value, at: place(&args.at), of: Columns::Ids(ids) });
+            let at = args.at.as_ref().map(|at| needed(at, "of the times (--at)")).transpose()?.or_else(|| place(AT));
+            return Ok(Self { value, at, of: Columns::Ids(ids) });
         };
         let catalog = project.registry.catalog();
         let found = model_named(&catalog, model)?;
@@ -113,41 +116,44 @@ impl Reading {
         let keys: Vec<JoinKey> = compiled.keys().into_iter().filter(|key| !key.is_constant()).cloned().collect();
         let places = keys.iter().map(|key| needed(key.name.as_str(), "a join key of the model"));
         let places = places.collect::<Result<_, _>>()?;
-        let at = needed(&args.at, "of the times: of an entity they decide which predictions a label is of (--at)")?;
-        Ok(Self { value, at: Some(at), of: Columns::Keys { model: version.name.clone(), keys, places } })
+        let at = args.at.as_deref().unwrap_or(AT);
+        let at = needed(at, "of the times: of an entity they decide which predictions a label is of (--at)")?;
+        let compiled = Box::new(compiled);
+        Ok(Self { value, at: Some(at), of: Columns::Keys { model: version.name.clone(), compiled, keys, places } })
     }
 
-    fn labels(&self, name: &FeatureName, batch: &RecordBatch, offline: &Path) -> Result<Vec<Label>, Failure> {
+    fn labels(&self, name: &FeatureName, batch: &RecordBatch) -> Result<(Vec<Label>, Option<Whose>), Failure> {
         let n = batch.num_rows();
-        let of = match &self.of {
-            Columns::Ids(at) => ids(batch.column(*at))?,
-            Columns::Keys { model, keys, places } => {
+        let (of, whose) = match &self.of {
+            Columns::Ids(at) => (ids(batch.column(*at))?, None),
+            Columns::Keys { model, compiled, keys, places } => {
                 let columns = keys.iter().zip(places).map(|(key, at)| {
                     cast::conform(batch.column(*at), key.dtype, None)
                         .map_err(|why| Failure::invalid(format!("column `{}`: {why}", key.name)))
                 });
                 let columns = columns.collect::<Result<Vec<_>, _>>()?;
-                not_erased(offline, keys, &columns, n)?;
                 let null = || Failure::invalid("a row has a null key, which is nobody's").hint("leave the row out");
                 let of = |key: Option<EntityKey>| {
                     Ok(Of::Entity { model: model.clone(), keys: keys.clone(), key: key.ok_or_else(null)? })
                 };
-                EntityKey::from_columns(&columns, n).into_iter().map(of).collect::<Result<_, Failure>>()?
+                let of = EntityKey::from_columns(&columns, n).into_iter().map(of).collect::<Result<_, Failure>>()?;
+                let columns = keys.iter().map(|key| key.name.to_string()).zip(columns).collect();
+                (of, Some(Whose::of(compiled, EntityRows { n, columns })))
             }
         };
         let times = match self.at {
-            None => vec![Clock::wall(); n],
+            None => vec![None; n],
             Some(at) => {
                 let times = cast::times(batch.column(at), None)
                     .map_err(|why| Failure::invalid(format!("the column of times: {why}")))?;
                 let null = || Failure::invalid("a row has no time").hint("leave the row out");
-                let one = |time: Option<i64>| time.map(Timestamp::from_nanos).ok_or_else(null);
+                let one = |time: Option<i64>| time.map(Timestamp::from_nanos).map(Some).ok_or_else(null);
                 times.iter().map(one).collect::<Result<_, _>>()?
             }
         };
         let values = values(batch.column(self.value))?;
         let labels = of.into_iter().zip(times).zip(values);
-        Ok(labels.map(|((of, at), value)| Label { name: name.clone(), of, at, value }).collect())
+        Ok((labels.map(|((of, at), value)| Label { name: name.clone(), of, at, value }).collect(), whose))
     }
 }
 
@@ -228,13 +234,16 @@ fn joined(project: &Project, format: Format, args: &LabelJoinArgs) -> Result<Exi
         bar.inc(batch.num_rows() as u64);
         sink.write(&batch).map_err(|failure| BoxError::from(failure.message))
     };
-    let (found, damaged) = join(&project.config.predictions, &labels, &wanted, each).map_err(|why| {
-        let kind = match &why {
-            JoinError::Columns(_) => ErrorKind::Conflict,
-            JoinError::Labels(_) | JoinError::Log(_) | JoinError::Sink(_) => ErrorKind::Unavailable,
-        };
-        Failure::new(kind, chain(&why))
-    })?;
+    let (found, damaged) =
+        join(&project.config.predictions, &labels, &wanted, each).map_err(|why| match &why {
+            JoinError::Types { .. } => Failure::new(ErrorKind::Conflict, chain(&why)).hint(
+                "service versions have the feature in other types: move the folder of the older one out of the prediction log",
+            ),
+            JoinError::Columns(_) => Failure::new(ErrorKind::Internal, chain(&why)),
+            JoinError::Labels(_) | JoinError::Log(_) | JoinError::Sink(_) => {
+                Failure::new(ErrorKind::Unavailable, chain(&why))
+            }
+        })?;
     bar.finish_and_clear();
     if found.predictions == 0 {
         let message = format!("no prediction of model `{}` is in the log", args.model.escape_debug());

@@ -24,8 +24,8 @@ use crate::predicting::file::{Input, Sink};
 use crate::predicting::table::{Asked, By, Layout};
 use crate::project::Project;
 
-/// Predictions after which the log is waited for: it drops what it has no room for, and nobody is kept waiting here.
-const LOGGED_AT_ONCE: usize = 32;
+/// The part of the log's room after which it is waited for: it drops what it has no room for, and nobody is kept waiting here.
+const ROOM_PART: usize = 8;
 
 /// What was done.
 #[derive(Debug, Serialize)]
@@ -38,6 +38,8 @@ struct Scored {
     by: &'static str,
     output: String,
     seconds: f64,
+    /// Rows that are not in the prediction log and should be.
+    not_logged: u64,
     /// Values that were not there, by feature and by what was there in their place.
     absent: BTreeMap<String, BTreeMap<&'static str, usize>>,
 }
@@ -81,6 +83,7 @@ pub async fn predict(project: &Project, format: Format, args: &PredictArgs, to: 
         by: if layout.by() == By::Keys { "keys" } else { "features" },
         output: to.display().to_string(),
         seconds: 0.0,
+        not_logged: 0,
         absent: BTreeMap::new(),
     };
     let bar = output::progress(input.n_rows, &done.model);
@@ -96,6 +99,7 @@ pub async fn predict(project: &Project, format: Format, args: &PredictArgs, to: 
     // As many as there are sessions are answered while the next are read.
     let mut answers = std::pin::pin!(asking.buffered(2 * sessions));
     let mut waiting = 0;
+    let room = project.config.prediction_log.bytes_max / ROOM_PART;
     while let Some(answer) = answers.next().await {
         let within = |why: Failure, from: usize| {
             bar.finish_and_clear();
@@ -105,8 +109,8 @@ pub async fn predict(project: &Project, format: Format, args: &PredictArgs, to: 
         sink.write(&beside(&batch, &said).map_err(|why| within(why, done.rows))?)?;
         done.count(&said);
         bar.set_position(done.rows as u64);
-        waiting += 1;
-        if waiting == LOGGED_AT_ONCE {
+        waiting += said.n_bytes();
+        if waiting >= room {
             flush(&scorer)?;
             waiting = 0;
         }
@@ -115,9 +119,10 @@ pub async fn predict(project: &Project, format: Format, args: &PredictArgs, to: 
     bar.finish_and_clear();
     sink.finish()?;
     done.seconds = began.elapsed().as_secs_f64();
+    done.not_logged = scorer.log().lost();
     let json = serde_json::to_value(&done).map_err(|why| Failure::new(ErrorKind::Internal, why.to_string()))?;
     output::answer(format, &json, || done.table());
-    Ok(ExitCode::SUCCESS)
+    Ok(if done.not_logged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn ask(
@@ -179,8 +184,12 @@ impl Scored {
         let absent = if rows.is_empty() { String::new() } else { output::table(["FEATURE", "STATUS", "ROWS"], rows) };
         #[expect(clippy::cast_precision_loss, reason = "a speed needs no more bits")]
         let speed = self.rows as f64 / self.seconds.max(1e-9);
+        let not_logged = match self.not_logged {
+            0 => String::new(),
+            n => format!("{n} of them are NOT in the prediction log, which had no room: ask for fewer with --rows\n"),
+        };
         format!(
-            "{absent}{} rows by `{}` version {} from {}, to `{}` in {:.2} s ({speed:.0} rows/s)\n",
+            "{absent}{not_logged}{} rows by `{}` version {} from {}, to `{}` in {:.2} s ({speed:.0} rows/s)\n",
             self.rows, self.model, self.version, self.by, self.output, self.seconds
         )
     }

@@ -74,8 +74,8 @@ enum History {
 struct Replayed {
     #[serde(flatten)]
     explained: Explained,
-    /// Whether the model says the same, and history too.
-    equal: bool,
+    /// Whether the model says the same, and history too; `None` where history could not be asked.
+    equal: Option<bool>,
     /// What the model says now, where it is not what it said.
     differing_outputs: serde_json::Map<String, Json>,
 }
@@ -104,7 +104,7 @@ pub async fn explain(project: &Project, format: Format, id: &str, show_pii: bool
 }
 
 /// Runs the version that answered on the features that are logged, and asks history for these. Exit status 1 where either says
-/// something else.
+/// something else, 6 where history cannot be asked.
 ///
 /// # Errors
 /// As [`explain`]; the version that answered is gone.
@@ -120,12 +120,20 @@ pub async fn replay(project: &Project, format: Format, id: &str, show_pii: bool)
             differing.insert(name.clone(), now.cloned().unwrap_or(Json::Null));
         }
     }
-    let is_same = |feature: &ExplainedFeature| feature.history != History::Differs;
-    let equal = differing.is_empty() && explained.features.iter().all(is_same) && explained.not_compared.is_none();
+    let is_other = |feature: &ExplainedFeature| feature.history == History::Differs;
+    let equal = match differing.is_empty() && !explained.features.iter().any(is_other) {
+        true if explained.not_compared.is_some() => None,
+        equal => Some(equal),
+    };
     let replayed = Replayed { explained, equal, differing_outputs: differing };
     let json = json_of(&replayed)?;
     output::answer(format, &json, || replayed.table());
-    Ok(if replayed.equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match replayed.equal {
+        Some(true) => ExitCode::SUCCESS,
+        Some(false) => ExitCode::FAILURE,
+        // As whatever cannot be read now.
+        None => ExitCode::from(Failure::new(ErrorKind::Unavailable, "").exit_code()),
+    })
 }
 
 fn json_of(answer: &impl Serialize) -> Result<Json, Failure> {
@@ -290,9 +298,10 @@ impl Explained {
 impl Replayed {
     fn table(&self) -> String {
         let verdict = match (self.equal, self.differing_outputs.is_empty()) {
-            (true, _) => "the version says what it said, and history too\n".to_owned(),
-            (false, true) => "the version says what it said; history says something else\n".to_owned(),
-            (false, false) => {
+            (Some(true), _) => "the version says what it said, and history too\n".to_owned(),
+            (None, _) => "the version says what it said; what history says is not known\n".to_owned(),
+            (Some(false), true) => "the version says what it said; history says something else\n".to_owned(),
+            (Some(false), false) => {
                 let one = |(name, now): (&String, &Json)| {
                     let then = self.explained.outputs.get(name).cloned().unwrap_or_default();
                     format!("`{name}`: it said {then}, and says {now}\n")

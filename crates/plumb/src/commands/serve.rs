@@ -10,7 +10,7 @@ use featurestore::OnlineReader;
 use registry::{Past, Registry};
 use schema::error::chain;
 use schema::{ErrorKind, FeatureView};
-use serving::fleet::LoadError;
+use serving::fleet::{LoadError, Unloaded};
 use serving::{Fleet, Scorer};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -45,6 +45,8 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 const START: Duration = Duration::from_secs(10);
 /// The project's online store, in `/readyz`.
 const ONLINE_STORE: &str = "online_store";
+/// In `degraded`, models whose version in Production cannot be loaded: the one before answers on.
+const MODELS: &str = "models";
 /// The name of the log in `degraded`.
 const REGISTRY_LOG: &str = "registry_log";
 /// The Redis that Feast fills, in `/readyz`.
@@ -275,9 +277,13 @@ impl Follower {
     async fn settle(&self) -> bool {
         // Loading a model takes a while, and this worker has other requests to run.
         let failed = tokio::task::block_in_place(|| self.fleet.sync(&self.registry.catalog()));
-        let unanswered =
-            failed.iter().filter(|unloaded| unloaded.predicts && self.fleet.get(unloaded.name.as_str()).is_none());
-        let mut reasons: Vec<String> = unanswered.map(|unloaded| chain(&unloaded.why)).collect();
+        let wanted = failed.iter().filter(|unloaded| unloaded.predicts);
+        let (behind, unanswered): (Vec<_>, Vec<_>) =
+            wanted.partition(|unloaded| self.fleet.get(unloaded.name.as_str()).is_some());
+        let said = |unloaded: &[&Unloaded]| unloaded.iter().map(|one| chain(&one.why)).collect::<Vec<_>>();
+        let behind = said(&behind);
+        self.readiness.degrade(MODELS, (!behind.is_empty()).then(|| behind.join("; ")));
+        let mut reasons = said(&unanswered);
         for model in self.fleet.loaded() {
             let views = model.compiled.views.iter().map(|view| &view.view);
             let views: Vec<&FeatureView> = views.filter(|view| view.definition.online.feast().is_none()).collect();

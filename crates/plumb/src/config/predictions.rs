@@ -37,8 +37,8 @@ pub(super) fn read(fields: &mut Fields<'_>, folder: &Path, mistakes: &mut Vec<Mi
     if let Some(node) = inner.optional("queue_mb")
         && let Some(mb) = node.count(mistakes)
     {
-        if mb > QUEUE_MB_MAX {
-            mistakes.push(node.expected(&format!("a number of megabytes up to {QUEUE_MB_MAX}")));
+        if mb == 0 || mb > QUEUE_MB_MAX {
+            mistakes.push(node.expected(&format!("a number of megabytes from 1 to {QUEUE_MB_MAX}")));
         }
         config.bytes_max = usize::try_from(mb).unwrap_or(usize::MAX).saturating_mul(1 << 20);
     }

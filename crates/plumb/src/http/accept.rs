@@ -12,6 +12,12 @@ pub const JSON: &str = "application/json";
 /// An Arrow IPC stream.
 pub const ARROW_STREAM: &str = "application/vnd.apache.arrow.stream";
 
+/// Whether a body is said to be an Arrow stream.
+pub fn is_arrow(headers: &HeaderMap) -> bool {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    said.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(ARROW_STREAM))
+}
+
 /// The form that a client takes of [`JSON`] and [`ARROW_STREAM`], as the head of its request says.
 #[derive(Debug, Clone, Copy)]
 pub struct Form(pub &'static str);

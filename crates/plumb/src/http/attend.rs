@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{feast, hosts, lanes, metrics, mlflow, oip};
+use super::{accept, feast, hosts, lanes, metrics, mlflow, oip};
 use crate::config::Hosts;
 use crate::failure::{Failure, panicked};
 use crate::request_id::{HEADER, RequestId};
@@ -87,6 +87,8 @@ fn name(route: Option<&MatchedPath>) -> &str {
 /// The runtime that answers in place of this one.
 fn instead(route: Option<&MatchedPath>, request: &Request) -> Option<Handle> {
     let length = request.body().size_hint().exact().and_then(|length| usize::try_from(length).ok());
+    // A short body of Arrow may stand for many rows.
+    let length = length.filter(|_| !accept::is_arrow(request.headers()));
     lanes::instead(name(route), request.method(), length)
 }
 

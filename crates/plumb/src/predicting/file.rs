@@ -94,7 +94,7 @@ impl<'p> Sink<'p> {
             return Err(Failure::invalid(format!("`{name}` is the file that is read")).hint("write to another one"));
         }
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        let out = whole::begin(folder).map_err(|why| unwritten(to, &why))?;
+        let out = whole::begin_of_user(folder).map_err(|why| unwritten(to, &why))?;
         Ok(Self { to, out: Some(out), writer: None })
     }
 

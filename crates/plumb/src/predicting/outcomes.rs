@@ -4,13 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::ArrayRef;
+use featurestore::CompiledService;
 use featurestore::erase::Tombstones;
-use schema::definitions::JoinKey;
+use featurestore::erase::tombstones::filters_for;
+use featurestore::retrieve::EntityRows;
 use schema::error::chain;
 use schema::{ErrorKind, Timestamp};
 use serving::labels::{Added, Label, LabelError, Labels};
+use tokio::sync::Semaphore;
 
 use crate::failure::Failure;
+
+/// Requests that may wait for the file; each waits for the disk.
+const WAITING_MAX: usize = 64;
 
 /// The labels of a project; their file is made by the first.
 #[derive(Debug)]
@@ -19,54 +25,78 @@ pub struct Outcomes {
     folder: PathBuf,
     /// The offline store's, which knows who was erased.
     offline: PathBuf,
-    labels: OnceLock<Arc<Labels>>,
+    labels: Arc<OnceLock<Labels>>,
+    waiting: Arc<Semaphore>,
+}
+
+/// Whom labels are of, to be asked for once more before they are kept.
+#[derive(Debug)]
+pub struct Whose {
+    /// Of each view, the names of its keys, and what they are called in `rows`.
+    uses: Vec<(Vec<String>, Vec<String>)>,
+    rows: EntityRows,
+}
+
+impl Whose {
+    /// The entities of `rows`, whose columns are called as `compiled` calls its keys.
+    pub fn of(compiled: &CompiledService, rows: EntityRows) -> Self {
+        let uses = compiled.views.iter().map(|view| {
+            let names = view.view.keys().iter().map(|key| key.name.to_string()).collect();
+            (names, view.keys.iter().map(|key| key.name.to_string()).collect())
+        });
+        Self { uses: uses.collect(), rows }
+    }
+
+    /// That none of them was erased.
+    fn not_erased(&self, offline: &Path) -> Result<(), Failure> {
+        let tombstones = Tombstones::load(offline)?;
+        let uses =
+            self.uses.iter().map(|(names, columns)| (names.iter().map(String::as_str).collect(), columns.clone()));
+        for (columns, filter) in filters_for(&tombstones, uses) {
+            let keys: Option<Vec<ArrayRef>> =
+                columns.iter().map(|name| self.rows.columns.get(name).map(ArrayRef::clone)).collect();
+            let erased = keys.and_then(|keys| filter.erased(&keys, self.rows.n)).unwrap_or_default();
+            if let Some(row) = erased.iter().position(|erased| *erased) {
+                let message = format!("row {row} is of an entity that was erased");
+                return Err(Failure::new(ErrorKind::Conflict, message).code("erased").hint("leave the row out"));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Outcomes {
     /// Those beside the prediction log in `folder`.
     pub fn new(folder: PathBuf, offline: PathBuf) -> Self {
-        Self { folder, offline, labels: OnceLock::new() }
-    }
-
-    /// The offline store's folder.
-    pub fn offline(&self) -> &Path {
-        &self.offline
+        let waiting = Arc::new(Semaphore::new(WAITING_MAX));
+        Self { folder, offline, labels: Arc::default(), waiting }
     }
 
     /// Keeps labels, all or none.
     ///
     /// # Errors
-    /// They cannot be written.
-    pub async fn add(&self, labels: Vec<Label>, now: Timestamp) -> Result<Added, Failure> {
-        let store = self.opened()?;
+    /// `erased`; too many wait already; they cannot be written.
+    pub async fn add(&self, labels: Vec<Label>, whose: Option<Whose>, now: Timestamp) -> Result<Added, Failure> {
+        let place = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_full| {
+            Failure::new(ErrorKind::Overloaded, "too many labels wait to be written")
+                .hint("send them again in a moment")
+        })?;
+        let (kept, folder, offline) = (Arc::clone(&self.labels), self.folder.clone(), self.offline.clone());
+        let write = move || {
+            let _place = place;
+            let store = match kept.get() {
+                Some(store) => store,
+                None => {
+                    let opened = Labels::open(&folder).map_err(|why| unwritten(&why))?;
+                    kept.get_or_init(|| opened)
+                }
+            };
+            let allowed = || whose.map_or(Ok(()), |whose| whose.not_erased(&offline));
+            store.add(&labels, now, allowed).map_err(|why| unwritten(&why))?
+        };
         #[expect(clippy::disallowed_methods, reason = "a commit waits for the disk")]
-        let added = tokio::task::spawn_blocking(move || store.add(&labels, now)).await;
-        let added = added.map_err(|stopped| Failure::new(ErrorKind::Internal, stopped.to_string()))?;
-        added.map_err(|why| unwritten(&why))
-    }
-
-    fn opened(&self) -> Result<Arc<Labels>, Failure> {
-        if let Some(labels) = self.labels.get() {
-            return Ok(Arc::clone(labels));
-        }
-        let opened = Arc::new(Labels::open(&self.folder).map_err(|why| unwritten(&why))?);
-        Ok(Arc::clone(self.labels.get_or_init(|| opened)))
-    }
-}
-
-/// That none of `n` rows is of somebody who was erased.
-///
-/// # Errors
-/// `erased`; who was erased cannot be read.
-pub fn not_erased(offline: &Path, keys: &[JoinKey], columns: &[ArrayRef], n: usize) -> Result<(), Failure> {
-    let tombstones = Tombstones::load(offline)?;
-    let erased = tombstones.filter(keys).and_then(|filter| filter.erased(columns, n)).unwrap_or_default();
-    match erased.iter().position(|erased| *erased) {
-        None => Ok(()),
-        Some(row) => {
-            let message = format!("row {row} is of an entity that was erased");
-            Err(Failure::new(ErrorKind::Conflict, message).code("erased").hint("leave the row out"))
-        }
+        let added = tokio::task::spawn_blocking(write).await;
+        added.map_err(|stopped| Failure::new(ErrorKind::Internal, stopped.to_string()))?
     }
 }
 

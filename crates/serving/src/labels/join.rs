@@ -4,16 +4,16 @@
 //! is a correction. Without one, the first that happened to the entity after the instant of the prediction and not later than
 //! the attribution window counts, again as it was last corrected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampNanosecondArray,
-    new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampNanosecondArray, new_null_array,
 };
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Field, Schema, SchemaRef, TimestampNanosecondType};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef, TimestampNanosecondType};
 use arrow::error::ArrowError;
 use parquet::arrow::ProjectionMask;
 use schema::{BoxError, EntityKey, ModelName, Timestamp, Ttl};
@@ -33,8 +33,16 @@ pub enum JoinError {
     /// The log.
     #[error(transparent)]
     Log(#[from] LogReadError),
-    /// Files with columns of one name and several types.
-    #[error("the files of the prediction log do not go together")]
+    /// Files with columns of one name and several types: of service versions between which it changed.
+    #[error("column `{column}` of the prediction log is {} in some files and {} in others", types[0], types[1])]
+    Types {
+        /// The column.
+        column: String,
+        /// Two of its types.
+        types: [String; 2],
+    },
+    /// A bug: rows that do not fit their columns.
+    #[error("joining the predictions")]
     Columns(#[source] ArrowError),
     /// What takes the rows.
     #[error("writing the joined predictions")]
@@ -66,6 +74,7 @@ pub struct Joined {
 /// How a label's values are written: as they all are, or as texts of JSON where they are of several types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    Whole,
     Number,
     Flag,
     Text,
@@ -84,21 +93,23 @@ pub fn join(
     wanted: &Wanted,
     mut sink: impl FnMut(RecordBatch) -> Result<(), BoxError>,
 ) -> Result<(Joined, Vec<LogReadError>), JoinError> {
-    let known = labels.known(&wanted.label, &wanted.model)?;
-    let kind = Kind::of(&known);
+    let mut known = labels.known(&wanted.label, &wanted.model)?;
     let (all, mut damaged) = files(folder)?;
-    let (mut files, mut schemas) = (Vec::new(), Vec::new());
+    let (mut files, mut fields, mut logged) = (Vec::new(), Vec::new(), BTreeSet::new());
     for file in all {
-        match file.schema_of(wanted.model.as_str()) {
+        match file.schema_of(wanted.model.as_str(), &mut logged) {
             Ok(None) => {}
             Ok(Some(schema)) => {
-                schemas.push(Schema::clone(&schema));
+                merge(&mut fields, &schema)?;
                 files.push(file);
             }
             Err(why) => damaged.push(why),
         }
     }
-    let schema = Arc::new(Schema::try_merge(schemas).map_err(JoinError::Columns)?);
+    let schema = Arc::new(Schema::new(fields));
+    // Labels of other models' predictions have the same name by chance.
+    known.by_id.retain(|id, _| logged.contains(id));
+    let kind = Kind::of(&known);
     let mut joined = Joined::default();
     for file in files {
         let rows = match file.of_model(wanted.model.as_str()) {
@@ -121,6 +132,23 @@ pub fn join(
     Ok((joined, damaged))
 }
 
+/// Adds the columns that are new. Those of one name have one type.
+fn merge(fields: &mut Vec<FieldRef>, more: &SchemaRef) -> Result<(), JoinError> {
+    for field in more.fields() {
+        match fields.iter().find(|known| known.name() == field.name()) {
+            None => fields.push(FieldRef::clone(field)),
+            Some(known) if known.data_type() == field.data_type() => {}
+            Some(known) => {
+                return Err(JoinError::Types {
+                    column: field.name().clone(),
+                    types: [known, field].map(|field| field.data_type().to_string()),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The rows with all columns of `schema`.
 fn with_all(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = schema.fields().iter().map(|field| {
@@ -137,22 +165,30 @@ enum Way {
 }
 
 impl LogFile {
-    /// The file's columns, if it has rows of a model.
-    fn schema_of(&self, model: &str) -> Result<Option<SchemaRef>, LogReadError> {
-        let read = || -> Result<Option<SchemaRef>, BoxError> {
+    /// The file's columns, if it has rows of a model, whose ids are added to `logged`.
+    fn schema_of(&self, model: &str, logged: &mut BTreeSet<Uuid>) -> Result<Option<SchemaRef>, LogReadError> {
+        // It grew too old since it was found.
+        if self.is_gone() {
+            return Ok(None);
+        }
+        let read = || -> Result<(SchemaRef, Vec<Uuid>), BoxError> {
             let opened = self.open()?;
             let schema = Arc::clone(opened.schema());
-            let models = ProjectionMask::columns(opened.parquet_schema(), ["model"]);
-            for batch in opened.with_projection(models).build()? {
+            let columns = ProjectionMask::columns(opened.parquet_schema(), [ID, "model"]);
+            let mut ids = Vec::new();
+            for batch in opened.with_projection(columns).build()? {
                 let batch = batch?;
-                let names = batch.columns().first().and_then(|column| column.as_string_opt::<i32>());
-                if names.is_some_and(|names| names.iter().any(|name| name == Some(model))) {
-                    return Ok(Some(schema));
-                }
+                let texts = |name| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+                let (of, models) = texts(ID).zip(texts("model")).ok_or("it does not say which model answered")?;
+                let rows = of.iter().zip(models).filter(|(_, name)| *name == Some(model));
+                ids.extend(rows.filter_map(|(id, _)| Uuid::try_parse(id?).ok()));
             }
-            Ok(None)
+            Ok((schema, ids))
         };
-        featurestore::caught::caught(read).map_err(|why| self.damaged(why))
+        let (schema, ids) = featurestore::caught::caught(read).map_err(|why| self.damaged(why))?;
+        let is_here = !ids.is_empty();
+        logged.extend(ids);
+        Ok(is_here.then_some(schema))
     }
 
     /// The rows of a model.
@@ -166,6 +202,9 @@ impl LogFile {
             };
             self.open()?.with_batch_size(65_536).build()?.map(|batch| of(batch?)).collect()
         };
+        if self.is_gone() {
+            return Ok(Vec::new());
+        }
         featurestore::caught::caught(read).map_err(|why| self.damaged(why))
     }
 }
@@ -242,19 +281,28 @@ impl Kind {
     /// One type for all files.
     fn of(known: &Known) -> Self {
         let by_key = known.by_key.iter().flat_map(|(_, told)| told.values());
-        let mut kinds = known.by_id.values().chain(by_key).flatten().map(|told| match &told.value {
-            Json::Number(_) => Self::Number,
-            Json::Bool(_) => Self::Flag,
-            Json::String(_) => Self::Text,
-            _ => Self::Mixed,
-        });
-        let Some(first) = kinds.next() else { return Self::Text };
-        if kinds.all(|kind| kind == first) { first } else { Self::Mixed }
+        let kinds: Vec<Self> = known
+            .by_id
+            .values()
+            .chain(by_key)
+            .flatten()
+            .map(|told| match &told.value {
+                Json::Number(number) if number.is_i64() => Self::Whole,
+                Json::Number(_) => Self::Number,
+                Json::Bool(_) => Self::Flag,
+                Json::String(_) => Self::Text,
+                _ => Self::Mixed,
+            })
+            .collect();
+        let all = |of: &[Self]| kinds.iter().all(|kind| of.contains(kind));
+        let one = [Self::Text, Self::Flag, Self::Whole].into_iter().find(|kind| all(&[*kind]));
+        one.unwrap_or(if all(&[Self::Whole, Self::Number]) { Self::Number } else { Self::Mixed })
     }
 
     fn column(self, values: &[Option<Json>]) -> ArrayRef {
         let of = values.iter().map(Option::as_ref);
         match self {
+            Self::Whole => Arc::new(of.map(|value| value.and_then(Json::as_i64)).collect::<Int64Array>()),
             Self::Number => Arc::new(of.map(|value| value.and_then(Json::as_f64)).collect::<Float64Array>()),
             Self::Flag => Arc::new(of.map(|value| value.and_then(Json::as_bool)).collect::<BooleanArray>()),
             Self::Text => Arc::new(of.map(|value| value.and_then(Json::as_str)).collect::<StringArray>()),
@@ -265,7 +313,6 @@ impl Kind {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::Int64Array;
     use schema::definitions::JoinKey;
     use schema::{Dtype, Fingerprint};
     use serde_json::json;
@@ -275,6 +322,11 @@ mod tests {
 
     /// A log of predictions of model `m` for users, each at its second.
     fn log(folder: &Path, rows: &[(u128, i64, i64)]) {
+        log_of(folder, "s", rows, &[]);
+    }
+
+    /// The same, of a service, with more columns.
+    fn log_of(folder: &Path, service: &str, rows: &[(u128, i64, i64)], more: &[(&str, ArrayRef)]) {
         let seconds = |at: i64| at * 1_000_000_000;
         let ids = StringArray::from_iter_values(rows.iter().map(|(id, ..)| Uuid::from_u128(*id).to_string()));
         let users = Int64Array::from_iter_values(rows.iter().map(|(_, user, _)| *user));
@@ -286,15 +338,16 @@ mod tests {
             ("model", Arc::new(models)),
             ("key.user_id", Arc::new(users)),
         ];
-        let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let path = folder.join("service").join(format!("{}.parquet", Uuid::now_v7()));
+        let more = more.iter().map(|(name, column)| (*name, ArrayRef::clone(column)));
+        let batch = RecordBatch::try_from_iter(columns.into_iter().chain(more)).unwrap();
+        let path = folder.join(service).join(format!("{}.parquet", Uuid::now_v7()));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let mut writer =
             parquet::arrow::ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
         writer.write(&batch).unwrap();
         writer.append_key_value_metadata(parquet::file::metadata::KeyValue::new(
             "plumb.service_fingerprint".to_owned(),
-            Fingerprint::of_bytes(b"s").to_string(),
+            Fingerprint::of_bytes(service.as_bytes()).to_string(),
         ));
         writer.close().unwrap();
     }
@@ -304,12 +357,12 @@ mod tests {
         let column: ArrayRef = Arc::new(Int64Array::from(vec![user]));
         let key = EntityKey::from_columns(&[column], 1).remove(0).unwrap();
         let of = Of::Entity { model: "m".parse().unwrap(), keys, key };
-        Label { name: "bought".parse().unwrap(), of, at: Timestamp::from_nanos(at * 1_000_000_000), value }
+        Label { name: "bought".parse().unwrap(), of, at: Some(Timestamp::from_nanos(at * 1_000_000_000)), value }
     }
 
     fn of_id(id: u128, at: i64, value: Json) -> Label {
         let of = Of::Prediction(Uuid::from_u128(id));
-        Label { name: "bought".parse().unwrap(), of, at: Timestamp::from_nanos(at * 1_000_000_000), value }
+        Label { name: "bought".parse().unwrap(), of, at: Some(Timestamp::from_nanos(at * 1_000_000_000)), value }
     }
 
     /// What is joined, by prediction: the label as JSON would have it, and what it is of.
@@ -319,7 +372,7 @@ mod tests {
         let labels = Labels::open(folder.path()).unwrap();
         for (at, label) in told.iter().enumerate() {
             let now = Timestamp::from_nanos(i64::try_from(at).unwrap());
-            labels.add(std::slice::from_ref(label), now).unwrap();
+            labels.add(std::slice::from_ref(label), now, || Ok::<_, ()>(())).unwrap().unwrap();
         }
         let wanted =
             Wanted { model: "m".parse().unwrap(), label: "bought".to_owned(), window: Ttl::parse("10s").unwrap() };
@@ -348,6 +401,36 @@ mod tests {
         );
         assert_eq!(found.iter().map(|row| row.0).collect::<Vec<_>>(), [Some(1.0), None, Some(2.0)]);
         assert_eq!(counts, Joined { predictions: 3, by_id: 0, by_entity: 2 });
+    }
+
+    #[test]
+    fn predictions_of_several_services_are_joined_with_all_their_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let float: ArrayRef = Arc::new(Float64Array::from(vec![0.5]));
+        log_of(folder.path(), "a", &[(1, 7, 100)], &[("feature.x", float)]);
+        let text: ArrayRef = Arc::new(StringArray::from(vec!["t"]));
+        log_of(folder.path(), "b", &[(2, 8, 100)], &[("feature.y", Arc::clone(&text))]);
+        let labels = Labels::open(folder.path()).unwrap();
+        // One of another model's prediction, which is a text, does not make these texts.
+        let told = [of_id(1, 101, json!((1_i64 << 53) + 1)), of_id(9, 101, json!("no"))];
+        labels.add(&told, Timestamp::from_nanos(1), || Ok::<_, ()>(())).unwrap().unwrap();
+        let wanted =
+            Wanted { model: "m".parse().unwrap(), label: "bought".to_owned(), window: Ttl::parse("1d").unwrap() };
+        let mut found = Vec::new();
+        let mut run = || {
+            join(folder.path(), &labels, &wanted, |batch| {
+                let label =
+                    batch.column_by_name("label").unwrap().as_primitive::<arrow::datatypes::Int64Type>().clone();
+                let has = ["feature.x", "feature.y"].map(|name| batch.column_by_name(name).unwrap().is_null(0));
+                found.push((label.iter().next().flatten(), has));
+                Ok(())
+            })
+        };
+        assert!(run().unwrap().1.is_empty());
+        log_of(folder.path(), "c", &[(3, 8, 100)], &[("feature.x", text)]);
+        let why = run().unwrap_err().to_string();
+        assert!(why.contains("`feature.x`") && why.contains("Float64") && why.contains("Utf8"), "{why}");
+        assert_eq!(found, [(Some((1 << 53) + 1), [false, true]), (None, [true, false])]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use featurestore::erase::{KeyMatch, Subject};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 use schema::definitions::JoinKey;
 use schema::{BoxError, EntityKey, ErrorKind, Fingerprint, ModelName, Timestamp};
 use serde_json::Value as Json;
@@ -35,7 +35,8 @@ const TABLES: &str = "
         at INTEGER NOT NULL,
         value TEXT NOT NULL
     );
-    CREATE INDEX IF NOT EXISTS labels_by_name ON labels (name, model);";
+    CREATE INDEX IF NOT EXISTS labels_by_name ON labels (name, model);
+    CREATE INDEX IF NOT EXISTS labels_by_key ON labels (key_list, key);";
 
 /// Why labels cannot be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -155,12 +156,23 @@ impl Labels {
 
     /// Keeps labels, all or none; they are on disk when this returns. Blocks.
     ///
+    /// `allowed` is asked while nobody else writes: who is erased has a tombstone before the labels are cleared, under this lock
+    /// too.
+    ///
     /// # Errors
-    /// [`LabelError`].
-    pub fn add(&self, labels: &[Label], now: Timestamp) -> Result<Added, LabelError> {
-        let add = || -> rusqlite::Result<Added> {
+    /// [`LabelError`], or what `allowed` says; then none is kept.
+    pub fn add<E>(
+        &self,
+        labels: &[Label],
+        now: Timestamp,
+        allowed: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Result<Added, E>, LabelError> {
+        let add = || -> rusqlite::Result<Result<Added, E>> {
             let mut connection = self.connection();
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if let Err(refused) = allowed() {
+                return Ok(Err(refused));
+            }
             let mut new = 0;
             for label in labels {
                 let (prediction, model, list, key) = match &label.of {
@@ -176,8 +188,11 @@ impl Labels {
                         (None, Some(model.as_str()), Some(list), Some(key.as_bytes()))
                     }
                 };
-                let (name, at, value) = (label.name.as_str(), label.at.as_nanos(), label.value.to_string());
+                let (name, value) = (label.name.as_str(), label.value.to_string());
+                let at = label.at.map(Timestamp::as_nanos);
+                // Without a time of its own it is the same label whenever it is told.
                 let digest = Fingerprint::of(&serde_json::json!([name, prediction, model, list, key, at, value]));
+                let at = at.unwrap_or(now.as_nanos());
                 let insert = "INSERT OR IGNORE INTO labels (digest, arrived_at, name, prediction, model, key_list, key, at, value)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
                 let arrived_at = now.as_nanos();
@@ -194,7 +209,7 @@ impl Labels {
                 ])?;
             }
             transaction.commit()?;
-            Ok(Added { new, repeated: labels.len() - new })
+            Ok(Ok(Added { new, repeated: labels.len() - new }))
         };
         add().map_err(|why| self.failed("writing", why.into()))
     }
@@ -256,44 +271,55 @@ impl Labels {
         read().map_err(|why| self.failed("reading", why))
     }
 
-    /// Counts the labels of a subject, and unless `dry_run` takes them out for good. Labels of predictions name nobody.
+    /// Counts the labels of a subject, whose keys are called as in one of `lists` ([`Subject::columns`]), and unless `dry_run`
+    /// takes them out for good. Labels of predictions name nobody. Safe to repeat, and after a kill.
     ///
     /// # Errors
-    /// [`LabelError`].
-    pub fn erase(&self, subject: &Subject, dry_run: bool) -> Result<u64, LabelError> {
+    /// [`LabelError`]: also where somebody reads the file, which then still has what was taken out.
+    pub fn erase(&self, subject: &Subject, lists: &[Vec<String>], dry_run: bool) -> Result<u64, LabelError> {
         let erase = || -> Result<u64, BoxError> {
             let mut connection = self.connection();
             // What is deleted is zeroed in the file.
             connection.pragma_update(None, "secure_delete", true)?;
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let lists: Vec<(i64, String)> = transaction
+            let behavior = if dry_run { TransactionBehavior::Deferred } else { TransactionBehavior::Immediate };
+            let transaction = connection.transaction_with_behavior(behavior)?;
+            let known: Vec<(i64, String)> = transaction
                 .prepare_cached("SELECT id, keys FROM key_lists")?
                 .query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<_>>()?;
             let mut n_found: i64 = 0;
-            for (list, keys) in lists {
+            for (list, keys) in known {
                 let keys: Vec<JoinKey> = serde_json::from_str(&keys)?;
-                let Some(matching) = subject.in_keys(&keys) else { continue };
-                for key in matching_keys(&transaction, list, &matching)? {
+                let meant: Vec<KeyMatch> =
+                    lists.iter().filter_map(|called| subject.in_columns(&keys, called)).collect();
+                for key in keys_of(&transaction, list, &meant)? {
                     let which = params![list, key];
                     n_found += transaction
                         .prepare_cached("SELECT COUNT(*) FROM labels WHERE key_list = ?1 AND key = ?2")?
                         .query_row(which, |row| row.get::<_, i64>(0))?;
-                    transaction
-                        .prepare_cached("DELETE FROM labels WHERE key_list = ?1 AND key = ?2")?
-                        .execute(which)?;
+                    if !dry_run {
+                        transaction
+                            .prepare_cached("DELETE FROM labels WHERE key_list = ?1 AND key = ?2")?
+                            .execute(which)?;
+                    }
                 }
             }
-            if dry_run || n_found == 0 {
-                transaction.rollback()?;
-                return Ok(n_found.unsigned_abs());
-            }
             transaction.commit()?;
-            // Pages that were moved keep keys in the file, and so does the log of writes.
-            connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+            if !dry_run {
+                scrub(&connection)?;
+            }
             Ok(n_found.unsigned_abs())
         };
         erase().map_err(|why| self.failed("erasing from", why))
+    }
+
+    /// Takes out the labels that came before `oldest`: what they are of was predicted before that.
+    ///
+    /// # Errors
+    /// [`LabelError`].
+    pub fn forget_before(&self, oldest: Timestamp) -> Result<usize, LabelError> {
+        let forget = || self.connection().execute("DELETE FROM labels WHERE arrived_at < ?1", [oldest.as_nanos()]);
+        forget().map_err(|why| self.failed("removing old ones from", why.into()))
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -305,20 +331,31 @@ impl Labels {
     }
 }
 
+/// Leaves nothing in the files of what was taken out: pages that were moved keep keys, and so does the log of writes. Also of
+/// an erasure that was killed before this.
+fn scrub(connection: &Connection) -> Result<(), BoxError> {
+    connection.execute_batch("VACUUM")?;
+    let is_busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+    if is_busy {
+        return Err("somebody reads the file, which still has what was taken out: erase again".into());
+    }
+    Ok(())
+}
+
 /// The keys of a list that are meant.
-fn matching_keys(connection: &Connection, list: i64, matching: &KeyMatch) -> rusqlite::Result<Vec<Vec<u8>>> {
-    if let Some(exact) = matching.exact() {
-        let found = connection
-            .prepare_cached("SELECT key FROM labels WHERE key_list = ?1 AND key = ?2 LIMIT 1")?
-            .query_row(params![list, exact.as_bytes()], |row| row.get(0))
-            .optional()?;
-        return Ok(found.into_iter().collect());
+fn keys_of(connection: &Connection, list: i64, meant: &[KeyMatch]) -> rusqlite::Result<Vec<Vec<u8>>> {
+    if meant.is_empty() {
+        return Ok(Vec::new());
     }
     let all: Vec<Vec<u8>> = connection
         .prepare_cached("SELECT DISTINCT key FROM labels WHERE key_list = ?1")?
         .query_map([list], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    Ok(all.into_iter().filter(|key| matching.matches(&EntityKey::from_bytes(key))).collect())
+    let is_meant = |key: &Vec<u8>| {
+        let key = EntityKey::from_bytes(key);
+        meant.iter().any(|meant| meant.matches(&key))
+    };
+    Ok(all.into_iter().filter(is_meant).collect())
 }
 
 #[cfg(test)]
@@ -336,12 +373,20 @@ mod tests {
         let column: ArrayRef = Arc::new(Int64Array::from(vec![user]));
         let key = EntityKey::from_columns(&[column], 1).remove(0).unwrap();
         let of = Of::Entity { model: "m".parse().unwrap(), keys, key };
-        Label { name: "bought".parse().unwrap(), of, at: Timestamp::from_nanos(at), value }
+        Label { name: "bought".parse().unwrap(), of, at: Some(Timestamp::from_nanos(at)), value }
     }
 
     fn of_prediction(id: u128, value: Json) -> Label {
         let of = Of::Prediction(Uuid::from_u128(id));
-        Label { name: "bought".parse().unwrap(), of, at: Timestamp::from_nanos(5), value }
+        Label { name: "bought".parse().unwrap(), of, at: Some(Timestamp::from_nanos(5)), value }
+    }
+
+    fn add(labels: &Labels, sent: &[Label], now: i64) -> Added {
+        labels.add(sent, Timestamp::from_nanos(now), || Ok::<_, ()>(())).unwrap().unwrap()
+    }
+
+    fn erased(labels: &Labels, subject: &Subject, dry_run: bool) -> u64 {
+        labels.erase(subject, &[subject.names(), vec!["buyer_id".to_owned()]], dry_run).unwrap()
     }
 
     #[test]
@@ -349,10 +394,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let labels = Labels::open(folder.path()).unwrap();
         let sent = [of_user(1, 10, json!(true)), of_prediction(1, json!(1.5)), of_user(1, 10, json!(true))];
-        assert_eq!(labels.add(&sent, Timestamp::from_nanos(1)).unwrap(), Added { new: 2, repeated: 1 });
+        assert_eq!(add(&labels, &sent, 1), Added { new: 2, repeated: 1 });
         let again = Labels::open(folder.path()).unwrap();
         let more = [of_user(1, 10, json!(true)), of_user(1, 10, json!(false)), of_user(2, 10, json!(true))];
-        assert_eq!(again.add(&more, Timestamp::from_nanos(2)).unwrap(), Added { new: 2, repeated: 1 });
+        assert_eq!(add(&again, &more, 2), Added { new: 2, repeated: 1 });
         let named = labels.names().unwrap();
         assert_eq!((named[0].of_predictions, named[0].of_entities, named[0].last.as_nanos()), (1, 3, 2));
         let known = labels.known("bought", &"m".parse().unwrap()).unwrap();
@@ -368,18 +413,47 @@ mod tests {
         assert!(Labels::existing(folder.path()).unwrap().is_none());
         let labels = Labels::open(folder.path()).unwrap();
         let sent: Vec<Label> = (0..500).map(|user| of_user(user, 10, json!(format!("said by {user}.")))).collect();
-        labels.add(&sent, Timestamp::from_nanos(1)).unwrap();
+        add(&labels, &sent, 1);
         let subject = Subject::new(vec![("user_id".to_owned(), "77".to_owned())]);
-        assert_eq!(labels.erase(&subject, true).unwrap(), 1);
-        assert_eq!(labels.erase(&subject, false).unwrap(), 1);
-        assert_eq!(labels.erase(&subject, false).unwrap(), 0);
+        assert_eq!(erased(&labels, &subject, true), 1);
+        assert_eq!(erased(&labels, &subject, false), 1);
+        assert_eq!(erased(&labels, &subject, false), 0);
         assert_eq!(labels.names().unwrap()[0].of_entities, 499);
         for file in std::fs::read_dir(folder.path()).unwrap() {
             let bytes = std::fs::read(file.unwrap().path()).unwrap();
             assert!(!bytes.windows(11).any(|part| part == b"said by 77."));
         }
+        // Keys that the service calls otherwise, and keys with more parts.
+        let renamed = |user: i64| {
+            let mut label = of_user(user, 10, json!("said under another name."));
+            if let Of::Entity { keys, .. } = &mut label.of {
+                keys[0].name = "buyer_id".parse().unwrap();
+            }
+            label
+        };
+        add(&labels, &[renamed(78), renamed(79)], 2);
+        let other_name = Subject::new(vec![("user_id".to_owned(), "78".to_owned())]);
+        assert_eq!(erased(&labels, &other_name, false), 2, "under either name");
         let other = Subject::new(vec![("shop_id".to_owned(), "77".to_owned())]);
-        assert_eq!(labels.erase(&other, false).unwrap(), 0);
+        assert_eq!(erased(&labels, &other, false), 0);
+    }
+
+    #[test]
+    fn a_label_without_a_time_is_the_same_whenever_it_is_told_and_nobody_refused_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let labels = Labels::open(folder.path()).unwrap();
+        let timeless = |value: Json| Label { at: None, ..of_prediction(1, value) };
+        assert_eq!(add(&labels, &[timeless(json!(1))], 10), Added { new: 1, repeated: 0 });
+        assert_eq!(add(&labels, &[timeless(json!(2))], 20), Added { new: 1, repeated: 0 });
+        // A retry of the first one, late, does not undo the correction.
+        assert_eq!(add(&labels, &[timeless(json!(1))], 30), Added { new: 0, repeated: 1 });
+        let known = labels.known("bought", &"m".parse().unwrap()).unwrap();
+        assert_eq!(known.by_id[&Uuid::from_u128(1)].last().unwrap().value, json!(2));
+        let refused = labels.add(&[timeless(json!(3))], Timestamp::from_nanos(40), || Err("erased"));
+        assert_eq!(refused.unwrap(), Err("erased"));
+        assert_eq!(labels.names().unwrap()[0].of_predictions, 2);
+        assert_eq!(labels.forget_before(Timestamp::from_nanos(15)).unwrap(), 1);
+        assert_eq!(labels.names().unwrap()[0].of_predictions, 1);
     }
 
     #[test]

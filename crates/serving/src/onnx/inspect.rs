@@ -59,6 +59,7 @@ pub fn inspect(runtime: &Runtime, bytes: &[u8]) -> Result<ModelFile, OnnxError> 
 /// # Errors
 /// As [`inspect()`], for what is refused unread.
 pub(crate) fn servable(bytes: &[u8]) -> Result<Cow<'_, [u8]>, OnnxError> {
+    wire::of_onnx(bytes)?;
     let bytes = unzip::unzip(bytes)?;
     wire::check(&bytes)?;
     Ok(bytes)
@@ -181,6 +182,8 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Invalid);
             assert!(error.to_string().starts_with("the model cannot be loaded: "), "{error}");
         }
+        let error = inspect(&toy::runtime(), b"\x08\x00\x00\x00ORTM").unwrap_err();
+        assert!(error.to_string().contains("ORT format"), "{error}");
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub fn find(folder: &Path, id: Uuid) -> Result<Option<Logged>, LogReadError> {
         match found {
             Ok(None) => {}
             Ok(Some(row)) => return read(path, id, row).map(Some),
+            // It grew too old meanwhile.
+            Err(_) if !path.exists() => {}
             Err(why) => damaged = Some(LogReadError::Read { path: path.display().to_string(), source: why }),
         }
     }
@@ -82,7 +84,9 @@ fn likely(mut paths: Vec<PathBuf>, id: Uuid) -> Vec<PathBuf> {
 /// The row of a file.
 fn look(path: &Path, id: Uuid) -> Result<Option<RecordBatch>, BoxError> {
     let id = id.to_string();
-    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?;
+    // One file, whatever takes its place meanwhile.
+    let file = File::open(path)?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file.try_clone()?)?;
     let ids = ProjectionMask::columns(builder.parquet_schema(), [ID]);
     let mut at = 0;
     for batch in builder.with_projection(ids).build()? {
@@ -90,7 +94,7 @@ fn look(path: &Path, id: Uuid) -> Result<Option<RecordBatch>, BoxError> {
         let Some(ids) = batch.columns().first().and_then(|ids| ids.as_string_opt::<i32>()) else { return Ok(None) };
         if let Some(row) = ids.iter().position(|known| known == Some(id.as_str())) {
             let here = RowSelection::from(vec![RowSelector::skip(at + row), RowSelector::select(1)]);
-            let whole = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.with_row_selection(here);
+            let whole = ParquetRecordBatchReaderBuilder::try_new(file)?.with_row_selection(here);
             return Ok(whole.build()?.next().transpose()?);
         }
         at += batch.num_rows();

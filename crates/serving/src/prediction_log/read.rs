@@ -72,8 +72,10 @@ pub struct LoggedRows {
 pub fn files(folder: &Path) -> Result<(Vec<LogFile>, Vec<LogReadError>), LogReadError> {
     let (mut files, mut damaged) = (Vec::new(), Vec::new());
     for path in paths(folder)? {
-        match LogFile::of(path) {
+        match LogFile::of(path.clone()) {
             Ok(file) => files.push(file),
+            // It grew too old meanwhile.
+            Err(_) if !path.exists() => {}
             Err(why) => damaged.push(why),
         }
     }
@@ -194,13 +196,17 @@ impl LogFile {
         }
     }
 
+    /// Whether it is not there any more: it grew too old since it was found.
+    pub(crate) fn is_gone(&self) -> bool {
+        !self.path.exists()
+    }
+
     /// Reads the rows of the sampled entities, which were answered with `compiled`.
     ///
     /// # Errors
     /// [`LogReadError`].
     pub fn read(&self, compiled: &CompiledService, sample: KeySample) -> Result<Vec<LoggedRows>, LogReadError> {
-        // It grew too old since it was found.
-        if !self.path.exists() {
+        if self.is_gone() {
             return Ok(Vec::new());
         }
         caught(|| Ok::<_, BoxError>(self.read_rows(compiled, sample))).unwrap_or_else(|why| Err(self.damaged(why)))

@@ -10,12 +10,21 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::read::paths;
+use crate::labels::Labels;
 
-/// Removes the files below `folder` that were written longer than `keep` ago. A row is in a file that was written after it was
+/// Removes the files below `folder` that were written longer than `keep` ago, and the labels that came before that: what they are
+/// of is gone. A row is in a file that was written after it was
 /// answered, so none goes too early. What cannot be removed is told, and tried again next time.
 pub(super) fn sweep(folder: &Path, keep: Duration, now: Timestamp) {
     let keep = i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX);
     let oldest = now.as_nanos().saturating_sub(keep);
+    let forgotten = Labels::existing(folder).and_then(|labels| match labels {
+        Some(labels) => labels.forget_before(Timestamp::from_nanos(oldest)),
+        None => Ok(0),
+    });
+    if let Err(why) = forgotten {
+        warn!("{}", chain(&why));
+    }
     let paths = match paths(folder) {
         Ok(paths) => paths,
         Err(why) => return warn!("{}", chain(&why)),

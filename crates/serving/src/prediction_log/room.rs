@@ -1,13 +1,16 @@
 //! How much the log may hold in memory: bytes, for a request may have one row or ten thousand.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use metrics::counter;
 
 /// A number of bytes, of which parts are taken and given back.
 #[derive(Debug)]
 pub(super) struct Room {
     bytes_max: usize,
     taken: AtomicUsize,
+    lost: AtomicU64,
 }
 
 /// Some of the room, until this is dropped.
@@ -19,7 +22,18 @@ pub(super) struct Taken {
 
 impl Room {
     pub(super) fn new(bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self { bytes_max, taken: AtomicUsize::new(0) })
+        Arc::new(Self { bytes_max, taken: AtomicUsize::new(0), lost: AtomicU64::new(0) })
+    }
+
+    /// Counts rows that are not in the log and should be.
+    pub(super) fn lose(&self, rows: u64) {
+        counter!("plumb_prediction_log_dropped_total").increment(rows);
+        self.lost.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// How many were.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Takes so many bytes, if they are there. What alone is more than all of them is taken where nothing else is: it

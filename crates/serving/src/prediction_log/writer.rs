@@ -23,7 +23,7 @@ use schema::{Clock, Fingerprint, ModelName};
 use tracing::error;
 use uuid::Uuid;
 
-use super::room::Taken;
+use super::room::{Room, Taken};
 use super::sample::KeySample;
 use super::{LogConfig, Message, retention, rows};
 use crate::scorer::Prediction;
@@ -47,7 +47,7 @@ struct Waiting {
 
 type ByVersion = BTreeMap<(ModelName, u32, Fingerprint), Waiting>;
 
-pub(super) fn run(folder: &Path, config: &LogConfig, entries: &Receiver<Message>) {
+pub(super) fn run(folder: &Path, config: &LogConfig, entries: &Receiver<Message>, room: &Room) {
     let mut waiting = ByVersion::new();
     let (mut n_rows, mut n_bytes) = (0, 0);
     let mut oldest: Option<Instant> = None;
@@ -78,11 +78,11 @@ pub(super) fn run(folder: &Path, config: &LogConfig, entries: &Receiver<Message>
                 place.loose.push(prediction);
                 place.taken.push(taken);
                 if place.loose.len() >= COMPACT_AT {
-                    place.compact();
+                    place.compact(room);
                 }
             }
             Ok(Message::Flush(done)) => {
-                let result = flush(folder, config, &mut waiting);
+                let result = flush(folder, config, &mut waiting, room);
                 (n_rows, n_bytes, oldest) = (0, 0, None);
                 // Whoever asked may be gone; the files are written all the same.
                 drop(done.send(result));
@@ -90,26 +90,26 @@ pub(super) fn run(folder: &Path, config: &LogConfig, entries: &Receiver<Message>
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
-                report(flush(folder, config, &mut waiting));
+                report(flush(folder, config, &mut waiting, room));
                 return;
             }
         }
         let due = oldest.is_some_and(|since| since.elapsed() >= config.flush_every);
         // Half of the room is for what comes while a file is written.
         if n_rows >= config.rows_max || n_bytes >= config.bytes_max / 2 || due {
-            report(flush(folder, config, &mut waiting));
+            report(flush(folder, config, &mut waiting, room));
             (n_rows, n_bytes, oldest) = (0, 0, None);
         }
     }
 }
 
 impl Waiting {
-    fn compact(&mut self) {
+    fn compact(&mut self, room: &Room) {
         match rows::rows(&self.loose) {
             Ok(batch) => self.batches.push(batch),
             Err(why) => {
                 let n_rows: usize = self.loose.iter().map(|p| p.entities.n).sum();
-                counter!("plumb_prediction_log_dropped_total").increment(n_rows as u64);
+                room.lose(n_rows as u64);
                 error!("{n_rows} predictions could not be made rows of the log: {why}");
             }
         }
@@ -124,17 +124,17 @@ fn report(result: Result<(), String>) {
 }
 
 /// Writes one file per model version; what cannot be written is dropped and counted.
-fn flush(folder: &Path, config: &LogConfig, waiting: &mut ByVersion) -> Result<(), String> {
+fn flush(folder: &Path, config: &LogConfig, waiting: &mut ByVersion, room: &Room) -> Result<(), String> {
     let mut result = Ok(());
     for (_, mut place) in std::mem::take(waiting) {
         if !place.loose.is_empty() {
-            place.compact();
+            place.compact(room);
         }
         let n_rows: usize = place.batches.iter().map(RecordBatch::num_rows).sum();
         let kept = not_erased(config.erased.as_deref(), &place.uses, place.batches);
         let kept = kept.and_then(|batches| sampled(config.sample, batches));
         if let Err(why) = kept.and_then(|batches| write(folder, &place.service, &batches)) {
-            counter!("plumb_prediction_log_dropped_total").increment(n_rows as u64);
+            room.lose(n_rows as u64);
             result =
                 Err(format!("{n_rows} rows of the prediction log are lost: writing to `{}`: {why}", folder.display()));
         }

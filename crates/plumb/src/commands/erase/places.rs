@@ -314,7 +314,7 @@ impl<'p> Search<'p> {
         let mut places = Vec::new();
         if let Some(labels) = Labels::existing(&config.predictions).map_err(|why| unsearchable(&why))? {
             let mut place = Place::new(Kind::Labels, labels::FILE.to_owned());
-            place.found = labels.erase(self.subject, dry_run).map_err(|why| unsearchable(&why))?;
+            place.found = labels.erase(self.subject, &self.columns, dry_run).map_err(|why| unsearchable(&why))?;
             places.push(place);
         }
         for (folder, kind) in [(&config.predictions, Kind::Predictions), (&config.probes, Kind::Probes)] {

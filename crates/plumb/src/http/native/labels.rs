@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::entities::{self, Texts, kind};
 use crate::failure::Failure;
 use crate::http::body::{ApiJson, json};
-use crate::predicting::outcomes::{Outcomes, not_erased};
+use crate::predicting::outcomes::{Outcomes, Whose};
 
 /// Labels that one request may tell.
 const LABELS_MAX: usize = 10_000;
@@ -57,7 +57,7 @@ struct LabelsBody {
     #[serde(default, deserialize_with = "entities::unique_keys_if_any")]
     entities: Option<serde_json::Map<String, Json>>,
     values: Vec<Json>,
-    /// When it happened: for all, or one each. Now unless given, for labels of predictions.
+    /// When it happened: for all, or one each. Labels of predictions may do without.
     #[serde(default)]
     at: Option<At>,
 }
@@ -77,21 +77,21 @@ struct LabelsReply {
 }
 
 async fn tell(State(this): State<Arc<Labeller>>, ApiJson(body): ApiJson<LabelsBody>) -> Result<Response, Failure> {
-    let labels = this.read(&body)?;
-    let labels::Added { new, repeated } = this.outcomes.add(labels, Clock::wall()).await?;
+    let (labels, whose) = this.read(&body)?;
+    let labels::Added { new, repeated } = this.outcomes.add(labels, whose, this.clock.now()).await?;
     json(&LabelsReply { label: body.label, labels: new, repeated })
 }
 
 impl Labeller {
-    fn read(&self, body: &LabelsBody) -> Result<Vec<Label>, Failure> {
+    fn read(&self, body: &LabelsBody) -> Result<(Vec<Label>, Option<Whose>), Failure> {
         let name: FeatureName = body.label.parse().map_err(|why| Failure::invalid(format!("`label`: {why}")))?;
         let n = body.values.len();
         if n > LABELS_MAX {
             let message = format!("`values` has {n} labels; one request takes at most {LABELS_MAX}");
             return Err(Failure::invalid(message).code("too_many_rows").hint("split the request"));
         }
-        let of = match (&body.prediction_ids, &body.model, &body.entities) {
-            (Some(ids), None, None) => by_id(ids)?,
+        let (of, whose) = match (&body.prediction_ids, &body.model, &body.entities) {
+            (Some(ids), None, None) => (by_id(ids)?, None),
             (None, Some(model), Some(entities)) => self.by_entity(model, entities)?,
             _ => {
                 return Err(Failure::invalid(
@@ -108,14 +108,17 @@ impl Labeller {
         if n == 0 {
             return Err(Failure::invalid("`values` lists no labels").code("empty_rows").hint("send at least one"));
         }
-        let at = self.times(body, n)?;
+        let at = times(body, n)?;
         let labels = of.into_iter().zip(at).zip(&body.values).enumerate();
-        labels
-            .map(|(row, ((of, at), value))| Ok(Label { name: name.clone(), of, at, value: told(row, value)? }))
-            .collect()
+        let one = |(row, ((of, at), value))| Ok(Label { name: name.clone(), of, at, value: told(row, value)? });
+        Ok((labels.map(one).collect::<Result<_, Failure>>()?, whose))
     }
 
-    fn by_entity(&self, model: &str, entities: &serde_json::Map<String, Json>) -> Result<Vec<Of>, Failure> {
+    fn by_entity(
+        &self,
+        model: &str,
+        entities: &serde_json::Map<String, Json>,
+    ) -> Result<(Vec<Of>, Option<Whose>), Failure> {
         let loaded = self.loaded(model)?;
         let keys: Vec<&JoinKey> = loaded.compiled.keys().into_iter().filter(|key| !key.is_constant()).collect();
         let names = || keys.iter().map(|key| key.name.as_str());
@@ -126,14 +129,15 @@ impl Labeller {
         let rows = entities::columns(entities, &keys, Texts::AreTexts)?;
         let columns: Vec<_> = keys.iter().filter_map(|key| rows.columns.get(key.name.as_str()).cloned()).collect();
         let keys: Vec<JoinKey> = keys.into_iter().cloned().collect();
-        not_erased(self.outcomes.offline(), &keys, &columns, rows.n)?;
+
         let found = EntityKey::from_columns(&columns, rows.n).into_iter().enumerate();
         let one = |(row, key): (usize, Option<EntityKey>)| {
             let null = || Failure::invalid(format!("row {row} of `entities` has a null key, which is nobody's"));
             let key = key.ok_or_else(|| null().code("wrong_key_type"))?;
             Ok(Of::Entity { model: loaded.version.name.clone(), keys: keys.clone(), key })
         };
-        found.map(one).collect()
+        let of = found.map(one).collect::<Result<_, Failure>>()?;
+        Ok((of, Some(Whose::of(&loaded.compiled, rows))))
     }
 
     fn loaded(&self, model: &str) -> Result<Arc<LoadedModel>, Failure> {
@@ -144,26 +148,27 @@ impl Labeller {
             Failure::new(ErrorKind::NotFound, message).code("unknown_model").hint(hint)
         })
     }
+}
 
-    fn times(&self, body: &LabelsBody, n: usize) -> Result<Vec<Timestamp>, Failure> {
-        let parse = |place: String, text: &str| {
-            Timestamp::parse(text).map_err(|why| Failure::invalid(format!("`{place}`: {why}")).code("wrong_time"))
-        };
-        match &body.at {
-            Some(At::All(text)) => Ok(vec![parse("at".to_owned(), text)?; n]),
-            Some(At::Each(times)) if times.len() == n => {
-                times.iter().enumerate().map(|(row, text)| parse(format!("at[{row}]"), text)).collect()
-            }
-            Some(At::Each(times)) => {
-                let message = format!("`at` has {} times, and `values` {n} entries", times.len());
-                Err(Failure::invalid(message).code("unequal_lists").hint("send one time for all, or one each"))
-            }
-            None if body.prediction_ids.is_some() => Ok(vec![self.clock.now(); n]),
-            // It decides which predictions a label is of.
-            None => Err(Failure::invalid("`at` is missing: of an entity it decides which predictions a label is of")
-                .code("wrong_time")
-                .hint("send \"at\": when it happened, for all or one each")),
+fn times(body: &LabelsBody, n: usize) -> Result<Vec<Option<Timestamp>>, Failure> {
+    let parse = |place: String, text: &str| {
+        let parsed = Timestamp::parse(text).map(Some);
+        parsed.map_err(|why| Failure::invalid(format!("`{place}`: {why}")).code("wrong_time"))
+    };
+    match &body.at {
+        Some(At::All(text)) => Ok(vec![parse("at".to_owned(), text)?; n]),
+        Some(At::Each(times)) if times.len() == n => {
+            times.iter().enumerate().map(|(row, text)| parse(format!("at[{row}]"), text)).collect()
         }
+        Some(At::Each(times)) => {
+            let message = format!("`at` has {} times, and `values` {n} entries", times.len());
+            Err(Failure::invalid(message).code("unequal_lists").hint("send one time for all, or one each"))
+        }
+        None if body.prediction_ids.is_some() => Ok(vec![None; n]),
+        // It decides which predictions a label is of.
+        None => Err(Failure::invalid("`at` is missing: of an entity it decides which predictions a label is of")
+            .code("wrong_time")
+            .hint("send \"at\": when it happened, for all or one each")),
     }
 }
 

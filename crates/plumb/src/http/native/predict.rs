@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use axum::routing::post;
 use registry::{Catalog, Registry, Stage, VersionState};
@@ -30,7 +30,7 @@ use super::older::{self, MigratedFeatures, Way};
 use super::scored::{self, Query, arrow_stream};
 use super::sent;
 use crate::failure::Failure;
-use crate::http::accept::{ARROW_STREAM, JSON, choose};
+use crate::http::accept::{ARROW_STREAM, JSON, choose, is_arrow};
 use crate::http::body::{ApiBytes, ApiPath, json, parse};
 use crate::http::services::{self, Compiled};
 use crate::predicting::table::Asked;
@@ -106,12 +106,6 @@ async fn predict(
     };
     let way = way.as_ref().map(|way| &way.1);
     if form == ARROW_STREAM { arrow_stream(&prediction, way) } else { reply(&prediction, way) }
-}
-
-/// Whether a body is said to be an Arrow stream.
-fn is_arrow(headers: &HeaderMap) -> bool {
-    let said = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    said.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(ARROW_STREAM))
 }
 
 /// An answer, and the way to it from another service version.

@@ -17,6 +17,7 @@ use axum::extract;
 use axum::http::Uri;
 use axum::response::Response;
 use featurestore::CompiledService;
+use featurestore::caught::caught;
 use featurestore::ipc::{Limits, read_stream};
 use schema::{ErrorKind, Timestamp};
 use serde::Deserialize;
@@ -78,8 +79,7 @@ pub fn read(body: Bytes, compiled: &CompiledService, query: &Query) -> Result<As
         Failure::invalid(format!("the body is no Arrow stream: {why}")).hint("send an IPC stream, without compression")
     };
     let (schema, batches) = read_stream(vec![Buffer::from(body)], &limits).map_err(broken)?;
-    let rows = concat_batches(&schema, &batches).map_err(broken)?;
-    match rows.num_rows() {
+    match batches.iter().map(RecordBatch::num_rows).sum() {
         0 => return Err(Failure::invalid("the stream has no rows").code("empty_rows").hint("send at least one row")),
         n if n > ROWS_MAX => {
             let message = format!("the stream has {n} rows; one request takes at most {ROWS_MAX}");
@@ -87,6 +87,7 @@ pub fn read(body: Bytes, compiled: &CompiledService, query: &Query) -> Result<As
         }
         _ => {}
     }
+    let rows = caught(|| concat_batches(&schema, &batches)).map_err(broken)?;
     let layout = Layout::find(&schema, compiled, query.by()?)?;
     if layout.by() == By::Features && query.as_of.is_some() {
         return Err(Failure::invalid("features are sent as they are: no `as_of` changes them")
