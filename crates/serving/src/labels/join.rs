@@ -136,7 +136,8 @@ pub fn join(
 fn merge(fields: &mut Vec<FieldRef>, more: &SchemaRef) -> Result<(), JoinError> {
     for field in more.fields() {
         match fields.iter().find(|known| known.name() == field.name()) {
-            None => fields.push(FieldRef::clone(field)),
+            // Files without it have nulls.
+            None => fields.push(Arc::new(Field::clone(field).with_nullable(true))),
             Some(known) if known.data_type() == field.data_type() => {}
             Some(known) => {
                 return Err(JoinError::Types {
