@@ -116,7 +116,7 @@ fn of_a_sample_all_predictions_are_kept_and_of_old_ones_none() {
     server.stop();
     let n = plumb.json("skew")["predictions"].as_u64().unwrap();
     // Of an entity all three or none.
-    assert!(n % 3 == 0 && (180..=420).contains(&n), "{n}");
+    assert!(n.is_multiple_of(3) && (180..=420).contains(&n), "{n}");
     plumb.write("plumb.yaml", &kept("keep: 1ms"));
     let server = plumb.serve();
     let wait = std::time::Instant::now();

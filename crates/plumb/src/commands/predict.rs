@@ -57,7 +57,7 @@ pub async fn predict(project: &Project, format: Format, args: &PredictArgs, to: 
     let version = version(&catalog, args)?;
     let sessions = std::thread::available_parallelism().map_or(1, usize::from);
     let fleet = Arc::new(Fleet::new(onnxruntime_library(), project.artifacts()?, sessions));
-    let model = tokio::task::block_in_place(|| fleet.load(version, &catalog))?;
+    let model = tokio::task::block_in_place(|| fleet.load(version, &catalog).map_err(Failure::from))?;
     let model = Arc::new(model);
     let online = Arc::new(project.reader().await?);
     let log = if args.no_log { PredictionLog::off() } else { project.prediction_log()? };

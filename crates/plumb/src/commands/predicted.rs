@@ -170,7 +170,7 @@ fn known(project: &Project, id: &str) -> Result<Known, Failure> {
 async fn again(project: &Project, catalog: &Catalog, known: &Known) -> Result<HashMap<String, Json>, Failure> {
     let version = answered(catalog, &known.logged)?;
     let fleet = Arc::new(Fleet::new(onnxruntime_library(), project.artifacts()?, 1));
-    let model = Arc::new(tokio::task::block_in_place(|| fleet.load(version, catalog))?);
+    let model = Arc::new(tokio::task::block_in_place(|| fleet.load(version, catalog).map_err(Failure::from))?);
     // The features are there: nothing is read from the store.
     let online = Arc::new(OnlineReader::new(project.online().await?));
     let scorer = Arc::new(Scorer::new(fleet, online, project.clock(), PredictionLog::off()));

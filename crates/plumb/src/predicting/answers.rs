@@ -1,5 +1,7 @@
-//! What a model said to some rows, as columns of Arrow: `prediction_id`, and `output.NAME` for each output, as the prediction log
-//! calls them. No column of a table that is scored has such a name by chance.
+//! What a model said to some rows, as columns of Arrow.
+//!
+//! They are `prediction_id`, and `output.NAME` for each output, as the prediction log calls them. No column of a table that is
+//! scored has such a name by chance.
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@
 //! is a correction. Without one, the first that happened to the entity after the instant of the prediction and not later than
 //! the attribution window counts, again as it was last corrected.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use schema::{BoxError, EntityKey, ModelName, Timestamp, Ttl};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::store::{Known, LabelError, Labels, Told};
+use super::store::{ByEntity, Known, LabelError, Labels, Told};
 use crate::prediction_log::read::{LogFile, LogReadError, files};
 use crate::prediction_log::{ID, KEY};
 
@@ -81,9 +81,10 @@ enum Kind {
     Mixed,
 }
 
-/// Joins the predictions logged under `folder` and gives them to `sink`, all with the same columns: those of the log, null where
-/// a file is of a service or a version that lacks them, and `label`, `label_at` and `label_of`, which is `prediction` or
-/// `entity`.
+/// Joins the predictions logged under `folder` and gives them to `sink`, all with the same columns.
+///
+/// These are the log's, null where a file is of a service or a version that lacks them, and `label`, `label_at` and
+/// `label_of`, which is `prediction` or `entity`.
 ///
 /// # Errors
 /// [`JoinError`]; files that are damaged are left out, and told.
@@ -223,7 +224,7 @@ fn of_batch<'k>(
     let as_of = file.column(batch, "as_of".to_owned())?;
     let as_of = as_of.as_primitive_opt::<TimestampNanosecondType>();
     // The labels of each way to say who the entity is, with the rows' own keys of that way.
-    let mut of_entities: Vec<(&BTreeMap<EntityKey, Vec<Told>>, Vec<Option<EntityKey>>)> = Vec::new();
+    let mut of_entities: Vec<(&ByEntity, Vec<Option<EntityKey>>)> = Vec::new();
     for (keys, told) in &known.by_key {
         let columns = keys.iter().map(|key| {
             let column = batch.column_by_name(&format!("{KEY}{}", key.name))?;
@@ -366,8 +367,11 @@ mod tests {
         Label { name: "bought".parse().unwrap(), of, at: Some(Timestamp::from_nanos(at * 1_000_000_000)), value }
     }
 
+    /// A label and what it is of.
+    type Row = (Option<f64>, Option<String>);
+
     /// What is joined, by prediction: the label as JSON would have it, and what it is of.
-    fn joined(rows: &[(u128, i64, i64)], told: &[Label]) -> (Joined, Vec<(Option<f64>, Option<String>)>) {
+    fn joined(rows: &[(u128, i64, i64)], told: &[Label]) -> (Joined, Vec<Row>) {
         let folder = tempfile::tempdir().unwrap();
         log(folder.path(), rows);
         let labels = Labels::open(folder.path()).unwrap();

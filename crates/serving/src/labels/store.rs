@@ -91,12 +91,15 @@ pub struct Named {
     pub last: Timestamp,
 }
 
+/// The labels of entities by their keys.
+pub(super) type ByEntity = BTreeMap<EntityKey, Vec<Told>>;
+
 /// What is known of predictions under one name: by id, and by the keys of entities. Of each the labels by their times, a
 /// correction after what it corrects.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) by_id: BTreeMap<Uuid, Vec<Told>>,
-    pub(super) by_key: Vec<(Vec<JoinKey>, BTreeMap<EntityKey, Vec<Told>>)>,
+    pub(super) by_key: Vec<(Vec<JoinKey>, ByEntity)>,
 }
 
 /// A label without what it is of.
@@ -271,8 +274,9 @@ impl Labels {
         read().map_err(|why| self.failed("reading", why))
     }
 
-    /// Counts the labels of a subject, whose keys are called as in one of `lists` ([`Subject::columns`]), and unless `dry_run`
-    /// takes them out for good. Labels of predictions name nobody. Safe to repeat, and after a kill.
+    /// Counts the labels of a subject, and unless `dry_run` takes them out for good. Safe to repeat, and after a kill.
+    ///
+    /// Its keys are called as in one of `lists` ([`Subject::columns`]). Labels of predictions name nobody.
     ///
     /// # Errors
     /// [`LabelError`]: also where somebody reads the file, which then still has what was taken out.

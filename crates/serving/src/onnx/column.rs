@@ -10,9 +10,10 @@ use arrow::datatypes::Field;
 
 use super::{Tensor, TensorData};
 
-/// The output's rows: `[N]` and `[N, 1]` are plain values, `[N, k]` lists of `k`, more dimensions lists of lists. BF16, which
-/// Arrow does not have, is widened to float32. `None` for a scalar, which has no rows, and where lists would be empty or the
-/// elements are not as many as the shape says.
+/// The output's rows: `[N]` and `[N, 1]` are plain values, `[N, k]` lists of `k`, more dimensions lists of lists.
+///
+/// BF16, which Arrow does not have, is widened to float32. `None` for a scalar, which has no rows, and where lists would be
+/// empty or the elements are not as many as the shape says.
 pub fn column(output: &Tensor) -> Option<ArrayRef> {
     let (_, inner) = output.shape.split_first()?;
     let mut values = elements(&output.data);

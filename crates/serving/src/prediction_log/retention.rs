@@ -12,8 +12,9 @@ use uuid::Uuid;
 use super::read::paths;
 use crate::labels::Labels;
 
-/// Removes the files below `folder` that were written longer than `keep` ago, and the labels that came before that: what they are
-/// of is gone. A row is in a file that was written after it was
+/// Removes the files below `folder` that were written longer than `keep` ago, and the labels that came before that.
+///
+/// What these are of is gone. A row is in a file that was written after it was
 /// answered, so none goes too early. What cannot be removed is told, and tried again next time.
 pub(super) fn sweep(folder: &Path, keep: Duration, now: Timestamp) {
     let keep = i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX);

@@ -94,7 +94,7 @@ impl Operation {
         self
     }
 
-    /// The route as OpenAPI writes it.
+    /// The route as the document writes it.
     pub(super) fn path(&self) -> String {
         self.route.replace("{*", "{")
     }
