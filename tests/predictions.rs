@@ -208,6 +208,16 @@ fn what_came_of_predictions_is_told_later_and_joined_with_them() {
     assert_eq!(labels.iter().collect::<Vec<_>>(), [Some(true), Some(false), None]);
     assert_eq!(text("prediction_id").iter().flatten().collect::<Vec<_>>(), ids(&answer));
 
+    // Labels are as old as the machine says, whatever clock the project fixes: none of these is a day old.
+    plumb.edit(
+        "plumb.yaml",
+        "predictions: {path: .plumb/predictions}",
+        "predictions: {path: .plumb/predictions, keep: 1d}",
+    );
+    let server = plumb.serve();
+    assert_eq!(server.predict("m", &[4]).0, 200);
+    server.stop();
+    assert_eq!(plumb.json("label list"), listed);
     plumb.run(&placed(&plumb, "label join m sold --to @/joined.parquet")).fails(2, &["no label `sold`", "bought"]);
     plumb
         .run(&placed(&plumb, "label join other bought --to @/joined.parquet"))

@@ -84,8 +84,7 @@ pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
     let feast_writer = feast::FeastWriter::new(project.clone(), Arc::clone(&pusher), Arc::clone(&materializing));
     let feast = feast::FeastReader::new(project, Arc::clone(&registry), Arc::clone(&online), clock, non_finite);
     let predictor = native::predict::Predictor::new(Arc::clone(&scorer), Arc::clone(&registry));
-    let labeller =
-        native::labels::Labeller { outcomes, scorer: Arc::clone(&scorer), registry: Arc::clone(&registry), clock };
+    let labeller = native::labels::Labeller { outcomes, scorer: Arc::clone(&scorer), registry: Arc::clone(&registry) };
     let features = native::features::FeatureReader::new(registry, online, clock);
     let routes = Router::new()
         .merge(native::predict::router(Arc::new(predictor)))

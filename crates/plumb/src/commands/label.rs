@@ -59,7 +59,7 @@ async fn add(project: &Project, format: Format, args: &LabelAddArgs) -> Result<E
         };
         let batch = batch.map_err(within)?;
         let (labels, whose) = reading.labels(&name, &batch).map_err(within)?;
-        let Added { new, repeated } = outcomes.add(labels, whose, project.clock().now()).await.map_err(within)?;
+        let Added { new, repeated } = outcomes.add(labels, whose).await.map_err(within)?;
         (done.new, done.repeated, from) = (done.new + new, done.repeated + repeated, from + batch.num_rows());
         bar.set_position(from as u64);
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use featurestore::{CompiledService, OnlineReader};
+use featurestore::CompiledService;
 use registry::{Catalog, ModelVersion};
 use schema::error::chain;
 use schema::json::Cell;
@@ -171,8 +171,8 @@ async fn again(project: &Project, catalog: &Catalog, known: &Known) -> Result<Ha
     let version = answered(catalog, &known.logged)?;
     let fleet = Arc::new(Fleet::new(onnxruntime_library(), project.artifacts()?, 1));
     let model = Arc::new(tokio::task::block_in_place(|| fleet.load(version, catalog).map_err(Failure::from))?);
-    // The features are there: nothing is read from the store.
-    let online = Arc::new(OnlineReader::new(project.online().await?));
+    // The features are there: nothing is read from the store, which may be away.
+    let online = Arc::new(project.reader_to_serve().await?);
     let scorer = Arc::new(Scorer::new(fleet, online, project.clock(), PredictionLog::off()));
     let older = match known.logged.service == model.compiled.service.fingerprint {
         true => None,

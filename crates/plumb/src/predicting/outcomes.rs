@@ -9,7 +9,7 @@ use featurestore::erase::Tombstones;
 use featurestore::erase::tombstones::filters_for;
 use featurestore::retrieve::EntityRows;
 use schema::error::chain;
-use schema::{ErrorKind, Timestamp};
+use schema::{Clock, ErrorKind};
 use serving::labels::{Added, Label, LabelError, Labels};
 use tokio::sync::Semaphore;
 
@@ -72,11 +72,12 @@ impl Outcomes {
         Self { folder, offline, labels: Arc::default(), waiting }
     }
 
-    /// Keeps labels, all or none.
+    /// Keeps labels, all or none. They come when the machine's clock says, as predictions are answered, whatever clock the project
+    /// fixes: that is their age.
     ///
     /// # Errors
     /// `erased`; too many wait already; they cannot be written.
-    pub async fn add(&self, labels: Vec<Label>, whose: Option<Whose>, now: Timestamp) -> Result<Added, Failure> {
+    pub async fn add(&self, labels: Vec<Label>, whose: Option<Whose>) -> Result<Added, Failure> {
         let place = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_full| {
             Failure::new(ErrorKind::Overloaded, "too many labels wait to be written")
                 .hint("send them again in a moment")
@@ -92,7 +93,7 @@ impl Outcomes {
                 }
             };
             let allowed = || whose.map_or(Ok(()), |whose| whose.not_erased(&offline));
-            store.add(&labels, now, allowed).map_err(|why| unwritten(&why))?
+            store.add(&labels, Clock::wall(), allowed).map_err(|why| unwritten(&why))?
         };
         #[expect(clippy::disallowed_methods, reason = "a commit waits for the disk")]
         let added = tokio::task::spawn_blocking(write).await;

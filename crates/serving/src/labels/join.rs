@@ -98,7 +98,7 @@ pub fn join(
     let (all, mut damaged) = files(folder)?;
     let (mut files, mut fields, mut logged) = (Vec::new(), Vec::new(), BTreeSet::new());
     for file in all {
-        match file.schema_of(wanted.model.as_str(), &mut logged) {
+        match file.schema_of(wanted.model.as_str(), &known, &mut logged) {
             Ok(None) => {}
             Ok(Some(schema)) => {
                 merge(&mut fields, &schema)?;
@@ -121,7 +121,13 @@ pub fn join(
             }
         };
         for batch in rows.iter().filter(|batch| batch.num_rows() > 0) {
-            let found = of_batch(&file, batch, &known, wanted)?;
+            let found = match of_batch(&file, batch, &known, wanted) {
+                Ok(found) => found,
+                Err(why) => {
+                    damaged.push(why);
+                    break;
+                }
+            };
             joined.predictions += batch.num_rows() as u64;
             let n_of = |way: Way| found.iter().flatten().filter(|(by, _)| *by == way).count() as u64;
             joined.by_id += n_of(Way::Prediction);
@@ -167,30 +173,37 @@ enum Way {
 }
 
 impl LogFile {
-    /// The file's columns, if it has rows of a model, whose ids are added to `logged`.
-    fn schema_of(&self, model: &str, logged: &mut BTreeSet<Uuid>) -> Result<Option<SchemaRef>, LogReadError> {
+    /// The file's columns, if it has rows of a model. Those of their ids that a label is known of are added to `logged`.
+    fn schema_of(
+        &self,
+        model: &str,
+        known: &Known,
+        logged: &mut BTreeSet<Uuid>,
+    ) -> Result<Option<SchemaRef>, LogReadError> {
         // It grew too old since it was found.
         if self.is_gone() {
             return Ok(None);
         }
-        let read = || -> Result<(SchemaRef, Vec<Uuid>), BoxError> {
+        let read = || -> Result<(Option<SchemaRef>, Vec<Uuid>), BoxError> {
             let opened = self.open()?;
             let schema = Arc::clone(opened.schema());
             let columns = ProjectionMask::columns(opened.parquet_schema(), [ID, "model"]);
-            let mut ids = Vec::new();
+            let (mut ids, mut is_here) = (Vec::new(), false);
             for batch in opened.with_projection(columns).build()? {
                 let batch = batch?;
                 let texts = |name| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
                 let (of, models) = texts(ID).zip(texts("model")).ok_or("it does not say which model answered")?;
-                let rows = of.iter().zip(models).filter(|(_, name)| *name == Some(model));
-                ids.extend(rows.filter_map(|(id, _)| Uuid::try_parse(id?).ok()));
+                for (id, _) in of.iter().zip(models).filter(|(_, name)| *name == Some(model)) {
+                    is_here = true;
+                    let id = id.and_then(|id| Uuid::try_parse(id).ok());
+                    ids.extend(id.filter(|id| known.by_id.contains_key(id)));
+                }
             }
-            Ok((schema, ids))
+            Ok((is_here.then_some(schema), ids))
         };
         let (schema, ids) = featurestore::caught::caught(read).map_err(|why| self.damaged(why))?;
-        let is_here = !ids.is_empty();
         logged.extend(ids);
-        Ok(is_here.then_some(schema))
+        Ok(schema)
     }
 
     /// The rows of a model.

@@ -9,7 +9,7 @@ use axum::routing::post;
 use registry::Registry;
 use schema::definitions::JoinKey;
 use schema::yaml::suggest;
-use schema::{Clock, EntityKey, ErrorKind, FeatureName, Timestamp};
+use schema::{EntityKey, ErrorKind, FeatureName, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use serving::LoadedModel;
@@ -34,8 +34,6 @@ pub struct Labeller {
     pub scorer: Arc<Scorer>,
     /// The definitions.
     pub registry: Arc<Registry>,
-    /// When they come.
-    pub clock: Clock,
 }
 
 /// The route.
@@ -78,7 +76,7 @@ struct LabelsReply {
 
 async fn tell(State(this): State<Arc<Labeller>>, ApiJson(body): ApiJson<LabelsBody>) -> Result<Response, Failure> {
     let (labels, whose) = this.read(&body)?;
-    let labels::Added { new, repeated } = this.outcomes.add(labels, whose, this.clock.now()).await?;
+    let labels::Added { new, repeated } = this.outcomes.add(labels, whose).await?;
     json(&LabelsReply { label: body.label, labels: new, repeated })
 }
 

@@ -5,8 +5,8 @@ use serde_json::{Value as Json, json};
 use super::operation::Operation;
 use super::schema::{component, flag, list, number, object, one_of, some_object, text, whole};
 
-pub(super) const REGISTRY: &str = "mlflow registry";
-pub(super) const TRACKING: &str = "mlflow tracking";
+pub(super) const REGISTRY: &str = "mlflow-registry";
+pub(super) const TRACKING: &str = "mlflow-tracking";
 
 pub(super) fn operations() -> Vec<Operation> {
     let of = |tag: &'static str| move |operation: Operation| operation.of(tag, "MlflowError");
