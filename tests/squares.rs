@@ -269,6 +269,42 @@ fn what_the_contract_declares_must_be_there() {
 }
 
 #[test]
+fn an_answer_outside_the_contract_is_told_or_refused_as_it_says() {
+    let plumb = Plumb::demo_online();
+    register(&plumb, &linear(&plumb, "one.onnx", &[1.0, 0.0, 0.0], 0.0), "repeat_purchase_v1");
+    declare(&plumb, "contract: {outputs: {score: {is: score, range: [0, 10000]}}}");
+    promote(&plumb, 1).ok();
+    let server = plumb.serve();
+    let fine = json!({ "features": { "total_orders": [3, 4], "avg_order_value": [1.0, 1.0], "days_since_last_order": [1, 1] } });
+    let mut outside = fine.clone();
+    outside["features"]["total_orders"] = json!([3, 20_000]);
+    let ask = |body: &Json| server.post("/v1/models/m/predict", &body.to_string());
+    let (status, answer) = ask(&outside);
+    assert_eq!((status, &answer["outputs"]["score"][1]), (200, &json!([20_000.0])), "{answer}");
+    let counted = server.get("/metrics").1;
+    assert!(
+        counted.contains("plumb_outside_contract_total{model=\"m\",version=\"1\",output=\"score\"} 1"),
+        "{counted}"
+    );
+    declare(&plumb, "contract: {outside: refused, outputs: {score: {is: score, range: [0, 10000]}}}");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let refused = loop {
+        let (status, answer) = ask(&outside);
+        if status != 200 {
+            break (status, answer["error"].clone());
+        }
+        assert!(std::time::Instant::now() < deadline, "the contract is not followed: {answer}");
+    };
+    assert_eq!((refused.0, &refused.1["code"]), (500, &json!("outside_contract")), "{}", refused.1);
+    let message = refused.1["message"].as_str().unwrap();
+    assert!(
+        message.ends_with("to row 1 is outside its contract: output `score`: 20000 is not between 0 and 10000"),
+        "{message}"
+    );
+    assert_eq!(ask(&fine).0, 200, "others are answered");
+}
+
+#[test]
 fn what_policy_requires_must_have_been_made() {
     let plumb = Plumb::demo_online();
     register(&plumb, &linear(&plumb, "one.onnx", &[1.0, 0.0, 0.0], 0.0), "repeat_purchase_v1");

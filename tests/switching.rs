@@ -3,7 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::harness::{Plumb, Server};
+use crate::squares::{linear, register};
 
 /// Asks without a pause until told to stop; every answer must be good. Returns the versions seen, in order.
 fn ask(server: &Server, stop: &AtomicBool) -> Vec<i64> {
@@ -104,4 +107,58 @@ fn a_model_whose_answers_depend_on_their_batch_is_served_row_by_row() {
         let (_, alone) = server.predict("moody", &[user]);
         assert_eq!(alone["outputs"]["score"][0], together["outputs"]["score"][row]);
     }
+}
+
+/// Asks for one row without a pause until told to stop: how many answers each version gave. Each is what the version says that it
+/// names.
+fn infer(server: &Server, stop: &AtomicBool) -> [u64; 2] {
+    let row = json!({ "inputs": [{ "name": "features", "shape": [1, 3], "datatype": "FP32", "data": [1, 10, 100] }] });
+    let mut answered = [0; 2];
+    while !stop.load(Ordering::Relaxed) {
+        let (status, answer) = server.post("/v2/models/m/infer", &row.to_string());
+        assert_eq!(status, 200, "{answer}");
+        let (version, said) = (answer["model_version"].as_str().unwrap(), &answer["outputs"][0]["data"][0]);
+        assert_eq!(said, if version == "1" { 111.0 } else { 222.0 }, "{answer}");
+        answered[usize::from(version == "2")] += 1;
+    }
+    answered
+}
+
+/// Versions are loaded in turn, a thousand times, while they are asked: nobody is refused, no answer is another version's, and
+/// what was loaded is given back.
+#[test]
+fn a_thousand_switches_under_load_fail_nobody_and_keep_no_memory() {
+    const SWITCHES: u32 = 1_000;
+    // By then what is kept for good is there: threads, caches, arenas.
+    const WARM: u32 = 300;
+    let plumb = Plumb::demo_online();
+    register(&plumb, &linear(&plumb, "one.onnx", &[1.0, 1.0, 1.0], 0.0), "repeat_purchase_v1");
+    register(&plumb, &linear(&plumb, "two.onnx", &[2.0, 2.0, 2.0], 0.0), "repeat_purchase_v1");
+    let server = plumb.serve();
+    let switch = |n: u32| {
+        let config = json!({ "version_policy": { "specific": { "versions": [1 + n % 2] } } }).to_string();
+        let body = json!({ "parameters": { "config": config } }).to_string();
+        let (status, answer) = server.post("/v2/repository/models/m/load", &body);
+        assert_eq!(status, 200, "{answer}");
+    };
+    switch(0);
+    let stop = AtomicBool::new(false);
+    let (answered, resident) = std::thread::scope(|scope| {
+        let asking = [(); 3].map(|()| scope.spawn(|| infer(&server, &stop)));
+        let mut resident = Vec::new();
+        for n in 1..=SWITCHES {
+            switch(n);
+            if n % 100 == 0 {
+                resident.push(server.resident_kb());
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        (asking.map(|asking| asking.join().unwrap()), resident)
+    });
+    let of = |version: usize| answered.iter().map(|answered| answered[version]).sum::<u64>();
+    assert!(of(0) > u64::from(SWITCHES) / 10 && of(1) > u64::from(SWITCHES) / 10, "{answered:?}");
+    let before = &resident[..usize::try_from(WARM / 100).unwrap()];
+    let (most, last) = (before.iter().max().unwrap(), resident.last().unwrap());
+    println!("{} answers, resident {resident:?} KB after each hundred switches", of(0) + of(1));
+    assert!(*last * 100 <= *most * 105, "resident {resident:?} KB after each hundred switches");
 }

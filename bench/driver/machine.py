@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -129,11 +130,24 @@ class Machine:
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "machine": hardware(),
             "load_average_before": round(self.load_before, 2),
+            "reference_ms": reference_ms(),
             "commit": commit(),
             "pairs": self.sizes.pairs,
             "versions": {"python": platform.python_version(), **self.versions},
             "warnings": warnings,
         }
+
+
+def reference_ms(rounds: int = 5) -> float:
+    """Milliseconds of a loop that is always the same, the best of some: absolute figures of two runs are to be compared by it."""
+
+    def loop() -> float:
+        began, total = time.perf_counter(), 0
+        for i in range(1_000_000):
+            total += i * i & 7
+        return (time.perf_counter() - began) * 1e3
+
+    return round(min(loop() for _ in range(rounds)), 1)
 
 
 def program(variable: str) -> Path | None:

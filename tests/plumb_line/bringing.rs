@@ -84,6 +84,7 @@ impl World<'_> {
             webhooks: Default::default(),
             hosts: Default::default(),
             inference: plumb::config::InferenceConfig::default(),
+            traces: None,
         };
         Project { folder, config, registry: registry_of(&self.definitions).await, offline: self.offline.clone() }
     }

@@ -81,6 +81,7 @@ impl Server {
             pusher: Pusher::new(Arc::clone(registry), offline.clone(), Arc::clone(&online), clock),
             readiness: Arc::clone(&readiness),
             inference: Arc::clone(&inference),
+            tracer: plumb::trace::Tracer::default(),
         };
         let grpc = grpc::router(parts);
         let metrics = PrometheusBuilder::new().build_recorder().handle();
@@ -100,6 +101,8 @@ impl Server {
             webhooks: None,
             hosts: plumb::config::Hosts::default(),
             inference,
+            tuned: Arc::new(serving::tuner::History::new(offline.folder())),
+            tracer: plumb::trace::Tracer::default(),
         };
         Self { http: http::router(parts, measuring), grpc }
     }

@@ -21,18 +21,18 @@ use crate::{Failure, Options};
 const KEY_TAG: [u8; 2] = [1, b'i'];
 
 #[derive(Debug)]
-struct Reader {
+pub(crate) struct Reader {
     connection: MultiplexedConnection,
     /// `plumb:PROJECT:` and the tag.
     prefix: Vec<u8>,
-    key: String,
+    pub(crate) key: String,
     view: String,
     names: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Body {
-    entities: HashMap<String, Vec<i64>>,
+pub(crate) struct Body {
+    pub(crate) entities: HashMap<String, Vec<i64>>,
 }
 
 /// Columns of floats by name; a null is a key that is not there.
@@ -42,19 +42,22 @@ struct Columns<'a> {
 }
 
 pub(crate) async fn router(options: &Options<'_>) -> Result<Router, Failure> {
+    Ok(Router::new().route("/", post(features)).with_state(Arc::new(reader(options).await?)))
+}
+
+pub(crate) async fn reader(options: &Options<'_>) -> Result<Reader, Failure> {
     let info = options.required("redis")?.into_connection_info()?;
     let tcp = info.tcp_settings().clone().set_nodelay(true);
     let client = Client::open(info.set_tcp_settings(tcp))?;
     let mut prefix = format!("plumb:{{}}:{}:", options.get("project").unwrap_or("bench")).into_bytes();
     prefix.extend(KEY_TAG);
-    let reader = Reader {
+    Ok(Reader {
         connection: client.get_multiplexed_async_connection().await?,
         prefix,
         key: options.get("key").unwrap_or("k").to_owned(),
         view: options.get("view").unwrap_or("stats@v1").to_owned(),
         names: (0..options.number("columns", 10)?).map(|i: usize| format!("f{i}")).collect(),
-    };
-    Ok(Router::new().route("/", post(features)).with_state(Arc::new(reader)))
+    })
 }
 
 async fn features(
@@ -70,6 +73,12 @@ async fn features(
 
 impl Reader {
     async fn read(&self, keys: &[i64]) -> Result<Bytes, Failure> {
+        let values = self.columns(keys).await?;
+        Ok(serde_json::to_vec(&Columns { names: &self.names, values })?.into())
+    }
+
+    /// A column for each feature, a value for each key.
+    pub(crate) async fn columns(&self, keys: &[i64]) -> Result<Vec<Vec<Option<f64>>>, Failure> {
         let mut lookups = Pipeline::with_capacity(keys.len());
         for key in keys {
             let mut place = self.prefix.clone();
@@ -82,7 +91,7 @@ impl Reader {
         for (cell,) in &cells {
             push(&mut values, cell.as_deref())?;
         }
-        Ok(serde_json::to_vec(&Columns { names: &self.names, values })?.into())
+        Ok(values)
     }
 }
 

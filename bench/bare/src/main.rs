@@ -5,6 +5,7 @@
 //! the answer right, and an error of the backend is a 500.
 
 mod features;
+mod keyed;
 mod predict;
 
 use std::error::Error;
@@ -18,11 +19,13 @@ use tokio::net::TcpListener;
 const USAGE: &str = "\
 usage: bare features --redis URL --http ADDR [--project NAME] [--key NAME] [--view NAME@vN] [--columns N]
        bare predict --model FILE --http ADDR
+       bare keyed --model FILE --redis URL --http ADDR [--project NAME] [--key NAME] [--view NAME@vN] [--columns N]
 
 features   POST / {\"entities\": {\"KEY\": [1, 2]}}: one HMGET a key of what `plumb materialize` wrote, for a view of N
            float64 features (bench, k, stats@v1 and 10 unless given)
 predict    POST / {\"inputs\": [[0.5, ...], ...]}: one run of the model, in FP32, on a session per core
-           The library is found by ORT_DYLIB_PATH.";
+           The library is found by ORT_DYLIB_PATH.
+keyed      POST / {\"entities\": {\"KEY\": [1]}}: one HMGET a key, and one run of what it gives";
 
 /// As plumb has: what is compared is not the allocator.
 #[global_allocator]
@@ -48,6 +51,7 @@ async fn run(args: &[String]) -> Result<(), Failure> {
     let router = match command.as_str() {
         "features" => features::router(&options).await?,
         "predict" => predict::router(&options)?,
+        "keyed" => keyed::router(&options).await?,
         _ => return Err(USAGE.into()),
     };
     serve(router, options.required("http")?).await

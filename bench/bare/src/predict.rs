@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Failure, Options};
 
 /// As many as the runtime has workers; a run never waits inside, so a worker always finds one free.
-type Sessions = Arc<[Mutex<Session>]>;
+pub(crate) type Sessions = Arc<[Mutex<Session>]>;
 
 #[derive(Debug, Deserialize)]
 struct Rows {
@@ -23,7 +23,7 @@ struct Rows {
 }
 
 #[derive(Debug, Serialize)]
-struct Answer {
+pub(crate) struct Answer {
     outputs: Vec<Output>,
 }
 
@@ -42,12 +42,15 @@ enum Data {
 }
 
 pub(crate) fn router(options: &Options<'_>) -> Result<Router, Failure> {
+    Ok(Router::new().route("/", post(predict)).with_state(loaded(options)?))
+}
+
+pub(crate) fn loaded(options: &Options<'_>) -> Result<Sessions, Failure> {
     let library = std::env::var_os("ORT_DYLIB_PATH").ok_or("ORT_DYLIB_PATH does not name ONNX Runtime's library")?;
     // Not `?` into `ort::Error`: making one calls into the library that has just failed to open.
     let environment = ort::init_from(Path::new(&library)).map_err(|why| why.to_string())?.build()?;
     let n_sessions = std::thread::available_parallelism().map_or(1, usize::from);
-    let sessions = sessions(&environment, options.required("model")?, n_sessions)?;
-    Ok(Router::new().route("/", post(predict)).with_state(sessions))
+    Ok(sessions(&environment, options.required("model")?, n_sessions)?)
 }
 
 fn sessions(environment: &Environment, model: &str, n_sessions: usize) -> ort::Result<Sessions> {
@@ -63,7 +66,7 @@ async fn predict(
     run(&sessions, &rows.inputs).map(Json).map_err(|why| (StatusCode::INTERNAL_SERVER_ERROR, why.to_string()))
 }
 
-fn run(sessions: &[Mutex<Session>], rows: &[Vec<f32>]) -> Result<Answer, Failure> {
+pub(crate) fn run(sessions: &[Mutex<Session>], rows: &[Vec<f32>]) -> Result<Answer, Failure> {
     let width = rows.first().map_or(0, Vec::len);
     if rows.iter().any(|row| row.len() != width) {
         return Err("the rows differ in length".into());

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from ..machine import Machine
 from ..table import Line
-from . import features, materialize, on_demand, predict, ready, registry, training_set
+from . import features, isolation, materialize, on_demand, predict, ready, registry, training_set
 
 ROWS: dict[str, Callable[[Machine], list[Line]]] = {
     "training-set": training_set.measure,
@@ -13,6 +13,8 @@ ROWS: dict[str, Callable[[Machine], list[Line]]] = {
     "features-100": features.measure_hundred,
     "on-demand": on_demand.measure,
     "predict": predict.measure,
+    "predict-key": predict.measure_by_key,
+    "isolation": isolation.measure,
     "ready": ready.measure,
     "materialize": materialize.measure,
     "registry": registry.measure,

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import project
+from .. import project, redis
 from ..failure import Different, Failed, Missing
 from ..load import Target, in_turn, write_bodies
 from ..machine import ROOT, Machine, python_job
@@ -92,10 +92,12 @@ def measure(machine: Machine) -> list[Line]:
 
 
 @contextmanager
-def plumb(machine: Machine, folder: Path, data: Path, model: Path, rows: Rows) -> Iterator[dict[str, Side]]:
+def plumb(
+    machine: Machine, folder: Path, data: Path, model: Path, rows: Rows, online: str = "{kind: embedded}"
+) -> Iterator[dict[str, Side]]:
     ours = folder / "project"
     ours.mkdir()
-    project.make(machine, ours, data, N_FEATURES, "{kind: embedded}")
+    project.make(machine, ours, data, N_FEATURES, online)
     project.plumb(machine, ours, "materialize")
     project.plumb(machine, ours, "model", "register", MODEL, model, "--service", project.SERVICE)
     project.plumb(machine, ours, "model", "promote", MODEL, 1, "--to", "production")
@@ -114,6 +116,33 @@ def plumb(machine: Machine, folder: Path, data: Path, model: Path, rows: Rows) -
                 lambda answer: answer["outputs"]["probabilities"][0][1],
             ),
         }
+
+
+def measure_by_key(machine: Machine) -> list[Line]:
+    """A key in, an answer out, both over the same Redis: what plumb does besides is names, statuses, times, checks and the log."""
+    folder = machine.folder("predict-key")
+    data, model = online_data(machine, machine.sizes.online_keys, N_FEATURES), model_file(machine)
+    rows = Rows(**json.loads(python_job("data.py", "rows", data, N_ROWS)))
+    with redis.databases(machine, redis.PLUMB) as (ours,), ExitStack() as servers:
+        online = f'{{kind: redis, url: "{ours.url}"}}'
+        keyed = servers.enter_context(plumb(machine, folder, data, model, rows, online))[KEY]
+        address = f"127.0.0.1:{free_port()}"
+        command = [machine.bare_program(), "keyed", "--model", model, "--redis", ours.url, "--http", address]
+        command += ["--columns", N_FEATURES, "--view", ours.plumbs_field()]
+        server = servers.enter_context(Server(command, folder / "bare.log"))
+        body = lambda i: {"entities": {"k": [rows.keys[i]]}}  # noqa: E731
+        server.wait_until(f"http://{address}/", body(0))
+        sides = {KEY: keyed, "bare handler": Side(server, f"http://{address}/", body, of_outputs)}
+        notes = ["both read 20 float64 by one HMGET and run the model once; plumb returns and logs the features besides"]
+        notes.append(f"probabilities of {N_COMPARED} rows within {compare(sides):.1g}")
+        targets = [side.target(folder, name) for name, side in sides.items()]
+        lines = []
+        for connections in CONNECTIONS:
+            samples = in_turn(machine, targets, connections)
+            work = f"predict by key, GBDT 100 x 5, Redis, {connections} conn."
+            peer, goal = samples["bare handler"], Goal(at_least=0.6)
+            lines.append(Line("predict-key", work, "req/s", "bare handler", peer, samples[KEY], goal, notes))
+    return lines
 
 
 def one_row(name: str, values: list[float]) -> dict:

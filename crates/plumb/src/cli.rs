@@ -9,6 +9,7 @@ mod registry;
 mod serve;
 mod tables;
 mod training_set;
+mod tuner;
 mod upkeep;
 mod webhook;
 
@@ -35,6 +36,7 @@ pub use tables::{
     TableShowArgs, TableVacuumArgs,
 };
 pub use training_set::{RebuildArgs, TrainingSetArgs, TrainingSetCommand, TrainingSetFile};
+pub use tuner::{TunerCommand, TunerHistoryArgs};
 pub use upkeep::{DoctorArgs, EraseArgs, SkewArgs, ViewCommand, ViewRemoveArgs};
 pub use webhook::{WebhookCommand, WebhookCreateArgs, WebhookDeliveriesArgs, WebhookIdArgs, WebhookTestArgs};
 
@@ -54,9 +56,22 @@ pub struct Cli {
     /// Tables for people, JSON for programs: `table` or `json`. Of `predict` also the file that its rows go to.
     #[arg(long, short, global = true, value_name = "FORMAT", value_parser = Output::parse)]
     pub output: Vec<Output>,
+    /// Lines of the log on stderr: text for people, or an object of JSON each. `PLUMB_LOG` chooses which: `info,access=debug`.
+    #[arg(long, global = true, value_enum, default_value = "text", env = "PLUMB_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: LogFormat,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// How lines of the log are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
 }
 
 /// Whether a command line that could not be read asks for JSON.
@@ -220,6 +235,9 @@ pub enum Command {
     /// Tell what came of predictions, and join it with them.
     #[command(subcommand)]
     Label(LabelCommand),
+    /// How versions are run, and why.
+    #[command(subcommand)]
+    Tuner(TunerCommand),
     /// Serve features and predictions over HTTP.
     ///
     /// Example: plumb serve --project shop --http 127.0.0.1:8080

@@ -21,6 +21,7 @@ pub mod serve;
 pub mod skew;
 pub mod table;
 pub mod training_set;
+pub mod tuner;
 mod values;
 pub mod view;
 pub mod webhook;
@@ -87,6 +88,7 @@ pub fn run(cli: Cli, output: Format) -> Result<ExitCode, Failure> {
                 Box::pin(predict::predict(&there().await?, output, &args, &scores.unwrap_or_default())).await
             }
             Command::Label(command) => Box::pin(label::label(&there().await?, output, &command)).await,
+            Command::Tuner(command) => tuner::tuner(&there().await?, output, &command),
             Command::Serve(args) => serve::serve(&open().await?, output, args.http, args.grpc).await,
             Command::Explain(args) => predicted::explain(&there().await?, output, &args.id, args.show_pii).await,
             Command::Replay(args) if predicted::is_id(&args.token) => {

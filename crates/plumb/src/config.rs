@@ -9,6 +9,7 @@ mod query;
 mod redis;
 mod registry;
 mod storage;
+mod traces;
 mod webhooks;
 
 use std::path::{Path, PathBuf};
@@ -25,8 +26,9 @@ use crate::failure::Failure;
 pub use artifacts::ArtifactsConfig;
 pub use feast_answers::NonFinite;
 pub use hosts::{HostPattern, Hosts};
-pub use inference::{InferenceConfig, NonFiniteFloat};
+pub use inference::{InferenceConfig, NonFiniteFloat, Tuning};
 pub use registry::RegistryConfig;
+pub use traces::TracesConfig;
 
 /// The name of a project's main file.
 pub const MAIN_FILE: &str = "plumb.yaml";
@@ -68,6 +70,8 @@ pub struct Config {
     pub hosts: Hosts,
     /// Where the Open Inference Protocol leaves a choice.
     pub inference: InferenceConfig,
+    /// Where traces go, if anywhere.
+    pub traces: Option<TracesConfig>,
 }
 
 /// Which online store.
@@ -234,6 +238,7 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
     let webhooks = webhooks::read(&mut fields, mistakes);
     let hosts = hosts::read(&mut fields, mistakes);
     let inference = inference::read(&mut fields, mistakes);
+    let traces = traces::read(&mut fields, mistakes);
     fields.finish(mistakes);
     let (project, online, registry) = (project?, online?, registry?);
     Some(Config {
@@ -254,6 +259,7 @@ fn parse(text: &str, folder: &Path, environment: &[(String, String)], mistakes: 
         webhooks,
         hosts,
         inference,
+        traces,
     })
 }
 

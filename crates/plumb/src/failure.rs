@@ -280,6 +280,7 @@ impl From<ScoreError> for Failure {
         let code = match &error {
             ScoreError::Features { source, .. } => code_of_features(source),
             ScoreError::Migrate { source: MigrationError::Refused { .. }, .. } => "cannot_migrate",
+            ScoreError::Outside { .. } => "outside_contract",
             other => code_for(other.kind(), other),
         };
         Self { hint: error.hint(), code, ..Self::new(error.kind(), chain(&error)) }

@@ -26,6 +26,7 @@ use crate::http::building::Building;
 use crate::http::health::Readiness;
 use crate::http::pusher::Pusher;
 use crate::oip::Inference;
+use crate::trace::Tracer;
 
 /// What the services are made of.
 #[derive(Debug)]
@@ -42,22 +43,24 @@ pub struct Parts {
     pub readiness: Arc<Readiness>,
     /// The models.
     pub inference: Arc<Inference>,
+    /// Which calls are traced.
+    pub tracer: Tracer,
 }
 
 /// All methods.
 pub fn router(parts: Parts) -> Router {
-    let Parts { project, registry, building, pusher, readiness, inference } = parts;
+    let Parts { project, registry, building, pusher, readiness, inference, tracer } = parts;
     let methods = Router::new()
         .merge(flight::router(Arc::new(flight::Flight::new(project.clone(), building, pusher))))
         .merge(feast::router(Arc::new(feast::FeastRegistry::new(project, registry))))
         .merge(oip::router(inference))
         .merge(health::router(readiness));
-    attended(methods)
+    attended(methods, tracer)
 }
 
 /// Methods with what all have: names for requests, an answer for what nobody implements, and for what panics.
-fn attended(methods: Router) -> Router {
-    methods.fallback(unimplemented).layer(axum::middleware::from_fn(attend::attend))
+fn attended(methods: Router, tracer: Tracer) -> Router {
+    methods.fallback(unimplemented).layer(axum::middleware::from_fn_with_state(tracer, attend::attend))
 }
 
 async fn unimplemented(uri: Uri) -> Response {

@@ -27,11 +27,13 @@ use featurestore::{OfflineStore, OnlineReader};
 use registry::Registry;
 use schema::Clock;
 use serving::Scorer;
+use serving::tuner::History;
 
 use crate::config::{Hosts, NonFinite};
 use crate::oip::Inference;
 use crate::predicting::outcomes::Outcomes;
 use crate::promoting::Gate;
+use crate::trace::Tracer;
 use crate::webhooks::Webhooks;
 
 /// What the routers are made of.
@@ -65,12 +67,16 @@ pub struct Parts {
     pub hosts: Hosts,
     /// The models, asked by their own inputs.
     pub inference: Arc<Inference>,
+    /// What was decided of how they are run.
+    pub tuned: Arc<History>,
+    /// Which requests are traced.
+    pub tracer: Tracer,
 }
 
 /// All routes.
 pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
     let Parts { project, scorer, registry, offline, online, building, clock, readiness, .. } = parts;
-    let Parts { non_finite, mlflow, webhooks, hosts, inference, outcomes, .. } = parts;
+    let Parts { non_finite, mlflow, webhooks, hosts, inference, outcomes, tuned, tracer, .. } = parts;
     let mlflow = mlflow.map(|parts| {
         let (registry, offline, online) = (Arc::clone(&registry), offline.clone(), Arc::clone(&online));
         let fleet = Arc::clone(&parts.checking);
@@ -97,16 +103,17 @@ pub fn router(parts: Parts, measuring: measuring::Measuring) -> Router {
         .merge(webhooks.map(native::webhooks::router).unwrap_or_default())
         .merge(feast::router(Arc::new(feast), Arc::new(feast_writer)))
         .merge(mlflow.unwrap_or_default())
+        .merge(native::tuner::router(tuned))
         .merge(oip::router(inference))
         .merge(health::router(readiness))
         .merge(openapi::router())
         .route("/metrics", get(async move || measuring.scrape().await));
-    attended(routes, hosts)
+    attended(routes, hosts, tracer)
 }
 
 /// Routes with what all have: names for requests, a look at what the server is called, answers for what no route takes, and for what panics.
-fn attended(routes: Router, hosts: Hosts) -> Router {
-    routes.fallback(error::no_route).method_not_allowed_fallback(error::no_method).layer(attend::Attend(hosts))
+fn attended(routes: Router, hosts: Hosts, tracer: Tracer) -> Router {
+    routes.fallback(error::no_route).method_not_allowed_fallback(error::no_method).layer(attend::Attend(hosts, tracer))
 }
 
 #[cfg(test)]

@@ -20,4 +20,5 @@ pub mod recorded;
 pub mod registering;
 pub mod replay;
 pub mod request_id;
+pub mod trace;
 pub mod webhooks;

@@ -12,9 +12,12 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer, format};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::cli::{Cli, Format};
+use crate::cli::{Cli, Format, LogFormat};
 use crate::failure::Failure;
 use crate::request_id::RequestId;
+
+mod json_lines;
+pub(crate) use json_lines::JsonLines;
 
 /// Whether an answer could not be written.
 static IS_LOST: AtomicBool = AtomicBool::new(false);
@@ -137,11 +140,16 @@ pub fn logging(cli: &Cli) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .event_format(OfRequest(format()));
+        .with_ansi(std::io::stderr().is_terminal());
     // A second call finds a logger set already, as in tests: that one stays.
-    drop(builder.try_init());
+    match cli.log_format {
+        LogFormat::Text => drop(builder.event_format(OfRequest(format())).try_init()),
+        LogFormat::Json => drop(builder.event_format(JsonLines).try_init()),
+    }
 }
+
+/// What lines are about that say how a request was answered. They are of the level `debug`: `PLUMB_LOG=info,access=debug`.
+pub const ACCESS: &str = "access";
 
 /// Lines that begin with the name of the request that causes them, if one does. A name costs what a lookup costs, where a
 /// span would cost an allocation for each request that logs nothing.
@@ -156,6 +164,9 @@ where
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         if let Some(id) = RequestId::current() {
             write!(to, "request.id={id} ")?;
+            if let Some(trace) = id.trace_id() {
+                write!(to, "trace.id={trace} ")?;
+            }
         }
         self.0.format_event(context, to, event)
     }

@@ -14,6 +14,7 @@ use futures::FutureExt;
 use futures::stream::{Stream, StreamExt};
 
 use crate::failure::{Failure, panicked};
+use crate::trace::{Span, TraceContext};
 
 /// The header, and of gRPC the metadata, both ways.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -24,16 +25,19 @@ tokio::task_local! {
     static CURRENT: RequestId;
 }
 
-/// The name of a request: at most 128 letters, digits and `-_.:/+=`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(HeaderValue);
+/// The name of a request: at most 128 letters, digits and `-_.:/+=`; and the span that it is in a trace.
+#[derive(Debug, Clone)]
+pub struct RequestId {
+    name: HeaderValue,
+    span: Option<Span>,
+}
 
 impl RequestId {
     /// The name that a client gave, if it gave one that may be repeated; else one of our own.
     pub fn of(headers: &HeaderMap) -> Self {
         let mut given = headers.get_all(&HEADER).into_iter();
         match (given.next(), given.next()) {
-            (Some(one), None) if is_sane(one.as_bytes()) => Self(one.clone()),
+            (Some(one), None) if is_sane(one.as_bytes()) => Self::named(one.clone()),
             _ => Self::new(),
         }
     }
@@ -43,7 +47,33 @@ impl RequestId {
         static PROCESS: LazyLock<u64> = LazyLock::new(|| getrandom::u64().unwrap_or_default());
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let text = format!("{:016x}-{:x}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed));
-        Self(HeaderValue::try_from(text).unwrap_or_else(|_never| HeaderValue::from_static("none")))
+        Self::named(HeaderValue::try_from(text).unwrap_or_else(|_never| HeaderValue::from_static("none")))
+    }
+
+    fn named(name: HeaderValue) -> Self {
+        Self { name, span: None }
+    }
+
+    /// Of a request that is this span.
+    #[must_use]
+    pub fn traced(self, span: Option<Span>) -> Self {
+        Self { span, ..self }
+    }
+
+    /// Looks at the span of the request that is being answered here, if it is one.
+    pub fn with_span(look: impl FnOnce(&Span)) {
+        // Outside of a request there is none.
+        let _ = CURRENT.try_with(|id| id.span.as_ref().map(look));
+    }
+
+    /// The trace that it is a part of.
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.span.as_ref().map(Span::context)
+    }
+
+    /// Its name, as logs and errors have it.
+    pub fn trace_id(&self) -> Option<String> {
+        self.trace().map(|trace| format!("{:032x}", trace.trace_id))
     }
 
     /// The name of the request that is being answered here.
@@ -58,7 +88,7 @@ impl RequestId {
 
     /// For the answer.
     pub fn to_header(&self) -> HeaderValue {
-        self.0.clone()
+        self.name.clone()
     }
 }
 
@@ -101,7 +131,7 @@ fn is_sane(text: &[u8]) -> bool {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.to_str().unwrap_or_default())
+        f.write_str(self.name.to_str().unwrap_or_default())
     }
 }
 
@@ -140,7 +170,7 @@ mod tests {
 
     #[test]
     fn no_two_have_one_name() {
-        assert_ne!(RequestId::new(), RequestId::new());
+        assert_ne!(RequestId::new().to_header(), RequestId::new().to_header());
     }
 
     #[tokio::test]
@@ -156,7 +186,7 @@ mod tests {
             assert_ne!(n, 2, "a bug");
             Ok::<_, Told>(n)
         });
-        let id = RequestId(HeaderValue::from_static("mine"));
+        let id = RequestId::named(HeaderValue::from_static("mine"));
         let stream = id.scope(async { streamed("http", stream) }).await;
         let got: Vec<_> = stream.map(|item| item.map_err(|told| told.0)).collect().await;
         assert_eq!(got, [Ok(1), Err("panicked".to_owned())]);

@@ -26,6 +26,9 @@ pub struct ResponseContract {
     /// What becomes of made-up rows on which both sides differ in kind.
     #[serde(default, skip_serializing_if = "Edges::are_judged")]
     pub edges: Edges,
+    /// What becomes of answers that the contract does not allow, once a version answers.
+    #[serde(default, skip_serializing_if = "Outside::are_told")]
+    pub outside: Outside,
     /// By the output's name in the graph.
     pub outputs: BTreeMap<String, OutputContract>,
     /// What is said of many answers together.
@@ -42,6 +45,26 @@ pub enum Edges {
     Judged,
     /// They are counted and told.
     Told,
+}
+
+/// How answers to clients are taken that the contract does not allow: out of a range, as NaN is, or of no declared class.
+///
+/// A promotion refuses versions that give them to rows that it knows; these are rows that come later.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outside {
+    /// They are answered, and counted.
+    #[default]
+    Told,
+    /// They are no answers: the request fails.
+    Refused,
+}
+
+impl Outside {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields by reference")]
+    fn are_told(&self) -> bool {
+        *self == Self::Told
+    }
 }
 
 impl Edges {

@@ -25,12 +25,14 @@ use tracing::{info, warn};
 
 use crate::class_order::ClassOrder;
 use crate::infer::{Statistics, TensorModel};
+use crate::onnx::SessionOptions;
 use crate::onnx::inspect::ModelFile;
 use crate::onnx::plan::InputPlan;
 use crate::onnx::pool::SessionPool;
+use crate::promised::Promised;
 pub use error::LoadError;
 pub use index::{Indexed, State};
-use loading::order_of;
+use loading::{order_of, promised_of};
 pub use meters::Meters;
 pub use shelf::NotLoaded;
 use shelf::{Entry, Held, Shelf};
@@ -51,6 +53,8 @@ pub struct LoadedModel {
     pub classes: Option<Vec<String>>,
     /// What puts these in the order of the model's contract, where it is another.
     pub order: Option<ClassOrder>,
+    /// What the contract of its model promises of each answer.
+    pub promised: Option<Promised>,
     /// Its sessions.
     pub pool: SessionPool,
     /// Whether its rows may share a run.
@@ -96,6 +100,8 @@ pub struct Fleet {
     runtime: RuntimeSlot,
     artifacts: Artifacts,
     sessions: usize,
+    options: SessionOptions,
+    cache_bytes: usize,
     inspect: Option<Arc<dyn Inspect>>,
     shelf: RwLock<Arc<Shelf>>,
     /// One at a time compares and swaps.
@@ -132,7 +138,25 @@ impl Fleet {
     /// An empty fleet. `library` names ONNX Runtime's file where the user did; each version gets `sessions` sessions.
     pub fn new(library: Option<PathBuf>, artifacts: Artifacts, sessions: usize) -> Self {
         let (shelf, changing) = (RwLock::default(), Mutex::default());
-        Self { runtime: RuntimeSlot { explicit: library }, artifacts, sessions, inspect: None, shelf, changing }
+        let (runtime, options) = (RuntimeSlot { explicit: library }, SessionOptions::default());
+        Self { runtime, artifacts, sessions, options, cache_bytes: 0, inspect: None, shelf, changing }
+    }
+
+    /// A fleet whose sessions are made like this.
+    #[must_use]
+    pub fn with_options(self, options: SessionOptions) -> Self {
+        Self { options, ..self }
+    }
+
+    /// A fleet whose versions give answers again, of which each may keep so many bytes.
+    #[must_use]
+    pub fn with_cache(self, cache_bytes: usize) -> Self {
+        Self { cache_bytes, ..self }
+    }
+
+    /// How sessions are made, and how many for each version.
+    pub fn options(&self) -> (&SessionOptions, usize) {
+        (&self.options, self.sessions)
     }
 
     /// A fleet that also loads what was registered without a feature service, when `inspect` has read it.
@@ -329,14 +353,15 @@ impl Fleet {
     }
 }
 
-/// Whether what is loaded is what the catalog has: a version whose views are served, or whose classes are ordered, in another
-/// way since is as good as another version, and so is one of a model that was deleted, when another has its name.
+/// Whether what is loaded is what the catalog has: a version whose views are served, whose classes are
+/// ordered or whose answers are promised in another way since is as good as another version, and so is one of a model that was deleted, when another has its name.
 fn is_current(held: &Held, version: &ModelVersion, catalog: &Catalog) -> bool {
     match held {
         Held::Served(model) => {
             model.version == *version
                 && !is_stale(model, catalog)
                 && model.order == order_of(version, &model.compiled.service.id(), catalog)
+                && model.promised == promised_of(version, &model.compiled.service.id(), catalog)
         }
         Held::Tensors(_, known) => **known == *version,
     }
@@ -354,4 +379,4 @@ fn is_stale(model: &LoadedModel, catalog: &Catalog) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

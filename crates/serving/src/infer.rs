@@ -6,9 +6,11 @@
 //!
 //! Read [`check`] for what a request must be, [`model`] for what it is asked of, [`scheduler`] for who runs what when,
 //! [`queue`] and [`pace`] for its rules, [`crate::batch_check`] for whose rows may share a run,
-//! [`statistics`] for what is counted.
+//! [`statistics`] and [`latency`] for what is counted.
 
+mod cache;
 pub mod check;
+pub mod latency;
 mod meters;
 pub mod model;
 pub mod pace;

@@ -10,6 +10,7 @@
 pub mod column;
 pub mod datatype;
 pub mod inspect;
+pub mod options;
 pub mod outputs;
 pub mod plan;
 pub mod pool;
@@ -26,6 +27,7 @@ use schema::{BoxError, ErrorKind};
 
 pub use datatype::Datatype;
 pub use inspect::{ModelFile, inspect};
+pub use options::{Provider, SessionOptions};
 pub use outputs::Outputs;
 pub use plan::{InputPlan, Misfit, Rows};
 pub use pool::{Lease, SessionPool};

@@ -20,9 +20,14 @@ use crate::fleet::{Fleet, LoadedModel};
 use crate::infer::{Asked, InferError, Rank};
 use crate::onnx::outputs::Outputs;
 use crate::prediction_log::PredictionLog;
+use crate::promised::Broken;
 
 /// What to do about a value that a migration refuses.
 const REFUSED_HINT: &str = "leave the row out, or let the migration say `on_error: null` or a value";
+
+/// What to do about an answer that breaks a promise.
+const OUTSIDE_HINT: &str =
+    "leave the row out, go back with `plumb model rollback`, or let the contract say `outside: told`";
 
 /// Why a request was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +41,8 @@ pub enum ScoreError {
     },
     #[error(transparent)]
     Run(#[from] InferError),
+    #[error("the answer of model `{model}` version {version} to row {} is outside its contract: output `{}`: {}", broken.row, broken.output, broken.why)]
+    Outside { model: String, version: u32, broken: Broken },
     #[error("preparing features for model `{model}`: {why}")]
     Fill { model: String, why: String },
     #[error("migrating features for model `{model}`")]
@@ -53,7 +60,7 @@ impl ScoreError {
             Self::Features { source, .. } => source.kind(),
             Self::Run(source) => source.kind(),
             Self::Migrate { source: MigrationError::Refused { .. }, .. } => ErrorKind::Invalid,
-            Self::Fill { .. } | Self::Migrate { .. } => ErrorKind::Internal,
+            Self::Outside { .. } | Self::Fill { .. } | Self::Migrate { .. } => ErrorKind::Internal,
         }
     }
 
@@ -63,6 +70,7 @@ impl ScoreError {
             Self::Features { source, .. } => source.hint(),
             Self::Run(source) => source.hint(),
             Self::Migrate { source: MigrationError::Refused { .. }, .. } => Some(REFUSED_HINT.to_owned()),
+            Self::Outside { .. } => Some(OUTSIDE_HINT.to_owned()),
             Self::Fill { .. } | Self::Migrate { .. } => None,
         }
     }
@@ -246,6 +254,10 @@ impl Scorer {
         let running = Instant::now();
         let outputs = run(&model, &filled, entities.n).await?;
         let infer_us = micros(running);
+        if let Some(promised) = &model.promised {
+            let version = model.version.version;
+            promised.check(&outputs).map_err(|broken| ScoreError::Outside { model: name(), version, broken })?;
+        }
 
         model.meters.answered(entities.n, Duration::from_micros(features_us));
         let prediction = Arc::new(Prediction {

@@ -37,7 +37,7 @@ use schema::migration::ServiceVersion;
 use serde::Serialize;
 
 pub use aggregates::{Judged, Measured, Outcome};
-pub(crate) use answers::{classifier, in_words};
+pub(crate) use answers::{answer, classifier, in_words};
 pub use answers::{fits, undeclared};
 pub use judge::{Tally, Verdict};
 pub use prepared::Prepared;

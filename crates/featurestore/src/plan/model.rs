@@ -1,7 +1,7 @@
 //! What changes of a model's contract and of the policy of its promotions, a line each.
 
 use schema::ModelDefinition;
-use schema::contract::{Edges, OutputContract, ResponseContract};
+use schema::contract::{Edges, OutputContract, Outside, ResponseContract};
 use serde::Serialize;
 
 /// What differs between what was declared of a model and what is.
@@ -20,9 +20,12 @@ pub(super) fn details(was: Option<&ModelDefinition>, now: Option<&ModelDefinitio
     say("share of rows that may be off".to_owned(), share(was), share(now));
     let edges = |model: &ModelDefinition| model.contract.as_ref().map_or("none".to_owned(), |of| text(&of.edges));
     say("made-up rows".to_owned(), edges(was), edges(now));
+    let outside = |model: &ModelDefinition| model.contract.as_ref().map_or("none".to_owned(), |of| text(&of.outside));
+    say("answers outside".to_owned(), outside(was), outside(now));
     let none = ResponseContract {
         share: 0.0,
         edges: Edges::Judged,
+        outside: Outside::Told,
         outputs: std::collections::BTreeMap::new(),
         aggregates: Vec::new(),
     };

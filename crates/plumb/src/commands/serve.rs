@@ -11,6 +11,7 @@ use registry::{Past, Registry};
 use schema::error::chain;
 use schema::{ErrorKind, FeatureView};
 use serving::fleet::{LoadError, Unloaded};
+use serving::tuner::{History, Mode, Tuner};
 use serving::{Fleet, Scorer};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -31,6 +32,7 @@ use crate::oip::Inference;
 use crate::output;
 use crate::project::Project;
 use crate::registering::{Inspecting, abandoned};
+use crate::trace::Tracer;
 
 /// How often the registry is read for what other processes did; a promotion is served within this and its loading.
 const POLL: Duration = Duration::from_millis(200);
@@ -68,6 +70,8 @@ pub struct Server {
     stop: watch::Sender<bool>,
     /// Ends with the server.
     _following: JoinSet<()>,
+    _tuner: Option<Tuner>,
+    exporting: Option<Exporting>,
 }
 
 /// Serves until interrupted.
@@ -130,7 +134,10 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     let online = Arc::new(project.reader_to_serve().await?);
     let sessions = std::thread::available_parallelism().map_or(1, usize::from);
     let artifacts = project.artifacts()?;
-    let fleet = Fleet::new(onnxruntime_library(), artifacts.clone(), sessions);
+    let (running, tuner) = (&project.config.inference, project.config.inference.tuner(&project.folder));
+    let fleet = Fleet::new(onnxruntime_library(), artifacts.clone(), sessions)
+        .with_options(running.sessions.clone())
+        .with_cache(running.cache_bytes);
     let inspecting = Inspecting::new(project.inspector(), artifacts.clone());
     let fleet = Arc::new(fleet.inspecting(Arc::new(inspecting)));
     let log = project.prediction_log()?;
@@ -143,7 +150,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         project.config.inference.clone(),
     );
     let inference = Arc::new(inference);
-    let measured = Arc::clone(&fleet);
+    let (measured, tuned) = (Arc::clone(&fleet), Arc::clone(&fleet));
     let follower = Follower {
         fleet,
         registry: Arc::clone(&project.registry),
@@ -161,6 +168,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     watcher.look().await;
     following.spawn(watcher.watch());
 
+    let (tracer, exporting) = Exporting::of(project);
     let building = Building::new(Arc::clone(&project.registry), project.offline.clone());
     let (offline, clock) = (project.offline.clone(), project.clock());
     let pusher = Pusher::new(Arc::clone(&project.registry), offline, Arc::clone(&online), clock);
@@ -183,6 +191,8 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         webhooks: Some(webhooks),
         hosts: project.config.hosts.clone(),
         inference: Arc::clone(&inference),
+        tuned: Arc::new(History::new(&tuner.folder)),
+        tracer: tracer.clone(),
     };
     let grpc_parts = grpc::Parts {
         project: parts.project.clone(),
@@ -191,6 +201,7 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
         pusher,
         readiness: Arc::clone(&parts.readiness),
         inference,
+        tracer,
     };
     let (stop, stopped) = watch::channel(false);
     let mut listening = JoinSet::new();
@@ -204,9 +215,11 @@ pub async fn start(project: &Project, http: SocketAddr, grpc: Option<SocketAddr>
     following.spawn(measuring.measure());
     following.spawn(abandoned::sweep(Arc::clone(&project.registry), ongoing));
     following.spawn(look_back(Arc::clone(&project.registry), readiness));
+    let tuner = (tuner.mode != Mode::Off).then(|| Tuner::start(tuned, tuner)).transpose();
+    let tuner = tuner.map_err(|why| Failure::new(ErrorKind::Unavailable, format!("starting a thread: {why}")))?;
     let ready_after = started.elapsed();
     info!(took_ms = ready_after.as_millis(), "serving on http://{address}");
-    Ok(Server { address, grpc, ready_after, scorer, listening, stop, _following: following })
+    Ok(Server { address, grpc, ready_after, scorer, listening, stop, _following: following, _tuner: tuner, exporting })
 }
 
 /// Where gRPC is unless the user says: on the next port.
@@ -385,7 +398,7 @@ impl Server {
     /// # Errors
     /// The log cannot be written.
     pub async fn stop(self) -> Result<(), Failure> {
-        let Self { scorer, mut listening, stop, .. } = self;
+        let Self { scorer, mut listening, stop, exporting, .. } = self;
         if stop.send(true).is_err() {
             warn!("the server had ended by itself");
         }
@@ -393,7 +406,39 @@ impl Server {
         if tokio::time::timeout(DRAIN, finished).await.is_err() {
             warn!("requests still running after {} s are cut off", DRAIN.as_secs());
         }
+        if let Some(exporting) = exporting {
+            exporting.end().await;
+        }
         scorer.log().flush().map_err(|why| Failure::new(ErrorKind::Unavailable, why))
+    }
+}
+
+/// What sends traces.
+#[derive(Debug)]
+struct Exporting {
+    end: oneshot::Sender<()>,
+    sending: JoinSet<()>,
+}
+
+/// How long the last traces may take.
+const LAST_TRACES: Duration = Duration::from_secs(3);
+
+impl Exporting {
+    /// Of a project that says where traces go.
+    fn of(project: &Project) -> (Tracer, Option<Self>) {
+        let Some(traces) = &project.config.traces else { return (Tracer::default(), None) };
+        let (tracer, finished) = Tracer::new(traces.sample);
+        let ((end, ends), mut sending) = (oneshot::channel(), JoinSet::new());
+        sending.spawn(traces.collector(&project.config.project).run(finished, ends));
+        (tracer, Some(Self { end, sending }))
+    }
+
+    /// Sends what is there still.
+    async fn end(mut self) {
+        let _ = self.end.send(());
+        if tokio::time::timeout(LAST_TRACES, self.sending.join_next()).await.is_err() {
+            warn!("the last traces were not taken within {} s", LAST_TRACES.as_secs());
+        }
     }
 }
 
@@ -417,7 +462,17 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let (stop, _) = watch::channel(false);
         let (ready_after, following) = (Duration::ZERO, JoinSet::new());
-        Server { address, grpc: address, ready_after, scorer, listening, stop, _following: following }
+        Server {
+            address,
+            grpc: address,
+            ready_after,
+            scorer,
+            listening,
+            stop,
+            _following: following,
+            _tuner: None,
+            exporting: None,
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,9 @@
 //! `plumb.yaml`, read right and wrong.
 
+use std::time::Duration;
+
 use featurestore::online::redis::RedisServers;
+use serving::tuner::Mode;
 
 use super::*;
 
@@ -309,5 +312,71 @@ fn where_webhooks_may_point_is_a_setting() {
     ] {
         let (_, mistakes) = read(&format!("project: shop\n{wrong}"));
         assert_eq!(mistakes.len(), 1, "{wrong}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn how_models_are_run_is_said_or_usual() {
+    let (config, mistakes) = read("project: shop\n");
+    assert!(mistakes.is_empty());
+    let usual = config.unwrap().inference;
+    assert_eq!((usual.cache_bytes, usual.tuning.mode, usual.tuning.slo), (0, Mode::Off, None));
+    assert!(usual.sessions.providers.is_empty() && (usual.tuning.explore - 0.01).abs() < 1e-12);
+    let (config, mistakes) =
+        read("project: shop\ninference: {cache_mb: 64, tuner: {mode: on, slo_ms: 50, explore: 5%}}\n");
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    let said = config.unwrap().inference;
+    assert_eq!((said.cache_bytes, said.tuning.mode), (64 << 20, Mode::On));
+    assert_eq!((said.tuning.slo, said.tuning.explore), (Some(Duration::from_millis(50)), 0.05));
+    assert!(said.tuner(Path::new("/p")).folder.ends_with(".plumb/tuner"));
+    for (word, mode) in [("off", Mode::Off), ("advise", Mode::Advise), ("on", Mode::On), ("true", Mode::On)] {
+        let (config, _) = read(&format!("project: shop\ninference: {{tuner: {word}}}\n"));
+        assert_eq!(config.unwrap().inference.tuning.mode, mode);
+    }
+    for (said, words) in [
+        ("tuner: fast", "does not say what the tuner does"),
+        ("tuner: {slo_ms: 5}", "mode"),
+        ("tuner: {mode: on, slo_ms: 0}", "milliseconds from 1 on"),
+        ("tuner: {mode: on, explore: 0}", "a percentage of the requests"),
+        ("tuner: {mode: on, explore: nan}", "a percentage of the requests"),
+        ("execution_providers: [cpu]", "`cpu` is no execution provider"),
+        ("cache_mb: 70000", "megabytes up to 65536"),
+    ] {
+        let (_, mistakes) = read(&format!("project: shop\ninference: {{{said}}}\n"));
+        assert!(mistakes.len() == 1 && mistakes[0].contains(words), "{said}: {mistakes:?}");
+    }
+    if !cfg!(feature = "cuda") {
+        let (_, mistakes) = read("project: shop\ninference: {execution_providers: [cuda]}\n");
+        assert!(mistakes[0].contains("built without") && mistakes[0].contains("--features cuda"), "{mistakes:?}");
+    }
+}
+
+#[test]
+fn traces_go_where_a_collector_takes_them() {
+    let said = |text: &str| read(&format!("project: shop\ntraces: {text}\n"));
+    let (config, mistakes) =
+        said("{endpoint: 'http://collector:4318', sample: 1%, headers: {authorization: canary-1}}");
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    let traces = config.unwrap().traces.unwrap();
+    let collector = traces.collector("shop");
+    assert_eq!((collector.url.as_str(), traces.sample), ("http://collector:4318/v1/traces", 0.01));
+    assert_eq!(collector.headers["authorization"], "canary-1");
+    assert!(!format!("{traces:?} {collector:?}").contains("canary-1"));
+    for (given, url) in [("https://x/otlp/", "https://x/otlp/v1/traces"), ("http://x/v1/traces", "http://x/v1/traces")]
+    {
+        let (config, _) = said(&format!("{{endpoint: '{given}'}}"));
+        let traces = config.unwrap().traces.unwrap();
+        assert_eq!((traces.collector("").url.as_str(), traces.sample), (url, 1.0));
+    }
+    for (text, words) in [
+        ("{sample: 1%}", "endpoint"),
+        ("{endpoint: 'grpc://x:4317'}", "over HTTP"),
+        ("{endpoint: 'http://a:canary-1@x'}", "no user and no password"),
+        ("{endpoint: 'http://x', sample: 101%}", "from 0 to 100"),
+        ("{endpoint: 'http://x', headers: {'a b': canary-1}}", "`a b` is no header"),
+    ] {
+        let (_, mistakes) = said(text);
+        assert!(mistakes.len() == 1 && mistakes[0].contains(words), "{text}: {mistakes:?}");
+        assert!(!mistakes[0].contains("canary-1"), "{mistakes:?}");
     }
 }

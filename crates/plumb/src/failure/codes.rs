@@ -86,6 +86,7 @@ pub const CODES: &[Code] = &[
         "the online store does not let the server in; trying again changes nothing",
     ),
     code("other_service", &[Conflict], "the model was trained on another service, or on another version of it"),
+    code("outside_contract", &[Internal], "a model said what its contract does not allow, and which it says to refuse"),
     code("overloaded", &[Overloaded], "a queue is full"),
     code("panicked", &[Internal], "a bug: the request failed, the server goes on"),
     code("read_only_view", &[Invalid], "Feast writes this view"),

@@ -1,28 +1,53 @@
 //! What every call of gRPC is given: a name, in the metadata, and a way out of a panic.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Instant;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures::FutureExt;
 use tonic::Status;
+use tracing::debug;
 
 use crate::failure::{Failure, panicked};
+use crate::output::ACCESS;
 use crate::request_id::{HEADER, RequestId};
+use crate::trace::Tracer;
 
 /// What metrics call a panic here.
 pub(super) const PROTOCOL: &str = "grpc";
 
+/// Statuses by which a server says that it is at fault: `UNKNOWN`, `DEADLINE_EXCEEDED`, `UNIMPLEMENTED`, `INTERNAL`, `UNAVAILABLE`,
+/// `DATA_LOSS`.
+const FAULTS: [i64; 6] = [2, 4, 12, 13, 14, 15];
+
 /// Answers a call by its method, or says that it failed.
-pub(super) async fn attend(request: Request, next: Next) -> Response {
-    let id = RequestId::of(request.headers());
+pub(super) async fn attend(State(tracer): State<Tracer>, request: Request, next: Next) -> Response {
+    let (started, span) = (Instant::now(), tracer.begin(request.headers()));
+    let id = RequestId::of(request.headers()).traced(span.clone());
+    let method = request.uri().path().trim_start_matches('/').to_owned();
     let answering = async {
         let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         answered.unwrap_or_else(|panic| Status::from(panicked(PROTOCOL, panic)).into_http())
     };
     let mut response = id.clone().scope(answering).await;
     response.headers_mut().insert(HEADER, id.to_header());
+    // A call that failed says so at once; what fails later is in the trailers of its stream.
+    let status = response.headers().get("grpc-status").and_then(|status| status.to_str().ok()?.parse().ok());
+    let (status, took_us): (i64, _) = (status.unwrap_or(0), started.elapsed().as_micros());
+    debug!(target: ACCESS, { request.id = %id, trace.id = id.trace_id(), method, status, took_us }, "answered");
+    if let Some(span) = &span {
+        let (service, name) = method.rsplit_once('/').unwrap_or((&method, ""));
+        let attributes = vec![
+            ("rpc.system", "grpc".into()),
+            ("rpc.service", service.into()),
+            ("rpc.method", name.into()),
+            ("rpc.grpc.status_code", status.into()),
+            ("plumb.request_id", id.to_string().into()),
+        ];
+        tracer.end(span, || method.clone(), attributes, FAULTS.contains(&status));
+    }
     response
 }
 
@@ -63,7 +88,10 @@ mod tests {
         };
         let fine = |_: Empty| std::future::ready(Ok::<Empty, Status>(Empty {}));
         let late = streaming::<Empty, Empty, _, _>(late, 1 << 20);
-        attended(Router::new().route("/a/Boom", unary(boom)).route("/a/Late", late).route("/a/Fine", unary(fine)))
+        attended(
+            Router::new().route("/a/Boom", unary(boom)).route("/a/Late", late).route("/a/Fine", unary(fine)),
+            Tracer::default(),
+        )
     }
 
     /// The status, which is in the headers or after the body, and the name of the request. What is said of a bug names no

@@ -15,28 +15,32 @@ use futures::FutureExt;
 use tokio::runtime::Handle;
 use tower_layer::Layer;
 use tower_service::Service;
+use tracing::debug;
 
 use super::{accept, feast, hosts, lanes, metrics, mlflow, oip};
 use crate::config::Hosts;
 use crate::failure::{Failure, panicked};
+use crate::output::ACCESS;
 use crate::request_id::{HEADER, RequestId};
+use crate::trace::Tracer;
 
 /// The layer.
 #[derive(Debug, Clone)]
-pub struct Attend(pub Hosts);
+pub struct Attend(pub Hosts, pub Tracer);
 
 /// A route, attended.
 #[derive(Debug, Clone)]
 pub struct Attended<S> {
     route: S,
     hosts: Hosts,
+    tracer: Tracer,
 }
 
 impl<S> Layer<S> for Attend {
     type Service = Attended<S>;
 
     fn layer(&self, route: S) -> Attended<S> {
-        Attended { route, hosts: self.0.clone() }
+        Attended { route, hosts: self.0.clone(), tracer: self.1.clone() }
     }
 }
 
@@ -55,7 +59,8 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         let started = Instant::now();
         let route = request.extensions().get::<MatchedPath>().cloned();
-        let id = RequestId::of(request.headers());
+        let (tracer, span) = (self.tracer.clone(), self.tracer.begin(request.headers()));
+        let (id, method) = (RequestId::of(request.headers()).traced(span.clone()), request.method().clone());
         let shared = instead(route.as_ref(), &request);
         let taken = hosts::check(&self.hosts, request.headers(), request.uri());
         let plain = |()| if oip::is_ours(name(route.as_ref())) { Ok(()) } else { no_compression(request.headers()) };
@@ -72,9 +77,22 @@ where
                 }
             };
             let header = id.to_header();
-            let mut response = id.scope(answering).await;
+            let mut response = id.clone().scope(answering).await;
             response.headers_mut().insert(HEADER, header);
-            metrics::record(route, response.status().as_u16(), started.elapsed().as_secs_f64());
+            let (status, took) = (response.status().as_u16(), started.elapsed());
+            metrics::record(route, status, took.as_secs_f64());
+            let took_us = took.as_micros();
+            debug!(target: ACCESS, { request.id = %id, trace.id = id.trace_id(), %method, route, status, took_us }, "answered");
+            if let Some(span) = &span {
+                let name = || format!("{method} {route}");
+                let attributes = vec![
+                    ("http.request.method", method.as_str().into()),
+                    ("http.route", route.into()),
+                    ("http.response.status_code", i64::from(status).into()),
+                    ("plumb.request_id", id.to_string().into()),
+                ];
+                tracer.end(span, name, attributes, status >= 500);
+            }
             Ok(response)
         })
     }

@@ -14,7 +14,11 @@ impl IntoResponse for Failure {
             tracing::error!("{self}");
         }
         let mut body = self.to_json();
-        body["error"]["request_id"] = RequestId::current().map(|id| id.to_string()).into();
+        let id = RequestId::current();
+        body["error"]["request_id"] = id.as_ref().map(ToString::to_string).into();
+        if let Some(trace) = id.and_then(|id| id.trace_id()) {
+            body["error"]["trace_id"] = trace.into();
+        }
         let mut response = (self.status(), Json(body)).into_response();
         if self.is_retryable() && self.kind != ErrorKind::Timeout {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

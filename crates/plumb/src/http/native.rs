@@ -14,4 +14,5 @@ pub mod scored;
 pub mod sent;
 pub mod stream;
 pub mod training_sets;
+pub mod tuner;
 pub mod webhooks;

@@ -24,7 +24,7 @@ fn routes() -> Router {
     };
     let broken = || async { Err::<(), _>(Failure::new(ErrorKind::Unavailable, "the disk is away")) };
     let routes = Router::new().route("/boom", get(boom)).route("/push", post(boom)).route("/broken", get(broken));
-    attended(routes.route("/fine", post(|_: String| async { "fine" })), Hosts::default())
+    attended(routes.route("/fine", post(|_: String| async { "fine" })), Hosts::default(), Tracer::default())
 }
 
 async fn ask(request: axum::http::request::Builder) -> (Response<()>, String) {

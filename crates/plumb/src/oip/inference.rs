@@ -26,6 +26,7 @@ use super::options::{Options, Output};
 use super::{BACKEND, EXTENSIONS, PLATFORM, Refusal};
 use crate::config::{InferenceConfig, NonFiniteFloat};
 use crate::http::health::Readiness;
+use crate::trace::part;
 
 /// The models of this server.
 #[derive(Debug)]
@@ -254,6 +255,22 @@ impl Inference {
         let deadline = deadline.into_iter().chain(timeout).min();
         let asked = model.ask(inputs, outputs.iter().map(|output| output.name.as_str()))?;
         let answered = model.infer(asked, Rank::of_priority(options.priority), deadline).await?;
+        let (ended, told) = (Instant::now(), answered.told);
+        let ran = told.run.input + told.run.infer + told.run.output;
+        let of = || {
+            let rows = i64::try_from(told.rows).unwrap_or(i64::MAX);
+            vec![
+                ("plumb.model", model.name().as_str().into()),
+                ("plumb.model.version", i64::from(model.version()).into()),
+                ("plumb.rows", rows.into()),
+            ]
+        };
+        let before = |took: Duration| ended.checked_sub(took).unwrap_or(ended);
+        // Nothing ran for an answer that was given before.
+        if !ran.is_zero() {
+            part("queue", before(ran + told.queue), before(ran), of);
+            part("infer", before(ran), ended, of);
+        }
         let mut wanted = outputs.into_iter();
         let outputs = answered.outputs.into_iter().map(|tensor| {
             let output = wanted.next().unwrap_or_default();
@@ -313,10 +330,10 @@ fn data_type(datatype: Datatype) -> DataType {
 }
 
 fn statistics(model: &TensorModel) -> ModelStatistics {
-    let Snapshot { last_inference, rows, runs, success, fail, queue, input, infer, output, batches } =
-        model.statistics().snapshot();
+    let snapshot = model.statistics().snapshot();
+    let Snapshot { last_inference, rows, runs, success, fail, queue, input, infer, output, .. } = snapshot;
+    let Snapshot { cache_hit, cache_miss, batches, .. } = snapshot;
     let took = |Tally { count, ns }: Tally| Some(Took { count, ns });
-    let none = Some(Took { count: 0, ns: 0 });
     let last_inference = last_inference.and_then(|at| u64::try_from(at.as_nanos()).ok());
     let last_inference = last_inference.map(Duration::from_nanos).unwrap_or_default().as_millis();
     let batch = |(rows, batch): (usize, Batch)| BatchStatistics {
@@ -338,8 +355,8 @@ fn statistics(model: &TensorModel) -> ModelStatistics {
             compute_input: took(input),
             compute_infer: took(infer),
             compute_output: took(output),
-            cache_hit: none,
-            cache_miss: none,
+            cache_hit: took(cache_hit),
+            cache_miss: took(cache_miss),
         }),
         response_stats: std::collections::BTreeMap::new(),
         batch_stats: batches.into_iter().map(batch).collect(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use featurestore::CompiledService;
-use registry::{Catalog, ModelVersion, PinnedFile};
+use registry::{Catalog, ModelVersion, PinnedFile, Servable};
 use schema::error::chain;
 use schema::migration::ServiceVersion;
 use schema::signature::{Signature, TensorSpec};
@@ -15,8 +15,9 @@ use crate::batch_check::{ProbeSet, check_batches};
 use crate::class_order::ClassOrder;
 use crate::infer::{self, Port, Statistics, TensorModel};
 use crate::onnx::inspect::classes;
-use crate::onnx::{InputPlan, OnnxError, Runtime, SessionPool};
+use crate::onnx::{InputPlan, OnnxError, Runtime, SessionOptions, SessionPool};
 use crate::pinned::{self, PinnedError};
+use crate::promised::Promised;
 use crate::squares::golden::{self, GoldenFile};
 use crate::squares::{Pinned, words};
 
@@ -101,12 +102,45 @@ impl Fleet {
             batching,
             rows_max,
             pool,
+            cache_bytes: self.cache_bytes,
             statistics,
         }))
     }
 
     /// The sessions of a graph whose files are pinned.
     fn pool(&self, version: &ModelVersion, files: &[PinnedFile], graph: &PinnedFile) -> Result<SessionPool, LoadError> {
+        self.pool_with(version, files, graph, self.sessions, &self.options)
+    }
+
+    /// Sessions of a version that is loaded, made in another way; none if it is loaded no more, or anew since.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn sessions_of(
+        &self,
+        model: &Arc<TensorModel>,
+        n: usize,
+        options: &SessionOptions,
+    ) -> Result<Option<SessionPool>, LoadError> {
+        let shelf = self.snapshot();
+        let held = shelf.models.get(model.name()).and_then(|entry| entry.versions.get(&model.version()));
+        let Some(held) = held.filter(|held| Arc::ptr_eq(held.tensors(), model)) else { return Ok(None) };
+        let version = held.version();
+        let files = version.pinned();
+        let of_digest = files.iter().find(|file| file.digest == *model.digest()).cloned();
+        let graph = of_digest.or_else(|| version.servable.as_ref().map(Servable::file));
+        let Some(graph) = graph else { return Ok(None) };
+        self.pool_with(version, &files, &graph, n, options).map(Some)
+    }
+
+    fn pool_with(
+        &self,
+        version: &ModelVersion,
+        files: &[PinnedFile],
+        graph: &PinnedFile,
+        n: usize,
+        options: &SessionOptions,
+    ) -> Result<SessionPool, LoadError> {
         let (model, number) = (version.name.to_string(), version.version);
         let onnx = |source| LoadError::Onnx { model: model.clone(), version: number, source };
         let bytes = pinned::model(&self.artifacts, files, graph).map_err(|why| match why {
@@ -114,7 +148,7 @@ impl Fleet {
             PinnedError::Onnx(source) => onnx(source),
         })?;
         let runtime = self.runtime().map_err(onnx)?;
-        SessionPool::load(&runtime, &bytes, self.sessions).map_err(onnx)
+        SessionPool::load_with(&runtime, &bytes, n, options).map_err(onnx)
     }
 
     /// Loads one version, whatever its stage; promotion checks candidates with it.
@@ -173,11 +207,12 @@ impl Fleet {
         }
         let classes = classes::read(&version.metadata);
         let order = order_of(version, &service.id(), catalog);
+        let promised = promised_of(version, &service.id(), catalog);
         let sharing =
             Sharing { labels: classes.clone(), batching: Some(batching), pool: pool.clone(), statistics, rows_max };
         let tensors = Arc::new(self.tensor_model(version, &graph, &servable.signature, sharing)?);
         let (meters, version) = (Meters::of(version), version.clone());
-        Ok(LoadedModel { version, servable, compiled, plan, classes, order, pool, batching, meters, tensors })
+        Ok(LoadedModel { version, servable, compiled, plan, classes, order, promised, pool, batching, meters, tensors })
     }
 
     /// The rows that are pinned with some versions: of the files that have some, as far as they are of its features. An input
@@ -230,6 +265,14 @@ pub(super) fn order_of(model: &ModelVersion, service: &ServiceVersion, catalog: 
     // Migrations that are applied compose.
     let words = words::to_contract(Some(definition), service, catalog.definitions()).ok()?;
     ClassOrder::of(&words.older_kinds(&contract.kinds()), &named)
+}
+
+/// What the contract of the version's model promises of each answer, where it is in the words of the version.
+pub(super) fn promised_of(model: &ModelVersion, service: &ServiceVersion, catalog: &Catalog) -> Option<Promised> {
+    let definition = catalog.definitions().model(model.name.as_str())?;
+    // Promises are in the contract's words. What answers in others was held against them in those.
+    let words = words::to_contract(Some(definition), service, catalog.definitions()).ok()?;
+    Promised::of(model, definition.contract.as_ref().filter(|_| words.is_identity())?)
 }
 
 /// Whether the batch square of the version's promotion, which saw sampled rows besides, found a row that depends on its

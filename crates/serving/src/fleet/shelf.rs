@@ -63,6 +63,14 @@ impl Held {
         }
     }
 
+    /// What the registry says of it.
+    pub(super) fn version(&self) -> &ModelVersion {
+        match self {
+            Self::Served(model) => &model.version,
+            Self::Tensors(_, version) => version,
+        }
+    }
+
     pub(super) fn served(&self) -> Option<&Arc<LoadedModel>> {
         match self {
             Self::Served(model) => Some(model),

@@ -21,20 +21,21 @@ impl Inspect for Here {
     }
 }
 
-struct World {
+/// A registry in memory, and a fleet that follows it.
+pub(crate) struct World {
     _folder: tempfile::TempDir,
     artifacts: Artifacts,
     registry: Registry,
-    fleet: Fleet,
+    pub(crate) fleet: Arc<Fleet>,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let artifacts = Artifacts::open(folder.path()).unwrap();
         let fleet = Fleet::new(None, artifacts.clone(), 1).inspecting(Arc::new(Here(artifacts.clone())));
         let registry = Registry::open(Arc::new(MemoryLog::new())).await.unwrap();
-        Self { _folder: folder, artifacts, registry, fleet }
+        Self { _folder: folder, artifacts, registry, fleet: Arc::new(fleet) }
     }
 
     async fn does(&self, command: Command) {
@@ -42,7 +43,7 @@ impl World {
     }
 
     /// Registers a file without a feature service.
-    async fn register(&self, model: &str, path: &str, bytes: &[u8]) {
+    pub(crate) async fn register(&self, model: &str, path: &str, bytes: &[u8]) {
         let digest = self.artifacts.put(bytes).unwrap();
         let files = vec![PinnedFile { path: path.to_owned(), digest, size_bytes: bytes.len() as u64 }];
         self.does(Command::RegisterVersion(NewVersion {
@@ -58,12 +59,16 @@ impl World {
         .await;
     }
 
-    async fn promote(&self, model: &str, version: u32, to: Stage) {
+    pub(crate) fn version(&self, model: &str, number: u32) -> ModelVersion {
+        self.registry.catalog().model(model).and_then(|model| model.version(number)).unwrap().version.clone()
+    }
+
+    pub(crate) async fn promote(&self, model: &str, version: u32, to: Stage) {
         let (model, evidence) = (model.parse().unwrap(), serde_json::Value::Null);
         self.does(Command::Transition { model, version, to, archive_existing: true, evidence }).await;
     }
 
-    fn sync(&self) -> usize {
+    pub(crate) fn sync(&self) -> usize {
         self.fleet.sync(&self.registry.catalog()).len()
     }
 
@@ -94,7 +99,7 @@ impl World {
 }
 
 /// Adds `w`.
-fn adds(w: f32) -> Vec<u8> {
+pub(crate) fn adds(w: f32) -> Vec<u8> {
     let graph = Graph::new().input("x", toy::FLOAT, &[-1, 1]).floats("w", &[1], &[w]);
     graph.node(Node::new("Add", &["x", "w"], &["y"])).output("y", toy::FLOAT, &[-1, 1]).model()
 }

@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 
 use schema::{Clock, ErrorKind, Fingerprint, ModelName};
 
+use super::cache::{Looked, ResponseCache};
+use super::latency::Latencies;
+use super::pace::Pace;
 use super::queue::Rank;
 use super::scheduler::{self, Answer, Scheduler};
-use super::statistics::{Statistics, Told};
+use super::statistics::{Statistics, Timings, Told};
 use super::{Asked, Port, Refused, Takes};
 use crate::batch_check::{BatchCheck, MadeRows, check_made};
 use crate::onnx::session::Ran;
@@ -36,7 +39,19 @@ pub struct TensorModel {
     takes: Takes,
     labels: Option<Vec<String>>,
     statistics: Arc<Statistics>,
+    latencies: Latencies,
+    /// Answers of before, where the version is known to give them again.
+    cache: Option<ResponseCache>,
     scheduler: Scheduler,
+}
+
+/// Sessions, and how long their runs take.
+#[derive(Debug, Clone)]
+pub struct Way {
+    /// The sessions.
+    pub pool: SessionPool,
+    /// How long runs take, and how many rows a batch may have.
+    pub pace: Pace,
 }
 
 /// What a [`TensorModel`] is made of.
@@ -60,6 +75,8 @@ pub struct Parts {
     pub rows_max: Option<usize>,
     /// Its sessions.
     pub pool: SessionPool,
+    /// Bytes that its answers may take, to be given again; 0 for none.
+    pub cache_bytes: usize,
     /// Where its answers are counted.
     pub statistics: Arc<Statistics>,
 }
@@ -118,7 +135,8 @@ impl TensorModel {
     /// The version of these parts, warm. It takes batches where all of its inputs and outputs begin with rows and no row
     /// depends on another. Takes some runs of the model.
     pub fn new(parts: Parts) -> Self {
-        let Parts { name, version, digest, inputs, outputs, labels, batching, rows_max, pool, statistics } = parts;
+        let Parts { name, version, digest, inputs, outputs, labels, batching, rows_max, pool, statistics, .. } = parts;
+        let cache_bytes = parts.cache_bytes;
         let has_rows = !inputs.is_empty() && inputs.iter().chain(&outputs).all(Port::has_rows);
         let batching = has_rows && batching.unwrap_or_else(|| tried(&pool, &inputs, outputs.len()).batching());
         let rows_max = batching.then_some(rows_max.unwrap_or(ROWS_MAX).min(ROWS_MAX)).filter(|rows| *rows > 0);
@@ -131,35 +149,39 @@ impl TensorModel {
             rows_max,
         });
         let takes = Takes { model: name.to_string(), inputs, outputs, rows_max };
-        let model = Self { name, version, digest, takes, labels, statistics, scheduler };
-        model.warm();
+        let latencies = Latencies::default();
+        let cache = (batching && cache_bytes > 0).then(|| ResponseCache::of_bytes(cache_bytes));
+        let model = Self { name, version, digest, takes, labels, statistics, latencies, cache, scheduler };
+        model.switch(model.warmed(model.scheduler.pool(), ROWS_MAX));
         model
     }
 
-    /// Runs what nobody asked for, to know how long the model takes: of sizes that may be a batch, as long as there is time.
-    fn warm(&self) {
-        let begun = Instant::now();
+    /// Sessions, of which it is known how long they take: they run what nobody asked for, of sizes that may be a batch of at most
+    /// so many rows, as long as there is time.
+    pub(crate) fn warmed(&self, pool: SessionPool, rows_max: usize) -> Way {
+        let (begun, rows_max) = (Instant::now(), self.rows_max().unwrap_or(1).min(rows_max));
+        let mut pace = Pace::new(rows_max);
         let sizes = std::iter::successors(Some(1), |rows| Some(rows * 2)).take_while(|rows| *rows <= WARM_ROWS);
-        let sizes = sizes.take_while(|rows| *rows == 1 || self.rows_max().is_some_and(|max| *rows <= max));
-        for rows in sizes {
-            let Some(inputs) = self.zeros(rows) else { return };
+        for rows in sizes.take_while(|rows| *rows == 1 || *rows <= rows_max) {
+            let Some(inputs) = self.zeros(rows) else { break };
             for run in 0..=RUNS {
-                let Some(mut lease) = self.scheduler.pool().try_checkout() else { return };
                 // What fails on nothing at all may answer something.
-                let Ok(Ran { took, .. }) = lease.infer(&inputs, &[], rows) else { return };
+                let ran = pool.try_checkout().and_then(|mut lease| lease.infer(&inputs, &[], rows).ok());
+                let Some(Ran { took, .. }) = ran else { return Way { pool, pace } };
                 // The first run of a size allocates.
                 if run > 0 {
-                    self.scheduler.learn(rows, took.input + took.infer + took.output);
+                    pace.ran(rows, took.input + took.infer + took.output);
                 }
                 if begun.elapsed() > WARM {
-                    return;
+                    return Way { pool, pace };
                 }
             }
         }
+        Way { pool, pace }
     }
 
     /// So many rows of nothing; none where a dimension besides the rows is free.
-    fn zeros(&self, rows: usize) -> Option<Vec<Tensor>> {
+    pub(crate) fn zeros(&self, rows: usize) -> Option<Vec<Tensor>> {
         let zeros = |port: &Port| {
             let (_, rest) = port.shape.split_first().filter(|_| port.has_rows())?;
             let width = rest.iter().try_fold(1_usize, |n, dim| n.checked_mul(usize::try_from(*dim).ok()?))?;
@@ -207,7 +229,7 @@ impl TensorModel {
     }
 
     #[cfg(test)]
-    pub(super) fn pool(&self) -> &SessionPool {
+    pub(super) fn pool(&self) -> SessionPool {
         self.scheduler.pool()
     }
 
@@ -221,9 +243,30 @@ impl TensorModel {
         self.scheduler.is_shared().then(|| self.scheduler.knee())
     }
 
+    /// Whether answers of before are given again: nothing of a version that keeps none.
+    pub fn is_cached(&self) -> Option<bool> {
+        self.cache.as_ref().map(ResponseCache::is_on)
+    }
+
     /// How many requests wait.
     pub fn waiting(&self) -> usize {
         self.scheduler.waiting()
+    }
+
+    /// How it is run now.
+    pub fn way(&self) -> Way {
+        Way { pool: self.scheduler.pool(), pace: self.scheduler.pace() }
+    }
+
+    /// Runs in this way from here on: the one before. No request is lost, and none is answered by both.
+    pub fn switch(&self, to: Way) -> Way {
+        let (pool, pace) = self.scheduler.switch(to.pool, to.pace);
+        Way { pool, pace }
+    }
+
+    /// How long requests took, those that waited for too long included.
+    pub fn latencies(&self) -> &Latencies {
+        &self.latencies
     }
 
     /// What it has answered.
@@ -253,16 +296,49 @@ impl TensorModel {
     /// [`InferError`] but for [`InferError::Refused`].
     pub async fn infer(&self, asked: Asked, rank: Rank, deadline: Option<Instant>) -> Result<Answered, InferError> {
         let (started, rows) = (Instant::now(), asked.rows);
-        match self.scheduler.run(asked, rank, started, deadline).await {
+        // A version that turned out to depend on company gives no answer again.
+        let cache = self.cache.as_ref().filter(|_| self.scheduler.is_shared());
+        let looked = cache.and_then(|cache| cache.look(&asked, self.scheduler.takes(rows)));
+        if let Some(Looked::Found(outputs)) = looked {
+            let total = started.elapsed();
+            let told = Told { rows, total, queue: Duration::ZERO, run: Timings::default(), at: Clock::wall() };
+            self.statistics.answered_again(told);
+            self.latencies.answered(total);
+            return Ok(Answered { outputs: outputs.to_vec(), told });
+        }
+        let mut unanswered = Unanswered(Some(&self.latencies));
+        let ran = self.scheduler.run(asked, rank, started, deadline).await;
+        unanswered.0 = None;
+        match ran {
             Ok(Answer { outputs, queue, run }) => {
                 let told = Told { rows, total: started.elapsed(), queue, run, at: Clock::wall() };
                 self.statistics.answered(told);
+                self.latencies.answered(told.total);
+                if let (Some(cache), Some(Looked::Absent(key, took))) = (&self.cache, looked) {
+                    cache.keep(key, took, &outputs);
+                    self.statistics.kept(took);
+                }
                 Ok(Answered { outputs, told })
             }
             Err(why) => {
                 self.statistics.failed(started.elapsed());
+                self.latencies.failed();
+                if let (Some(cache), Some(Looked::Absent(_, took))) = (&self.cache, looked) {
+                    cache.missed(took);
+                }
                 Err(why)
             }
+        }
+    }
+}
+
+/// Counts a request as not answered, unless it was: whoever asked may hang up.
+struct Unanswered<'m>(Option<&'m Latencies>);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(latencies) = self.0 {
+            latencies.failed();
         }
     }
 }
@@ -276,4 +352,4 @@ pub fn tried(pool: &SessionPool, inputs: &[Port], n_outputs: usize) -> BatchChec
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

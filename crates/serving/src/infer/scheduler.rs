@@ -5,7 +5,7 @@
 //! what is asked of another. Those threads come when there is work for them, and go when there was none for a while.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
@@ -42,7 +42,8 @@ struct Core {
     model: String,
     version: u32,
     n_outputs: usize,
-    pool: SessionPool,
+    /// Changed by whoever tunes, as a whole.
+    pool: RwLock<SessionPool>,
     statistics: Arc<Statistics>,
     meters: Meters,
     /// Whether tensors begin with rows.
@@ -108,7 +109,7 @@ impl Scheduler {
             model,
             version,
             n_outputs,
-            pool,
+            pool: RwLock::new(pool),
             statistics,
             has_rows: rows_max.is_some(),
             is_shared: AtomicBool::new(rows_max.is_some()),
@@ -119,8 +120,24 @@ impl Scheduler {
         Self { core: Arc::new(core) }
     }
 
-    pub(super) fn pool(&self) -> &SessionPool {
-        &self.core.pool
+    pub(super) fn pool(&self) -> SessionPool {
+        self.core.pool()
+    }
+
+    /// Runs on other sessions from here on, whose times are these: the sessions and times of before. What is running ends
+    /// where it began, and what waits is not lost.
+    pub(super) fn switch(&self, pool: SessionPool, pace: Pace) -> (SessionPool, Pace) {
+        let mut current = self.core.pool.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *current, pool);
+        let pace = std::mem::replace(&mut self.core.state().pace, pace);
+        drop(current);
+        self.core.came.notify_all();
+        (before, pace)
+    }
+
+    /// How long runs take.
+    pub(super) fn pace(&self) -> Pace {
+        self.core.state().pace.clone()
     }
 
     /// How many requests wait.
@@ -133,14 +150,14 @@ impl Scheduler {
         self.core.state().pace.knee()
     }
 
+    /// What a run of so many rows takes, where that is known.
+    pub(super) fn takes(&self, rows: usize) -> Option<Duration> {
+        self.core.state().pace.mean(rows)
+    }
+
     /// Whether requests may share a run.
     pub(super) fn is_shared(&self) -> bool {
         self.core.is_shared.load(Ordering::Relaxed)
-    }
-
-    /// A run that nobody asked for took so long.
-    pub(super) fn learn(&self, rows: usize, took: Duration) {
-        self.core.state().pace.ran(rows, took);
     }
 
     /// Answers a request that came at `since`, if it can begin by `deadline`.
@@ -162,7 +179,7 @@ impl Scheduler {
         // Who waits is before whoever comes.
         if takes.is_some_and(|takes| takes <= INLINE)
             && core.waiting.load(Ordering::Relaxed) == 0
-            && let Some(mut lease) = core.pool.try_checkout()
+            && let Some(mut lease) = core.pool().try_checkout()
         {
             let queue = since.elapsed();
             let Ran { outputs, took } = core.alone(&mut lease, &asked)?;
@@ -203,6 +220,10 @@ impl Core {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn pool(&self) -> SessionPool {
+        self.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn why(&self, why: Why) -> InferError {
         self.meters.refused(why);
         let model = self.model.clone();
@@ -234,12 +255,13 @@ impl Core {
         let shape = shape.collect();
         let bytes = job.asked.inputs.iter().map(|input| input.data.n_bytes_held()).sum();
         let (rows, size, deadline) = (job.asked.rows, self.size(&job.asked), job.deadline);
+        let n_sessions = self.pool().n_sessions();
         let mut state = self.state();
         let speed = speed(&state.pace, self.rows_at_once(&state.pace));
         // A model that takes long by itself is not overloaded by that.
         let patience = speed.patience.max(state.pace.mean(size).unwrap_or_default() * 10);
         let run = state.pace.mean(speed.rows).unwrap_or_default();
-        let wait = state.queue.wait(rank, speed.rows, run, self.pool.n_sessions());
+        let wait = state.queue.wait(rank, speed.rows, run, n_sessions);
         if deadline.is_some_and(|deadline| since + wait > deadline) {
             return Err(self.why(Why::Expired));
         }
@@ -249,7 +271,7 @@ impl Core {
         let waiting = Waiting { rows, bytes, shape, rank, deadline, since, patience, item: job };
         let gone = state.queue.push(waiting).map_err(|_job| self.why(Why::Shed))?;
         self.waiting.store(state.queue.len(), Ordering::Relaxed);
-        let is_wanted = state.workers < self.pool.n_sessions();
+        let is_wanted = state.workers < n_sessions;
         state.workers += usize::from(is_wanted);
         drop(state);
         gone.into_iter().for_each(|gone| self.refuse(gone.item, Why::Shed));
@@ -303,7 +325,7 @@ impl Core {
     fn work(&self, runtime: &Runtime) {
         while self.is_wanted() {
             // Its place in the line for a session is before whoever comes.
-            let mut lease = runtime.block_on(self.pool.checkout());
+            let mut lease = runtime.block_on(self.pool().checkout());
             let now = Instant::now();
             let mut state = self.state();
             let speed = speed(&state.pace, self.rows_at_once(&state.pace));

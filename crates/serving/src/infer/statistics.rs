@@ -36,6 +36,10 @@ pub struct Snapshot {
     pub infer: Tally,
     /// What the answers took out of the runtime.
     pub output: Tally,
+    /// Of requests that were looked for among answers of before, those that were found there, and what that took.
+    pub cache_hit: Tally,
+    /// Those that were not.
+    pub cache_miss: Tally,
     /// Runs by how many rows they had.
     pub batches: BTreeMap<usize, Batch>,
 }
@@ -111,6 +115,21 @@ impl Statistics {
             counts.infer.add(told.run.infer);
             counts.output.add(told.run.output);
         });
+    }
+
+    /// A request was found among answers of before: nothing ran for it.
+    pub fn answered_again(&self, told: Told) {
+        self.with(|counts| {
+            counts.rows += u64::try_from(told.rows).unwrap_or(u64::MAX);
+            counts.last_inference = counts.last_inference.max(Some(told.at));
+            counts.success.add(told.total);
+            counts.cache_hit.add(told.total);
+        });
+    }
+
+    /// A request was looked for among answers of before for so long, and is one of them from here on.
+    pub fn kept(&self, looked: Duration) {
+        self.with(|counts| counts.cache_miss.add(looked));
     }
 
     /// A request failed, so long after its arrival.

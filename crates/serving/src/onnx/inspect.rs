@@ -20,7 +20,7 @@ use schema::signature::{Signature, TensorSpec};
 use serde::{Deserialize, Serialize};
 
 use super::session::build;
-use super::{Datatype, OnnxError, Runtime};
+use super::{Datatype, OnnxError, Runtime, SessionOptions};
 
 /// A model file, read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,8 @@ pub struct ModelFile {
 /// Of kind `Invalid`: bytes that are no model or that this runtime cannot load, weights in other files, inputs or
 /// outputs that are not tensors (`ZipMap` of scores is undone) or of a type that none of ours has (quarters of a float).
 pub fn inspect(runtime: &Runtime, bytes: &[u8]) -> Result<ModelFile, OnnxError> {
-    let session = build(runtime, &servable(bytes)?, 1)?.pop().ok_or_else(|| unloadable("no session"))?;
+    let options = SessionOptions::default();
+    let session = build(runtime, &servable(bytes)?, 1, &options)?.pop().ok_or_else(|| unloadable("no session"))?;
     let mut file = read(&session).map_err(|why| OnnxError::unloadable(&why))??;
     classes::told(bytes, &mut file.metadata)?;
     Ok(file)

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crossbeam_queue::ArrayQueue;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{ModelSession, OnnxError, Runtime};
+use super::{ModelSession, OnnxError, Runtime, SessionOptions};
 
 /// All sessions of one model version. Clones share them; the last clone or lease dropped frees them.
 #[derive(Debug, Clone)]
@@ -41,7 +41,20 @@ impl SessionPool {
     /// # Errors
     /// As [`super::inspect()`].
     pub fn load(runtime: &Runtime, bytes: &[u8], n_sessions: usize) -> Result<Self, OnnxError> {
-        let sessions = ModelSession::load(runtime, bytes, n_sessions.max(1))?;
+        Self::load_with(runtime, bytes, n_sessions, &SessionOptions::default())
+    }
+
+    /// As [`Self::load`], with other options than the default.
+    ///
+    /// # Errors
+    /// As [`super::inspect()`]; of a provider that the library does not have, [`OnnxError::Unloadable`].
+    pub fn load_with(
+        runtime: &Runtime,
+        bytes: &[u8],
+        n_sessions: usize,
+        options: &SessionOptions,
+    ) -> Result<Self, OnnxError> {
+        let sessions = ModelSession::load(runtime, bytes, n_sessions.max(1), options)?;
         let (idle, permits) = (ArrayQueue::new(sessions.len()), Semaphore::new(sessions.len()));
         for session in sessions {
             // The queue is as long as the list.

@@ -1,7 +1,8 @@
 //! One session: a model loaded, run on its owner's thread, its answers copied out.
 //!
 //! Invariant: nothing that a run gives back points into the session. Options are the same for inspection, for the checks
-//! at load and for serving, so that what was checked is what answers.
+//! at load and for serving, so that what was checked is what answers, unless somebody chose others: those were checked against
+//! these ([`crate::tuner`]).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,10 +10,9 @@ use std::time::Instant;
 use arrow::array::ArrayRef;
 use ort::logging::LogLevel;
 use ort::session::Session;
-use ort::session::builder::AutoDevicePolicy;
 
 use super::inspect;
-use super::{InputPlan, OnnxError, Outputs, Rows, Runtime, Tensor};
+use super::{InputPlan, OnnxError, Outputs, Rows, Runtime, SessionOptions, Tensor};
 use crate::infer::statistics::Timings;
 
 /// A loaded model. One owner at a time: a run needs it mutable.
@@ -33,8 +33,13 @@ pub struct Ran {
 
 impl ModelSession {
     /// `n_sessions` sessions of one model.
-    pub(crate) fn load(runtime: &Runtime, bytes: &[u8], n_sessions: usize) -> Result<Vec<Self>, OnnxError> {
-        let sessions = build(runtime, &inspect::servable(bytes)?, n_sessions)?;
+    pub(crate) fn load(
+        runtime: &Runtime,
+        bytes: &[u8],
+        n_sessions: usize,
+        options: &SessionOptions,
+    ) -> Result<Vec<Self>, OnnxError> {
+        let sessions = build(runtime, &inspect::servable(bytes)?, n_sessions, options)?;
         if let Some(session) = sessions.first() {
             inspect::signature(session)?;
         }
@@ -87,21 +92,22 @@ impl ModelSession {
 }
 
 /// Sessions as we serve them.
-pub(crate) fn build(runtime: &Runtime, bytes: &[u8], n_sessions: usize) -> Result<Vec<Session>, OnnxError> {
-    fn sessions(runtime: &Runtime, bytes: &[u8], n_sessions: usize) -> ort::Result<Vec<Session>> {
-        let mut builder = Session::builder(&runtime.environment)?
-            // The default is a pool of all cores for each session; these collide as soon as two requests do.
-            .with_intra_threads(1)?
-            .with_inter_threads(1)?
+pub(crate) fn build(
+    runtime: &Runtime,
+    bytes: &[u8],
+    n_sessions: usize,
+    options: &SessionOptions,
+) -> Result<Vec<Session>, OnnxError> {
+    let sessions = || -> ort::Result<Vec<Session>> {
+        let mut builder = options
+            .apply(Session::builder(&runtime.environment)?)?
             .with_parallel_execution(false)?
             // A pattern is remembered per input shape, and every batch size is one.
             .with_memory_pattern(false)?
-            // Never a device that the runtime happens to discover: answers would change with the machine.
-            .with_auto_device(AutoDevicePolicy::PreferCPU)?
             .with_log_level(LogLevel::Warning)?;
         (0..n_sessions).map(|_| builder.commit_from_memory(bytes)).collect()
-    }
-    sessions(runtime, bytes, n_sessions).map_err(|error| OnnxError::unloadable(&error))
+    };
+    sessions().map_err(|error| OnnxError::unloadable(&error))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::datatypes::ToByteSlice;
 use half::{bf16, f16};
 use ort::session::SessionInputValue;
 use ort::value::{DynValue, PrimitiveTensorElementType, TensorElementType, TensorRef};
@@ -142,6 +143,28 @@ element_types! {
     F32, f32, Fp32;
     F64, f64, Fp64;
     Text, String, Bytes;
+}
+
+// === impl TensorData ===
+
+impl TensorData {
+    /// Hands out all bytes of the elements, so that other elements of the type are other bytes: a text is told by its length.
+    pub(crate) fn bytes(&self, mut to: impl FnMut(&[u8])) {
+        macro_rules! bytes {
+            ($($variant:ident)*) => {
+                match self {
+                    $(Self::$variant(data) => to(data.as_slice().to_byte_slice()),)*
+                    Self::Bool(data) => to(&data.iter().map(|flag| u8::from(*flag)).collect::<Vec<_>>()),
+                    Self::Bf16(data) => to(&data.iter().flat_map(|number| number.to_bits().to_le_bytes()).collect::<Vec<_>>()),
+                    Self::Text(data) => data.iter().for_each(|text| {
+                        to(&text.len().to_le_bytes());
+                        to(text.as_bytes());
+                    }),
+                }
+            };
+        }
+        bytes!(U8 U16 U32 U64 I8 I16 I32 I64 F16 F32 F64);
+    }
 }
 
 // === impl Tensor ===

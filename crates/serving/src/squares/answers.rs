@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::array::ArrayRef;
 use featurestore::training::fill_all;
 use schema::ErrorKind;
-use schema::contract::{AdapterPath, Answer, Edges, OutputContract, OutputKind, OutputKinds, ResponseContract};
+use schema::contract::{
+    AdapterPath, Answer, Edges, OutputContract, OutputKind, OutputKinds, Outside, ResponseContract,
+};
 use schema::signature::{Signature, TensorSpec};
 
 use super::rows::ProbeRows;
@@ -110,7 +112,8 @@ pub(crate) fn in_words(named: &[String], declared: &[String]) -> Vec<String> {
     decoded.filter(|_| !is_declared && named.len() == declared.len()).unwrap_or_else(|| named.to_vec())
 }
 
-fn answer(row: TensorRow<'_>, is: &OutputKind) -> Answer {
+/// One output of one row, as what it is.
+pub(crate) fn answer(row: TensorRow<'_>, is: &OutputKind) -> Answer {
     match is {
         OutputKind::Label { .. } => Answer::Labels(row.labels()),
         OutputKind::Score | OutputKind::Amount => {
@@ -156,6 +159,7 @@ pub fn undeclared(signature: &Signature) -> ResponseContract {
     ResponseContract {
         share: 0.0,
         edges: Edges::default(),
+        outside: Outside::default(),
         outputs: signature.outputs.iter().map(one).collect(),
         aggregates: Vec::new(),
     }
@@ -229,6 +233,7 @@ mod tests {
         ResponseContract {
             share: 0.0,
             edges: Edges::default(),
+            outside: Outside::default(),
             outputs: names.iter().enumerate().map(of).collect(),
             aggregates: Vec::new(),
         }

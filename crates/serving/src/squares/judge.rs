@@ -227,6 +227,8 @@ mod tests {
 
     use schema::contract::{OutputKind, Relation};
 
+    use schema::contract::Outside;
+
     use super::*;
     use crate::squares::StratumOf;
 
@@ -234,7 +236,7 @@ mod tests {
 
     fn contract(share: f64, outputs: &[(&str, OutputContract)]) -> ResponseContract {
         let outputs = outputs.iter().map(|(name, of)| ((*name).to_owned(), of.clone())).collect();
-        ResponseContract { share, edges: Edges::Judged, outputs, aggregates: Vec::new() }
+        ResponseContract { share, edges: Edges::Judged, outside: Outside::Told, outputs, aggregates: Vec::new() }
     }
 
     fn score(tolerance: f64) -> OutputContract {

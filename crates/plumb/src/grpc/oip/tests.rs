@@ -39,7 +39,7 @@ impl Told {
 impl Served {
     async fn new() -> Self {
         let world = World::new(InferenceConfig::default()).await;
-        let methods = attended(router(Arc::clone(&world.inference)));
+        let methods = attended(router(Arc::clone(&world.inference)), crate::trace::Tracer::default());
         Self { _world: world, methods }
     }
 

@@ -32,7 +32,7 @@ impl Served {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = watch::channel(false);
-        let lanes_of = start(2, &attended(routes, Hosts::default())).unwrap();
+        let lanes_of = start(2, &attended(routes, Hosts::default(), crate::trace::Tracer::default())).unwrap();
         let mut lanes = tokio::task::JoinSet::new();
         lanes.spawn(lanes_of.answer(listener, stopped));
         Self { url, stop, lanes }

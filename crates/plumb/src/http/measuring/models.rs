@@ -16,6 +16,9 @@ pub(in crate::http) fn describe() {
     describe_counter!("nv_inference_compute_input_duration_us", us, "Time of inputs together, by model and version.");
     describe_counter!("nv_inference_compute_infer_duration_us", us, "Time of runs together, by model and version.");
     describe_counter!("nv_inference_compute_output_duration_us", us, "Time of outputs together, by model and version.");
+    describe_counter!("nv_cache_num_hits_per_model", "Requests answered as before, by model and version.");
+    describe_counter!("nv_cache_num_misses_per_model", "Requests whose answer was kept, by model and version.");
+    describe_gauge!("plumb_cache_on", "Whether answers of before are given again, by model and version.");
     describe_gauge!("nv_inference_pending_request_count", "Requests that wait, by model and version.");
 }
 
@@ -24,7 +27,8 @@ pub(super) fn publish(fleet: &Fleet) {
     for model in fleet.all_tensors() {
         let labels = [("model", model.name().to_string()), ("version", model.version().to_string())];
         let set = |name: &'static str, value: u64| counter!(name, &labels).absolute(value);
-        let Snapshot { rows, runs, success, fail, queue, input, infer, output, .. } = model.statistics().snapshot();
+        let Snapshot { rows, runs, success, fail, queue, input, infer, output, cache_hit, cache_miss, .. } =
+            model.statistics().snapshot();
         set("nv_inference_request_success", success.count);
         set("nv_inference_request_failure", fail.count);
         set("nv_inference_count", rows);
@@ -35,6 +39,11 @@ pub(super) fn publish(fleet: &Fleet) {
         set("nv_inference_compute_input_duration_us", us(input));
         set("nv_inference_compute_infer_duration_us", us(infer));
         set("nv_inference_compute_output_duration_us", us(output));
+        if let Some(is_on) = model.is_cached() {
+            set("nv_cache_num_hits_per_model", cache_hit.count);
+            set("nv_cache_num_misses_per_model", cache_miss.count);
+            gauge!("plumb_cache_on", &labels).set(f64::from(u8::from(is_on)));
+        }
         let waiting = u32::try_from(model.waiting()).unwrap_or(u32::MAX);
         gauge!("nv_inference_pending_request_count", &labels).set(f64::from(waiting));
     }

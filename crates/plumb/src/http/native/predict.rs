@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -34,6 +35,7 @@ use crate::http::accept::{ARROW_STREAM, JSON, choose, is_arrow};
 use crate::http::body::{ApiBytes, ApiPath, json, parse};
 use crate::http::services::{self, Compiled};
 use crate::predicting::table::Asked;
+use crate::trace::part;
 
 /// What to do where answers do not go back.
 const ONE_WAY_HINT: &str =
@@ -100,12 +102,30 @@ async fn predict(
     let offers = if is_arrow { [ARROW_STREAM, JSON] } else { [JSON, ARROW_STREAM] };
     let form = choose(&headers, &offers)?;
     let model = loaded(scorer, &predictor.registry.catalog(), &model)?;
+    let began = Instant::now();
     let (way, prediction) = match is_arrow {
         true => predictor.scored(model, body, &Query::read(&address)?).await?,
         false => predictor.asked(model, &parse(&body)?).await?,
     };
+    told(began, &prediction);
     let way = way.as_ref().map(|way| &way.1);
     if form == ARROW_STREAM { arrow_stream(&prediction, way) } else { reply(&prediction, way) }
+}
+
+/// What its parts took, for whoever traces the request.
+fn told(began: Instant, prediction: &Prediction) {
+    let (ended, us) = (Instant::now(), Duration::from_micros);
+    let of = || {
+        let (rows, version) = (prediction.ids.len(), &prediction.model.version);
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        vec![
+            ("plumb.model", version.name.as_str().into()),
+            ("plumb.model.version", i64::from(version.version).into()),
+            ("plumb.rows", rows.into()),
+        ]
+    };
+    part("features", began, began + us(prediction.features_us), of);
+    part("infer", ended.checked_sub(us(prediction.infer_us)).unwrap_or(began), ended, of);
 }
 
 /// An answer, and the way to it from another service version.

@@ -55,7 +55,7 @@ impl Served {
 
     async fn with(config: InferenceConfig) -> Self {
         let world = World::new(config).await;
-        let router = attended(router(Arc::clone(&world.inference)), Hosts::default());
+        let router = attended(router(Arc::clone(&world.inference)), Hosts::default(), crate::trace::Tracer::default());
         Self { world, router }
     }
 

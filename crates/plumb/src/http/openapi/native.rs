@@ -164,6 +164,9 @@ fn server() -> Vec<Operation> {
         Operation::get("/health", "As /readyz, in another form.").status(503, "It is not."),
         Operation::get("/metrics", "Counters, gauges and histograms, for Prometheus.")
             .answers_as("text/plain", plain()),
+        Operation::get("/admin/tuner/history", "What the tuner decided of how versions are run, the newest last.")
+            .query([("model", text()), ("limit", whole())])
+            .answers(object([("decisions", list(some_object()))], [])),
         Operation::get("/version", "The version of plumb.").answers_as("text/plain", plain()),
         Operation::get("/openapi.json", "This document.").answers(some_object()),
         Operation::get("/docs", "This document, for people.").answers_as("text/html", plain()),

@@ -8,7 +8,7 @@ use super::aggregate::aggregate;
 use super::{Mistakes, list_of, name, tags};
 use crate::applied::model::PromotionPolicy;
 use crate::contract::{
-    AdapterPath, CheckName, Edges, OutputAdapter, OutputContract, OutputKind, Relation, ResponseAdapter,
+    AdapterPath, CheckName, Edges, OutputAdapter, OutputContract, OutputKind, Outside, Relation, ResponseAdapter,
     ResponseContract,
 };
 use crate::definitions::model::{DeclaredAdapter, DeclaredModel, NamedService};
@@ -155,9 +155,19 @@ fn contract(node: Node<'_>, mistakes: &mut Mistakes) -> ResponseContract {
             other => Err(format!("`{other}` is not what becomes of made-up rows; write `judged` or `told`")),
         })
     });
+    let outside = fields.optional("outside").and_then(|node| {
+        node.parse(mistakes, |text| match text {
+            "told" => Ok(Outside::Told),
+            "refused" => Ok(Outside::Refused),
+            other => {
+                Err(format!("`{other}` is not what becomes of answers outside the contract; write `told` or `refused`"))
+            }
+        })
+    });
     let aggregates = list_of(&mut fields, "aggregates", mistakes, |node, mistakes| aggregate(node, &outputs, mistakes));
     fields.finish(mistakes);
-    ResponseContract { share, edges: edges.unwrap_or_default(), outputs, aggregates }
+    let (edges, outside) = (edges.unwrap_or_default(), outside.unwrap_or_default());
+    ResponseContract { share, edges, outside, outputs, aggregates }
 }
 
 fn output(node: Node<'_>, mistakes: &mut Mistakes) -> Option<OutputContract> {

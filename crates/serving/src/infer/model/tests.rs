@@ -4,6 +4,11 @@ use crate::onnx::{Datatype, TensorData, TensorRow, inspect};
 
 /// The model of a file, with so many sessions.
 fn model_of(bytes: &[u8], n_sessions: usize) -> TensorModel {
+    cached_model_of(bytes, n_sessions, 0)
+}
+
+/// That keeps so many bytes of answers.
+pub(in crate::infer) fn cached_model_of(bytes: &[u8], n_sessions: usize, cache_bytes: usize) -> TensorModel {
     let runtime = toy::runtime();
     let signature = inspect(&runtime, bytes).unwrap().signature;
     let ports = |specs: &[schema::signature::TensorSpec]| specs.iter().map(|spec| Port::of(spec).unwrap()).collect();
@@ -17,6 +22,7 @@ fn model_of(bytes: &[u8], n_sessions: usize) -> TensorModel {
         batching: None,
         rows_max: None,
         pool: SessionPool::load(&runtime, bytes, n_sessions).unwrap(),
+        cache_bytes,
         statistics: Arc::default(),
     })
 }

@@ -20,6 +20,7 @@ fn model(bytes: &[u8], batching: Option<bool>) -> Arc<TensorModel> {
         batching,
         rows_max: None,
         pool: SessionPool::load(&toy::runtime(), bytes, 1).unwrap(),
+        cache_bytes: 0,
         statistics: Arc::<Statistics>::default(),
     }))
 }

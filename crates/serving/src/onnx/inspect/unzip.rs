@@ -175,7 +175,10 @@ mod tests {
         assert_eq!(classes::read(&file.metadata), Some(vec!["no".to_owned(), "yes".to_owned()]));
         let rows = toy::floats(&[&[0.5, 1.0], &[-2.0, f32::NAN], &[0.0, -0.0]]);
         let answered = |model: &[u8]| {
-            let mut session = ModelSession::load(&toy::runtime(), model, 1).unwrap().pop().unwrap();
+            let mut session = ModelSession::load(&toy::runtime(), model, 1, &crate::onnx::SessionOptions::default())
+                .unwrap()
+                .pop()
+                .unwrap();
             session.run(&toy::plan(model, &["a", "b"]), &rows, 0..3).unwrap().columns
         };
         let (plain, zipped) = (answered(&plain), answered(&zipped));

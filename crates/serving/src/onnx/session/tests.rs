@@ -9,7 +9,7 @@ use crate::onnx::toy::{self, FLOAT, Graph, INT64, Node, STRING};
 use crate::onnx::{TensorData, TensorRow};
 
 fn session(model: &[u8]) -> ModelSession {
-    ModelSession::load(&toy::runtime(), model, 1).unwrap().remove(0)
+    ModelSession::load(&toy::runtime(), model, 1, &SessionOptions::default()).unwrap().remove(0)
 }
 
 #[test]

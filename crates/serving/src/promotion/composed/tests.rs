@@ -1,7 +1,7 @@
 //! A model of four versions that are promoted with evidence of known terms, folded as the registry folds it.
 
 use registry::{Catalog, Command, Event, NewVersion, Origin, Tags};
-use schema::contract::{Edges, OutputContract, OutputKind};
+use schema::contract::{Edges, OutputContract, OutputKind, Outside};
 use schema::{ModelName, Timestamp};
 
 use super::*;
@@ -194,8 +194,13 @@ fn only_distances_bound_how_far_an_answer_may_be() {
     let of = |relation, tolerance| OutputContract { relation, tolerance, ..OutputContract::of(OutputKind::Score) };
     let across = OutputContract { compatibility_tolerance: Some(0.4), ..of(Relation::Within, 0.1) };
     let outputs = [("a", across), ("b", of(Relation::NeverLower, 0.1))].map(|(name, of)| (name.to_owned(), of));
-    let contract =
-        ResponseContract { share: 0.6, edges: Edges::Judged, outputs: outputs.into(), aggregates: Vec::new() };
+    let contract = ResponseContract {
+        share: 0.6,
+        edges: Edges::Judged,
+        outside: Outside::Told,
+        outputs: outputs.into(),
+        aggregates: Vec::new(),
+    };
     let same = step(&contract, true);
     assert_eq!(same.tolerance, [("a".to_owned(), 0.1)].into());
     assert_eq!(step(&contract, false).tolerance, [("a".to_owned(), 0.4)].into());
