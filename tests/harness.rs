@@ -208,6 +208,13 @@ impl Server {
         (status, response.body_mut().read_json().unwrap())
     }
 
+    /// The status of a POST whose answer is empty.
+    pub(crate) fn post_status(&self, path: &str, body: &str) -> u16 {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let sent = agent.post(format!("{}{path}", self.url)).content_type("application/json").send(body);
+        sent.unwrap().status().as_u16()
+    }
+
     /// Status and body of a PUT of a file.
     pub(crate) fn put(&self, path: &str, bytes: &[u8]) -> (u16, Json) {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();

@@ -138,8 +138,7 @@ fn a_thousand_switches_under_load_fail_nobody_and_keep_no_memory() {
     let switch = |n: u32| {
         let config = json!({ "version_policy": { "specific": { "versions": [1 + n % 2] } } }).to_string();
         let body = json!({ "parameters": { "config": config } }).to_string();
-        let (status, answer) = server.post("/v2/repository/models/m/load", &body);
-        assert_eq!(status, 200, "{answer}");
+        assert_eq!(server.post_status("/v2/repository/models/m/load", &body), 200);
     };
     switch(0);
     let stop = AtomicBool::new(false);
