@@ -10,6 +10,7 @@
 pub mod arm;
 pub mod budget;
 pub mod candidates;
+mod config;
 pub mod history;
 mod known;
 pub mod machine;
@@ -21,10 +22,9 @@ pub mod trial;
 use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -38,40 +38,12 @@ use crate::infer::model::Way;
 use crate::onnx::SessionOptions;
 pub use arm::Arm;
 use candidates::{Measured, candidates};
+pub use config::{Mode, TunerConfig};
 pub use history::{Decision, Entry, History};
-use known::Known;
+use known::{Known, REQUESTS_MIN};
 use record::{Record, Records};
 use running::Running;
 use trial::{Question, Rules};
-
-/// What the tuner does.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Nothing.
-    #[default]
-    Off,
-    /// It measures, and says what it would try.
-    Advise,
-    /// It tries, and adopts.
-    On,
-}
-
-/// How versions are tuned.
-#[derive(Debug, Clone)]
-pub struct TunerConfig {
-    /// What it does.
-    pub mode: Mode,
-    /// How late an answer may be; as late as one in a hundred is by default, unless given.
-    pub slo: Option<Duration>,
-    /// The share of the requests of an hour that may be answered in a way that is only tried, from 0 to 1.
-    pub explore: f64,
-    /// Where measurements and decisions are kept.
-    pub folder: PathBuf,
-    /// How long a turn of a trial is.
-    pub turn: Duration,
-    /// How often it looks.
-    pub look: Duration,
-}
 
 /// The probability of ever adopting a way for a file that is not better, all trials together.
 const ALPHA: f64 = 0.05;
@@ -79,18 +51,8 @@ const ALPHA: f64 = 0.05;
 const BLOCKS_MAX: u32 = 60;
 /// Blocks in which what was adopted shows that it is still better.
 const BLOCKS_AGAIN: u32 = 24;
-/// Requests of a turn that says something.
-const REQUESTS_MIN: u64 = 50;
 /// Runs that nobody asked for, of all ways together.
 const MEASURING: Duration = Duration::from_millis(300);
-
-impl TunerConfig {
-    /// The usual, with its files in `folder`.
-    pub fn new(folder: PathBuf) -> Self {
-        let (turn, look) = (Duration::from_secs(2), Duration::from_millis(100));
-        Self { mode: Mode::Off, slo: None, explore: 0.01, folder, turn, look }
-    }
-}
 
 /// A tuner at work; it ends when this is dropped.
 #[derive(Debug)]
@@ -374,9 +336,6 @@ impl Tuning {
         }
     }
 }
-
-/// A version that is loaded no longer counts as gone.
-type Loaded = Weak<TensorModel>;
 
 #[cfg(test)]
 mod tests;

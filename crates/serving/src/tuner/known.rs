@@ -1,16 +1,21 @@
 //! What the tuner knows of a version that is loaded: its record, its load, and what it may try of it.
 
+use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 use schema::Clock;
 
 use super::arm::Arm;
 use super::budget::Budget;
+use super::config::TunerConfig;
 use super::record::{Adopted, Record};
 use super::trial::Question;
-use super::{Loaded, REQUESTS_MIN, TunerConfig};
+use crate::infer::TensorModel;
 use crate::infer::latency::Spread;
 use crate::infer::model::Way;
+
+/// A version, which counts as gone when it is loaded no more.
+pub(super) type Loaded = Weak<TensorModel>;
 
 /// A version.
 #[derive(Debug)]
@@ -44,6 +49,8 @@ const DRIFT: f64 = 2.0;
 const REQUESTS_OF_P99: u64 = 1_000;
 /// The part of the time allowed that answers may take for a trial to be made.
 const AT_EASE: f64 = 0.7;
+/// Requests of a turn that says something.
+pub(super) const REQUESTS_MIN: u64 = 50;
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Known {

@@ -4,16 +4,15 @@ use std::time::{Duration, Instant};
 
 use schema::ModelName;
 
-use super::TunerConfig;
 use super::arm::Arm;
+use super::config::TunerConfig;
 use super::history::Decision;
-use super::known::Known;
+use super::known::{Known, Loaded};
 use super::machine::cpu_seconds;
 use super::trial::{Question, Rules, Seen, Trial, Verdict};
 use crate::infer::TensorModel;
 use crate::infer::latency::Spread;
 use crate::infer::model::Way;
-use crate::tuner::Loaded;
 
 /// It.
 #[derive(Debug)]
