@@ -109,18 +109,13 @@ fn a_model_whose_answers_depend_on_their_batch_is_served_row_by_row() {
     }
 }
 
-/// Asks for one row without a pause until told to stop: how many answers each version gave, and how many there were not. Each is
-/// what the version says that it names.
-fn infer(server: &Server, stop: &AtomicBool) -> [u64; 3] {
+/// Asks for one row without a pause until told to stop: how many answers each version gave. Each is what the version says that it
+/// names.
+fn infer(server: &Server, stop: &AtomicBool) -> [u64; 2] {
     let row = json!({ "inputs": [{ "name": "features", "shape": [1, 3], "datatype": "FP32", "data": [1, 10, 100] }] });
-    let mut answered = [0; 3];
+    let mut answered = [0; 2];
     while !stop.load(Ordering::Relaxed) {
         let (status, answer) = server.post("/v2/models/m/infer", &row.to_string());
-        // Whoever waited for a tenth of a second, as on a machine that does much else, is told to come again: no switch does that.
-        if status == 503 {
-            answered[2] += 1;
-            continue;
-        }
         assert_eq!(status, 200, "{answer}");
         let (version, said) = (answer["model_version"].as_str().unwrap(), &answer["outputs"][0]["data"][0]);
         assert_eq!(said, if version == "1" { 111.0 } else { 222.0 }, "{answer}");
@@ -161,7 +156,6 @@ fn a_thousand_switches_under_load_fail_nobody_and_keep_no_memory() {
     });
     let of = |version: usize| answered.iter().map(|answered| answered[version]).sum::<u64>();
     assert!(of(0) > u64::from(SWITCHES) / 10 && of(1) > u64::from(SWITCHES) / 10, "{answered:?}");
-    assert!(of(2) * 100 <= of(0) + of(1), "{answered:?}");
     let before = &resident[..usize::try_from(WARM / 100).unwrap()];
     let (most, last) = (before.iter().max().unwrap(), resident.last().unwrap());
     println!("{} answers, resident {resident:?} KB after each hundred switches", of(0) + of(1));

@@ -2,8 +2,8 @@
 //!
 //! A file is measured once on a machine ([`measure`]), which says what may be better at all ([`candidates`]). Each of these is
 //! tried on a share of the requests ([`budget`]) against what is in use, in turns ([`trial`]), and adopted when the evidence
-//! holds at whatever time it is looked at ([`crate::sequential`]). What was adopted is tried again each day, and when the load
-//! is another. Every decision is written down with its evidence ([`history`]); docs/decisions/0105.
+//! holds at whatever time it is looked at ([`crate::sequential`]). What was adopted is looked at again each day, and when the
+//! load is another. Every decision is written down with its evidence ([`history`]); docs/decisions/0105.
 //!
 //! One thread, which sleeps most of the time; requests see one pointer swapped.
 
@@ -261,7 +261,7 @@ impl Tuning {
             Question::IsBetter => None,
             Question::IsStill => known.default.take(),
         };
-        let against = if question == Question::IsBetter { known.arm } else { Arm::default_of(self.cores) };
+        let against = if question == Question::IsBetter { known.arm } else { known.default_arm };
         let other = match other.map_or_else(|| self.way(&model, &arm), Ok) {
             Ok(way) => way,
             Err(Not::Now(why)) => {

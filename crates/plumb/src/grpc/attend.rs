@@ -37,7 +37,7 @@ pub(super) async fn attend(State(tracer): State<Tracer>, request: Request, next:
     let status = response.headers().get("grpc-status").and_then(|status| status.to_str().ok()?.parse().ok());
     let (status, took_us): (i64, _) = (status.unwrap_or(0), started.elapsed().as_micros());
     debug!(target: ACCESS, { request.id = %id, trace.id = id.trace_id(), method, status, took_us }, "answered");
-    if let Some(span) = &span {
+    if let Some(span) = span.as_ref().filter(|span| span.is_sampled()) {
         let (service, name) = method.rsplit_once('/').unwrap_or((&method, ""));
         let attributes = vec![
             ("rpc.system", "grpc".into()),

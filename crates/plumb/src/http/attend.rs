@@ -83,7 +83,7 @@ where
             metrics::record(route, status, took.as_secs_f64());
             let took_us = took.as_micros();
             debug!(target: ACCESS, { request.id = %id, trace.id = id.trace_id(), %method, route, status, took_us }, "answered");
-            if let Some(span) = &span {
+            if let Some(span) = span.as_ref().filter(|span| span.is_sampled()) {
                 let name = || format!("{method} {route}");
                 let attributes = vec![
                     ("http.request.method", method.as_str().into()),

@@ -64,7 +64,7 @@ impl ResponseCache {
     }
 
     /// Looks for an answer; nothing where none would be kept. A run of this request would take `takes`.
-    pub(super) fn look(&self, asked: &Asked, takes: Option<Duration>) -> Option<Looked> {
+    pub(super) fn look(&self, asked: &Asked, takes: impl FnOnce() -> Option<Duration>) -> Option<Looked> {
         if asked.rows == 0 || asked.rows > ROWS_MAX {
             return None;
         }
@@ -82,7 +82,7 @@ impl ResponseCache {
         let took = began.elapsed();
         match found {
             Some(answer) => {
-                self.judge(began, took, Some(takes.unwrap_or_default()));
+                self.judge(began, took, Some(takes().unwrap_or_default()));
                 Some(Looked::Found(answer))
             }
             None => Some(Looked::Absent(key, took)),

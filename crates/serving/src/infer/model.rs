@@ -253,11 +253,6 @@ impl TensorModel {
         self.scheduler.waiting()
     }
 
-    /// How it is run now.
-    pub fn way(&self) -> Way {
-        Way { pool: self.scheduler.pool(), pace: self.scheduler.pace() }
-    }
-
     /// Runs in this way from here on: the one before. No request is lost, and none is answered by both.
     pub fn switch(&self, to: Way) -> Way {
         let (pool, pace) = self.scheduler.switch(to.pool, to.pace);
@@ -298,7 +293,7 @@ impl TensorModel {
         let (started, rows) = (Instant::now(), asked.rows);
         // A version that turned out to depend on company gives no answer again.
         let cache = self.cache.as_ref().filter(|_| self.scheduler.is_shared());
-        let looked = cache.and_then(|cache| cache.look(&asked, self.scheduler.takes(rows)));
+        let looked = cache.and_then(|cache| cache.look(&asked, || self.scheduler.takes(rows)));
         if let Some(Looked::Found(outputs)) = looked {
             let total = started.elapsed();
             let told = Told { rows, total, queue: Duration::ZERO, run: Timings::default(), at: Clock::wall() };

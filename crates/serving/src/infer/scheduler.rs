@@ -135,11 +135,6 @@ impl Scheduler {
         (before, pace)
     }
 
-    /// How long runs take.
-    pub(super) fn pace(&self) -> Pace {
-        self.core.state().pace.clone()
-    }
-
     /// How many requests wait.
     pub(super) fn waiting(&self) -> usize {
         self.core.waiting.load(Ordering::Relaxed)

@@ -27,14 +27,14 @@ pub(super) struct Known {
     /// How it is run by default, and that way while another is in use.
     pub default_arm: Arm,
     pub default: Option<Way>,
-    pub budget: Budget,
+    budget: Budget,
     /// What it had answered when it was looked at last.
     seen: Spread,
     /// What it answered outside of trials, of the last minute that is over and of this one.
     minutes: [Spread; 2],
     minute_began: Instant,
     /// Requests a second, and rows of a request, of that minute.
-    pub rate: f64,
+    rate: f64,
     rows: f64,
     counted: (u64, u64),
 }
@@ -101,7 +101,7 @@ impl Known {
     }
 
     /// Requests that a turn will have, about.
-    pub(super) fn expected(&self, turn: Duration) -> f64 {
+    fn expected(&self, turn: Duration) -> f64 {
         self.rate * turn.as_secs_f64()
     }
 
